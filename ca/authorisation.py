@@ -1,0 +1,202 @@
+"""Who may have a certificate (RFC 8894 section 2.4): challenge passwords, renewal, webhook, manual approval.
+
+`Authoriser.decide` asks the enabled methods in a fixed order and stops at the first that knows the request:
+
+1. a certificate of this CA signed the request: renewal;
+2. the challengePassword is one of ours: approved, or refused with the reason;
+3. the webhook, when there is one: its answer;
+4. manual approval, when no challengePassword was sent: pending;
+5. nobody: refused. With no method configured, nothing is issued.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from cryptography import x509
+
+from ca.authority import Authority
+from ca.challenges import UsedByHolder, check_password
+from ca.errors import RequestRefused
+from ca.profiles import Profile, names_of, requested_san
+from ca.sealing import ServerKey
+from ca.store import IssuedCertificate, Store, holder_of
+from pkix.certificates import Certificate
+from pkix.pkcs10 import CertificationRequest
+
+
+@dataclass(frozen=True)
+class EnrolmentRequest:
+    """What authorisation looks at. renewal: the protocol calls it one (RenewalReq). authenticated: the signature
+    with `signer`'s key has been verified; its certificate may be self-signed.
+    """
+
+    protocol: str
+    transaction_id: str
+    request: CertificationRequest
+    signer: Certificate
+    renewal: bool
+
+    @property
+    def holder(self) -> str:
+        """See `ca.store.holder_of`."""
+        return holder_of(self.signer.key_hash, self.request.hash)
+
+
+@dataclass(frozen=True)
+class Approved:
+    """Issue. method: which rule said so, for the log. challenge_id: a one-time password to use up."""
+
+    method: str
+    challenge_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Somebody will decide later."""
+
+    method: str
+
+
+@dataclass(frozen=True)
+class Reissue:
+    """This very request was granted before: send that certificate again."""
+
+    authority: str
+    serial: int
+
+
+Verdict = Approved | Pending | Reissue
+
+
+class WebhookAnswer(enum.Enum):
+    """What an external authority can say. UNREACHABLE: it could not be asked; the client is told to come back."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    PENDING = "pending"
+    UNREACHABLE = "unreachable"
+
+
+class Webhook(Protocol):
+    """An external authority. `web.webhook` asks one over HTTPS."""
+
+    def ask(self, request: EnrolmentRequest) -> tuple[WebhookAnswer, str]:
+        """The answer, and a reason that may be shown to the client when it is REJECT. Does not raise."""
+
+
+@dataclass(frozen=True)
+class AuthorisationPolicy:
+    """Which methods a profile uses. renewal_grace: how long after its end a certificate may still renew itself."""
+
+    challenge_password: bool = False
+    renewal: bool = False
+    manual: bool = False
+    renewal_grace: timedelta = timedelta(0)
+
+    def nothing(self, webhook: Webhook | None) -> bool:
+        """Whether no method at all is enabled."""
+        return not (self.challenge_password or self.renewal or self.manual or webhook)
+
+
+@dataclass(frozen=True)
+class Authoriser:
+    """Applies one profile's policy. authorities: every generation of the CA whose certificates may renew."""
+
+    policy: AuthorisationPolicy
+    profile: Profile
+    authorities: Sequence[Authority]
+    store: Store
+    server_key: ServerKey
+    webhook: Webhook | None = None
+
+    def decide(self, enrolment: EnrolmentRequest, *, now: datetime) -> Verdict:
+        """The verdict on a new request. Raises RequestRefused."""
+        if self.policy.nothing(self.webhook):
+            raise RequestRefused("this CA has no way of authorising requests configured")
+        previous = self._issued_to(enrolment.signer)
+        password = enrolment.request.challenge_password
+        if enrolment.renewal or (previous is not None and not password):
+            return self._renewal(enrolment, previous, now)
+        if password and self.policy.challenge_password:
+            verdict = self._challenge(enrolment, password, now)
+            if verdict is not None:
+                return verdict
+        if self.webhook is not None:
+            return self.ask_webhook(enrolment)
+        if password:
+            raise RequestRefused(
+                "the challengePassword is not valid"
+                if self.policy.challenge_password
+                else "a challengePassword was sent, but this profile does not use them"
+            )
+        if self.policy.manual:
+            return Pending("manual approval")
+        raise RequestRefused("the PKCS #10 request has no challengePassword, which this profile asks for")
+
+    def ask_webhook(self, enrolment: EnrolmentRequest) -> Verdict:
+        """The webhook's verdict. Raises RequestRefused. An unreachable webhook means "later", so that an outage
+        loses no transaction.
+        """
+        assert self.webhook is not None
+        answer, reason = self.webhook.ask(enrolment)
+        if answer is WebhookAnswer.APPROVE:
+            return Approved("webhook")
+        if answer is WebhookAnswer.REJECT:
+            raise RequestRefused(reason or "the request was rejected")
+        return Pending("webhook")
+
+    def _challenge(self, enrolment: EnrolmentRequest, password: str, now: datetime) -> Verdict | None:
+        found = check_password(
+            self.store,
+            self.server_key,
+            password,
+            subject=enrolment.request.subject,
+            profile=self.profile.name,
+            holder=enrolment.holder,
+            now=now,
+        )
+        if found is None:
+            return None
+        if isinstance(found, UsedByHolder):
+            return Reissue(found.authority, found.serial)
+        return Approved("challengePassword", found.identifier if found.one_time else None)
+
+    def _issued_to(self, signer: Certificate) -> IssuedCertificate | None:
+        """Our record of the signer's certificate, if it is one of ours, octet by octet."""
+        for authority in self.authorities:
+            if signer.issuer == authority.certificate.subject:
+                found = self.store.certificate(authority.identifier, signer.serial_number)
+                if found is not None and found.der == signer.der:
+                    return found
+        return None
+
+    def _renewal(self, enrolment: EnrolmentRequest, previous: IssuedCertificate | None, now: datetime) -> Verdict:
+        if not self.policy.renewal:
+            raise RequestRefused("renewal is not enabled for this profile")
+        if previous is None:
+            raise RequestRefused("a RenewalReq must be signed with a certificate issued by this CA")
+        if previous.revoked_at is not None:
+            raise RequestRefused("the certificate to renew is revoked")
+        if now < previous.not_before or previous.not_after + self.policy.renewal_grace < now:
+            raise RequestRefused("the certificate to renew is not valid now")
+        window = self.profile.renewal_window
+        if window is not None and now < previous.not_after - window:
+            first = (previous.not_after - window).strftime("%Y-%m-%d %H:%M UTC")
+            raise RequestRefused(f"the certificate may be renewed from {first} on")
+        if previous.profile != self.profile.name:
+            raise RequestRefused("the certificate to renew was issued under another profile")
+        _check_names(x509.load_der_x509_certificate(previous.der), enrolment.request)
+        return Approved("renewal")
+
+
+def _check_names(previous: x509.Certificate, request: CertificationRequest) -> None:
+    """A renewal keeps the subject and adds no subjectAltName."""
+    if request.subject != previous.subject:
+        raise RequestRefused("the subject differs from that of the certificate to renew")
+    if not set(requested_san(request) or ()) <= names_of(previous):
+        raise RequestRefused("the request asks for a subjectAltName that the certificate to renew does not have")

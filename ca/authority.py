@@ -1,0 +1,257 @@
+"""The signing side of the CA: making authorities, issuing certificates, CRLs (RFC 5280).
+
+An `Authority` is one generation of the CA: its certificate and key, its chain, who signs protocol answers and whose
+key opens envelopes. A CA before, during and after a rollover is several of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from ca.errors import RequestRefused
+from ca.profiles import Profile, extensions_for, key_usage
+from ca.store import IssuedCertificate
+from pkix.certificates import Certificate
+from pkix.enveloped_data import RsaIdentity
+from pkix.keys import certificate_hash, generate
+from pkix.pkcs10 import CertificationRequest
+from pkix.signatures import SigningKey
+from pkix.signed_data import Signer
+
+RandomBytes = Callable[[int], bytes]
+
+CA_VALIDITY = timedelta(days=3650)
+RA_VALIDITY = timedelta(days=1825)
+CRL_VALIDITY = timedelta(days=7)
+BACKDATE = timedelta(days=1)
+
+REVOCATION_REASONS = (
+    "unspecified",
+    "keyCompromise",
+    "cACompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "certificateHold",
+    "privilegeWithdrawn",
+    "aACompromise",
+)
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A private key and its certificate."""
+
+    key: SigningKey
+    certificate: x509.Certificate
+
+    def __repr__(self) -> str:
+        return f"KeyPair(key=<redacted>, subject={self.certificate.subject.rfc4514_string()!r})"
+
+
+@dataclass(frozen=True)
+class Authority:
+    """ca: signs certificates and CRLs. chain: its issuers, nearest first, without the CA itself; empty for a root.
+
+    ra_signer: signs answers instead of the CA. ra_decryption: its RSA key opens envelopes instead of the CA's;
+    there must be one if the CA's key is not RSA.
+    """
+
+    ca: KeyPair
+    chain: tuple[x509.Certificate, ...] = ()
+    ra_signer: KeyPair | None = None
+    ra_decryption: KeyPair | None = None
+
+    @cached_property
+    def identifier(self) -> str:
+        """SHA-256 of the CA certificate's DER, 64 hex digits: the fingerprint of RFC 8894 section 2.2."""
+        return hashlib.sha256(self.certificate.der).hexdigest()
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """The CA certificate as CMS sees it."""
+        return Certificate.of(self.ca.certificate)
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Who signs answers."""
+        pair = self.ra_signer or self.ca
+        return Signer(pair.key, Certificate.of(pair.certificate))
+
+    @cached_property
+    def ca_signer(self) -> Signer:
+        """The CA key itself, which signs GetNextCACert (RFC 8894 section 4.7.1)."""
+        return Signer(self.ca.key, self.certificate)
+
+    @cached_property
+    def decryption(self) -> RsaIdentity:
+        """Who opens envelopes."""
+        pair = self.ra_decryption or self.ca
+        if not isinstance(pair.key, rsa.RSAPrivateKey):
+            raise ValueError("an authority needs an RSA key for decryption")
+        return RsaIdentity(Certificate.of(pair.certificate), pair.key)
+
+    @cached_property
+    def certificates(self) -> tuple[bytes, ...]:
+        """DER of all certificates a client needs: RA signer, RA decryption, CA, chain."""
+        pairs = [pair.certificate for pair in (self.ra_signer, self.ra_decryption) if pair is not None]
+        return tuple(item.public_bytes(Encoding.DER) for item in (*pairs, self.ca.certificate, *self.chain))
+
+
+def new_serial(random: RandomBytes) -> int:
+    """A positive serial number of exactly 20 octets, 158 of its bits random (RFC 5280 section 4.1.2.2)."""
+    octets = bytearray(random(20))
+    octets[0] = octets[0] & 0x7F | 0x40
+    return int.from_bytes(octets, "big")
+
+
+def create_authority(
+    subject: x509.Name,
+    key_type: str,
+    *,
+    ra_key_type: str | None,
+    now: datetime,
+    random: RandomBytes,
+    ca: KeyPair | None = None,
+    chain: Sequence[x509.Certificate] = (),
+) -> Authority:
+    """A new authority, or RA certificates for an existing `ca`.
+
+    ra_key_type: make an RA signer with this type of key; None lets the CA sign answers. An RA decryption
+    certificate is made whenever there is an RA signer or the CA's key is not RSA.
+    """
+    pair = ca or _create_root(subject, generate(key_type), now, random)
+    separate = ra_key_type is not None or not isinstance(pair.key, rsa.RSAPrivateKey)
+    return Authority(
+        ca=pair,
+        chain=tuple(chain),
+        ra_signer=_create_ra(pair, generate(ra_key_type), "digitalSignature", now, random) if ra_key_type else None,
+        ra_decryption=_create_ra(pair, generate("rsa:2048"), "keyEncipherment", now, random) if separate else None,
+    )
+
+
+def _create_root(subject: x509.Name, key: SigningKey, now: datetime, random: RandomBytes) -> KeyPair:
+    """RFC 8894 section 2.1.2: keyUsage says digitalSignature, and keyEncipherment when the key can decrypt."""
+    usages = {"keyCertSign", "cRLSign", "digitalSignature"}
+    if isinstance(key, rsa.RSAPrivateKey):
+        usages.add("keyEncipherment")
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(new_serial(random))
+        .not_valid_before(_whole(now - BACKDATE))
+        .not_valid_after(_whole(now + CA_VALIDITY))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(key_usage(usages), critical=True)
+        .add_extension(identifier, critical=False)
+    )
+    return KeyPair(key, builder.sign(key, certificate_hash(key)))
+
+
+def _create_ra(ca: KeyPair, key: SigningKey, usage: str, now: datetime, random: RandomBytes) -> KeyPair:
+    role = "RA signer" if usage == "digitalSignature" else "RA decryption"
+    common_names = ca.certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    name = f"{str(common_names[0].value) if common_names else 'CA'} {role}"[:64]
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
+        .issuer_name(ca.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(new_serial(random))
+        .not_valid_before(_whole(max(now - BACKDATE, ca.certificate.not_valid_before_utc)))
+        .not_valid_after(_whole(min(now + RA_VALIDITY, ca.certificate.not_valid_after_utc)))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(key_usage({usage}), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_authority_key_identifier(ca.certificate), critical=False)
+    )
+    return KeyPair(key, builder.sign(ca.key, certificate_hash(ca.key)))
+
+
+def issue(
+    authority: Authority, profile: Profile, request: CertificationRequest, *, now: datetime, random: RandomBytes
+) -> IssuedCertificate:
+    """Sign a certificate for a request that has been checked and authorised; the caller records it in the Store.
+
+    Raises RequestRefused if the CA certificate has ended, or for usages wider than the profile's.
+    """
+    ca = authority.ca.certificate
+    not_before = _whole(max(now - profile.backdate, ca.not_valid_before_utc))
+    not_after = _whole(min(now + profile.validity, ca.not_valid_after_utc))
+    if not_after <= now:
+        raise RequestRefused("the CA certificate has expired")
+    serial = new_serial(random)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(request.subject)
+        .issuer_name(ca.subject)
+        .public_key(request.public_key)  # type: ignore[arg-type]  # key types are checked by the profile
+        .serial_number(serial)
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_subject_key_identifier(request), critical=False)
+        .add_extension(_authority_key_identifier(ca), critical=False)
+    )
+    for extension in extensions_for(profile, request):
+        builder = builder.add_extension(extension.value, critical=extension.critical)
+    certificate = builder.sign(authority.ca.key, certificate_hash(authority.ca.key))
+    return IssuedCertificate(
+        authority=authority.identifier,
+        serial=serial,
+        der=certificate.public_bytes(Encoding.DER),
+        subject=request.subject.rfc4514_string(),
+        spki_hash=hashlib.sha256(request.spki).digest(),
+        profile=profile.name,
+        not_before=not_before,
+        not_after=not_after,
+    )
+
+
+def create_crl(authority: Authority, revoked: Sequence[IssuedCertificate], number: int, *, now: datetime) -> bytes:
+    """A complete CRL's DER with crlNumber, authorityKeyIdentifier and reasons; nextUpdate is 7 days after `now`."""
+    ca = authority.ca.certificate
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(ca.subject)
+        .last_update(_whole(now))
+        .next_update(_whole(now + CRL_VALIDITY))
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .add_extension(_authority_key_identifier(ca), critical=False)
+    )
+    for item in revoked:
+        assert item.revoked_at is not None
+        entry = x509.RevokedCertificateBuilder().serial_number(item.serial).revocation_date(item.revoked_at)
+        if item.reason not in (None, "unspecified"):  # RFC 5280 section 5.3.1: absent rather than unspecified
+            entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags(item.reason)), critical=False)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(authority.ca.key, certificate_hash(authority.ca.key)).public_bytes(Encoding.DER)
+
+
+def _whole(moment: datetime) -> datetime:
+    """Certificates count whole seconds."""
+    return moment.replace(microsecond=0)
+
+
+def _subject_key_identifier(request: CertificationRequest) -> x509.SubjectKeyIdentifier:
+    return x509.SubjectKeyIdentifier.from_public_key(request.public_key)  # type: ignore[arg-type]
+
+
+def _authority_key_identifier(ca: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """From the CA's own subjectKeyIdentifier, which an imported CA may have made in its own way."""
+    try:
+        extension = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key())  # type: ignore[arg-type]
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(extension.value)

@@ -1,0 +1,85 @@
+"""Challenge passwords (RFC 8894 section 2.4): making them, and finding out whether one is good.
+
+The Store knows a password only by `ServerKey.identifier`. A one-time password is reserved by the request that
+brought it and used up by the certificate issued with it. A retry of the same request by the same key, also under
+another transactionID, is still its holder; anybody else is told that it is used.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+
+from ca.errors import RequestRefused
+from ca.sealing import ServerKey
+from ca.store import ChallengePassword, Store
+
+PASSWORD_OCTETS = 20
+DEFAULT_TTL = timedelta(hours=1)
+
+
+def new_password(random: Callable[[int], bytes]) -> str:
+    """32 characters of base32 (160 random bits): survives every string type, and being read aloud."""
+    return base64.b32encode(random(PASSWORD_OCTETS)).decode()
+
+
+def add_password(
+    store: Store,
+    server_key: ServerKey,
+    password: str,
+    *,
+    now: datetime,
+    ttl: timedelta | None = DEFAULT_TTL,
+    one_time: bool = True,
+    subject: x509.Name | None = None,
+    profile: str | None = None,
+) -> ChallengePassword:
+    """Remember a challenge password. ttl None: it never expires. Raises StoreConflict if it is known already."""
+    challenge = ChallengePassword(
+        identifier=server_key.identifier(password),
+        one_time=one_time,
+        created=now.replace(microsecond=0),
+        expires=None if ttl is None else (now + ttl).replace(microsecond=0),
+        subject=None if subject is None else subject.rfc4514_string(),
+        profile=profile,
+    )
+    store.add_challenge(challenge)
+    return challenge
+
+
+@dataclass(frozen=True)
+class UsedByHolder:
+    """The password was used up by this very request: the certificate it brought."""
+
+    authority: str
+    serial: int
+
+
+def check_password(
+    store: Store, server_key: ServerKey, password: str, *, subject: x509.Name, profile: str, holder: str, now: datetime
+) -> ChallengePassword | UsedByHolder | None:
+    """The record of a good password, UsedByHolder for a retry, None for a password nobody knows.
+
+    holder: `ca.store.holder_of` the request. Raises RequestRefused for a known password that is expired, used by
+    somebody else, or meant for another subject or profile; who knows the password may know why.
+    """
+    challenge = store.challenge(server_key.identifier(password))
+    if challenge is None:
+        return None
+    if challenge.serial is not None and challenge.authority is not None:
+        if challenge.holder == holder:
+            return UsedByHolder(challenge.authority, challenge.serial)
+        raise RequestRefused("the challengePassword has been used")
+    if challenge.expires is not None and challenge.expires <= now:
+        raise RequestRefused("the challengePassword has expired")
+    if challenge.profile not in (None, profile):
+        raise RequestRefused("the challengePassword is for another profile")
+    if challenge.subject is not None and x509.Name.from_rfc4514_string(challenge.subject) != subject:
+        raise RequestRefused("the challengePassword is for another subject")
+    if challenge.holder not in (None, holder):
+        raise RequestRefused("the challengePassword is in use by another request")
+    return challenge

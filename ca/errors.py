@@ -1,0 +1,11 @@
+"""Why the CA says no. Texts are for the peer's engineer, like those of `pkix.errors`."""
+
+from pkix.errors import PkixError
+
+
+class RequestRefused(PkixError):
+    """The request is understood and not permitted, or not now."""
+
+
+class CertificateUnknown(PkixError):
+    """No certificate or CRL matches the given issuer and serial number."""

@@ -1,0 +1,213 @@
+"""The Store in memory: a lock and dictionaries, for tests, demonstrations and as the plainest statement of the rules.
+
+It forgets everything with the process and is not shared between processes; `ca.sql_store.SqlStore` is. Each
+method first checks everything that can be refused and only then changes anything, which is what makes it
+all-or-nothing. "Expired at a moment" means that the end lies before that moment: the last second still counts,
+as it does for notAfter (RFC 5280 section 4.1.2.5).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace as changed
+from datetime import datetime
+from typing import TypeVar
+
+from ca.store import (
+    ChallengePassword,
+    ChallengeUnavailable,
+    IssuedCertificate,
+    State,
+    Store,
+    StoreConflict,
+    Transaction,
+    TransactionKey,
+    holder_of,
+)
+
+
+class MemoryStore(Store):
+    """See `ca.store.Store`. Safe with any number of threads of one process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._transactions: dict[TransactionKey, Transaction] = {}
+        self._certificates: dict[tuple[str, int], IssuedCertificate] = {}
+        self._challenges: dict[str, ChallengePassword] = {}
+        self._crl_numbers: dict[str, int] = {}
+
+    # Transactions
+
+    def get(self, key: TransactionKey) -> Transaction | None:
+        with self._lock:
+            return self._transactions.get(key)
+
+    def create(self, transaction: Transaction) -> None:
+        with self._lock:
+            self._change(None, transaction, None)
+
+    def replace(self, old: Transaction, new: Transaction) -> None:
+        with self._lock:
+            self._change(old, new, None)
+
+    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate) -> None:
+        with self._lock:
+            self._change(old, new, certificate)
+
+    def transactions(self, state: State | None = None, *, limit: int = 1000) -> Sequence[Transaction]:
+        with self._lock:
+            chosen = [item for item in self._transactions.values() if state in (None, item.state)]
+        return _newest_first(chosen, lambda item: item.created)[:limit]
+
+    def count(self, state: State, *, now: datetime) -> int:
+        with self._lock:
+            return sum(item.state is state and item.expires >= now for item in self._transactions.values())
+
+    # Certificates
+
+    def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:
+        with self._lock:
+            return self._certificates.get((authority, serial))
+
+    def valid_certificates(self, authority: str, subject: str, *, now: datetime) -> Sequence[IssuedCertificate]:
+        return self._select_certificates(
+            lambda item: (
+                item.authority == authority
+                and item.subject == subject
+                and item.revoked_at is None
+                and item.not_after >= now
+            )
+        )
+
+    def certificates(self, *, limit: int = 1000) -> Sequence[IssuedCertificate]:
+        return self._select_certificates(lambda item: True)[:limit]
+
+    def find_serial(self, serial: int) -> Sequence[IssuedCertificate]:
+        return self._select_certificates(lambda item: item.serial == serial)
+
+    def revoke(self, authority: str, serial: int, *, reason: str, now: datetime) -> IssuedCertificate:
+        _check_times(now)
+        with self._lock:
+            certificate = self._certificates.get((authority, serial))
+            if certificate is None:
+                raise KeyError(f"no certificate {serial:x} of {authority}")
+            if certificate.revoked_at is None:
+                certificate = changed(certificate, revoked_at=now, reason=reason)
+                self._certificates[authority, serial] = certificate
+            return certificate
+
+    def revoked(self, authority: str, *, now: datetime) -> Sequence[IssuedCertificate]:
+        return self._select_certificates(
+            lambda item: item.authority == authority and item.revoked_at is not None and item.not_after >= now
+        )
+
+    def next_crl_number(self, authority: str) -> int:
+        with self._lock:
+            number = self._crl_numbers.get(authority, 0) + 1
+            self._crl_numbers[authority] = number
+            return number
+
+    # Challenge passwords
+
+    def add_challenge(self, challenge: ChallengePassword) -> None:
+        _check_times(challenge.created, challenge.expires)
+        with self._lock:
+            if challenge.identifier in self._challenges:
+                raise StoreConflict("the challenge password exists already")
+            self._challenges[challenge.identifier] = challenge
+
+    def challenge(self, identifier: str) -> ChallengePassword | None:
+        with self._lock:
+            return self._challenges.get(identifier)
+
+    # Housekeeping
+
+    def purge(self, now: datetime) -> int:
+        with self._lock:
+            expired = [item for item in self._transactions.values() if item.expires < now]
+            for transaction in expired:
+                del self._transactions[transaction.key]
+            for transaction in expired:
+                self._challenges.update(self._released(transaction))
+            dead = [
+                item.identifier for item in self._challenges.values() if item.expires is not None and item.expires < now
+            ]
+            for identifier in dead:
+                del self._challenges[identifier]
+            return len(expired) + len(dead)
+
+    # What the methods above are made of; all of it runs under the lock.
+
+    def _change(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate | None) -> None:
+        """Check, then put `new` in place of `old`, move reservations and record the certificate if there is one."""
+        _check_times(new.created, new.updated, new.expires)
+        if old is not None and old.key != new.key:
+            raise ValueError("a transaction is replaced by one with the same key")
+        if self._transactions.get(new.key) != old:
+            raise StoreConflict("the transaction was changed by somebody else")
+        if certificate is not None:
+            _check_times(certificate.not_before, certificate.not_after, certificate.revoked_at)
+            if (certificate.authority, certificate.serial) in self._certificates:
+                raise StoreConflict("the serial number was issued before")
+        self._challenges.update(self._moved_reservations(old, new, certificate))
+        self._transactions[new.key] = new
+        if certificate is not None:
+            self._certificates[certificate.authority, certificate.serial] = certificate
+
+    def _moved_reservations(
+        self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate | None
+    ) -> dict[str, ChallengePassword]:
+        """The challenge passwords that change when `new` takes the place of `old`, as they will be."""
+        same_hold = old is not None and hold(old) == hold(new)
+        moved = {} if old is None or same_hold else self._released(old)
+        if new.challenge_id is None or (same_hold and certificate is None):
+            return moved
+        challenge = moved.get(new.challenge_id) or self._challenges.get(new.challenge_id)
+        if challenge is None:
+            raise ChallengeUnavailable("the challenge password is gone")
+        if not challenge.one_time:
+            return moved
+        holder = holder_of(new.key.signer, new.request_hash)
+        if challenge.serial is not None or challenge.holder not in (None, holder):
+            raise ChallengeUnavailable("the challenge password is used up or held by another request")
+        challenge = changed(challenge, holder=holder)
+        if certificate is not None:
+            challenge = changed(challenge, authority=certificate.authority, serial=certificate.serial)
+        return {**moved, new.challenge_id: challenge}
+
+    def _released(self, transaction: Transaction) -> dict[str, ChallengePassword]:
+        """What `transaction` reserved, freed, unless it is used up or another transaction still holds it."""
+        identifier, holder = hold(transaction)
+        challenge = self._challenges.get(identifier or "")
+        if challenge is None or challenge.serial is not None or challenge.holder != holder:
+            return {}
+        others = (item for item in self._transactions.values() if item.key != transaction.key)
+        if any(hold(item) == (identifier, holder) for item in others):
+            return {}
+        return {challenge.identifier: changed(challenge, holder=None)}
+
+    def _select_certificates(self, wanted: Callable[[IssuedCertificate], bool]) -> list[IssuedCertificate]:
+        with self._lock:
+            chosen = [item for item in self._certificates.values() if wanted(item)]
+        return _newest_first(chosen, lambda item: item.not_before)
+
+
+def hold(transaction: Transaction) -> tuple[str | None, str]:
+    """Which challenge password the transaction refers to, and in whose name."""
+    return transaction.challenge_id, holder_of(transaction.key.signer, transaction.request_hash)
+
+
+_Record = TypeVar("_Record", Transaction, IssuedCertificate)
+
+
+def _newest_first(records: list[_Record], moment: Callable[[_Record], datetime]) -> list[_Record]:
+    """Sorted by `moment`, latest first; of the same second, the one that was added last comes first."""
+    return sorted(records, key=moment)[::-1]
+
+
+def _check_times(*moments: datetime | None) -> None:
+    """Raise ValueError unless every moment is aware and in whole seconds, so that no test passes only in memory."""
+    for moment in moments:
+        if moment is not None and (moment.tzinfo is None or moment.microsecond):
+            raise ValueError("times in the Store are aware and in whole seconds")

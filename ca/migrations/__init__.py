@@ -1,0 +1,75 @@
+"""The schema of the SQL store and the way from each of its versions to the next, run by alembic.
+
+A new version is a module in `versions` (copy the latest one, set `revision` and `down_revision`) together with a
+new SCHEMA_HEAD and the changed tables in `ca.sql_tables`. There is no way back: a program refuses a database
+that is newer than itself. Alembic is imported only when there is something to migrate, because it takes longer
+to load than a command takes to run.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from ca.sql_engine import writing
+
+# The revision that this program works with: the last one in `versions`.
+SCHEMA_HEAD = "0001"
+
+_READ_VERSION = text("SELECT version_num FROM alembic_version")
+
+# Alembic keeps its context in global variables, so threads take turns.
+_migrating = threading.Lock()
+
+
+class StoreVersionError(Exception):
+    """The database has a schema that this program cannot work with. The text is one line for the operator."""
+
+
+def ensure_schema(engine: Engine, *, migrate: bool) -> None:
+    """Bring the database to SCHEMA_HEAD, creating the tables if there are none.
+
+    The transaction has the write lock from its beginning, so of several processes that open a new database one
+    migrates and the others wait for it and then find nothing left to do. Raises StoreVersionError if the
+    database is newer than the program, or if it is older and `migrate` is False.
+    """
+    with engine.connect() as connection:
+        if _version(connection) == SCHEMA_HEAD:
+            return
+    with _migrating, writing(engine) as connection:
+        version = _version(connection)
+        if version != SCHEMA_HEAD:
+            _upgrade(connection, version, migrate=migrate)
+
+
+def _version(connection: Connection) -> str | None:
+    """The revision of the database; None if it has no tables yet."""
+    try:
+        row = connection.execute(_READ_VERSION).first()
+    except DBAPIError:
+        if inspect(connection).has_table("alembic_version"):
+            raise
+        return None
+    return None if row is None else str(row[0])
+
+
+def _upgrade(connection: Connection, version: str | None, *, migrate: bool) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", "ca:migrations")
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if version is not None and version not in known:
+        raise StoreVersionError(
+            f"the database has schema {version}, this program knows {SCHEMA_HEAD}: use a newer program"
+        )
+    if not migrate:
+        raise StoreVersionError(
+            f"the database has schema {version or 'none'}, this program needs {SCHEMA_HEAD}: migrate it first"
+        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, SCHEMA_HEAD)

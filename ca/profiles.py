@@ -1,0 +1,278 @@
+"""Profiles: what a certificate of this CA may look like, and what a request may ask for.
+
+A profile refuses what it does not allow, naming it, instead of silently dropping it: a client that asked for a name
+and got a certificate without it finds out much later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+
+from ca.errors import RequestRefused
+from pkix import oids
+from pkix.keys import key_type_of
+from pkix.pkcs10 import CertificationRequest
+
+KEY_USAGES = (
+    "digitalSignature",
+    "contentCommitment",
+    "keyEncipherment",
+    "dataEncipherment",
+    "keyAgreement",
+)
+_ENCIPHERMENT = frozenset({"keyEncipherment", "dataEncipherment"})
+
+EXTENDED_KEY_USAGES = {
+    "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH,
+    "serverAuth": ExtendedKeyUsageOID.SERVER_AUTH,
+    "emailProtection": ExtendedKeyUsageOID.EMAIL_PROTECTION,
+    "codeSigning": ExtendedKeyUsageOID.CODE_SIGNING,
+    "smartcardLogon": ExtendedKeyUsageOID.SMARTCARD_LOGON,
+    "ipsecIKE": ExtendedKeyUsageOID.IPSEC_IKE,
+}
+
+SUBJECT_ATTRIBUTES = {
+    "CN": NameOID.COMMON_NAME,
+    "O": NameOID.ORGANIZATION_NAME,
+    "OU": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "C": NameOID.COUNTRY_NAME,
+    "ST": NameOID.STATE_OR_PROVINCE_NAME,
+    "L": NameOID.LOCALITY_NAME,
+    "DC": NameOID.DOMAIN_COMPONENT,
+    "UID": NameOID.USER_ID,
+    "emailAddress": NameOID.EMAIL_ADDRESS,
+    "serialNumber": NameOID.SERIAL_NUMBER,
+}
+
+COPYABLE = ("subjectAltName", "keyUsage", "extendedKeyUsage", "microsoftSid")
+SAN_TYPES = ("dns", "email", "ip", "uri", "upn", "dn")
+_UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+_MICROSOFT_SID = x509.ObjectIdentifier(oids.MS_NTDS_CA_SECURITY.dotted_string)
+ALL_KEY_TYPES = ("rsa", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One way of issuing. Every field is a line of the TOML configuration.
+
+    validity: lifetime of a certificate, cut at the CA certificate's end. backdate: how far notBefore lies before
+    the moment of issuing, for clients with slow clocks (10 hours by default: Windows machines were seen 9 h off).
+    key_types: subset of ALL_KEY_TYPES; RSA within min_rsa_bits and max_rsa_bits.
+    key_usage: names of KEY_USAGES; the encipherment ones are left out for keys that cannot encrypt.
+    extended_key_usage: names of EXTENDED_KEY_USAGES or dotted OIDs.
+    required_subject, allowed_subject: attribute names the subject must, or may only, have (empty: no rule).
+    subject_patterns, san_patterns: regular expressions that every value of that attribute or SAN type must match
+    as a whole. san_types: the kinds of subjectAltName a request may ask for. allow_empty_subject: accept no subject.
+    copy_extensions: which requested extensions go into the certificate (COPYABLE); others are ignored.
+    crl_urls, issuer_urls: put into CRL Distribution Points and Authority Information Access.
+    unique_subject: refuse while a valid certificate for the same subject exists (RFC 8894 figure 12).
+    renewal_window: how long before its end a certificate may be renewed, None for any time.
+    """
+
+    name: str = "default"
+    validity: timedelta = timedelta(days=365)
+    backdate: timedelta = timedelta(hours=10)
+    key_types: tuple[str, ...] = ALL_KEY_TYPES
+    min_rsa_bits: int = 2048
+    max_rsa_bits: int = 4096
+    key_usage: tuple[str, ...] = ("digitalSignature", "keyEncipherment")
+    extended_key_usage: tuple[str, ...] = ("clientAuth",)
+    required_subject: tuple[str, ...] = ()
+    allowed_subject: tuple[str, ...] = ()
+    subject_patterns: Mapping[str, str] = field(default_factory=dict)
+    allow_empty_subject: bool = False
+    san_types: tuple[str, ...] = ("dns", "email", "ip", "uri", "upn")
+    san_patterns: Mapping[str, str] = field(default_factory=dict)
+    copy_extensions: tuple[str, ...] = ("subjectAltName", "microsoftSid")
+    crl_urls: tuple[str, ...] = ()
+    issuer_urls: tuple[str, ...] = ()
+    unique_subject: bool = False
+    renewal_window: timedelta | None = None
+
+
+def check_request(profile: Profile, request: CertificationRequest) -> None:
+    """Check key, subject and subjectAltName of a request against the profile. Raises RequestRefused, and Malformed
+    or AlgorithmRefused for a request that cannot be read.
+    """
+    _check_key(profile, request)
+    _check_subject(profile, request.subject)
+    _check_san(profile, requested_san(request))
+
+
+def _check_key(profile: Profile, request: CertificationRequest) -> None:
+    key = request.public_key
+    kind = key_type_of(key)
+    if isinstance(key, rsa.RSAPublicKey):
+        kind = "rsa"
+        if not profile.min_rsa_bits <= key.key_size <= profile.max_rsa_bits:
+            raise RequestRefused(
+                f"an RSA key of {key.key_size} bits; profile {profile.name} issues for "
+                f"{profile.min_rsa_bits} to {profile.max_rsa_bits}"
+            )
+    if kind not in profile.key_types:
+        raise RequestRefused(f"a key of type {kind}; profile {profile.name} issues for {', '.join(profile.key_types)}")
+
+
+def _check_subject(profile: Profile, subject: x509.Name) -> None:
+    if not len(subject) and not profile.allow_empty_subject:
+        raise RequestRefused("the PKCS #10 request has no subject (RFC 8894 section 3.3.1)")
+    for name in profile.required_subject:
+        if not subject.get_attributes_for_oid(SUBJECT_ATTRIBUTES[name]):
+            raise RequestRefused(f"the subject has no {name}")
+    if profile.allowed_subject:
+        allowed = {SUBJECT_ATTRIBUTES[name] for name in profile.allowed_subject}
+        for attribute in subject:
+            if attribute.oid not in allowed:
+                raise RequestRefused(f"the subject attribute {attribute.rfc4514_attribute_name} is not allowed")
+    for name, pattern in profile.subject_patterns.items():
+        for attribute in subject.get_attributes_for_oid(SUBJECT_ATTRIBUTES[name]):
+            if not re.fullmatch(pattern, str(attribute.value)):
+                raise RequestRefused(f"the subject's {name} does not have the form this profile asks for")
+
+
+def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None) -> None:
+    for name in names or ():
+        kind, value = _san_kind(name)
+        if kind not in profile.san_types:
+            raise RequestRefused(f"a subjectAltName of type {kind} is not allowed")
+        pattern = profile.san_patterns.get(kind)
+        if pattern is not None and not re.fullmatch(pattern, value):
+            raise RequestRefused(f"a subjectAltName of type {kind} does not have the form this profile asks for")
+
+
+def _san_kind(name: x509.GeneralName) -> tuple[str, str]:
+    """Type (SAN_TYPES or another word) and text of a subjectAltName."""
+    if isinstance(name, x509.DNSName):
+        return "dns", name.value
+    if isinstance(name, x509.RFC822Name):
+        return "email", name.value
+    if isinstance(name, x509.UniformResourceIdentifier):
+        return "uri", name.value
+    if isinstance(name, x509.IPAddress):
+        return "ip", str(name.value)
+    if isinstance(name, x509.DirectoryName):
+        return "dn", name.value.rfc4514_string()
+    if isinstance(name, x509.OtherName) and name.type_id == _UPN:
+        return "upn", name.value[2:].decode("utf-8", "replace")
+    return "other", ""
+
+
+def requested_san(request: CertificationRequest) -> x509.SubjectAlternativeName | None:
+    """The requested subjectAltName, or None."""
+    try:
+        return request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def extensions_for(profile: Profile, request: CertificationRequest) -> list[x509.Extension[x509.ExtensionType]]:
+    """The subject-dependent extensions of the certificate: names, usages, Microsoft SID, CRLDP, AIA.
+
+    Raises RequestRefused when a copied usage is wider than the profile's.
+    """
+    found = [_key_usage(profile, request), *_extended_key_usage(profile, request)]
+    san = requested_san(request)
+    if san is not None and "subjectAltName" in profile.copy_extensions:
+        # RFC 5280 section 4.2.1.6: critical when there is no subject.
+        found.append(_extension(san, critical=not len(request.subject)))
+    if "microsoftSid" in profile.copy_extensions:
+        found.extend(item for item in request.extensions if item.oid == _MICROSOFT_SID)
+    if profile.crl_urls:
+        points = [
+            x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None) for url in profile.crl_urls
+        ]
+        found.append(_extension(x509.CRLDistributionPoints(points)))
+    if profile.issuer_urls:
+        descriptions = [
+            x509.AccessDescription(
+                x509.oid.AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier(url)
+            )
+            for url in profile.issuer_urls
+        ]
+        found.append(_extension(x509.AuthorityInformationAccess(descriptions)))
+    return found
+
+
+def _extension(value: x509.ExtensionType, *, critical: bool = False) -> x509.Extension[x509.ExtensionType]:
+    return x509.Extension(value.oid, critical, value)
+
+
+def _key_usage(profile: Profile, request: CertificationRequest) -> x509.Extension[x509.ExtensionType]:
+    allowed = set(profile.key_usage)
+    if not isinstance(request.public_key, rsa.RSAPublicKey):
+        allowed -= _ENCIPHERMENT
+    chosen = allowed
+    if "keyUsage" in profile.copy_extensions:
+        requested = _requested_key_usage(request)
+        if requested is not None:
+            if not requested <= set(profile.key_usage):
+                wider = ", ".join(sorted(requested - set(profile.key_usage)))
+                raise RequestRefused(f"the requested keyUsage {wider} is not allowed")
+            chosen = requested & allowed
+    return _extension(key_usage(chosen), critical=True)
+
+
+def _requested_key_usage(request: CertificationRequest) -> set[str] | None:
+    try:
+        usage = request.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
+    return {
+        name
+        for name, present in (
+            ("digitalSignature", usage.digital_signature),
+            ("contentCommitment", usage.content_commitment),
+            ("keyEncipherment", usage.key_encipherment),
+            ("dataEncipherment", usage.data_encipherment),
+            ("keyAgreement", usage.key_agreement),
+            ("keyCertSign", usage.key_cert_sign),
+            ("cRLSign", usage.crl_sign),
+        )
+        if present
+    }
+
+
+def key_usage(names: set[str] | frozenset[str]) -> x509.KeyUsage:
+    """KeyUsage from the RFC 5280 bit names."""
+    return x509.KeyUsage(
+        digital_signature="digitalSignature" in names,
+        content_commitment="contentCommitment" in names,
+        key_encipherment="keyEncipherment" in names,
+        data_encipherment="dataEncipherment" in names,
+        key_agreement="keyAgreement" in names,
+        key_cert_sign="keyCertSign" in names,
+        crl_sign="cRLSign" in names,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _extended_key_usage(profile: Profile, request: CertificationRequest) -> list[x509.Extension[x509.ExtensionType]]:
+    allowed = [EXTENDED_KEY_USAGES.get(name) or x509.ObjectIdentifier(name) for name in profile.extended_key_usage]
+    chosen = allowed
+    if "extendedKeyUsage" in profile.copy_extensions:
+        try:
+            chosen = list(request.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+        except x509.ExtensionNotFound:
+            chosen = allowed
+        wider = [usage.dotted_string for usage in chosen if usage not in allowed]
+        if wider:
+            raise RequestRefused(f"the requested extendedKeyUsage {', '.join(wider)} is not allowed")
+    return [_extension(x509.ExtendedKeyUsage(chosen))] if chosen else []
+
+
+def names_of(certificate: x509.Certificate) -> set[x509.GeneralName]:
+    """The subjectAltNames of a certificate; the empty set if it has none."""
+    try:
+        extension = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+    except x509.ExtensionNotFound:
+        return set()
+    assert isinstance(extension.value, x509.SubjectAlternativeName)
+    return set(extension.value)

@@ -1,0 +1,369 @@
+"""The Store in a SQL database, through SQLAlchemy Core: SQLite now, PostgreSQL through the same class later.
+
+Every change is one database transaction. On SQLite it begins with the write lock (BEGIN IMMEDIATE), so nothing
+read in it can change before it is written, and a commit returns after the fsync (synchronous=FULL: in WAL mode
+anything less may lose the last commits in a power cut). Reads are single statements and need no transaction.
+"Expired at a moment" means what it means in `ca.memory_store`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from ca.migrations import ensure_schema
+from ca.sql_engine import forget_at_fork, store_engine, writing
+from ca.sql_tables import (
+    CERTIFICATE_COLUMNS,
+    CERTIFICATES,
+    CHALLENGES,
+    CRL_NUMBERS,
+    TRANSACTION_COLUMNS,
+    TRANSACTIONS,
+    Values,
+    certificate_of,
+    certificate_values,
+    challenge_of,
+    challenge_values,
+    key_values,
+    seconds,
+    serial_text,
+    transaction_of,
+    transaction_values,
+)
+from ca.store import (
+    ChallengePassword,
+    ChallengeUnavailable,
+    IssuedCertificate,
+    State,
+    Store,
+    StoreConflict,
+    Transaction,
+    TransactionKey,
+    holder_of,
+)
+
+# Statements are built once: SQLAlchemy then finds their SQL in its cache at the price of a dictionary look-up.
+
+
+def _equals(column: ColumnElement[object], name: str) -> ColumnElement[bool]:
+    """The column equals the parameter, also when both are NULL."""
+    return column.is_not_distinct_from(bindparam(name))
+
+
+_T, _C, _P = TRANSACTIONS.c, CERTIFICATES.c, CHALLENGES.c
+
+_GET = select(*TRANSACTION_COLUMNS).where(
+    _T.transaction_id == bindparam("transaction_id"),
+    _T.signer == bindparam("signer"),
+    _T.protocol == bindparam("protocol"),
+)
+_CREATE = insert(TRANSACTIONS)
+_REPLACE = (
+    update(TRANSACTIONS)
+    .where(
+        *(
+            _equals(column, f"old_{column.name}") if column.nullable else column == bindparam(f"old_{column.name}")
+            for column in TRANSACTION_COLUMNS
+        )
+    )
+    .values({column: bindparam(f"new_{column.name}") for column in TRANSACTION_COLUMNS[3:]})
+)
+_NEWEST_TRANSACTIONS = select(*TRANSACTION_COLUMNS).order_by(_T.created.desc(), _T.id.desc())
+_COUNT = select(func.count()).where(_T.state == bindparam("state"), _T.expires >= bindparam("now"))
+
+_CERTIFICATES = select(*CERTIFICATE_COLUMNS).order_by(_C.not_before.desc(), _C.id.desc())
+_CERTIFICATE = select(*CERTIFICATE_COLUMNS).where(
+    _C.authority == bindparam("authority"), _C.serial == bindparam("serial")
+)
+_VALID_CERTIFICATES = _CERTIFICATES.where(
+    _C.authority == bindparam("authority"),
+    _C.subject == bindparam("subject"),
+    _C.revoked_at.is_(None),
+    _C.not_after >= bindparam("now"),
+)
+_FIND_SERIAL = _CERTIFICATES.where(_C.serial == bindparam("serial"))
+_REVOKED = _CERTIFICATES.where(
+    _C.authority == bindparam("authority"), _C.revoked_at.is_not(None), _C.not_after >= bindparam("now")
+)
+_RECORD = insert(CERTIFICATES)
+_REVOKE = (
+    update(CERTIFICATES)
+    .where(_C.authority == bindparam("of"), _C.serial == bindparam("number"), _C.revoked_at.is_(None))
+    .values(revoked_at=bindparam("now"), reason=bindparam("why"))
+)
+_CRL_NUMBER = select(CRL_NUMBERS.c.number).where(CRL_NUMBERS.c.authority == bindparam("of"))
+_NEXT_CRL_NUMBER = (
+    update(CRL_NUMBERS).where(CRL_NUMBERS.c.authority == bindparam("of")).values(number=CRL_NUMBERS.c.number + 1)
+)
+_FIRST_CRL_NUMBER = insert(CRL_NUMBERS)
+
+_CHALLENGE = select(*CHALLENGES.c).where(_P.identifier == bindparam("identifier"))
+_ONE_TIME = select(_P.one_time).where(_P.identifier == bindparam("identifier"))
+_ADD_CHALLENGE = insert(CHALLENGES)
+_HOLD = update(CHALLENGES).where(
+    _P.identifier == bindparam("held"),
+    _P.one_time.is_(True),
+    _P.serial.is_(None),
+    or_(_P.holder.is_(None), _P.holder == bindparam("in_name_of")),
+)
+_RESERVE = _HOLD.values(holder=bindparam("in_name_of"))
+_USE_UP = _HOLD.values(
+    holder=bindparam("in_name_of"), authority=bindparam("by_authority"), serial=bindparam("by_serial")
+)
+_RELEASE = (
+    update(CHALLENGES)
+    .where(
+        _P.identifier == bindparam("held"),
+        _P.serial.is_(None),
+        _P.holder == bindparam("in_name_of"),
+        not_(
+            exists().where(
+                _T.challenge_id == bindparam("held"),
+                _T.signer == bindparam("signer"),
+                _T.request_hash == bindparam("request_hash"),
+                not_(and_(_T.transaction_id == bindparam("transaction_id"), _T.protocol == bindparam("protocol"))),
+            )
+        ),
+    )
+    .values(holder=None)
+)
+# Naming all states lets the database use the index over (state, expires).
+_EXPIRED = and_(_T.state.in_([state.value for state in State]), _T.expires < bindparam("now"))
+_EXPIRED_HOLDERS = select(*TRANSACTION_COLUMNS).where(_EXPIRED, _T.challenge_id.is_not(None)).with_for_update()
+_PURGE_TRANSACTIONS = delete(TRANSACTIONS).where(_EXPIRED)
+_PURGE_CHALLENGES = delete(CHALLENGES).where(_P.expires < bindparam("now"))
+
+
+class SqlStore(Store):
+    """See `ca.store.Store`. `url` is SQLAlchemy's, such as "sqlite:////var/lib/scep-kem/ca.sqlite3".
+
+    Opening creates a SQLite file (mode 0600, as are its -wal and -shm) and brings the schema up to date; with
+    `migrate=False` an old or empty database raises `ca.migrations.StoreVersionError` instead, as a newer one
+    always does. In-memory SQLite raises ValueError: that is what `MemoryStore` is for.
+
+    Any number of threads may share one SqlStore, and any number of processes may open the same file. A SqlStore
+    may also be opened before a fork (gunicorn with preload_app): it closes its idle connections right before
+    `os.fork`, because SQLite's locks do not survive one, and parent and child open new ones when they need them.
+    What the caller must see to is that no other thread is inside the SqlStore at the moment of the fork.
+
+    Close it when done (`close`, or use it in a `with` statement). Waiting for the write lock of another process
+    ends after 30 seconds with `sqlalchemy.exc.OperationalError`.
+    """
+
+    def __init__(self, url: str, *, migrate: bool = True) -> None:
+        self._engine = store_engine(url)
+        # SQLite polls for its one write lock with growing naps; the threads of this process queue here instead.
+        sqlite = self._engine.dialect.name == "sqlite"
+        self._turn = threading.Lock() if sqlite else contextlib.nullcontext()
+        forget_at_fork(self._engine)
+        try:
+            ensure_schema(self._engine, migrate=migrate)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close all connections. Using the store again opens new ones."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Transactions
+
+    def get(self, key: TransactionKey) -> Transaction | None:
+        with self._engine.connect() as connection:
+            row = connection.execute(_GET, key_values(key)).first()
+        return None if row is None else transaction_of(row)
+
+    def create(self, transaction: Transaction) -> None:
+        with self._changing() as connection:
+            _put(connection, None, transaction)
+            if transaction.challenge_id is not None:
+                _hold(connection, transaction, None)
+
+    def replace(self, old: Transaction, new: Transaction) -> None:
+        with self._changing() as connection:
+            _put(connection, old, new)
+            if _reservation(old) != _reservation(new):
+                _release(connection, old)
+                if new.challenge_id is not None:
+                    _hold(connection, new, None)
+
+    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate) -> None:
+        with self._changing() as connection:
+            _put(connection, old, new)
+            try:
+                connection.execute(_RECORD, certificate_values(certificate))
+            except IntegrityError as error:
+                raise StoreConflict("the serial number was issued before") from error
+            if old is not None and _reservation(old) != _reservation(new):
+                _release(connection, old)
+            if new.challenge_id is not None:
+                _hold(connection, new, certificate)
+
+    def transactions(self, state: State | None = None, *, limit: int = 1000) -> Sequence[Transaction]:
+        statement = _NEWEST_TRANSACTIONS.limit(limit)
+        if state is not None:
+            statement = statement.where(_T.state == state.value)
+        with self._engine.connect() as connection:
+            return [transaction_of(row) for row in connection.execute(statement)]
+
+    def count(self, state: State, *, now: datetime) -> int:
+        with self._engine.connect() as connection:
+            return connection.execute(_COUNT, {"state": state.value, "now": seconds(now)}).scalar_one()
+
+    # Certificates
+
+    def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:
+        with self._engine.connect() as connection:
+            return _certificate(connection, authority, serial)
+
+    def valid_certificates(self, authority: str, subject: str, *, now: datetime) -> Sequence[IssuedCertificate]:
+        values: Values = {"authority": authority, "subject": subject, "now": seconds(now)}
+        with self._engine.connect() as connection:
+            return [certificate_of(row) for row in connection.execute(_VALID_CERTIFICATES, values)]
+
+    def certificates(self, *, limit: int = 1000) -> Sequence[IssuedCertificate]:
+        with self._engine.connect() as connection:
+            return [certificate_of(row) for row in connection.execute(_CERTIFICATES.limit(limit))]
+
+    def find_serial(self, serial: int) -> Sequence[IssuedCertificate]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(_FIND_SERIAL, {"serial": serial_text(serial)})
+            return [certificate_of(row) for row in rows]
+
+    def revoke(self, authority: str, serial: int, *, reason: str, now: datetime) -> IssuedCertificate:
+        values: Values = {"of": authority, "number": serial_text(serial), "why": reason, "now": seconds(now)}
+        with self._changing() as connection:
+            connection.execute(_REVOKE, values)
+            certificate = _certificate(connection, authority, serial)
+        if certificate is None:
+            raise KeyError(f"no certificate {serial:x} of {authority}")
+        return certificate
+
+    def revoked(self, authority: str, *, now: datetime) -> Sequence[IssuedCertificate]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(_REVOKED, {"authority": authority, "now": seconds(now)})
+            return [certificate_of(row) for row in rows]
+
+    def next_crl_number(self, authority: str) -> int:
+        with self._changing() as connection:
+            if connection.execute(_NEXT_CRL_NUMBER, {"of": authority}).rowcount == 0:
+                connection.execute(_FIRST_CRL_NUMBER, {"authority": authority, "number": 1})
+            return int(connection.execute(_CRL_NUMBER, {"of": authority}).scalar_one())
+
+    # Challenge passwords
+
+    def add_challenge(self, challenge: ChallengePassword) -> None:
+        with self._changing() as connection:
+            try:
+                connection.execute(_ADD_CHALLENGE, challenge_values(challenge))
+            except IntegrityError as error:
+                raise StoreConflict("the challenge password exists already") from error
+
+    def challenge(self, identifier: str) -> ChallengePassword | None:
+        with self._engine.connect() as connection:
+            row = connection.execute(_CHALLENGE, {"identifier": identifier}).first()
+        return None if row is None else challenge_of(row)
+
+    # Housekeeping
+
+    def purge(self, now: datetime) -> int:
+        moment = {"now": seconds(now)}
+        with self._changing() as connection:
+            holders = [transaction_of(row) for row in connection.execute(_EXPIRED_HOLDERS, moment)]
+            gone = connection.execute(_PURGE_TRANSACTIONS, moment).rowcount
+            for transaction in holders:
+                _release(connection, transaction)
+            return gone + connection.execute(_PURGE_CHALLENGES, moment).rowcount
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[Connection]:
+        """A transaction that is committed at the end, or rolled back by an exception."""
+        with self._turn, writing(self._engine) as connection:
+            yield connection
+
+
+# The steps of a change, inside its transaction.
+
+
+def _put(connection: Connection, old: Transaction | None, new: Transaction) -> None:
+    """Compare-and-swap; raises StoreConflict."""
+    if old is None:
+        try:
+            connection.execute(_CREATE, transaction_values(new))
+        except IntegrityError as error:
+            raise StoreConflict("the transaction exists already") from error
+        return
+    if old.key != new.key:
+        raise ValueError("a transaction is replaced by one with the same key")
+    values = {f"old_{name}": value for name, value in transaction_values(old).items()}
+    values |= {f"new_{name}": value for name, value in transaction_values(new).items()}
+    if connection.execute(_REPLACE, values).rowcount != 1:
+        raise StoreConflict("the transaction was changed by somebody else")
+
+
+def _reservation(transaction: Transaction) -> tuple[str | None, str]:
+    """Which challenge password the transaction refers to, and in whose name."""
+    return transaction.challenge_id, holder_of(transaction.key.signer, transaction.request_hash)
+
+
+def _hold(connection: Connection, transaction: Transaction, certificate: IssuedCertificate | None) -> None:
+    """Reserve the challenge password, or use it up with `certificate`; raises ChallengeUnavailable."""
+    identifier, holder = _reservation(transaction)
+    values: Values = {"held": identifier, "in_name_of": holder}
+    if certificate is None:
+        changed = connection.execute(_RESERVE, values).rowcount
+    else:
+        values |= {"by_authority": certificate.authority, "by_serial": serial_text(certificate.serial)}
+        changed = connection.execute(_USE_UP, values).rowcount
+    if changed == 1:
+        return
+    one_time = connection.execute(_ONE_TIME, {"identifier": identifier}).scalar_one_or_none()
+    if one_time is None:
+        raise ChallengeUnavailable("the challenge password is gone")
+    if one_time:
+        raise ChallengeUnavailable("the challenge password is used up or held by another request")
+
+
+def _release(connection: Connection, transaction: Transaction) -> None:
+    """Free what `transaction` reserved, unless it is used up or another transaction still holds it."""
+    if transaction.challenge_id is None:
+        return
+    identifier, holder = _reservation(transaction)
+    values = key_values(transaction.key)
+    values |= {"held": identifier, "in_name_of": holder, "request_hash": transaction.request_hash}
+    connection.execute(_RELEASE, values)
+
+
+def _certificate(connection: Connection, authority: str, serial: int) -> IssuedCertificate | None:
+    values: Values = {"authority": authority, "serial": serial_text(serial)}
+    row = connection.execute(_CERTIFICATE, values).first()
+    return None if row is None else certificate_of(row)

@@ -1,0 +1,277 @@
+"""The tables of `ca.sql_store`, and how a record becomes a row and a row a record.
+
+Chosen so that SQLite and PostgreSQL hold the same values: times are integer seconds since 1970 UTC, serial
+numbers (up to 20 octets, too long for any integer column) are hexadecimal text without leading zeros, enumerations
+are their values. The numeric `id` columns are only there to tell which of two rows came first.
+
+Every index costs `issue` a database page to write, so each one here says which method needs it. There are no
+foreign keys: a transaction may outlive its challenge password and its authority need not be the issuer. The
+migrations in `ca.migrations` create these tables; `tests/ca/test_migrations.py` holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from ca.store import (
+    ChallengePassword,
+    Decision,
+    IssuedCertificate,
+    State,
+    Transaction,
+    TransactionKey,
+)
+
+METADATA = MetaData()
+
+# SQLite numbers rows by itself only in a column that is INTEGER PRIMARY KEY to the letter.
+_ROW_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+TRANSACTIONS = Table(
+    "transactions",
+    METADATA,
+    Column("id", _ROW_NUMBER, primary_key=True),
+    Column("protocol", Text, nullable=False),
+    Column("transaction_id", Text, nullable=False),
+    Column("signer", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("request_hash", LargeBinary, nullable=False),
+    Column("sealed_request", LargeBinary, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("authority", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("challenge_id", Text),
+    Column("decision", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("serial", Text),
+    UniqueConstraint("transaction_id", "signer", "protocol", name="uq_transactions_key"),
+    # For `count` and `purge`.
+    Index("ix_transactions_state_expires", "state", "expires"),
+    # For releasing a reservation, which asks whether another transaction still holds it.
+    Index(
+        "ix_transactions_challenge_id",
+        "challenge_id",
+        sqlite_where=text("challenge_id IS NOT NULL"),
+        postgresql_where=text("challenge_id IS NOT NULL"),
+    ),
+)
+
+CERTIFICATES = Table(
+    "certificates",
+    METADATA,
+    Column("id", _ROW_NUMBER, primary_key=True),
+    Column("authority", Text, nullable=False),
+    Column("serial", Text, nullable=False),
+    Column("der", LargeBinary, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("spki_hash", LargeBinary, nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+    Column("not_after", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    Column("reason", Text),
+    # The serial number stands first so that `find_serial` uses the same index.
+    UniqueConstraint("serial", "authority", name="uq_certificates_serial"),
+    # For `valid_certificates`.
+    Index("ix_certificates_subject", "subject"),
+    # For `revoked`; costs nothing while a certificate is good.
+    Index(
+        "ix_certificates_revoked",
+        "authority",
+        "revoked_at",
+        sqlite_where=text("revoked_at IS NOT NULL"),
+        postgresql_where=text("revoked_at IS NOT NULL"),
+    ),
+)
+
+CHALLENGES = Table(
+    "challenge_passwords",
+    METADATA,
+    Column("identifier", Text, primary_key=True),
+    Column("one_time", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+    Column("subject", Text),
+    Column("profile", Text),
+    Column("holder", Text),
+    Column("authority", Text),
+    Column("serial", Text),
+)
+
+CRL_NUMBERS = Table(
+    "crl_numbers",
+    METADATA,
+    Column("authority", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
+# The columns of a record in the order that the functions below write and read them.
+TRANSACTION_COLUMNS = tuple(column for column in TRANSACTIONS.c if column.name != "id")
+CERTIFICATE_COLUMNS = tuple(column for column in CERTIFICATES.c if column.name != "id")
+
+Row = Sequence[Any]
+Values = dict[str, object]
+
+
+def seconds(moment: datetime) -> int:
+    """Seconds since 1970 UTC. Raises ValueError unless `moment` is aware and in whole seconds."""
+    if moment.tzinfo is None or moment.microsecond:
+        raise ValueError("times in the Store are aware and in whole seconds")
+    return int(moment.timestamp())
+
+
+def _seconds_or_none(moment: datetime | None) -> int | None:
+    return None if moment is None else seconds(moment)
+
+
+def _moment(value: int) -> datetime:
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _moment_or_none(value: int | None) -> datetime | None:
+    return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+def serial_text(serial: int) -> str:
+    """Hexadecimal, lower case, without leading zeros; any integer, so that a peer may ask for any."""
+    return format(serial, "x")
+
+
+def _serial_text_or_none(serial: int | None) -> str | None:
+    return None if serial is None else format(serial, "x")
+
+
+def _serial_or_none(value: str | None) -> int | None:
+    return None if value is None else int(value, 16)
+
+
+def key_values(key: TransactionKey) -> Values:
+    """The columns that identify a transaction."""
+    return {"protocol": key.protocol, "transaction_id": key.transaction_id, "signer": key.signer}
+
+
+def transaction_values(transaction: Transaction) -> Values:
+    """The row of a transaction."""
+    return {
+        "protocol": transaction.key.protocol,
+        "transaction_id": transaction.key.transaction_id,
+        "signer": transaction.key.signer,
+        "state": transaction.state.value,
+        "request_hash": transaction.request_hash,
+        "sealed_request": transaction.sealed_request,
+        "subject": transaction.subject,
+        "profile": transaction.profile,
+        "authority": transaction.authority,
+        "created": seconds(transaction.created),
+        "updated": seconds(transaction.updated),
+        "expires": seconds(transaction.expires),
+        "challenge_id": transaction.challenge_id,
+        "decision": transaction.decision.value,
+        "reason": transaction.reason,
+        "serial": _serial_text_or_none(transaction.serial),
+    }
+
+
+def transaction_of(row: Row) -> Transaction:
+    """The transaction in a row of TRANSACTION_COLUMNS."""
+    protocol, transaction_id, signer, state, request_hash, sealed_request, subject, profile, *rest = row
+    authority, created, updated, expires, challenge_id, decision, reason, serial = rest
+    return Transaction(
+        key=TransactionKey(protocol, transaction_id, signer),
+        state=State(state),
+        request_hash=request_hash,
+        sealed_request=sealed_request,
+        subject=subject,
+        profile=profile,
+        authority=authority,
+        created=_moment(created),
+        updated=_moment(updated),
+        expires=_moment(expires),
+        challenge_id=challenge_id,
+        decision=Decision(decision),
+        reason=reason,
+        serial=_serial_or_none(serial),
+    )
+
+
+def certificate_values(certificate: IssuedCertificate) -> Values:
+    """The row of a certificate."""
+    return {
+        "authority": certificate.authority,
+        "serial": serial_text(certificate.serial),
+        "der": certificate.der,
+        "subject": certificate.subject,
+        "spki_hash": certificate.spki_hash,
+        "profile": certificate.profile,
+        "not_before": seconds(certificate.not_before),
+        "not_after": seconds(certificate.not_after),
+        "revoked_at": _seconds_or_none(certificate.revoked_at),
+        "reason": certificate.reason,
+    }
+
+
+def certificate_of(row: Row) -> IssuedCertificate:
+    """The certificate in a row of CERTIFICATE_COLUMNS."""
+    authority, serial, der, subject, spki_hash, profile, not_before, not_after, revoked_at, reason = row
+    return IssuedCertificate(
+        authority=authority,
+        serial=int(serial, 16),
+        der=der,
+        subject=subject,
+        spki_hash=spki_hash,
+        profile=profile,
+        not_before=_moment(not_before),
+        not_after=_moment(not_after),
+        revoked_at=_moment_or_none(revoked_at),
+        reason=reason,
+    )
+
+
+def challenge_values(challenge: ChallengePassword) -> Values:
+    """The row of a challenge password."""
+    return {
+        "identifier": challenge.identifier,
+        "one_time": challenge.one_time,
+        "created": seconds(challenge.created),
+        "expires": _seconds_or_none(challenge.expires),
+        "subject": challenge.subject,
+        "profile": challenge.profile,
+        "holder": challenge.holder,
+        "authority": challenge.authority,
+        "serial": _serial_text_or_none(challenge.serial),
+    }
+
+
+def challenge_of(row: Row) -> ChallengePassword:
+    """The challenge password in a row of CHALLENGES.c."""
+    identifier, one_time, created, expires, subject, profile, holder, authority, serial = row
+    return ChallengePassword(
+        identifier=identifier,
+        one_time=one_time,
+        created=_moment(created),
+        expires=_moment_or_none(expires),
+        subject=subject,
+        profile=profile,
+        holder=holder,
+        authority=authority,
+        serial=_serial_or_none(serial),
+    )

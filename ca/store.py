@@ -1,0 +1,220 @@
+"""The Store: everything the CA remembers, behind one small interface.
+
+Transactions, issued certificates and challenge passwords are frozen dataclasses; a change is a new value put in
+place of the old one by compare-and-swap, so several workers can share one database without locks of ours. What
+must happen together (a certificate is recorded, its transaction moves to ISSUED, its challenge password is used
+up) is one method, `issue`, and one database transaction.
+
+Implementations: `ca.memory_store.MemoryStore` and `ca.sql_store.SqlStore`. One contract suite
+(`tests/ca/test_store_contract.py`) runs against both.
+
+All times are aware UTC datetimes with whole seconds; the Store never reads a clock.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+class StoreConflict(Exception):
+    """Somebody else changed the record first. Read it again and decide anew."""
+
+
+class ChallengeUnavailable(Exception):
+    """The one-time challenge password is used up, held by another request, expired or gone."""
+
+
+class State(enum.Enum):
+    """Where a transaction stands. The table of moves is `scep.transactions`."""
+
+    AWAITING_APPROVAL = "awaiting-approval"
+    ISSUED = "issued"
+    FAILED = "failed"
+
+
+class Decision(enum.Enum):
+    """What an operator said about a transaction in AWAITING_APPROVAL."""
+
+    UNDECIDED = "undecided"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class TransactionKey:
+    """The client picks transactionID, so alone it identifies nothing: the signer's key belongs to the identity.
+
+    protocol: "scep". transaction_id: the text as received, 1 to 255 characters.
+    signer: SHA-256 (32 bytes) of the DER SubjectPublicKeyInfo that signed the request.
+    """
+
+    protocol: str
+    transaction_id: str
+    signer: bytes
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """One enrolment from its request to its certificate or failure.
+
+    request_hash: SHA-256 of the DER CertificationRequest; tells "the same request again" from another one.
+    sealed_request: the DER CertificationRequest, sealed (`ca.sealing`), because it holds the challengePassword.
+    subject: RFC 4514 text for the operator. profile: name of the profile it came in by.
+    authority: identifier (hex) of the CA certificate that the request was addressed to.
+    challenge_id: identifier of the one-time challenge password it holds in reserve, or None.
+    reason: text for failInfoText when FAILED, or the operator's reason when rejected.
+    serial: serial number of the certificate when ISSUED.
+    expires: after this moment the transaction is forgotten.
+    """
+
+    key: TransactionKey
+    state: State
+    request_hash: bytes
+    sealed_request: bytes
+    subject: str
+    profile: str
+    authority: str
+    created: datetime
+    updated: datetime
+    expires: datetime
+    challenge_id: str | None = None
+    decision: Decision = Decision.UNDECIDED
+    reason: str = ""
+    serial: int | None = None
+
+
+@dataclass(frozen=True)
+class IssuedCertificate:
+    """A certificate this CA signed.
+
+    authority: identifier (hex) of the issuing CA certificate. serial: positive, at most 20 octets (RFC 5280 4.1.2.2).
+    der: the DER certificate. spki_hash: SHA-256 of its DER SubjectPublicKeyInfo.
+    revoked_at and reason (RFC 5280 CRLReason name such as "keyCompromise") are None until revoked.
+    """
+
+    authority: str
+    serial: int
+    der: bytes
+    subject: str
+    spki_hash: bytes
+    profile: str
+    not_before: datetime
+    not_after: datetime
+    revoked_at: datetime | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class ChallengePassword:
+    """A challenge password as the Store knows it: never its text.
+
+    identifier: HMAC-SHA256 (hex) of the password under the server key (`ca.challenges`).
+    one_time: used up by the certificate issued with it. expires: None means never.
+    subject: RFC 4514 text of the only subject it is good for, or None. profile: likewise.
+    holder: hash of (signer key, request) of the transaction that reserved it, hex, or None.
+    authority, serial: the certificate that used it up, or None.
+    """
+
+    identifier: str
+    one_time: bool
+    created: datetime
+    expires: datetime | None
+    subject: str | None = None
+    profile: str | None = None
+    holder: str | None = None
+    authority: str | None = None
+    serial: int | None = None
+
+
+class Store(Protocol):
+    """See the module docstring. Every method is atomic."""
+
+    # Transactions
+
+    def get(self, key: TransactionKey) -> Transaction | None:
+        """The transaction, also when its `expires` has passed but `purge` has not run: callers compare times."""
+
+    def create(self, transaction: Transaction) -> None:
+        """Add a transaction. If it has a challenge_id, reserve that challenge password for it in the same step.
+
+        Raises StoreConflict if the key exists, ChallengeUnavailable if the reservation fails (see `reserve`).
+        """
+
+    def replace(self, old: Transaction, new: Transaction) -> None:
+        """Put `new` (same key) in place of `old`, if what is stored equals `old` in every field.
+
+        A challenge_id that `old` held and `new` does not is released (unless it is used up); one that `new`
+        holds and `old` did not is reserved. Raises StoreConflict, ChallengeUnavailable.
+        """
+
+    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate) -> None:
+        """Create (`old` is None) or replace the transaction, record the certificate and use up new.challenge_id,
+        all or nothing and durably: when this returns, a power cut does not undo it.
+
+        A one-time challenge password must be free or held by this transaction's holder; it then records
+        the certificate's authority and serial. Raises StoreConflict (also for a (authority, serial) issued
+        before), ChallengeUnavailable.
+        """
+
+    def transactions(self, state: State | None = None, *, limit: int = 1000) -> Sequence[Transaction]:
+        """Newest first."""
+
+    def count(self, state: State, *, now: datetime) -> int:
+        """How many transactions are in `state` and unexpired at `now`."""
+
+    # Certificates
+
+    def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:
+        """The certificate with this issuer and serial number."""
+
+    def valid_certificates(self, authority: str, subject: str, *, now: datetime) -> Sequence[IssuedCertificate]:
+        """Unrevoked, unexpired certificates for exactly this RFC 4514 subject text."""
+
+    def certificates(self, *, limit: int = 1000) -> Sequence[IssuedCertificate]:
+        """Newest not_before first."""
+
+    def find_serial(self, serial: int) -> Sequence[IssuedCertificate]:
+        """All certificates with this serial number, whichever CA certificate issued them."""
+
+    def revoke(self, authority: str, serial: int, *, reason: str, now: datetime) -> IssuedCertificate:
+        """Mark as revoked and return the new record; revoking again keeps the first moment and reason.
+
+        Raises KeyError if there is no such certificate.
+        """
+
+    def revoked(self, authority: str, *, now: datetime) -> Sequence[IssuedCertificate]:
+        """Revoked certificates of this issuer that have not expired at `now` (RFC 5280 3.3)."""
+
+    def next_crl_number(self, authority: str) -> int:
+        """1, 2, 3, … per issuer, never twice (RFC 5280 5.2.3)."""
+
+    # Challenge passwords
+
+    def add_challenge(self, challenge: ChallengePassword) -> None:
+        """Raises StoreConflict if the identifier exists."""
+
+    def challenge(self, identifier: str) -> ChallengePassword | None:
+        """The record, or None. Expiry is the caller's comparison."""
+
+    # Housekeeping
+
+    def purge(self, now: datetime) -> int:
+        """Forget expired transactions (releasing what they reserved) and challenge passwords expired at `now`.
+
+        A used-up challenge password is kept until it expires, so that a retry is told it is used up. Returns
+        how many records went.
+        """
+
+
+def holder_of(signer: bytes, request_hash: bytes) -> str:
+    """Who holds a one-time challenge password: the pair of signer key and request, not the transactionID.
+
+    A client that lost an answer may come back under a new transactionID (RFC 8894 section 5.2, cases 1 and 3)
+    with the same request from the same key; that is the same holder. signer and request_hash: 32 bytes each;
+    the result is 128 hex digits.
+    """
+    return signer.hex() + request_hash.hex()

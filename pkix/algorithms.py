@@ -1,0 +1,107 @@
+"""Which algorithms are spoken, and under which policy (RFC 8894 sections 2.9 and 7.5).
+
+AES-CBC with 128, 192 or 256-bit keys and SHA-256/384/512 always; SHA-1 and 3DES only where a policy says `legacy`;
+DES, MD5 and RSA below 2048 bits never. The texts name what was refused and what to use instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+from pkix import oids
+from pkix.asn1 import Oid
+from pkix.errors import AlgorithmRefused
+
+MIN_RSA_BITS = 2048
+MAX_RSA_BITS = 8192  # a larger modulus only costs the verifier time
+
+_DIGESTS: dict[Oid, hashes.HashAlgorithm] = {
+    oids.SHA256: hashes.SHA256(),
+    oids.SHA384: hashes.SHA384(),
+    oids.SHA512: hashes.SHA512(),
+}
+_LEGACY_DIGESTS: dict[Oid, hashes.HashAlgorithm] = {oids.SHA1: hashes.SHA1()}  # noqa: S303 - only under `legacy`
+_DIGEST_OIDS = {digest.name: oid for oid, digest in (_DIGESTS | _LEGACY_DIGESTS).items()}
+
+
+@dataclass(frozen=True)
+class ContentCipher:
+    """A CBC content-encryption algorithm. Lengths in octets."""
+
+    oid: Oid
+    name: str
+    key_length: int
+    block_length: int
+
+
+AES128 = ContentCipher(oids.AES128_CBC, "AES-128-CBC", 16, 16)
+AES192 = ContentCipher(oids.AES192_CBC, "AES-192-CBC", 24, 16)
+AES256 = ContentCipher(oids.AES256_CBC, "AES-256-CBC", 32, 16)
+TRIPLE_DES = ContentCipher(oids.DES_EDE3_CBC, "3DES-CBC", 24, 8)
+
+_CIPHERS = {cipher.oid: cipher for cipher in (AES128, AES192, AES256)}
+_GCM = frozenset({oids.AES128_GCM, oids.AES192_GCM, oids.AES256_GCM})
+
+
+@dataclass(frozen=True)
+class AlgorithmPolicy:
+    """legacy: also accept SHA-1 as message digest and 3DES as content cipher."""
+
+    legacy: bool = False
+
+    def digest(self, oid: Oid) -> hashes.HashAlgorithm:
+        """The hash for a digestAlgorithm. Raises AlgorithmRefused."""
+        if oid in _DIGESTS:
+            return _DIGESTS[oid]
+        if oid in _LEGACY_DIGESTS:
+            if self.legacy:
+                return _LEGACY_DIGESTS[oid]
+            raise AlgorithmRefused("digest SHA-1 is accepted only under the legacy policy; use SHA-256")
+        raise AlgorithmRefused(f"digest {oids.name(oid)} is not supported; use SHA-256")
+
+    def cipher(self, oid: Oid) -> ContentCipher:
+        """The cipher for a contentEncryptionAlgorithm of EnvelopedData. Raises AlgorithmRefused."""
+        if oid in _CIPHERS:
+            return _CIPHERS[oid]
+        if oid == oids.DES_EDE3_CBC:
+            if self.legacy:
+                return TRIPLE_DES
+            raise AlgorithmRefused("cipher 3DES-CBC is accepted only under the legacy policy; use AES-128-CBC")
+        if oid in _GCM:
+            raise AlgorithmRefused(
+                f"cipher {oids.name(oid)} in EnvelopedData: GCM belongs in AuthEnvelopedData (RFC 5083, RFC 5084)"
+            )
+        raise AlgorithmRefused(f"cipher {oids.name(oid)} is not supported; use AES-128-CBC")
+
+
+def digest_oid(digest: hashes.HashAlgorithm) -> Oid:
+    """The OID of a hash this module knows."""
+    return _DIGEST_OIDS[digest.name]
+
+
+def check_key(key: PublicKeyTypes, whose: str, *, max_rsa_bits: int = MAX_RSA_BITS) -> None:
+    """Refuse keys too weak to trust or too large to afford. `whose` begins the error text.
+
+    RSA: 2048 to max_rsa_bits, odd public exponent of 2 to 64 bits. ECDSA: P-256, P-384, P-521. Ed25519.
+    Raises AlgorithmRefused.
+    """
+    if isinstance(key, rsa.RSAPublicKey):
+        if not MIN_RSA_BITS <= key.key_size <= max_rsa_bits:
+            raise AlgorithmRefused(
+                f"{whose}: RSA key of {key.key_size} bits; {MIN_RSA_BITS} to {max_rsa_bits} are accepted"
+            )
+        exponent = key.public_numbers().e
+        if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > 64:
+            raise AlgorithmRefused(f"{whose}: unusable RSA public exponent")
+        return
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        if not isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1):
+            raise AlgorithmRefused(f"{whose}: curve {key.curve.name}; P-256, P-384 and P-521 are accepted")
+        return
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return
+    raise AlgorithmRefused(f"{whose}: key type {type(key).__name__.removesuffix('PublicKey')} is not supported")

@@ -1,0 +1,184 @@
+"""The one door to `cryptography.hazmat.asn1`, whose API its authors call unstable.
+
+Structures are declared as dataclasses (`@sequence`) and read or written by `decode` and `encode`, strict DER in
+compiled code. What that library cannot say and we need is solved here or noted where it is used:
+
+* an IMPLICIT tag over an ANY, and `TLV | None`, do not exist: a field of type TLV takes any tag, so its reader
+  checks the tag (`tag_of`), and AlgorithmIdentifier parameters are `Null | TLV | None`;
+* a SET OF is accepted only in DER order. Where peers send another order, the field is a TLV and `elements` reads it;
+* top-level values that are not dataclasses decode only for primitive types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar, cast
+
+from cryptography.hazmat.asn1 import (
+    TLV,
+    BitString,
+    Default,
+    Explicit,
+    GeneralizedTime,
+    Implicit,
+    Null,
+    PrintableString,
+    SetOf,
+    UTCTime,
+    decode_der,
+    encode_der,
+    sequence,
+)
+from cryptography.x509 import ObjectIdentifier as Oid
+
+from pkix.errors import Malformed
+
+__all__ = [
+    "TLV",
+    "AlgorithmIdentifier",
+    "Attribute",
+    "BitString",
+    "Default",
+    "Explicit",
+    "GeneralizedTime",
+    "Implicit",
+    "Null",
+    "Oid",
+    "PrintableString",
+    "SetOf",
+    "UTCTime",
+    "algorithm",
+    "any_of",
+    "decode",
+    "elements",
+    "encode",
+    "explicit",
+    "parameters_der",
+    "parse",
+    "sequence",
+    "set_of",
+    "tag_of",
+    "wrap",
+]
+
+T = TypeVar("T")
+
+SEQUENCE_TAG = 0x30
+SET_TAG = 0x31
+
+
+@sequence
+class AlgorithmIdentifier:
+    """RFC 5280 section 4.1.1.2. Parameters absent and NULL are different values."""
+
+    algorithm: Oid
+    parameters: Null | TLV | None
+
+
+@sequence
+class Attribute:
+    """RFC 5652 section 5.3. The values' order is the sender's."""
+
+    type: Oid
+    values: TLV
+
+
+def decode(cls: type[T], der: bytes, what: str) -> T:
+    """Decode strict DER. `what` names the structure for the error text. Raises Malformed."""
+    try:
+        return decode_der(cls, der)
+    except (ValueError, OverflowError) as error:
+        raise Malformed(f"{what} is not valid DER: {_reason(error)}") from None
+
+
+def parse(value: TLV, cls: type[T], what: str) -> T:
+    """Decode an ANY as `cls`. Raises Malformed."""
+    try:
+        return cast(T, value.parse(cls))
+    except (ValueError, OverflowError) as error:
+        raise Malformed(f"{what} is not valid DER: {_reason(error)}") from None
+
+
+def encode(value: object) -> bytes:
+    """DER of a declared structure or a primitive value."""
+    return encode_der(value)
+
+
+def _reason(error: Exception) -> str:
+    """The library's debug text without its wrapping: `error parsing asn1 value: ParseError { kind: X }` → X."""
+    text = str(error)
+    if "kind: " not in text:
+        return text
+    kind = text.split("kind: ", 1)[1]
+    kind = kind.split(", location")[0].removesuffix(" }").strip()
+    location = ""
+    if "location: [" in text:
+        inside = text.split("location: [", 1)[1].rsplit("]", 1)[0]
+        location = f" at {inside.replace(chr(34), '')}"
+    return f"{kind}{location}"
+
+
+def any_of(der: bytes) -> TLV:
+    """A complete DER value as ANY. Raises Malformed."""
+    return decode(TLV, der, "value")
+
+
+def tag_of(value: TLV) -> int:
+    """The identifier octet; multi-octet tags (which no structure here uses) give their first octet."""
+    return value.tag_bytes[0]
+
+
+def elements(value: TLV) -> list[TLV]:
+    """The values inside a constructed value, in the order received. Raises Malformed."""
+    rest, found = bytes(value.data), []
+    while rest:
+        length = _total_length(rest)
+        found.append(any_of(rest[:length]))
+        rest = rest[length:]
+    return found
+
+
+def _total_length(data: bytes) -> int:
+    """Octets that the first DER value in `data` spans: one identifier octet, length octets, contents."""
+    if len(data) < 2:
+        raise Malformed("value is cut short")
+    first = data[1]
+    if first < 0x80:
+        return 2 + first
+    count = first & 0x7F
+    if not 1 <= count <= 4 or len(data) < 2 + count:
+        raise Malformed("value has an unusable length")
+    return 2 + count + int.from_bytes(data[2 : 2 + count], "big")
+
+
+def wrap(tag: int, contents: bytes) -> bytes:
+    """DER value with a one-octet tag."""
+    size = len(contents)
+    if size < 0x80:
+        return bytes((tag, size)) + contents
+    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(octets))) + octets + contents
+
+
+def explicit(number: int, der: bytes) -> bytes:
+    """[number] EXPLICIT der."""
+    return wrap(0xA0 | number, der)
+
+
+def set_of(members: Iterable[bytes], tag: int = SET_TAG) -> bytes:
+    """SET OF in DER order (X.690 11.6), from encoded members."""
+    return wrap(tag, b"".join(sorted(members)))
+
+
+def algorithm(oid: Oid, parameters: bytes | None = None) -> AlgorithmIdentifier:
+    """AlgorithmIdentifier with DER parameters, or absent parameters."""
+    if parameters is None:
+        return AlgorithmIdentifier(algorithm=oid, parameters=None)
+    if parameters == b"\x05\x00":
+        return AlgorithmIdentifier(algorithm=oid, parameters=Null())
+    return AlgorithmIdentifier(algorithm=oid, parameters=any_of(parameters))
+
+
+def parameters_der(identifier: AlgorithmIdentifier) -> bytes | None:
+    """The parameters' DER, or None when absent."""
+    return None if identifier.parameters is None else encode(identifier.parameters)

@@ -1,0 +1,144 @@
+"""Certificates as peers send them: the few fields CMS needs, by position and as received (RFC 5280 section 4.1).
+
+`cryptography.x509` refuses some certificates that deployed clients sign with (strings of old types in names,
+X.509 v1 with odd encodings). A signer certificate in SCEP only carries a name and a key, so that is all this reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
+
+from pkix.asn1 import (
+    TLV,
+    BitString,
+    Default,
+    Explicit,
+    Implicit,
+    Oid,
+    any_of,
+    decode,
+    encode,
+    parse,
+    sequence,
+)
+from pkix.errors import AlgorithmRefused
+
+_SUBJECT_KEY_IDENTIFIER = Oid("2.5.29.14")
+
+
+@sequence
+class IssuerAndSerialNumber:
+    """RFC 5652 section 10.2.4. The issuer is the DER Name as received."""
+
+    issuer: TLV
+    serial_number: int
+
+
+@sequence
+class Extension:
+    """RFC 5280 section 4.1."""
+
+    extn_id: Oid
+    critical: Annotated[bool, Default(False)]
+    extn_value: bytes
+
+
+@sequence
+class _SubjectPublicKeyInfo:
+    algorithm: TLV
+    subject_public_key: BitString
+
+
+@sequence
+class _TbsCertificate:
+    version: Annotated[int | None, Explicit(0)]
+    serial_number: int
+    signature: TLV
+    issuer: TLV
+    validity: TLV
+    subject: TLV
+    subject_public_key_info: TLV
+    issuer_unique_id: Annotated[BitString | None, Implicit(1)]
+    subject_unique_id: Annotated[BitString | None, Implicit(2)]
+    extensions: Annotated[list[TLV] | None, Explicit(3)]
+
+
+@sequence
+class _SignedCertificate:
+    tbs_certificate: _TbsCertificate
+    signature_algorithm: TLV
+    signature: BitString
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """der: the certificate as received. issuer, subject: DER Names. spki: DER SubjectPublicKeyInfo."""
+
+    der: bytes
+    issuer: bytes
+    serial_number: int
+    subject: bytes
+    spki: bytes
+
+    @classmethod
+    def decode(cls, der: bytes) -> Certificate:
+        """Raises Malformed. The certificate's own signature is not looked at."""
+        tbs = decode(_SignedCertificate, der, "certificate").tbs_certificate
+        return cls(
+            der=der,
+            issuer=encode(tbs.issuer),
+            serial_number=tbs.serial_number,
+            subject=encode(tbs.subject),
+            spki=encode(tbs.subject_public_key_info),
+        )
+
+    @classmethod
+    def of(cls, certificate: x509.Certificate) -> Certificate:
+        """The same view of a certificate of our own."""
+        return cls.decode(certificate.public_bytes(Encoding.DER))
+
+    @cached_property
+    def public_key(self) -> PublicKeyTypes:
+        """The subject's key. Raises AlgorithmRefused when it is of an unknown kind or unusable."""
+        return load_public_key(self.spki, "certificate")
+
+    @cached_property
+    def key_hash(self) -> bytes:
+        """SHA-256 (32 octets) of the DER SubjectPublicKeyInfo."""
+        return hashlib.sha256(self.spki).digest()
+
+    @cached_property
+    def subject_key_identifier(self) -> bytes:
+        """The extension of that name, else the SHA-1 of the key's BIT STRING (RFC 5280 section 4.2.1.2)."""
+        tbs = decode(_SignedCertificate, self.der, "certificate").tbs_certificate
+        for item in tbs.extensions or ():
+            extension = parse(item, Extension, "extension")
+            if extension.extn_id == _SUBJECT_KEY_IDENTIFIER:
+                return decode(bytes, extension.extn_value, "subjectKeyIdentifier")
+        key = parse(tbs.subject_public_key_info, _SubjectPublicKeyInfo, "subjectPublicKeyInfo")
+        return hashlib.sha1(key.subject_public_key.as_bytes(), usedforsecurity=False).digest()
+
+    @property
+    def issuer_and_serial(self) -> IssuerAndSerialNumber:
+        """How CMS names this certificate."""
+        return IssuerAndSerialNumber(issuer=any_of(self.issuer), serial_number=self.serial_number)
+
+    def is_named_by(self, name: IssuerAndSerialNumber) -> bool:
+        """Whether an IssuerAndSerialNumber means this certificate, comparing the DER Names octet by octet."""
+        return name.serial_number == self.serial_number and encode(name.issuer) == self.issuer
+
+
+def load_public_key(spki: bytes, whose: str) -> PublicKeyTypes:
+    """The key in a DER SubjectPublicKeyInfo. Raises AlgorithmRefused; `whose` begins the text."""
+    try:
+        return load_der_public_key(spki)
+    except (ValueError, UnsupportedAlgorithm):
+        raise AlgorithmRefused(f"{whose}: the public key is of an unknown kind or unusable") from None

@@ -1,0 +1,29 @@
+"""What can be wrong with something a peer sent, in words that fit every protocol.
+
+A protocol converts these to its own vocabulary in exactly one place (for SCEP: `scep.failures`). The text is
+written for the peer's engineer: it says what is wrong and what would be right, and never holds a secret.
+"""
+
+
+class PkixError(Exception):
+    """Base of the errors below; `text` is one line fit to be shown to the peer."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class Malformed(PkixError):
+    """The bytes are not the structure they should be."""
+
+
+class AlgorithmRefused(PkixError):
+    """An algorithm, parameter or key size that is unknown or not allowed."""
+
+
+class IntegrityFailed(PkixError):
+    """A signature, digest or MAC does not fit the data."""
+
+
+class DecryptionFailed(PkixError):
+    """No key of ours opens the envelope, or opening it failed. All causes of the latter share one text."""

@@ -1,0 +1,100 @@
+"""Key types by name, key generation, and private keys in PEM (PKCS #8, RFC 5958).
+
+The names are what configuration and command line use: rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384, ec:P-521,
+ed25519.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from pkix.errors import AlgorithmRefused, Malformed
+from pkix.signatures import SigningKey
+
+_CURVES: dict[str, type[ec.EllipticCurve]] = {
+    "P-256": ec.SECP256R1,
+    "P-384": ec.SECP384R1,
+    "P-521": ec.SECP521R1,
+}
+KEY_TYPES = ("rsa:2048", "rsa:3072", "rsa:4096", *(f"ec:{name}" for name in _CURVES), "ed25519")
+
+
+def generate(key_type: str) -> SigningKey:
+    """A new private key. Raises ValueError for a name not in KEY_TYPES."""
+    if key_type not in KEY_TYPES:
+        raise ValueError(f"unknown key type {key_type!r}; known: {', '.join(KEY_TYPES)}")
+    kind, _, size = key_type.partition(":")
+    if kind == "rsa":
+        return rsa.generate_private_key(65537, int(size))
+    if kind == "ec":
+        return ec.generate_private_key(_CURVES[size]())
+    return ed25519.Ed25519PrivateKey.generate()
+
+
+def key_type_of(key: PublicKeyTypes) -> str:
+    """The key's name in the manner of KEY_TYPES (rsa with its exact size). Raises AlgorithmRefused."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"rsa:{key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        for name, curve in _CURVES.items():
+            if isinstance(key.curve, curve):
+                return f"ec:{name}"
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return "ed25519"
+    raise AlgorithmRefused(f"key type {type(key).__name__.removesuffix('PublicKey')} is not supported")
+
+
+def load_private_key(pem: bytes, *, password: bytes | None = None) -> SigningKey:
+    """A private key from PEM (PKCS #8, PKCS #1 or SEC 1). Raises Malformed, AlgorithmRefused."""
+    try:
+        key = load_pem_private_key(pem, password)
+    except UnsupportedAlgorithm:
+        raise AlgorithmRefused("the private key is of an unknown kind") from None
+    except (ValueError, TypeError) as error:
+        raise Malformed(f"the private key cannot be read: {error}") from None
+    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
+        return key
+    raise AlgorithmRefused(f"key type {type(key).__name__.removesuffix('PrivateKey')} is not supported")
+
+
+def dump_private_key(key: SigningKey) -> bytes:
+    """Unencrypted PKCS #8 PEM; the caller writes it with mode 0600."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def spki_of(key: SigningKey) -> bytes:
+    """DER SubjectPublicKeyInfo of a private key's public half."""
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def key_hash(key: SigningKey) -> bytes:
+    """SHA-256 (32 octets) of the DER SubjectPublicKeyInfo."""
+    return hashlib.sha256(spki_of(key)).digest()
+
+
+def message_digest(key: SigningKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:
+    """The digest to sign a CMS message with by default: SHA-256, the larger curves' match, SHA-512 for Ed25519."""
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return hashes.SHA512()
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256:
+        return hashes.SHA384() if key.curve.key_size <= 384 else hashes.SHA512()
+    return hashes.SHA256()
+
+
+def certificate_hash(key: SigningKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None:
+    """The hash to sign requests, certificates and CRLs with: `message_digest`, but None for Ed25519, which is
+    how `cryptography.x509` wants it.
+    """
+    return None if isinstance(key, ed25519.Ed25519PrivateKey) else message_digest(key)

@@ -1,0 +1,104 @@
+"""Object identifiers, each with the document that assigns it, as `ObjectIdentifier` constants."""
+
+from cryptography.x509 import ObjectIdentifier as Oid
+
+# CMS content types, RFC 5652
+DATA = Oid("1.2.840.113549.1.7.1")
+SIGNED_DATA = Oid("1.2.840.113549.1.7.2")
+ENVELOPED_DATA = Oid("1.2.840.113549.1.7.3")
+AUTH_ENVELOPED_DATA = Oid("1.2.840.113549.1.9.16.1.23")  # RFC 5083
+
+# CMS signed attributes, RFC 5652 section 11
+CONTENT_TYPE = Oid("1.2.840.113549.1.9.3")
+MESSAGE_DIGEST = Oid("1.2.840.113549.1.9.4")
+SIGNING_TIME = Oid("1.2.840.113549.1.9.5")
+
+# PKCS #9 attributes of a PKCS #10 request, RFC 2985
+CHALLENGE_PASSWORD = Oid("1.2.840.113549.1.9.7")
+EXTENSION_REQUEST = Oid("1.2.840.113549.1.9.14")
+MS_EXTENSION_REQUEST = Oid("1.3.6.1.4.1.311.2.1.14")  # what Windows' certreq writes instead
+
+# Digests, RFC 5754; SHA-1 and MD5 are named to be refused or put under the legacy policy
+MD5 = Oid("1.2.840.113549.2.5")
+SHA1 = Oid("1.3.14.3.2.26")
+SHA224 = Oid("2.16.840.1.101.3.4.2.4")
+SHA256 = Oid("2.16.840.1.101.3.4.2.1")
+SHA384 = Oid("2.16.840.1.101.3.4.2.2")
+SHA512 = Oid("2.16.840.1.101.3.4.2.3")
+
+# Signatures: RFC 8017, RFC 5758, RFC 8410
+RSA_ENCRYPTION = Oid("1.2.840.113549.1.1.1")
+MD5_WITH_RSA = Oid("1.2.840.113549.1.1.4")
+SHA1_WITH_RSA = Oid("1.2.840.113549.1.1.5")
+SHA256_WITH_RSA = Oid("1.2.840.113549.1.1.11")
+SHA384_WITH_RSA = Oid("1.2.840.113549.1.1.12")
+SHA512_WITH_RSA = Oid("1.2.840.113549.1.1.13")
+RSASSA_PSS = Oid("1.2.840.113549.1.1.10")
+EC_PUBLIC_KEY = Oid("1.2.840.10045.2.1")
+ECDSA_WITH_SHA1 = Oid("1.2.840.10045.4.1")
+ECDSA_WITH_SHA256 = Oid("1.2.840.10045.4.3.2")
+ECDSA_WITH_SHA384 = Oid("1.2.840.10045.4.3.3")
+ECDSA_WITH_SHA512 = Oid("1.2.840.10045.4.3.4")
+ED25519 = Oid("1.3.101.112")
+
+# Key transport and password-based recipients: RFC 8017, RFC 8018, RFC 3211
+RSAES_OAEP = Oid("1.2.840.113549.1.1.7")
+MGF1 = Oid("1.2.840.113549.1.1.8")
+P_SPECIFIED = Oid("1.2.840.113549.1.1.9")
+PBKDF2 = Oid("1.2.840.113549.1.5.12")
+PWRI_KEK = Oid("1.2.840.113549.1.9.16.3.9")
+HMAC_SHA1 = Oid("1.2.840.113549.2.7")
+HMAC_SHA256 = Oid("1.2.840.113549.2.9")
+HMAC_SHA384 = Oid("1.2.840.113549.2.10")
+HMAC_SHA512 = Oid("1.2.840.113549.2.11")
+
+# Content encryption, RFC 3565, RFC 8018, RFC 5084
+AES128_CBC = Oid("2.16.840.1.101.3.4.1.2")
+AES192_CBC = Oid("2.16.840.1.101.3.4.1.22")
+AES256_CBC = Oid("2.16.840.1.101.3.4.1.42")
+AES128_GCM = Oid("2.16.840.1.101.3.4.1.6")
+AES192_GCM = Oid("2.16.840.1.101.3.4.1.26")
+AES256_GCM = Oid("2.16.840.1.101.3.4.1.46")
+DES_CBC = Oid("1.3.14.3.2.7")
+DES_EDE3_CBC = Oid("1.2.840.113549.3.7")
+
+# Microsoft's security identifier extension, [MS-WCCE] 2.2.2.7.7.4
+MS_NTDS_CA_SECURITY = Oid("1.3.6.1.4.1.311.25.2")
+
+_NAMES = {
+    value.dotted_string: name.lower().replace("_", "-")
+    for name, value in list(globals().items())
+    if isinstance(value, Oid)
+}
+_NAMES.update(
+    {
+        SHA1.dotted_string: "SHA-1",
+        SHA256.dotted_string: "SHA-256",
+        SHA384.dotted_string: "SHA-384",
+        SHA512.dotted_string: "SHA-512",
+        MD5.dotted_string: "MD5",
+        DES_CBC.dotted_string: "DES-CBC",
+        DES_EDE3_CBC.dotted_string: "3DES-CBC",
+        AES128_CBC.dotted_string: "AES-128-CBC",
+        AES192_CBC.dotted_string: "AES-192-CBC",
+        AES256_CBC.dotted_string: "AES-256-CBC",
+        AES128_GCM.dotted_string: "AES-128-GCM",
+        AES192_GCM.dotted_string: "AES-192-GCM",
+        AES256_GCM.dotted_string: "AES-256-GCM",
+        RSA_ENCRYPTION.dotted_string: "RSA PKCS #1 v1.5",
+        RSASSA_PSS.dotted_string: "RSASSA-PSS",
+        RSAES_OAEP.dotted_string: "RSAES-OAEP",
+        ED25519.dotted_string: "Ed25519",
+    }
+)
+
+
+def label(oid: Oid) -> str:
+    """A readable name alone: "DES-CBC"; the dotted form if there is none."""
+    return _NAMES.get(oid.dotted_string, oid.dotted_string)
+
+
+def name(oid: Oid) -> str:
+    """A readable name with the dotted form, for error texts and traces: "DES-CBC (1.3.14.3.2.7)"."""
+    dotted = oid.dotted_string
+    return f"{_NAMES[dotted]} ({dotted})" if dotted in _NAMES else dotted

@@ -1,0 +1,161 @@
+"""Signatures as CMS and PKCS #10 name them: RSA PKCS #1 v1.5 and PSS (RFC 8017), ECDSA (RFC 5758), Ed25519 (RFC 8419).
+
+`sign` and `verify` are the only two places that map AlgorithmIdentifiers to signature primitives.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+from pkix import oids
+from pkix.algorithms import AlgorithmPolicy, digest_oid
+from pkix.asn1 import (
+    AlgorithmIdentifier,
+    Explicit,
+    Oid,
+    algorithm,
+    decode,
+    encode,
+    parameters_der,
+    sequence,
+)
+from pkix.errors import AlgorithmRefused, IntegrityFailed
+
+SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+NULL = b"\x05\x00"
+
+_RSA_DIGESTS: dict[Oid, Oid] = {
+    oids.SHA1_WITH_RSA: oids.SHA1,
+    oids.SHA256_WITH_RSA: oids.SHA256,
+    oids.SHA384_WITH_RSA: oids.SHA384,
+    oids.SHA512_WITH_RSA: oids.SHA512,
+    oids.MD5_WITH_RSA: oids.MD5,
+}
+_ECDSA_DIGESTS: dict[Oid, Oid] = {
+    oids.ECDSA_WITH_SHA1: oids.SHA1,
+    oids.ECDSA_WITH_SHA256: oids.SHA256,
+    oids.ECDSA_WITH_SHA384: oids.SHA384,
+    oids.ECDSA_WITH_SHA512: oids.SHA512,
+}
+_ECDSA_OIDS = {digest: oid for oid, digest in _ECDSA_DIGESTS.items()}
+
+
+@sequence
+class RsassaPssParams:
+    """RFC 8017 appendix A.2.3; absent fields mean SHA-1, MGF1 with SHA-1, 20."""
+
+    hash_algorithm: Annotated[AlgorithmIdentifier | None, Explicit(0)]
+    mask_gen_algorithm: Annotated[AlgorithmIdentifier | None, Explicit(1)]
+    salt_length: Annotated[int | None, Explicit(2)]
+    trailer_field: Annotated[int | None, Explicit(3)]
+
+
+def sign(
+    key: SigningKey, data: bytes, digest: hashes.HashAlgorithm, *, pss: bool = False
+) -> tuple[AlgorithmIdentifier, bytes]:
+    """Signature over `data` and its AlgorithmIdentifier for a SignerInfo.
+
+    RSA PKCS #1 v1.5 is named rsaEncryption, as RFC 3370 section 3.2 requires implementations to support:
+    strongSwan 5.9.8 reads replies only under this name. PSS uses MGF1 with the same hash and a salt of its length.
+    Ed25519 ignores `digest` (RFC 8419).
+    """
+    if isinstance(key, rsa.RSAPrivateKey):
+        if pss:
+            scheme = padding.PSS(padding.MGF1(digest), digest.digest_size)
+            return _pss_algorithm(digest), key.sign(data, scheme, digest)
+        return algorithm(oids.RSA_ENCRYPTION, NULL), key.sign(data, padding.PKCS1v15(), digest)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return algorithm(_ECDSA_OIDS[digest_oid(digest)]), key.sign(data, ec.ECDSA(digest))
+    return algorithm(oids.ED25519), key.sign(data)
+
+
+def _pss_algorithm(digest: hashes.HashAlgorithm) -> AlgorithmIdentifier:
+    hash_algorithm = algorithm(digest_oid(digest), NULL)
+    params = RsassaPssParams(
+        hash_algorithm=hash_algorithm,
+        mask_gen_algorithm=algorithm(oids.MGF1, encode(hash_algorithm)),
+        salt_length=digest.digest_size,
+        trailer_field=None,
+    )
+    return algorithm(oids.RSASSA_PSS, encode(params))
+
+
+def verify(
+    key: PublicKeyTypes,
+    scheme: AlgorithmIdentifier,
+    digest: hashes.HashAlgorithm,
+    signature: bytes,
+    data: bytes,
+    *,
+    policy: AlgorithmPolicy,
+) -> None:
+    """Verify a SignerInfo's signature over `data`.
+
+    digest: the SignerInfo's digestAlgorithm, already allowed by `policy`; it decides where `scheme` does not name
+    a hash (rsaEncryption). A hash named by `scheme` must itself be allowed. Raises AlgorithmRefused if scheme and
+    key do not go together or are unknown, IntegrityFailed if the signature is wrong.
+    """
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            rsa_padding, chosen = _rsa_scheme(scheme, digest, policy)
+            key.verify(signature, data, rsa_padding, chosen)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, data, ec.ECDSA(_ecdsa_digest(scheme, digest, policy)))
+        elif isinstance(key, ed25519.Ed25519PublicKey) and scheme.algorithm == oids.ED25519:
+            key.verify(signature, data)
+        else:
+            raise _mismatch(scheme, key)
+    except InvalidSignature:
+        raise IntegrityFailed("the signature does not verify with the signer certificate's key") from None
+
+
+def _rsa_scheme(
+    scheme: AlgorithmIdentifier, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
+) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
+    if scheme.algorithm == oids.RSA_ENCRYPTION:
+        return padding.PKCS1v15(), digest
+    if scheme.algorithm in _RSA_DIGESTS:
+        return padding.PKCS1v15(), policy.digest(_RSA_DIGESTS[scheme.algorithm])
+    if scheme.algorithm == oids.RSASSA_PSS:
+        return _pss_scheme(scheme, policy)
+    raise AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} with an RSA key")
+
+
+def _pss_scheme(
+    scheme: AlgorithmIdentifier, policy: AlgorithmPolicy
+) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
+    params = decode(RsassaPssParams, parameters_der(scheme) or b"", "RSASSA-PSS-params")
+    digest = policy.digest(params.hash_algorithm.algorithm if params.hash_algorithm else oids.SHA1)
+    mgf_digest = policy.digest(oids.SHA1) if params.mask_gen_algorithm is None else None
+    if params.mask_gen_algorithm is not None:
+        if params.mask_gen_algorithm.algorithm != oids.MGF1:
+            raise AlgorithmRefused("RSASSA-PSS with a mask generation function other than MGF1")
+        inner = parameters_der(params.mask_gen_algorithm) or b""
+        mgf_digest = policy.digest(decode(AlgorithmIdentifier, inner, "MGF1 parameters").algorithm)
+    assert mgf_digest is not None
+    salt_length = 20 if params.salt_length is None else params.salt_length
+    if not 0 <= salt_length <= 128 or params.trailer_field not in (None, 1):
+        raise AlgorithmRefused("RSASSA-PSS with an unusable salt length or trailer field")
+    return padding.PSS(padding.MGF1(mgf_digest), salt_length), digest
+
+
+def _ecdsa_digest(
+    scheme: AlgorithmIdentifier, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
+) -> hashes.HashAlgorithm:
+    if scheme.algorithm in _ECDSA_DIGESTS:
+        return policy.digest(_ECDSA_DIGESTS[scheme.algorithm])
+    if scheme.algorithm == oids.EC_PUBLIC_KEY:
+        # Java clients name the key's algorithm here, by analogy with rsaEncryption.
+        return digest
+    raise AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} with an EC key")
+
+
+def _mismatch(scheme: AlgorithmIdentifier, key: PublicKeyTypes) -> AlgorithmRefused:
+    kind = type(key).__name__.removesuffix("PublicKey")
+    return AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} with a key of type {kind}")

@@ -1,0 +1,50 @@
+"""The signed attributes of a pkiMessage (RFC 8894 section 3.2.1)."""
+
+from __future__ import annotations
+
+import enum
+
+from pkix.asn1 import Oid
+
+_VERISIGN_ATTRIBUTES = "2.16.840.1.113733.1.9"
+
+MESSAGE_TYPE = Oid(f"{_VERISIGN_ATTRIBUTES}.2")
+PKI_STATUS = Oid(f"{_VERISIGN_ATTRIBUTES}.3")
+FAIL_INFO = Oid(f"{_VERISIGN_ATTRIBUTES}.4")
+SENDER_NONCE = Oid(f"{_VERISIGN_ATTRIBUTES}.5")
+RECIPIENT_NONCE = Oid(f"{_VERISIGN_ATTRIBUTES}.6")
+TRANSACTION_ID = Oid(f"{_VERISIGN_ATTRIBUTES}.7")
+ID_SCEP = Oid("1.3.6.1.5.5.7.24")
+FAIL_INFO_TEXT = Oid(f"{ID_SCEP.dotted_string}.1")
+
+NONCE_LENGTH = 16
+MAX_TRANSACTION_ID = 255
+
+
+class MessageType(enum.Enum):
+    """RFC 8894 section 3.2.1.2."""
+
+    CertRep = 3
+    RenewalReq = 17
+    PKCSReq = 19
+    CertPoll = 20
+    GetCert = 21
+    GetCRL = 22
+
+
+class PkiStatus(enum.Enum):
+    """RFC 8894 section 3.2.1.3."""
+
+    SUCCESS = 0
+    FAILURE = 2
+    PENDING = 3
+
+
+class FailInfo(enum.Enum):
+    """RFC 8894 section 3.2.1.4."""
+
+    badAlg = 0  # noqa: N815 - the RFC's token
+    badMessageCheck = 1  # noqa: N815
+    badRequest = 2  # noqa: N815
+    badTime = 3  # noqa: N815
+    badCertId = 4  # noqa: N815

@@ -1,0 +1,36 @@
+"""GetCACaps (RFC 8894 section 3.5): the keywords, as a server says them and as a client reads them.
+
+Nothing is advertised that is not also enforced or done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STANDARD = ("AES", "GetNextCACert", "POSTPKIOperation", "SCEPStandard", "SHA-256", "SHA-512")
+RENEWAL = "Renewal"
+LEGACY = ("DES3", "SHA-1")
+
+
+def encode_capabilities(*, renewal: bool, legacy: bool) -> bytes:
+    """The body of a GetCACaps answer: one keyword a line, LF, in the exact case of table 7."""
+    keywords = [*STANDARD, *([RENEWAL] if renewal else []), *(LEGACY if legacy else [])]
+    return "".join(f"{keyword}\n" for keyword in keywords).encode("ascii")
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a server says it can. keywords: in lower case, unknown ones among them."""
+
+    keywords: frozenset[str] = frozenset()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Capabilities:
+        """Read a body with LF or CRLF, in any case, with unknown keywords (RFC 8894 section 3.5.2)."""
+        lines = body.decode("utf-8", "replace").splitlines()
+        return cls(frozenset(line.strip().lower() for line in lines if line.strip()))
+
+    def has(self, keyword: str) -> bool:
+        """Whether a keyword is there; SCEPStandard implies AES, POSTPKIOperation and SHA-256."""
+        implied = "scepstandard" in self.keywords and keyword in ("AES", "POSTPKIOperation", "SHA-256")
+        return implied or keyword.lower() in self.keywords

@@ -1,0 +1,177 @@
+"""pkiMessages: SignedData whose signed attributes say what it is (RFC 8894 sections 3.2 to 3.4).
+
+`PkiMessage.decode` demands only what an answer needs: SignedData with one signer and a transactionID. The other
+attributes are read when they are used, so that a responder can answer a message that lacks one with a signed
+failure that says so. Who receives a message calls `verify` before believing any of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TypeVar
+
+from cryptography.hazmat.primitives import hashes
+
+from pkix import oids
+from pkix.algorithms import AlgorithmPolicy
+from pkix.asn1 import TLV, GeneralizedTime, Oid, PrintableString, UTCTime, encode, parse, tag_of
+from pkix.certificates import Certificate
+from pkix.errors import Malformed
+from pkix.signed_data import SignedData, Signer, encode_signed_data
+from scep import attributes
+from scep.attributes import FailInfo, MessageType, PkiStatus
+
+_PRINTABLE = 0x13
+
+Token = TypeVar("Token", MessageType, PkiStatus, FailInfo)
+
+
+@dataclass(frozen=True)
+class PkiMessage:
+    """A received message. transaction_id: its text. signed: the SignedData it came in."""
+
+    signed: SignedData
+    transaction_id: str
+
+    @classmethod
+    def decode(cls, message: bytes) -> PkiMessage:
+        """Read a message in DER or BER. Nothing is verified. Raises Malformed."""
+        signed = SignedData.decode(message)
+        if signed.signer is None:
+            raise Malformed("pkiMessage has no SignerInfo")
+        value = signed.attributes().get(attributes.TRANSACTION_ID)
+        if value is None:
+            raise Malformed("pkiMessage has no transactionID attribute")
+        text = bytes(value.data).decode("ascii", "replace")
+        if tag_of(value) != _PRINTABLE:
+            raise Malformed("transactionID is not a PrintableString")
+        if not 1 <= len(text) <= attributes.MAX_TRANSACTION_ID:
+            raise Malformed(f"transactionID does not have 1 to {attributes.MAX_TRANSACTION_ID} characters")
+        return cls(signed=signed, transaction_id=_printable(value, "transactionID"))
+
+    def verify(self, policy: AlgorithmPolicy, known: Sequence[Certificate] = ()) -> Certificate:
+        """Verify the signature and return the signer's certificate, which may be anybody's.
+
+        known: certificates to look for the signer in besides those in the message. Raises Malformed,
+        AlgorithmRefused, IntegrityFailed.
+        """
+        if self.signed.content_type != oids.DATA:
+            raise Malformed(f"eContentType is {oids.name(self.signed.content_type)}, not data (RFC 8894 section 3.2)")
+        signer = self.signed.signer_certificate(known)
+        self.signed.verify(signer, policy)
+        return signer
+
+    @cached_property
+    def _attributes(self) -> dict[Oid, TLV]:
+        return self.signed.attributes()
+
+    @property
+    def message_type(self) -> MessageType:
+        """Raises Malformed when absent or undefined (RFC 8894 section 3.2.1.2)."""
+        return self._token(attributes.MESSAGE_TYPE, "messageType", MessageType)
+
+    @property
+    def pki_status(self) -> PkiStatus:
+        """Raises Malformed when absent or undefined (RFC 8894 section 3.2.1.3)."""
+        return self._token(attributes.PKI_STATUS, "pkiStatus", PkiStatus)
+
+    @property
+    def fail_info(self) -> FailInfo:
+        """Raises Malformed when absent or undefined (RFC 8894 section 3.2.1.4)."""
+        return self._token(attributes.FAIL_INFO, "failInfo", FailInfo)
+
+    @property
+    def fail_info_text(self) -> str | None:
+        """failInfoText, or None. Undecodable octets are replaced: the text is for people."""
+        value = self._attributes.get(attributes.FAIL_INFO_TEXT)
+        return None if value is None else bytes(value.data).decode("utf-8", "replace")
+
+    @property
+    def sender_nonce(self) -> bytes | None:
+        """The octets of senderNonce, or None. Raises Malformed. Their number is the reader's concern."""
+        return self._octets(attributes.SENDER_NONCE, "senderNonce")
+
+    @property
+    def recipient_nonce(self) -> bytes | None:
+        """The octets of recipientNonce, or None. Raises Malformed."""
+        return self._octets(attributes.RECIPIENT_NONCE, "recipientNonce")
+
+    @property
+    def signing_time(self) -> datetime | None:
+        """signingTime (RFC 5652 section 11.3), or None. Raises Malformed."""
+        value = self._attributes.get(oids.SIGNING_TIME)
+        if value is None:
+            return None
+        kind: type[UTCTime] | type[GeneralizedTime] = UTCTime if tag_of(value) == 0x17 else GeneralizedTime
+        return parse(value, kind, "signingTime").as_datetime()
+
+    def _token(self, oid: Oid, name: str, defined: type[Token]) -> Token:
+        """An attribute whose value is a decimal number in a PrintableString (table 1)."""
+        value = self._attributes.get(oid)
+        if value is None:
+            raise Malformed(f"pkiMessage has no {name} attribute")
+        text = _printable(value, name)
+        for member in defined:
+            if text == str(member.value):
+                return member
+        raise Malformed(f"{name} {text[:16]!r} is not defined")
+
+    def _octets(self, oid: Oid, name: str) -> bytes | None:
+        value = self._attributes.get(oid)
+        return None if value is None else parse(value, bytes, name)
+
+
+def _printable(value: TLV, name: str) -> str:
+    if tag_of(value) != _PRINTABLE:
+        raise Malformed(f"{name} is not a PrintableString")
+    return parse(value, PrintableString, name).as_str()
+
+
+@dataclass(frozen=True)
+class Header:
+    """The attributes of a message to send. Nonces: 16 octets; recipient_nonce copies what was received."""
+
+    message_type: MessageType
+    transaction_id: str
+    sender_nonce: bytes
+    recipient_nonce: bytes | None = None
+    pki_status: PkiStatus | None = None
+    fail_info: FailInfo | None = None
+    fail_info_text: str | None = None
+
+    def encode(self) -> list[tuple[Oid, bytes]]:
+        """(type, DER value) of each attribute (RFC 8894 table 1)."""
+        found = [
+            (attributes.TRANSACTION_ID, encode(PrintableString(self.transaction_id))),
+            (attributes.MESSAGE_TYPE, _decimal(self.message_type)),
+            (attributes.SENDER_NONCE, encode(self.sender_nonce)),
+        ]
+        if self.recipient_nonce is not None:
+            found.append((attributes.RECIPIENT_NONCE, encode(self.recipient_nonce)))
+        if self.pki_status is not None:
+            found.append((attributes.PKI_STATUS, _decimal(self.pki_status)))
+        if self.fail_info is not None:
+            found.append((attributes.FAIL_INFO, _decimal(self.fail_info)))
+        if self.fail_info_text is not None:
+            found.append((attributes.FAIL_INFO_TEXT, encode(self.fail_info_text)))
+        return found
+
+
+def _decimal(member: MessageType | PkiStatus | FailInfo) -> bytes:
+    return encode(PrintableString(str(member.value)))
+
+
+def encode_pki_message(
+    header: Header,
+    envelope: bytes | None,
+    signer: Signer,
+    digest: hashes.HashAlgorithm,
+    *,
+    certificates: Sequence[bytes],
+    now: datetime,
+) -> bytes:
+    """A signed pkiMessage's DER. envelope: DER of the pkcsPKIEnvelope, or None to omit it."""
+    return encode_signed_data(envelope, header.encode(), signer, digest, certificates=certificates, now=now)

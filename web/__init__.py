@@ -1,0 +1,1 @@
+"""Everything that touches the world: Flask, HTTP clients, files, clocks, the environment, the command line."""

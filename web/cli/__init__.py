@@ -1,0 +1,61 @@
+"""The command `scep-kem`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pkix.errors import PkixError
+from web.cli.admin import challenge, requests
+from web.cli.ca import ca
+from web.cli.client import cacert, caps, enroll, getcert, getcrl, poll, renew
+from web.cli.server import serve
+from web.errors import UsageError
+from web.transport import TransportError
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="scep-kem")
+def cli() -> None:
+    """SCEP (RFC 8894): a CA with its responder, and a client.
+
+    \b
+    A first enrolment, in two terminals:
+      scep-kem serve --dir demo-ca --port 8080
+      scep-kem enroll --url http://127.0.0.1:8080/scep --key device.key --subject "CN=device" \\
+          --challenge "$(scep-kem challenge new --dir demo-ca)" --out device.pem
+
+    \b
+    Exit codes: 0 done or issued, 1 the server cannot be reached or broke the protocol,
+    2 wrong usage or input, 3 still pending, 4 refused by the CA.
+    """
+
+
+for command in (ca, serve, challenge, requests, enroll, renew, poll, getcert, getcrl, caps, cacert):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point: errors are one line on stderr."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_USAGE)
+    except click.Abort:
+        sys.exit(130)
+    except UsageError as error:
+        _stop(str(error), EXIT_USAGE)
+    except (TransportError, PkixError) as error:
+        _stop(str(error), EXIT_FAILURE)
+
+
+def _stop(line: str, code: int) -> None:
+    click.echo(f"scep-kem: {line}", err=True)
+    sys.exit(code)

@@ -1,0 +1,179 @@
+"""scep-kem ca: the CA's keys, certificates and CRL."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import click
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from ca.authority import REVOCATION_REASONS, Authority, KeyPair, create_crl
+from ca.store import IssuedCertificate
+from pkix.certificates import Certificate
+from pkix.keys import KEY_TYPES, spki_of
+from web import files
+from web.ca_dir import DEFAULT_SUBJECT, CaDir
+from web.cli.common import FILE, dir_option, existing, open_store, parse_name, parse_serial
+from web.errors import UsageError
+from web.service import utc_now
+
+
+@click.group()
+def ca() -> None:
+    """Make and look after the CA."""
+
+
+@ca.command()
+@dir_option
+@click.option("--subject", default=DEFAULT_SUBJECT, show_default=True, help="Name of the CA.")
+@click.option("--key-type", type=click.Choice(KEY_TYPES), default="rsa:2048", show_default=True)
+@click.option("--ra", is_flag=True, help="Answers are signed by an RA certificate instead of the CA's key.")
+@click.option("--ra-key-type", type=click.Choice(KEY_TYPES), help="Key of the RA signer (implies --ra).")
+@click.option("--import-key", type=FILE, help="Use this CA key (PEM) instead of making one.")
+@click.option("--import-cert", type=FILE, help="The certificate of --import-key, issuers behind it (PEM).")
+def init(
+    directory: Path,
+    subject: str,
+    key_type: str,
+    ra: bool,
+    ra_key_type: str | None,
+    import_key: Path | None,
+    import_cert: Path | None,
+) -> None:
+    """Make a CA: keys, SQLite database and scep.toml in a folder.
+
+    A CA whose key is not RSA also gets an RSA certificate to which clients encrypt their requests.
+    """
+    pair, chain = _imported(import_key, import_cert)
+    signer_type = ra_key_type or (key_type if ra else None)
+    authority = CaDir(directory).create(
+        parse_name(subject), key_type, ra_key_type=signer_type, now=utc_now(), ca=pair, chain=chain
+    )
+    click.echo(f"CA made in {directory}")
+    _show("current", authority)
+
+
+def _imported(key_file: Path | None, cert_file: Path | None) -> tuple[KeyPair | None, list[x509.Certificate]]:
+    if key_file is None and cert_file is None:
+        return None, []
+    if key_file is None or cert_file is None:
+        raise UsageError("--import-key and --import-cert go together")
+    key, (certificate, *chain) = files.read_key(key_file), files.read_certificates(cert_file)
+    if Certificate.of(certificate).spki != spki_of(key):
+        raise UsageError(f"the first certificate in {cert_file} is not for the key in {key_file}")
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return KeyPair(key, certificate), chain
+    missing = [
+        name
+        for name, present in (
+            ("keyCertSign", usage.key_cert_sign),
+            ("digitalSignature", usage.digital_signature),
+            ("keyEncipherment", usage.key_encipherment or not isinstance(key, rsa.RSAPrivateKey)),
+        )
+        if not present
+    ]
+    if missing:
+        raise UsageError(f"the CA certificate's keyUsage lacks {', '.join(missing)} (RFC 8894 section 2.1.2)")
+    return KeyPair(key, certificate), chain
+
+
+@ca.command()
+@dir_option
+def show(directory: Path) -> None:
+    """Show the CA's certificates and fingerprints."""
+    generations = existing(directory).load()
+    _show("current", generations.current)
+    if generations.next_authority:
+        _show("next", generations.next_authority)
+    for authority in generations.authorities[1:]:
+        _show("previous", authority)
+
+
+def _show(role: str, authority: Authority) -> None:
+    click.echo(f"\n{role} CA")
+    named = [("CA", authority.ca.certificate)]
+    if authority.ra_signer:
+        named.append(("RA signer", authority.ra_signer.certificate))
+    if authority.ra_decryption:
+        named.append(("RA decryption", authority.ra_decryption.certificate))
+    named += [("issuer", item) for item in authority.chain]
+    for title, certificate in named:
+        der = certificate.public_bytes(Encoding.DER)
+        click.echo(f"  {title}: {certificate.subject.rfc4514_string()}")
+        click.echo(f"    SHA-256  {hashlib.sha256(der).hexdigest()}")
+        click.echo(f"    SHA-1    {hashlib.sha1(der, usedforsecurity=False).hexdigest()}")
+        click.echo(f"    valid    until {certificate.not_valid_after_utc:%Y-%m-%d}")
+
+
+@ca.command()
+@dir_option
+@click.option("--activate", is_flag=True, help="Make the prepared CA the current one.")
+def rollover(directory: Path, activate: bool) -> None:
+    """Prepare the next CA certificate, or put it in force.
+
+    Once prepared, clients get it with GetNextCACert, signed by the current CA, and a request encrypted to it is
+    issued by it. A running server notices by itself.
+    """
+    found = existing(directory)
+    if activate:
+        _show("current", found.activate_rollover())
+    else:
+        _show("next", found.prepare_rollover(now=utc_now()))
+
+
+@ca.command()
+@dir_option
+@click.argument("serial")
+@click.option("--reason", type=click.Choice(REVOCATION_REASONS), default="unspecified", show_default=True)
+def revoke(directory: Path, serial: str, reason: str) -> None:
+    """Revoke the certificate with this SERIAL (hex)."""
+    with open_store(existing(directory)) as store:
+        found = store.find_serial(parse_serial(serial))
+        if not found:
+            raise UsageError(f"no certificate with serial {serial}")
+        for item in found:
+            done = store.revoke(item.authority, item.serial, reason=reason, now=utc_now().replace(microsecond=0))
+            click.echo(f"revoked {done.serial:x} {done.subject} ({done.reason}, {done.revoked_at:%Y-%m-%d %H:%M} UTC)")
+
+
+@ca.command("list")
+@dir_option
+def list_certificates(directory: Path) -> None:
+    """List the issued certificates, newest first."""
+    with open_store(existing(directory)) as store:
+        for item in store.certificates():
+            click.echo(f"{item.serial:x}  {item.not_after:%Y-%m-%d}  {_status(item):<10}  {item.subject}")
+
+
+def _status(item: IssuedCertificate) -> str:
+    if item.revoked_at is not None:
+        return "revoked"
+    return "expired" if item.not_after < utc_now() else "valid"
+
+
+@ca.command()
+@dir_option
+@click.option("--out", type=FILE, help="File to write; the default is stdout.")
+@click.option("--der", is_flag=True, help="DER instead of PEM.")
+def crl(directory: Path, out: Path | None, der: bool) -> None:
+    """Sign a fresh CRL."""
+    found = existing(directory)
+    authority, now = found.load().current, utc_now()
+    with open_store(found) as store:
+        data = create_crl(
+            authority,
+            store.revoked(authority.identifier, now=now.replace(microsecond=0)),
+            store.next_crl_number(authority.identifier),
+            now=now,
+        )
+    if not der:
+        data = x509.load_der_x509_crl(data).public_bytes(Encoding.PEM)
+    if out is None:
+        click.echo(data, nl=False)
+    else:
+        files.write(out, data)

@@ -1,0 +1,359 @@
+"""scep-kem enroll, renew, poll, getcert, getcrl, caps, cacert: the client, against anybody's server."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pkix.asn1 import any_of
+from pkix.certificates import Certificate, IssuerAndSerialNumber
+from pkix.keys import KEY_TYPES, generate
+from pkix.pkcs10 import CertificationRequest, encode_certification_request
+from pkix.signatures import SigningKey
+from pkix.signed_data import Signer
+from scep.attributes import MessageType
+from scep.client import Crl, Issued, Refused, StillPending
+from web import files
+from web.cli.common import FILE, parse_name, parse_serial
+from web.client import CIPHERS, DIGESTS, Exchange, Options, Pending, ScepClient
+from web.errors import UsageError
+from web.trace import describe_certificate
+from web.transport import HttpTransport
+
+EXIT_PENDING = 3
+EXIT_REFUSED = 4
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+url_option = click.option("--url", required=True, help="SCEP URL of the server, without a query.")
+fingerprint_option = click.option(
+    "--ca-fingerprint", help="SHA-256 (or SHA-1) of the CA certificate, hex. Without it, whatever comes is trusted."
+)
+challenge_options = (
+    click.option("--challenge", help="Challenge password (it shows in the process list; see --challenge-file)."),
+    click.option("--challenge-file", type=FILE, help="File with the challenge password; - is stdin."),
+)
+out_option = click.option("--out", type=FILE, required=True, help="File for the certificate (PEM).")
+
+
+def protocol_options(command: F) -> F:
+    """Options of every command that sends a pkiMessage."""
+    for option in (
+        click.option("--save-messages", type=click.Path(path_type=Path, file_okay=False), help="Keep messages here."),
+        click.option("--trace", is_flag=True, help="Print every message in words."),
+        click.option(
+            "--legacy", is_flag=True, help="Accept SHA-1 and 3DES, and use them if the server knows no better."
+        ),
+        click.option("--pss", is_flag=True, help="Sign with RSASSA-PSS."),
+        click.option("--get", "prefer_get", is_flag=True, help="Send by HTTP GET even if the server can POST."),
+        click.option(
+            "--digest", type=click.Choice(list(DIGESTS)), help="Digest; SHA-256 or the key's match by default."
+        ),
+        click.option("--cipher", type=click.Choice(list(CIPHERS)), help="Content cipher; AES-128-CBC by default."),
+        fingerprint_option,
+    ):
+        command = option(command)
+    return command
+
+
+def waiting_options(command: F) -> F:
+    """Options of commands that may have to poll."""
+    for option in (
+        click.option("--max-polls", type=click.IntRange(0), default=0, show_default=True, help="0: do not wait."),
+        click.option("--poll-interval", type=click.FloatRange(0.05), default=5.0, show_default=True, help="Seconds."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@url_option
+@click.option("--key", "key_file", type=FILE, required=True, help="Private key (PEM); made if the file is missing.")
+@click.option("--key-type", type=click.Choice(KEY_TYPES), default="rsa:2048", show_default=True)
+@click.option("--subject", required=True, help='Subject, like "CN=device,O=Example".')
+@click.option("--san", "names", multiple=True, help="dns:NAME, ip:ADDRESS, email:ADDRESS or uri:URI; repeatable.")
+@challenge_options[0]
+@challenge_options[1]
+@out_option
+@click.option("--ca-out", type=FILE, help="File for the CA's certificates (PEM).")
+@protocol_options
+@waiting_options
+def enroll(
+    url: str,
+    key_file: Path,
+    key_type: str,
+    subject: str,
+    names: tuple[str, ...],
+    challenge: str | None,
+    challenge_file: Path | None,
+    out: Path,
+    ca_out: Path | None,
+    poll_interval: float,
+    max_polls: int,
+    **protocol: Any,
+) -> None:
+    """Get a certificate with PKCSReq.
+
+    If the CA says PENDING and --max-polls is used up, exit code 3; `scep-kem poll` goes on later.
+    """
+    password = _password(challenge, challenge_file)
+    name, extensions = parse_name(subject), _san(names)
+    key = _key(key_file, key_type)
+    client = _client(url, protocol)
+    if ca_out is not None:
+        files.write(ca_out, files.pem(*client.ca.all))
+    request = CertificationRequest.decode(
+        encode_certification_request(key, name, challenge_password=password, extensions=extensions)
+    )
+    exchange = client.enrol(key, request, renewing=None)
+    _finish(exchange, exchange.start(), out, None, poll_interval, max_polls)
+
+
+@click.command()
+@url_option
+@click.option("--cert", "cert_file", type=FILE, required=True, help="Certificate to renew (PEM).")
+@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
+@click.option("--new-key", "new_key_file", type=FILE, help="New private key; made if missing. Default: keep --key.")
+@click.option("--key-type", type=click.Choice(KEY_TYPES), default="rsa:2048", show_default=True)
+@challenge_options[0]
+@challenge_options[1]
+@out_option
+@protocol_options
+@waiting_options
+def renew(
+    url: str,
+    cert_file: Path,
+    key_file: Path,
+    new_key_file: Path | None,
+    key_type: str,
+    challenge: str | None,
+    challenge_file: Path | None,
+    out: Path,
+    poll_interval: float,
+    max_polls: int,
+    **protocol: Any,
+) -> None:
+    """Renew a certificate with RenewalReq, signed by the old one; subject and names stay."""
+    password = _password(challenge, challenge_file)
+    old, old_key = files.read_certificate(cert_file), files.read_key(key_file)
+    new_key = _key(new_key_file, key_type) if new_key_file else old_key
+    extensions = [extension for extension in old.extensions if isinstance(extension.value, x509.SubjectAlternativeName)]
+    client = _client(url, protocol)
+    request = CertificationRequest.decode(
+        encode_certification_request(new_key, old.subject, challenge_password=password, extensions=extensions)
+    )
+    exchange = client.enrol(new_key, request, renewing=(old_key, old))
+    _finish(exchange, exchange.start(), out, key_file if new_key_file else None, poll_interval, max_polls)
+
+
+@click.command()
+@click.option("--key", "key_file", type=FILE, required=True, help="Private key of the pending request (PEM).")
+@challenge_options[0]
+@challenge_options[1]
+@out_option
+@protocol_options
+@waiting_options
+def poll(
+    key_file: Path,
+    challenge: str | None,
+    challenge_file: Path | None,
+    out: Path,
+    poll_interval: float,
+    max_polls: int,
+    **protocol: Any,
+) -> None:
+    """Ask again for a certificate that `enroll` or `renew` left pending, with the same --key and --out.
+
+    What it needs is in the file that they wrote beside --out. The challenge password is needed again if the key
+    cannot decrypt (anything but RSA), because the answer comes encrypted under it.
+    """
+    pending = Pending.load(_pending_file(out))
+    protocol["ca_fingerprint"] = protocol["ca_fingerprint"] or pending.fingerprint
+    client = _client(pending.url, protocol)
+    exchange = client.resume(pending, files.read_key(key_file), _password(challenge, challenge_file))
+    _finish(exchange, exchange.poll(), out, pending.signer_key, poll_interval, max_polls)
+
+
+@click.command()
+@url_option
+@click.option("--cert", "cert_file", type=FILE, required=True, help="A certificate of ours to sign with (PEM).")
+@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
+@click.option("--serial", required=True, help="Serial number wanted, hex.")
+@out_option
+@protocol_options
+def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, **protocol: Any) -> None:
+    """Get a copy of an issued certificate with GetCert."""
+    number = parse_serial(serial)
+    client = _client(url, protocol)
+    name = IssuerAndSerialNumber(issuer=any_of(Certificate.of(client.ca.ca).subject), serial_number=number)
+    outcome = client.query(MessageType.GetCert, name, _signer(key_file, cert_file, client))
+    if isinstance(outcome, Refused):
+        _refused(outcome)
+    if not isinstance(outcome, Issued):
+        raise UsageError("the CA answered PENDING to GetCert")
+    _write_certificate(out, outcome)
+
+
+@click.command()
+@url_option
+@click.option("--cert", "cert_file", type=FILE, required=True, help="The certificate whose CRL is wanted (PEM).")
+@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
+@click.option("--out", type=FILE, required=True, help="File for the CRL (PEM).")
+@protocol_options
+def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any) -> None:
+    """Get the CRL with GetCRL."""
+    client = _client(url, protocol)
+    signer = _signer(key_file, cert_file, client)
+    outcome = client.query(MessageType.GetCRL, signer.certificate.issuer_and_serial, signer)
+    if isinstance(outcome, Refused):
+        _refused(outcome)
+    if not isinstance(outcome, Crl):
+        raise UsageError("the CA answered PENDING to GetCRL")
+    files.write(out, x509.load_der_x509_crl(outcome.crl).public_bytes(Encoding.PEM))
+    click.echo(f"CRL written to {out}")
+
+
+@click.command()
+@url_option
+def caps(url: str) -> None:
+    """Show what the server says it can (GetCACaps)."""
+    for keyword in sorted(HttpTransport(url).capabilities().keywords):
+        click.echo(keyword)
+
+
+@click.command()
+@url_option
+@fingerprint_option
+@click.option("--next", "following", is_flag=True, help="The next CA certificate (GetNextCACert), verified.")
+@click.option("--out", type=FILE, help="File for the certificates (PEM); the default is stdout.")
+def cacert(url: str, ca_fingerprint: str | None, following: bool, out: Path | None) -> None:
+    """Get and authenticate the CA's certificates (GetCACert, GetNextCACert)."""
+    client = ScepClient(Options(url=url, fingerprint=ca_fingerprint))
+    certificates = client.next_ca() if following else client.ca.all
+    if out is None:
+        click.echo(files.pem(*certificates), nl=False)
+    else:
+        files.write(out, files.pem(*certificates))
+    if not following:
+        click.echo(f"CA fingerprint (SHA-256): {client.ca.fingerprint}", err=True)
+
+
+def _client(url: str, protocol: dict[str, Any]) -> ScepClient:
+    save: Path | None = protocol["save_messages"]
+    if save is not None:
+        save.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if protocol["ca_fingerprint"] is None:
+        click.echo("no --ca-fingerprint: the CA certificate is not authenticated", err=True)
+    return ScepClient(
+        Options(
+            url=url,
+            fingerprint=protocol["ca_fingerprint"],
+            cipher=protocol["cipher"],
+            digest=protocol["digest"],
+            legacy=protocol["legacy"],
+            prefer_get=protocol["prefer_get"],
+            pss=protocol["pss"],
+            trace=click.echo if protocol["trace"] else None,
+            save=save,
+        )
+    )
+
+
+def _finish(
+    exchange: Exchange,
+    outcome: Issued | StillPending | Refused,
+    out: Path,
+    signer_key: Path | None,
+    interval: float,
+    most: int,
+) -> None:
+    """Wait if asked to, then write the certificate or say why there is none, and exit."""
+    if isinstance(outcome, StillPending):
+        files.write(_pending_file(out), exchange.pending(signer_key).dump(), secret=True)
+        if most:
+            click.echo(f"pending; polling every {interval:g} s, at most {most} times", err=True)
+        for count, outcome in enumerate(exchange.polls(interval, most), 1):
+            if isinstance(outcome, StillPending):
+                click.echo(f"poll {count} of {most}: still pending", err=True)
+    if isinstance(outcome, StillPending):
+        click.echo(f"still pending; later: scep-kem poll --key KEY --out {out}", err=True)
+        sys.exit(EXIT_PENDING)
+    _pending_file(out).unlink(missing_ok=True)
+    if isinstance(outcome, Refused):
+        _refused(outcome)
+    _write_certificate(out, outcome)
+
+
+def _write_certificate(out: Path, issued: Issued) -> None:
+    certificate = x509.load_der_x509_certificate(issued.certificate)
+    files.write(out, files.pem(certificate))
+    click.echo(f"certificate written to {out}")
+    for line in describe_certificate(certificate):
+        click.echo(f"    {line}")
+
+
+def _refused(outcome: Refused) -> NoReturn:
+    click.echo(f"refused: {outcome.fail_info.name}" + (f": {outcome.text}" if outcome.text else ""), err=True)
+    sys.exit(EXIT_REFUSED)
+
+
+def _pending_file(out: Path) -> Path:
+    return out.with_name(f"{out.name}.pending")
+
+
+def _key(path: Path, key_type: str) -> SigningKey:
+    """The key in the file, or a new one written to it."""
+    if path.exists():
+        return files.read_key(path)
+    key = generate(key_type)
+    files.write_key(path, key)
+    return key
+
+
+def _signer(key_file: Path, cert_file: Path, client: ScepClient) -> Signer:
+    certificate = Certificate.of(files.read_certificate(cert_file))
+    return Signer(files.read_key(key_file), certificate, pss=client.options.pss)
+
+
+def _password(given: str | None, file: Path | None) -> str | None:
+    if given is not None and file is not None:
+        raise UsageError("give either --challenge or --challenge-file")
+    if file is None:
+        return given
+    text = sys.stdin.readline() if str(file) == "-" else files.read(file).decode("utf-8", "replace")
+    return text.rstrip("\r\n")
+
+
+def _san(names: tuple[str, ...]) -> list[x509.Extension[x509.ExtensionType]]:
+    if not names:
+        return []
+    made: list[x509.GeneralName] = []
+    for text in names:
+        kind, _, value = text.partition(":")
+        try:
+            made.append(_general_name(kind, value))
+        except ValueError:
+            raise UsageError(f"--san {text!r}: write dns:NAME, ip:ADDRESS, email:ADDRESS or uri:URI") from None
+    value_of = x509.SubjectAlternativeName(made)
+    return [x509.Extension(value_of.oid, False, value_of)]
+
+
+def _general_name(kind: str, value: str) -> x509.GeneralName:
+    if not value:
+        raise ValueError(kind)
+    if kind == "dns":
+        return x509.DNSName(value)
+    if kind == "ip":
+        return x509.IPAddress(ipaddress.ip_address(value))
+    if kind == "email":
+        return x509.RFC822Name(value)
+    if kind == "uri":
+        return x509.UniformResourceIdentifier(value)
+    raise ValueError(kind)

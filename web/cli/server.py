@@ -1,0 +1,103 @@
+"""scep-kem serve: the responder, with everything it needs in one folder or by a configuration file."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
+
+from web.app import DEFAULT_PROFILE, create_flask_app
+from web.ca_dir import DEFAULT_SUBJECT, CaDir
+from web.cli.common import FILE, parse_name
+from web.config import Config, load
+from web.errors import UsageError
+from web.service import Service, utc_now
+
+THREADS = 8
+
+
+@click.command()
+@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Folder of the CA.")
+@click.option("--config", "config_file", type=FILE, help="Configuration file (TOML) instead of --dir.")
+@click.option("--host", help="Address to listen on; the configuration's, by default 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; the configuration's, by default 8080; 0 picks one.")
+def serve(directory: Path | None, config_file: Path | None, host: str | None, port: int | None) -> None:
+    """Run the responder until it is stopped.
+
+    With --dir, a CA is made in the folder if it has none. Behind a WSGI server, use
+    gunicorn 'web.wsgi:create_app("scep.toml")'.
+    """
+    if (directory is None) == (config_file is None):
+        raise UsageError("give either --dir or --config")
+    if directory is not None:
+        found = CaDir(directory)
+        if not found.exists():
+            found.create(parse_name(DEFAULT_SUBJECT), "rsa:2048", ra_key_type=None, now=utc_now())
+        config = load(found.config_path)
+    else:
+        assert config_file is not None
+        config = load(config_file)
+    if host is not None:
+        config = replace(config, host=host)
+    if port is not None:
+        config = replace(config, port=port)
+    _run(config)
+
+
+def _run(config: Config) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("waitress").setLevel(logging.ERROR)
+    service = Service(config)
+    try:
+        # waitress reads a request completely before it takes a thread, so slow senders block nobody.
+        server = create_server(
+            create_flask_app(service),
+            host=config.host,
+            port=config.port,
+            threads=THREADS,
+            max_request_body_size=config.max_body,
+            max_request_header_size=max(config.max_body, 1 << 18),
+            ident="scep-kem",
+        )
+    except OSError as error:
+        raise UsageError(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from None
+    signal.signal(signal.SIGTERM, _interrupt)
+    _announce(config, service, _port(server))
+    try:
+        server.run()
+    finally:
+        server.close()
+
+
+def _port(server: BaseWSGIServer | MultiSocketServer) -> int:
+    """The port listened on: a host name with several addresses gives several sockets, on one port."""
+    if isinstance(server, MultiSocketServer):
+        return int(server.effective_listen[0][1])
+    return int(server.socket.getsockname()[1])
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _announce(config: Config, service: Service, port: int) -> None:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    click.echo(f"URL: http://{host}:{port}/scep")
+    for name in config.profiles:
+        if name != DEFAULT_PROFILE:
+            click.echo(f"URL of profile {name}: http://{host}:{port}/scep/{name}")
+    click.echo(f"CA fingerprint (SHA-256): {service.generations.current.identifier}")
+    uses_passwords = [name for name, item in config.profiles.items() if item.authorisation.challenge_password]
+    if uses_passwords:
+        click.echo(f"Challenge password: scep-kem challenge new --dir {config.ca_dir}")
+    for name, item in config.profiles.items():
+        if item.authorisation.nothing(None) and item.webhook is None:
+            click.echo(f"Profile {name} has no way of authorising requests: it issues nothing")
+    if config.settings.algorithms.legacy:
+        click.echo("WARNING: the legacy policy is on: SHA-1 and 3DES are accepted")
+    sys.stdout.flush()

@@ -1,0 +1,81 @@
+"""Files: secrets that nobody else may read, PEM in and out, errors in one line."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pkix.errors import PkixError
+from pkix.keys import dump_private_key, load_private_key
+from pkix.signatures import SigningKey
+from web.errors import UsageError
+
+SECRET_MODE = 0o600
+PUBLIC_MODE = 0o644
+
+
+def read(path: Path) -> bytes:
+    """The file's octets. Raises UsageError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def write(path: Path, data: bytes, *, secret: bool = False) -> None:
+    """Write a file whole or not at all, with mode 0600 if `secret`, else 0644. Raises UsageError.
+
+    The data goes to a new file beside the target, which is renamed over it: a reader never sees half a key.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(file.fileno(), SECRET_MODE if secret else PUBLIC_MODE)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def read_key(path: Path) -> SigningKey:
+    """A private key in PEM. Raises UsageError."""
+    try:
+        return load_private_key(read(path))
+    except PkixError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def write_key(path: Path, key: SigningKey) -> None:
+    """PKCS #8 PEM with mode 0600. Raises UsageError."""
+    write(path, dump_private_key(key), secret=True)
+
+
+def read_certificates(path: Path) -> list[x509.Certificate]:
+    """One or more certificates in PEM, or one in DER. Raises UsageError."""
+    data = read(path)
+    try:
+        if b"-----BEGIN" in data:
+            return x509.load_pem_x509_certificates(data)
+        return [x509.load_der_x509_certificate(data)]
+    except ValueError:
+        raise UsageError(f"{path} holds no readable certificate") from None
+
+
+def read_certificate(path: Path) -> x509.Certificate:
+    """The first certificate of a file. Raises UsageError."""
+    return read_certificates(path)[0]
+
+
+def pem(*certificates: x509.Certificate) -> bytes:
+    """Certificates in PEM, one after the other."""
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)

@@ -1,0 +1,73 @@
+"""The one page for people: what this URL is, and how to use it."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from scep.responder import Responder
+
+if TYPE_CHECKING:
+    from web.service import Service
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>SCEP responder: {profile}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+h1 {{ font-size: 1.4rem; }} h2 {{ font-size: 1.1rem; margin-top: 2rem; }}
+code, pre {{ font: 14px/1.45 ui-monospace, monospace; background: #f3f3f3; border-radius: 4px; }}
+code {{ padding: 0 .25rem; overflow-wrap: anywhere; }} pre {{ padding: .75rem; overflow-x: auto; }}
+td {{ padding: .15rem 1rem .15rem 0; vertical-align: top; }}
+</style>
+<h1>SCEP responder (RFC 8894), profile <code>{profile}</code></h1>
+<p>This address speaks SCEP. Point a client at <code>{url}</code>.</p>
+<table>
+<tr><td>CA</td><td>{subject}</td></tr>
+<tr><td>SHA-256 fingerprint</td><td><code>{fingerprint}</code></td></tr>
+<tr><td>Valid until</td><td>{not_after:%Y-%m-%d}</td></tr>
+<tr><td>Capabilities</td><td>{capabilities}</td></tr>
+<tr><td>Authorised by</td><td>{methods}</td></tr>
+</table>
+<p>Files: <a href="{base}?operation=GetCACert">GetCACert</a> · <a href="{base}?operation=GetCACaps">GetCACaps</a> ·
+<a href="{base}/ca.cer">CA certificate</a> · <a href="{base}/crl">CRL</a></p>
+<h2>Enrol with this project's client</h2>
+<pre>scep-kem enroll --url {url} --ca-fingerprint {fingerprint} \\
+    --key device.key --subject "CN=device" --challenge PASSWORD --out device.pem</pre>
+<h2>Enrol with strongSwan</h2>
+<pre>pki --scepca --url {url} --caout ca.pem --outform pem
+pki --gen --type rsa --size 2048 --outform pem &gt; device.key
+pki --scep --url {url} --in device.key --dn "CN=device" --password PASSWORD \\
+    --cacert-enc ca.pem --cacert-sig ca.pem --outform pem &gt; device.pem</pre>
+</html>
+"""
+
+
+def index_page(service: Service, responder: Responder, url: str) -> str:
+    """HTML for a profile that was asked for at `url`."""
+    authority = responder.current
+    policy = service.config.profiles[responder.profile.name].authorisation
+    webhook = service.config.profiles[responder.profile.name].webhook
+    methods = [
+        name
+        for name, enabled in (
+            ("challenge password", policy.challenge_password),
+            ("renewal with a valid certificate", policy.renewal),
+            ("webhook", webhook is not None),
+            ("manual approval", policy.manual),
+        )
+        if enabled
+    ]
+    base = "/scep" if responder.profile.name == "default" else f"/scep/{responder.profile.name}"
+    return _PAGE.format(
+        profile=escape(responder.profile.name),
+        url=escape(url),
+        base=base,
+        subject=escape(authority.ca.certificate.subject.rfc4514_string()),
+        fingerprint=authority.identifier,
+        not_after=authority.ca.certificate.not_valid_after_utc,
+        capabilities=escape(", ".join(responder.get_ca_caps().decode().split())),
+        methods=escape(", ".join(methods) or "nothing: no certificate is issued"),
+    )

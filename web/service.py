@@ -1,0 +1,87 @@
+"""Puts a configuration, a CA folder and a Store together to one responder a profile, and keeps them fresh."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from ca.authorisation import Authoriser, Webhook
+from ca.store import Store
+from scep.responder import Responder
+from web.ca_dir import CaDir, Generations
+from web.config import Config
+from web.webhook import HttpWebhook
+
+PURGE_INTERVAL = 60.0
+
+
+def utc_now() -> datetime:
+    """The clock: aware UTC."""
+    return datetime.now(UTC)
+
+
+class Service:
+    """What the WSGI application serves.
+
+    A rollover done by the command line replaces roles.json; the next request sees that and loads the new keys.
+    Once a minute, one request in each process lets the Store forget what has expired.
+    """
+
+    def __init__(self, config: Config, *, store: Store | None = None) -> None:
+        self.config = config
+        self.ca_dir = CaDir(config.ca_dir)
+        self.store: Store = store or self.ca_dir.open_store(config.database)
+        self._server_key = self.ca_dir.server_key()
+        self._webhooks: dict[str, Webhook | None] = {
+            name: HttpWebhook(item.webhook, name) if item.webhook else None for name, item in config.profiles.items()
+        }
+        self._lock = threading.Lock()
+        self._purged = time.monotonic()
+        self._stamp = self._roles_stamp()
+        self.generations, self._responders = self._load()
+
+    def responder(self, profile: str) -> Responder | None:
+        """The responder for a profile, None if there is no such profile."""
+        if self._roles_stamp() != self._stamp:
+            with self._lock:
+                stamp = self._roles_stamp()
+                self.generations, self._responders = self._load()
+                self._stamp = stamp
+        return self._responders.get(profile)
+
+    def purge_if_due(self, now: datetime) -> None:
+        """Let the Store forget what has expired, at most once a minute."""
+        if time.monotonic() - self._purged > PURGE_INTERVAL:
+            self._purged = time.monotonic()
+            self.store.purge(now)
+
+    def _roles_stamp(self) -> tuple[int, int]:
+        status = self.ca_dir.roles_path.stat()
+        return status.st_mtime_ns, status.st_ino
+
+    def _load(self) -> tuple[Generations, Mapping[str, Responder]]:
+        generations = self.ca_dir.load()
+        responders = {}
+        for name, item in self.config.profiles.items():
+            authoriser = Authoriser(
+                policy=item.authorisation,
+                profile=item.profile,
+                authorities=generations.all,
+                store=self.store,
+                server_key=self._server_key,
+                webhook=self._webhooks[name],
+            )
+            responders[name] = Responder(
+                profile=item.profile,
+                authorities=generations.authorities,
+                next_authority=generations.next_authority,
+                authoriser=authoriser,
+                store=self.store,
+                server_key=self._server_key,
+                settings=self.config.settings,
+                random=os.urandom,
+            )
+        return generations, responders

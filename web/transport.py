@@ -1,0 +1,86 @@
+"""HTTP for the client: GetCACaps, GetCACert, GetNextCACert and PKIOperation by POST or GET (RFC 8894 section 4.1)."""
+
+from __future__ import annotations
+
+import base64
+from urllib.parse import quote, urlsplit
+
+import urllib3
+
+from scep.capabilities import Capabilities
+from web.errors import UsageError
+
+TIMEOUT = 30.0
+MAX_BODY = 16 << 20
+
+
+class TransportError(Exception):
+    """The server cannot be reached or does not answer as HTTP; the text says how."""
+
+
+class HttpTransport:
+    """One server. url: the SCEP URL without a query. prefer_get: send PKIOperation by GET even if POST is there."""
+
+    def __init__(self, url: str, *, prefer_get: bool = False) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"{url!r} is not an http or https URL")
+        if parts.query or parts.fragment:
+            raise UsageError(f"{url!r}: give the URL without ? and #")
+        self.url = url
+        self._prefer_get = prefer_get
+        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
+
+    def capabilities(self) -> Capabilities:
+        """GetCACaps; an HTTP error means that nothing is supported (section 3.5.2)."""
+        status, body = self._request("GET", "GetCACaps")
+        return Capabilities.decode(body) if status == 200 else Capabilities()
+
+    def get_ca_cert(self) -> bytes:
+        """Body of GetCACert."""
+        return self._ok(*self._request("GET", "GetCACert"), "GetCACert")
+
+    def get_next_ca_cert(self) -> bytes:
+        """Body of GetNextCACert."""
+        return self._ok(*self._request("GET", "GetNextCACert"), "GetNextCACert")
+
+    def pki_operation(self, message: bytes, capabilities: Capabilities) -> bytes:
+        """Send a pkiMessage and return the answer's body: by POST if the server can (section 4.1, a MUST)."""
+        if capabilities.has("POSTPKIOperation") and not self._prefer_get:
+            answer = self._request("POST", "PKIOperation", body=message)
+        else:
+            answer = self._request("GET", "PKIOperation", message=message)
+        return self._ok(*answer, "PKIOperation")
+
+    def _request(
+        self, method: str, operation: str, *, body: bytes | None = None, message: bytes | None = None
+    ) -> tuple[int, bytes]:
+        target = f"{self.url}?operation={operation}"
+        if message is not None:
+            target += f"&message={quote(base64.b64encode(message), safe='')}"
+        headers = {"Content-Type": "application/x-pki-message"} if body is not None else {}
+        try:
+            response = self._pool.request(method, target, body=body, headers=headers, preload_content=False)
+            try:
+                content = response.read(MAX_BODY)
+            finally:
+                response.release_conn()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise TransportError(f"{self.url}: {_reason(error)}") from None
+        return response.status, content
+
+    def _ok(self, status: int, body: bytes, operation: str) -> bytes:
+        if status == 200:
+            return body
+        said = " ".join(body[:200].decode("utf-8", "replace").split())
+        raise TransportError(f"{operation}: {self.url} answered HTTP {status}" + (f": {said}" if said else ""))
+
+
+def _reason(error: Exception) -> str:
+    """urllib3 wraps what happened several times; the innermost text is the readable one."""
+    inner: BaseException = error
+    while (following := inner.__cause__ or getattr(inner, "reason", None)) and isinstance(following, BaseException):
+        inner = following
+    if isinstance(inner, OSError) and inner.strerror:
+        return inner.strerror
+    return str(inner).rsplit(": ", 1)[-1] or type(inner).__name__

@@ -1,0 +1,68 @@
+"""Asks an external authority about a request, over HTTPS.
+
+POST, application/json: {"protocol", "transactionId", "profile", "certificateRequest" (base64 of the DER PKCS #10,
+challengePassword included), "renewal" (true or false)}. Answer, 200 with application/json: {"decision": "approve" |
+"reject" | "pending", "reason": "shown to the client when rejected"}. Anything else counts as unreachable, and the
+client is told to come back.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+
+import urllib3
+
+from ca.authorisation import EnrolmentRequest, WebhookAnswer
+from web.config import WebhookConfig
+
+log = logging.getLogger(__name__)
+
+MAX_ANSWER = 64 * 1024
+MAX_REASON = 255
+
+
+class HttpWebhook:
+    """See the module docstring. Implements `ca.authorisation.Webhook`; safe for several threads."""
+
+    def __init__(self, config: WebhookConfig, profile: str) -> None:
+        self._config = config
+        self._profile = profile
+        ca_certs = str(config.ca_file) if config.ca_file else None
+        self._pool = urllib3.PoolManager(
+            cert_reqs="CERT_REQUIRED", ca_certs=ca_certs, timeout=config.timeout, retries=False
+        )
+
+    def ask(self, request: EnrolmentRequest) -> tuple[WebhookAnswer, str]:
+        """See Webhook."""
+        question = {
+            "protocol": request.protocol,
+            "transactionId": request.transaction_id,
+            "profile": self._profile,
+            "certificateRequest": base64.b64encode(request.request.der).decode(),
+            "renewal": request.renewal,
+        }
+        try:
+            response = self._pool.request("POST", self._config.url, json=question, preload_content=False)
+            try:
+                body = response.read(MAX_ANSWER)
+            finally:
+                response.release_conn()
+            if response.status != 200:
+                raise ValueError(f"HTTP status {response.status}")
+            return _answer(body)
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            log.warning("webhook %s: %s", self._config.url, error)
+            return WebhookAnswer.UNREACHABLE, ""
+
+
+def _answer(body: bytes) -> tuple[WebhookAnswer, str]:
+    """Raises ValueError for anything but the documented answer."""
+    document = json.loads(body)
+    if not isinstance(document, dict) or document.get("decision") not in ("approve", "reject", "pending"):
+        raise ValueError("the answer has no decision approve, reject or pending")
+    reason = document.get("reason", "")
+    if not isinstance(reason, str):
+        raise ValueError("the reason is not a string")
+    return WebhookAnswer(document["decision"]), " ".join(reason.split())[:MAX_REASON]
