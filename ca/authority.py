@@ -150,8 +150,8 @@ def _create_root(subject: x509.Name, key: SigningKey, now: datetime, random: Ran
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(new_serial(random))
-        .not_valid_before(_whole(now - BACKDATE))
-        .not_valid_after(_whole(now + CA_VALIDITY))
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(now + CA_VALIDITY)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(key_usage(usages), critical=True)
         .add_extension(identifier, critical=False)
@@ -169,8 +169,8 @@ def _create_ra(ca: KeyPair, key: SigningKey, usage: str, now: datetime, random: 
         .issuer_name(ca.certificate.subject)
         .public_key(key.public_key())
         .serial_number(new_serial(random))
-        .not_valid_before(_whole(max(now - BACKDATE, ca.certificate.not_valid_before_utc)))
-        .not_valid_after(_whole(min(now + RA_VALIDITY, ca.certificate.not_valid_after_utc)))
+        .not_valid_before(max(now - BACKDATE, ca.certificate.not_valid_before_utc))
+        .not_valid_after(min(now + RA_VALIDITY, ca.certificate.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(key_usage({usage}), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -187,8 +187,8 @@ def issue(
     Raises RequestRefused if the CA certificate has ended, or for usages wider than the profile's.
     """
     ca = authority.ca.certificate
-    not_before = _whole(max(now - profile.backdate, ca.not_valid_before_utc))
-    not_after = _whole(min(now + profile.validity, ca.not_valid_after_utc))
+    not_before = max(now - profile.backdate, ca.not_valid_before_utc)
+    not_after = min(now + profile.validity, ca.not_valid_after_utc)
     if not_after <= now:
         raise RequestRefused("the CA certificate has expired")
     serial = new_serial(random)
@@ -225,8 +225,8 @@ def create_crl(authority: Authority, revoked: Sequence[IssuedCertificate], numbe
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(ca.subject)
-        .last_update(_whole(now))
-        .next_update(_whole(now + CRL_VALIDITY))
+        .last_update(now)
+        .next_update(now + CRL_VALIDITY)
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(_authority_key_identifier(ca), critical=False)
     )
@@ -237,11 +237,6 @@ def create_crl(authority: Authority, revoked: Sequence[IssuedCertificate], numbe
             entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags(item.reason)), critical=False)
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(authority.ca.key, certificate_hash(authority.ca.key)).public_bytes(Encoding.DER)
-
-
-def _whole(moment: datetime) -> datetime:
-    """Certificates count whole seconds."""
-    return moment.replace(microsecond=0)
 
 
 def _subject_key_identifier(request: CertificationRequest) -> x509.SubjectKeyIdentifier:

@@ -42,8 +42,8 @@ def add_password(
     challenge = ChallengePassword(
         identifier=server_key.identifier(password),
         one_time=one_time,
-        created=now.replace(microsecond=0),
-        expires=None if ttl is None else (now + ttl).replace(microsecond=0),
+        created=now,
+        expires=None if ttl is None else now + ttl,
         subject=None if subject is None else subject.rfc4514_string(),
         profile=profile,
     )

@@ -131,11 +131,16 @@ class MemoryStore(Store):
             for transaction in expired:
                 self._challenges.update(self._released(transaction))
             dead = [
-                item.identifier for item in self._challenges.values() if item.expires is not None and item.expires < now
+                item.identifier
+                for item in self._challenges.values()
+                if item.expires is not None and item.expires < now and (item.holder is None or item.serial is not None)
             ]
             for identifier in dead:
                 del self._challenges[identifier]
             return len(expired) + len(dead)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
     # What the methods above are made of; all of it runs under the lock.
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from ca.migrations import ensure_schema
 from ca.sql_engine import forget_at_fork, store_engine, writing
@@ -58,6 +58,7 @@ from ca.store import (
     State,
     Store,
     StoreConflict,
+    StoreUnavailable,
     Transaction,
     TransactionKey,
     holder_of,
@@ -152,7 +153,9 @@ _RELEASE = (
 _EXPIRED = and_(_T.state.in_([state.value for state in State]), _T.expires < bindparam("now"))
 _EXPIRED_HOLDERS = select(*TRANSACTION_COLUMNS).where(_EXPIRED, _T.challenge_id.is_not(None)).with_for_update()
 _PURGE_TRANSACTIONS = delete(TRANSACTIONS).where(_EXPIRED)
-_PURGE_CHALLENGES = delete(CHALLENGES).where(_P.expires < bindparam("now"))
+_PURGE_CHALLENGES = delete(CHALLENGES).where(
+    _P.expires < bindparam("now"), or_(_P.holder.is_(None), _P.serial.is_not(None))
+)
 
 
 class SqlStore(Store):
@@ -168,7 +171,7 @@ class SqlStore(Store):
     What the caller must see to is that no other thread is inside the SqlStore at the moment of the fork.
 
     Close it when done (`close`, or use it in a `with` statement). Waiting for the write lock of another process
-    ends after 30 seconds with `sqlalchemy.exc.OperationalError`.
+    ends after 30 seconds with StoreUnavailable.
     """
 
     def __init__(self, url: str, *, migrate: bool = True) -> None:
@@ -198,7 +201,7 @@ class SqlStore(Store):
     # Transactions
 
     def get(self, key: TransactionKey) -> Transaction | None:
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             row = connection.execute(_GET, key_values(key)).first()
         return None if row is None else transaction_of(row)
 
@@ -232,30 +235,30 @@ class SqlStore(Store):
         statement = _NEWEST_TRANSACTIONS.limit(limit)
         if state is not None:
             statement = statement.where(_T.state == state.value)
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return [transaction_of(row) for row in connection.execute(statement)]
 
     def count(self, state: State, *, now: datetime) -> int:
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return connection.execute(_COUNT, {"state": state.value, "now": seconds(now)}).scalar_one()
 
     # Certificates
 
     def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return _certificate(connection, authority, serial)
 
     def valid_certificates(self, authority: str, subject: str, *, now: datetime) -> Sequence[IssuedCertificate]:
         values: Values = {"authority": authority, "subject": subject, "now": seconds(now)}
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return [certificate_of(row) for row in connection.execute(_VALID_CERTIFICATES, values)]
 
     def certificates(self, *, limit: int = 1000) -> Sequence[IssuedCertificate]:
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return [certificate_of(row) for row in connection.execute(_CERTIFICATES.limit(limit))]
 
     def find_serial(self, serial: int) -> Sequence[IssuedCertificate]:
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             rows = connection.execute(_FIND_SERIAL, {"serial": serial_text(serial)})
             return [certificate_of(row) for row in rows]
 
@@ -269,7 +272,7 @@ class SqlStore(Store):
         return certificate
 
     def revoked(self, authority: str, *, now: datetime) -> Sequence[IssuedCertificate]:
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             rows = connection.execute(_REVOKED, {"authority": authority, "now": seconds(now)})
             return [certificate_of(row) for row in rows]
 
@@ -289,7 +292,7 @@ class SqlStore(Store):
                 raise StoreConflict("the challenge password exists already") from error
 
     def challenge(self, identifier: str) -> ChallengePassword | None:
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             row = connection.execute(_CHALLENGE, {"identifier": identifier}).first()
         return None if row is None else challenge_of(row)
 
@@ -307,8 +310,20 @@ class SqlStore(Store):
     @contextlib.contextmanager
     def _changing(self) -> Iterator[Connection]:
         """A transaction that is committed at the end, or rolled back by an exception."""
-        with self._turn, writing(self._engine) as connection:
-            yield connection
+        try:
+            with self._turn, writing(self._engine) as connection:
+                yield connection
+        except OperationalError as error:
+            raise StoreUnavailable(f"the database cannot be written: {error.orig}") from error
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection for single statements, each of which sees one state of the database."""
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except OperationalError as error:
+            raise StoreUnavailable(f"the database cannot be read: {error.orig}") from error
 
 
 # The steps of a change, inside its transaction.

@@ -25,7 +25,11 @@ class StoreConflict(Exception):
 
 
 class ChallengeUnavailable(Exception):
-    """The one-time challenge password is used up, held by another request, expired or gone."""
+    """The challenge password is used up, held by another request, or gone."""
+
+
+class StoreUnavailable(Exception):
+    """The Store cannot be reached or is locked by somebody else for too long. Any method may raise it."""
 
 
 class State(enum.Enum):
@@ -141,11 +145,12 @@ class Store(Protocol):
     def create(self, transaction: Transaction) -> None:
         """Add a transaction. If it has a challenge_id, reserve that challenge password for it in the same step.
 
-        Raises StoreConflict if the key exists, ChallengeUnavailable if the reservation fails (see `reserve`).
+        A one-time password can be reserved while it is free or held by the same holder (`holder_of`); a reusable
+        one must only exist. Raises StoreConflict if the key exists, ChallengeUnavailable if the reservation fails.
         """
 
     def replace(self, old: Transaction, new: Transaction) -> None:
-        """Put `new` (same key) in place of `old`, if what is stored equals `old` in every field.
+        """Put `new` (same key, else ValueError) in place of `old`, if what is stored equals `old` in every field.
 
         A challenge_id that `old` held and `new` does not is released (unless it is used up); one that `new`
         holds and `old` did not is reserved. Raises StoreConflict, ChallengeUnavailable.
@@ -156,12 +161,12 @@ class Store(Protocol):
         all or nothing and durably: when this returns, a power cut does not undo it.
 
         A one-time challenge password must be free or held by this transaction's holder; it then records
-        the certificate's authority and serial. Raises StoreConflict (also for a (authority, serial) issued
-        before), ChallengeUnavailable.
+        the holder and the certificate's authority and serial. Raises ChallengeUnavailable, and StoreConflict (also
+        for an (authority, serial) issued before).
         """
 
     def transactions(self, state: State | None = None, *, limit: int = 1000) -> Sequence[Transaction]:
-        """Newest first."""
+        """Newest first; of the same second, the last added first."""
 
     def count(self, state: State, *, now: datetime) -> int:
         """How many transactions are in `state` and unexpired at `now`."""
@@ -203,11 +208,15 @@ class Store(Protocol):
     # Housekeeping
 
     def purge(self, now: datetime) -> int:
-        """Forget expired transactions (releasing what they reserved) and challenge passwords expired at `now`.
+        """Forget expired transactions (releasing what they reserved), and expired challenge passwords that no
+        waiting transaction holds.
 
-        A used-up challenge password is kept until it expires, so that a retry is told it is used up. Returns
-        how many records went.
+        A used-up challenge password is kept until it expires, so that a retry is told it is used up. "Expired"
+        means that the end lies before `now`. Returns how many records went.
         """
+
+    def close(self) -> None:
+        """Let go of connections. The Store is not used afterwards."""
 
 
 def holder_of(signer: bytes, request_hash: bytes) -> str:

@@ -204,15 +204,14 @@ def self_signed(key: SigningKey, subject: x509.Name, *, now: datetime, random: R
     request, digitalSignature, and keyEncipherment if the key is RSA.
     """
     usages = {"digitalSignature", "keyEncipherment"} if isinstance(key, rsa.RSAPrivateKey) else {"digitalSignature"}
-    moment = now.replace(microsecond=0)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(int.from_bytes(random(16), "big") | 1)
-        .not_valid_before(moment - timedelta(days=1))
-        .not_valid_after(moment + SELF_SIGNED_VALIDITY)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + SELF_SIGNED_VALIDITY)
         .add_extension(key_usage(usages), critical=True)
         .sign(key, certificate_hash(key))
     )

@@ -4,9 +4,6 @@
 table (`scep.transactions`) names. Everything that goes wrong on the way is an exception of `pkix.errors` or
 `ca.errors`, and becomes a signed CertRep FAILURE in one place, `pki_operation`; only a message that shows no
 transactionID raises, because there is no transaction to answer.
-
-An answer uses the request's cipher, digest and key transport. It goes to the certificate that signed the request,
-or, when that key cannot decrypt, under the challengePassword (section 3.1).
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ca.authorisation import Approved, Authoriser, EnrolmentRequest, Pending, Reissue, Verdict
 from ca.authority import Authority, create_crl, issue
@@ -33,19 +29,20 @@ from ca.store import (
     Transaction,
     TransactionKey,
 )
-from pkix.algorithms import AES128, AlgorithmPolicy, ContentCipher
-from pkix.asn1 import AlgorithmIdentifier, encode
+from pkix.algorithms import AlgorithmPolicy
+from pkix.asn1 import encode
 from pkix.ber import decode_ber
-from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.enveloped_data import Identity, decrypt, encrypt, inspect
+from pkix.certificates import IssuerAndSerialNumber
+from pkix.enveloped_data import Identity, decrypt, inspect
 from pkix.errors import DecryptionFailed, Malformed, PkixError
 from pkix.pkcs10 import CertificationRequest
-from pkix.recipients import CANNOT_DECRYPT, PasswordRecipient, Recipient, RsaRecipient
+from pkix.recipients import CANNOT_DECRYPT
 from pkix.signed_data import encode_degenerate, encode_signed_data
-from scep.attributes import NONCE_LENGTH, FailInfo, MessageType, PkiStatus
+from scep.attributes import MessageType, PkiStatus
 from scep.capabilities import encode_capabilities
+from scep.exchange import PENDING, Exchange, Outcome, encode_answer, encode_failure, recipient
 from scep.failures import TimeRefused, fail_info
-from scep.messages import Header, PkiMessage, encode_pki_message
+from scep.messages import PkiMessage
 from scep.transactions import Step, next_step
 
 PROTOCOL = "scep"
@@ -86,46 +83,6 @@ class Reply:
     events: tuple[LogEvent, ...]
 
 
-@dataclass
-class _Exchange:
-    """One request and what is known so far of how to answer it; a failure answers with what there is."""
-
-    message: PkiMessage
-    now: datetime
-    authority: Authority
-    digest: hashes.HashAlgorithm = field(default_factory=hashes.SHA256)
-    cipher: ContentCipher = AES128
-    key_transport: AlgorithmIdentifier | None = None
-    signer: Certificate | None = None
-    kind: MessageType | None = None
-    request: CertificationRequest | None = None
-    details: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def verified_signer(self) -> Certificate:
-        """The signer, once the signature is verified."""
-        assert self.signer is not None
-        return self.signer
-
-    @property
-    def verified_request(self) -> CertificationRequest:
-        """The PKCS #10 request, once its signature is verified."""
-        assert self.request is not None
-        return self.request
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """A SUCCESS with its messageData, or PENDING without."""
-
-    status: PkiStatus
-    message_data: bytes | None = None
-    password: str | None = None
-
-
-_PENDING = _Outcome(PkiStatus.PENDING)
-
-
 class Responder:
     """Answers the four operations for one profile.
 
@@ -156,6 +113,12 @@ class Responder:
         self._server_key = server_key
         self._settings = settings
         self._random = random
+        self._steps: dict[Step, Callable[[Exchange, Transaction], Outcome]] = {
+            Step.review: self._review,
+            Step.repeat: self._repeat,
+            Step.report: self._report,
+            Step.refuse_other: self._refuse_other,
+        }
 
     # GetCACaps, GetCACert, GetNextCACert
 
@@ -189,23 +152,23 @@ class Responder:
     # PKIOperation
 
     def pki_operation(self, message: bytes, *, now: datetime) -> Reply:
-        """Answer a pkiMessage, in DER or BER. `now`: aware UTC.
+        """Answer a pkiMessage, in DER or BER. now: aware UTC, whole seconds.
 
         Raises Malformed when it is no pkiMessage with a transactionID; everything else is answered.
         """
-        exchange = _Exchange(message=PkiMessage.decode(message), now=now, authority=self.current)
+        exchange = Exchange(message=PkiMessage.decode(message), now=now, authority=self.current)
         exchange.details["transactionID"] = exchange.message.transaction_id
         try:
             outcome = self._handle(exchange)
-            body = self._answer(exchange, outcome)
-            what = f"{exchange.kind.name if exchange.kind else 'message'} {outcome.status.name}"
+            body = encode_answer(exchange, outcome, self._random)
+            what = f"{exchange.name} {outcome.status.name}"
         except PkixError as error:
-            body = self._failure(exchange, fail_info(error), error.text)
+            body = encode_failure(exchange, error, self._random)
             exchange.details |= {"failInfo": fail_info(error).name, "text": error.text}
-            what = f"{exchange.kind.name if exchange.kind else 'message'} FAILURE"
+            what = f"{exchange.name} FAILURE"
         return Reply(body, (LogEvent(what, exchange.details),))
 
-    def _handle(self, exchange: _Exchange) -> _Outcome:
+    def _handle(self, exchange: Exchange) -> Outcome:
         message, policy = exchange.message, self._settings.algorithms
         assert message.signed.signer is not None
         exchange.digest = policy.digest(message.signed.signer.digest_algorithm.algorithm)
@@ -232,7 +195,7 @@ class Responder:
         if skew is not None and signed_at is not None and abs(now - signed_at) > skew:
             raise TimeRefused(f"signingTime is more than {skew} away from our clock, {now:%Y-%m-%d %H:%M:%S} UTC")
 
-    def _open(self, exchange: _Exchange) -> bytes:
+    def _open(self, exchange: Exchange) -> bytes:
         """messageData from the pkcsPKIEnvelope."""
         envelope = exchange.message.signed.content
         if envelope is None:
@@ -242,7 +205,7 @@ class Responder:
         exchange.authority = self._addressable[self._identities.index(opened.identity)]
         return opened.content
 
-    def _look_at_envelope(self, exchange: _Exchange) -> None:
+    def _look_at_envelope(self, exchange: Exchange) -> None:
         """Take the answer's algorithms and the CA meant from a CertPoll, without decrypting: section 3.3.3 asks to
         go by recipientInfo and transactionID, not by the content.
         """
@@ -252,7 +215,7 @@ class Responder:
             if seen.identity is not None:
                 exchange.authority = self._addressable[self._identities.index(seen.identity)]
 
-    def _open_request(self, exchange: _Exchange) -> CertificationRequest:
+    def _open_request(self, exchange: Exchange) -> CertificationRequest:
         content = self._open(exchange)
         if content[:1] != b"\x30":
             # Told apart from a wrong key, this would help whoever probes with altered ciphertexts.
@@ -264,7 +227,7 @@ class Responder:
 
     # The steps of the transaction table
 
-    def _transact(self, exchange: _Exchange) -> _Outcome:
+    def _transact(self, exchange: Exchange) -> Outcome:
         key = TransactionKey(PROTOCOL, exchange.message.transaction_id, exchange.verified_signer.key_hash)
         request_hash = exchange.request.hash if exchange.request else None
         for _ in range(ATTEMPTS):
@@ -273,25 +236,18 @@ class Responder:
             try:
                 if step is Step.decide:
                     return self._decide(exchange, key, transaction)
-                if step is Step.refuse_unknown:
+                if transaction is None or step is Step.refuse_unknown:
                     raise RequestRefused("no request matches this transactionID and signer")
-                assert transaction is not None
-                if step is Step.review:
-                    return self._review(exchange, transaction)
-                if step is Step.repeat:
-                    return self._repeat(exchange, transaction)
-                if step is Step.report:
-                    raise RequestRefused(transaction.reason)
-                raise RequestRefused("another request is waiting under this transactionID")
+                return self._steps[step](exchange, transaction)
             except (StoreConflict, ChallengeUnavailable):
                 continue
         raise RequestRefused("busy with this transaction; try again")
 
-    def _decide(self, exchange: _Exchange, key: TransactionKey, old: Transaction | None) -> _Outcome:
+    def _decide(self, exchange: Exchange, key: TransactionKey, old: Transaction | None) -> Outcome:
         """A new request: check, authorise, then issue, queue or refuse."""
         request = exchange.verified_request
         check_request(self.profile, request)
-        self._recipient(exchange, request.challenge_password)
+        recipient(exchange, request.challenge_password)
         enrolment = self._enrolment(exchange.message.transaction_id, request, exchange)
         verdict = self._authoriser.decide(enrolment, now=exchange.now)
         new = Transaction(
@@ -302,18 +258,18 @@ class Responder:
             subject=request.subject.rfc4514_string(),
             profile=self.profile.name,
             authority=self._issuer(exchange.authority).identifier,
-            created=_whole(exchange.now),
-            updated=_whole(exchange.now),
-            expires=_whole(exchange.now + self._settings.pending_lifetime),
+            created=exchange.now,
+            updated=exchange.now,
+            expires=exchange.now + self._settings.pending_lifetime,
         )
         if isinstance(verdict, Pending):
             if self._store.count(State.AWAITING_APPROVAL, now=exchange.now) >= self._settings.max_pending:
                 raise RequestRefused("too many requests are waiting; try again later")
             self._put(old, new)
-            return _PENDING
+            return PENDING
         return self._grant(exchange, old, new, request, verdict)
 
-    def _review(self, exchange: _Exchange, transaction: Transaction) -> _Outcome:
+    def _review(self, exchange: Exchange, transaction: Transaction) -> Outcome:
         """AWAITING_APPROVAL: what the operator or the webhook says by now."""
         request = self._stored_request(transaction)
         verdict: Verdict = Approved("manual approval", transaction.challenge_id)
@@ -321,7 +277,7 @@ class Responder:
             return self._fail(exchange, transaction, transaction.reason or "the request was rejected")
         if transaction.decision is Decision.UNDECIDED:
             if self._authoriser.webhook is None:
-                return _PENDING
+                return PENDING
             try:
                 verdict = self._authoriser.ask_webhook(
                     self._enrolment(transaction.key.transaction_id, request, exchange)
@@ -329,10 +285,10 @@ class Responder:
             except RequestRefused as refused:
                 return self._fail(exchange, transaction, refused.text)
             if isinstance(verdict, Pending):
-                return _PENDING
+                return PENDING
         return self._grant(exchange, transaction, transaction, request, verdict)
 
-    def _repeat(self, exchange: _Exchange, transaction: Transaction) -> _Outcome:
+    def _repeat(self, exchange: Exchange, transaction: Transaction) -> Outcome:
         """ISSUED: the same certificate again, for a client that lost the answer."""
         assert transaction.serial is not None
         certificate = self._store.certificate(transaction.authority, transaction.serial)
@@ -342,32 +298,40 @@ class Responder:
             raise RequestRefused("the certificate of this transaction is revoked; send a new request")
         return self._success(exchange, certificate, self._stored_request(transaction))
 
-    def _fail(self, exchange: _Exchange, transaction: Transaction, reason: str) -> _Outcome:
+    def _report(self, exchange: Exchange, transaction: Transaction) -> Outcome:
+        """FAILED: the reason on record."""
+        raise RequestRefused(transaction.reason)
+
+    def _refuse_other(self, exchange: Exchange, transaction: Transaction) -> Outcome:
+        """Another request while one waits."""
+        raise RequestRefused("another request is waiting under this transactionID")
+
+    def _fail(self, exchange: Exchange, transaction: Transaction, reason: str) -> Outcome:
         ended = replace(
             transaction,
             state=State.FAILED,
             reason=reason,
             challenge_id=None,
-            updated=_whole(exchange.now),
-            expires=_whole(exchange.now + self._settings.ended_lifetime),
+            updated=exchange.now,
+            expires=exchange.now + self._settings.ended_lifetime,
         )
         self._store.replace(transaction, ended)
         raise RequestRefused(reason)
 
     def _grant(
         self,
-        exchange: _Exchange,
+        exchange: Exchange,
         old: Transaction | None,
         new: Transaction,
         request: CertificationRequest,
         verdict: Approved | Reissue | Pending,
-    ) -> _Outcome:
+    ) -> Outcome:
         """Issue (or find) the certificate and move the transaction to ISSUED, in one step of the Store."""
         ended = replace(
             new,
             state=State.ISSUED,
-            updated=_whole(exchange.now),
-            expires=_whole(exchange.now + self._settings.ended_lifetime),
+            updated=exchange.now,
+            expires=exchange.now + self._settings.ended_lifetime,
         )
         if isinstance(verdict, Reissue):
             found = self._store.certificate(verdict.authority, verdict.serial)
@@ -384,36 +348,36 @@ class Responder:
         exchange.details["authorised by"] = verdict.method
         return self._success(exchange, certificate, request)
 
-    def _check_unique(self, exchange: _Exchange, new: Transaction) -> None:
+    def _check_unique(self, exchange: Exchange, new: Transaction) -> None:
         """RFC 8894 figure 12: under this rule an operator revokes before the same subject enrols again."""
         if self.profile.unique_subject and exchange.kind is not MessageType.RenewalReq:
             for other in self._store.valid_certificates(new.authority, new.subject, now=exchange.now):
                 raise RequestRefused(f"a valid certificate for this subject exists: serial {other.serial:x}")
 
-    def _success(self, exchange: _Exchange, certificate: IssuedCertificate, request: CertificationRequest) -> _Outcome:
+    def _success(self, exchange: Exchange, certificate: IssuedCertificate, request: CertificationRequest) -> Outcome:
         exchange.details["serial"] = f"{certificate.serial:x}"
-        return _Outcome(PkiStatus.SUCCESS, encode_degenerate([certificate.der]), request.challenge_password)
+        return Outcome(PkiStatus.SUCCESS, encode_degenerate([certificate.der]), request.challenge_password)
 
     # GetCert and GetCRL
 
-    def _get_cert(self, exchange: _Exchange) -> _Outcome:
+    def _get_cert(self, exchange: Exchange) -> Outcome:
         name = self._open_name(exchange)
         for authority in self._addressable:
             if encode(name.issuer) == authority.certificate.subject:
                 found = self._store.certificate(authority.identifier, _serial(name))
                 if found is not None:
                     exchange.details["serial"] = f"{found.serial:x}"
-                    return _Outcome(PkiStatus.SUCCESS, encode_degenerate([found.der]))
+                    return Outcome(PkiStatus.SUCCESS, encode_degenerate([found.der]))
         raise CertificateUnknown("no certificate of this CA has this issuer and serial number")
 
-    def _get_crl(self, exchange: _Exchange) -> _Outcome:
+    def _get_crl(self, exchange: Exchange) -> Outcome:
         """The serial number is not looked at: the complete CRL answers for every certificate of the issuer, and
         sscep sends the CA certificate's own.
         """
         name = self._open_name(exchange)
         for authority in self._addressable:
             if encode(name.issuer) == authority.certificate.subject:
-                return _Outcome(PkiStatus.SUCCESS, encode_degenerate(crls=[self.crl(authority, now=exchange.now)]))
+                return Outcome(PkiStatus.SUCCESS, encode_degenerate(crls=[self.crl(authority, now=exchange.now)]))
         raise CertificateUnknown("this CA issues no CRL for this issuer")
 
     def crl(self, authority: Authority, *, now: datetime) -> bytes:
@@ -421,56 +385,12 @@ class Responder:
         revoked = self._store.revoked(authority.identifier, now=now)
         return create_crl(authority, revoked, self._store.next_crl_number(authority.identifier), now=now)
 
-    def _open_name(self, exchange: _Exchange) -> IssuerAndSerialNumber:
+    def _open_name(self, exchange: Exchange) -> IssuerAndSerialNumber:
         return decode_ber(IssuerAndSerialNumber, self._open(exchange), "messageData (IssuerAndSerialNumber)")
-
-    # Answers
-
-    def _answer(self, exchange: _Exchange, outcome: _Outcome) -> bytes:
-        envelope = None
-        if outcome.message_data is not None:
-            recipient = self._recipient(exchange, outcome.password)
-            envelope = encrypt(outcome.message_data, [recipient], exchange.cipher, self._random)
-        return self._cert_rep(exchange, self._header(exchange, outcome.status), envelope)
-
-    def _failure(self, exchange: _Exchange, info: FailInfo, text: str) -> bytes:
-        header = replace(self._header(exchange, PkiStatus.FAILURE), fail_info=info, fail_info_text=text)
-        return self._cert_rep(exchange, header, None)
-
-    def _header(self, exchange: _Exchange, status: PkiStatus) -> Header:
-        try:
-            nonce = exchange.message.sender_nonce
-        except Malformed:
-            nonce = None
-        return Header(
-            message_type=MessageType.CertRep,
-            transaction_id=exchange.message.transaction_id,
-            sender_nonce=self._random(NONCE_LENGTH),
-            recipient_nonce=nonce,
-            pki_status=status,
-        )
-
-    def _cert_rep(self, exchange: _Exchange, header: Header, envelope: bytes | None) -> bytes:
-        signer = exchange.authority.signer
-        return encode_pki_message(
-            header, envelope, signer, exchange.digest, certificates=[signer.certificate.der], now=exchange.now
-        )
-
-    def _recipient(self, exchange: _Exchange, password: str | None) -> Recipient:
-        """Who can open the answer. Asked before anything is issued, so that no certificate is lost."""
-        signer = exchange.verified_signer
-        if isinstance(signer.public_key, rsa.RSAPublicKey):
-            return RsaRecipient(signer, exchange.key_transport)
-        if password:
-            return PasswordRecipient(password.encode())
-        raise RequestRefused(
-            "the answer cannot be encrypted: the signer's key cannot decrypt and the request has no "
-            "challengePassword (RFC 8894 section 3.1)"
-        )
 
     # Small things
 
-    def _enrolment(self, transaction_id: str, request: CertificationRequest, exchange: _Exchange) -> EnrolmentRequest:
+    def _enrolment(self, transaction_id: str, request: CertificationRequest, exchange: Exchange) -> EnrolmentRequest:
         return EnrolmentRequest(
             protocol=PROTOCOL,
             transaction_id=transaction_id,
@@ -514,8 +434,3 @@ def _serial(name: IssuerAndSerialNumber) -> int:
         except ValueError:
             return number
     return number
-
-
-def _whole(moment: datetime) -> datetime:
-    """The Store keeps whole seconds."""
-    return moment.replace(microsecond=0)

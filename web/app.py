@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from ca.store import StoreUnavailable
 from pkix.errors import Malformed
 from scep.responder import LogEvent, Responder
 from web.pages import index_page
@@ -43,6 +44,11 @@ def create_flask_app(service: Service) -> Flask:
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         return _text(f"{error.name}: {error.description}", error.code or 500)
+
+    @app.errorhandler(StoreUnavailable)
+    def unavailable(error: StoreUnavailable) -> Response:
+        log.error("%s", error)
+        return _text("the CA's database is busy; try again later", 503)
 
     @app.errorhandler(Exception)
     def failure(_error: Exception) -> Response:

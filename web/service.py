@@ -19,8 +19,8 @@ PURGE_INTERVAL = 60.0
 
 
 def utc_now() -> datetime:
-    """The clock: aware UTC."""
-    return datetime.now(UTC)
+    """The clock: aware UTC, in whole seconds, which is what certificates and the Store count in."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 class Service:

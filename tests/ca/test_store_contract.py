@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from ca.memory_store import MemoryStore
 from ca.sql_engine import store_engine, switch_to_wal
@@ -29,6 +28,7 @@ from ca.store import (
     State,
     Store,
     StoreConflict,
+    StoreUnavailable,
     Transaction,
     TransactionKey,
     holder_of,
@@ -604,6 +604,14 @@ class TestPurge:
         assert store.purge(NOW + DAY + SECOND) == 1
         assert store.challenge("c1") is None
 
+    def test_an_expired_challenge_stays_while_a_waiting_transaction_holds_it(self, store: Store) -> None:
+        store.add_challenge(password(expires=NOW - SECOND))
+        waiting = transaction(challenge_id="c1", expires=NOW + DAY)
+        store.create(waiting)
+        assert store.purge(NOW) == 0
+        store.issue(waiting, replace(waiting, state=State.ISSUED, serial=1), certificate())
+        assert store.purge(NOW) == 1
+
     def test_certificates_and_crl_numbers_are_kept(self, store: Store) -> None:
         store.issue(None, transaction(), certificate(not_after=NOW + SECOND))
         store.next_crl_number("aa")
@@ -868,7 +876,7 @@ class TestSqlite:
         try:
             with SqlStore(f"sqlite:///{path}?timeout=0") as impatient, engine.connect() as connection:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-                with pytest.raises(OperationalError, match="locked"):
+                with pytest.raises(StoreUnavailable, match="locked"):
                     impatient.create(transaction())
         finally:
             engine.dispose()

@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from ca.migrations import StoreVersionError
+from ca.store import StoreUnavailable
 from pkix.errors import PkixError
 from web.cli.admin import challenge, requests
 from web.cli.ca import ca
@@ -52,7 +54,7 @@ def main() -> None:
         sys.exit(130)
     except UsageError as error:
         _stop(str(error), EXIT_USAGE)
-    except (TransportError, PkixError) as error:
+    except (TransportError, PkixError, StoreUnavailable, StoreVersionError) as error:
         _stop(str(error), EXIT_FAILURE)
 
 

@@ -110,9 +110,7 @@ def _decide(directory: Path, request_id: str, decision: Decision, reason: str) -
         if item.state is not State.AWAITING_APPROVAL:
             raise UsageError(f"request {request_id} does not wait: it is {item.state.value}")
         try:
-            store.replace(
-                item, replace(item, decision=decision, reason=reason, updated=utc_now().replace(microsecond=0))
-            )
+            store.replace(item, replace(item, decision=decision, reason=reason, updated=utc_now()))
         except StoreConflict:
             raise UsageError(f"request {request_id} has just changed; look again") from None
         click.echo(f"{decision.value}: {item.subject}")

@@ -137,7 +137,7 @@ def revoke(directory: Path, serial: str, reason: str) -> None:
         if not found:
             raise UsageError(f"no certificate with serial {serial}")
         for item in found:
-            done = store.revoke(item.authority, item.serial, reason=reason, now=utc_now().replace(microsecond=0))
+            done = store.revoke(item.authority, item.serial, reason=reason, now=utc_now())
             click.echo(f"revoked {done.serial:x} {done.subject} ({done.reason}, {done.revoked_at:%Y-%m-%d %H:%M} UTC)")
 
 
@@ -167,7 +167,7 @@ def crl(directory: Path, out: Path | None, der: bool) -> None:
     with open_store(found) as store:
         data = create_crl(
             authority,
-            store.revoked(authority.identifier, now=now.replace(microsecond=0)),
+            store.revoked(authority.identifier, now=now),
             store.next_crl_number(authority.identifier),
             now=now,
         )

@@ -78,6 +78,7 @@ def _port(server: BaseWSGIServer | MultiSocketServer) -> int:
     """The port listened on: a host name with several addresses gives several sockets, on one port."""
     if isinstance(server, MultiSocketServer):
         return int(server.effective_listen[0][1])
+    assert server.socket is not None
     return int(server.socket.getsockname()[1])
 
 
