@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pkix.algorithms import AES128, AES192, AES256, TRIPLE_DES, AlgorithmPolicy, ContentCipher
 from pkix.certificates import Certificate, IssuerAndSerialNumber
@@ -102,9 +103,10 @@ class ScepClient:
         )
         return Exchange(self, enrolment, request, signer.certificate)
 
-    def resume(self, pending: Pending, key: SigningKey, challenge_password: str | None) -> Exchange:
+    def resume(self, pending: Pending, key: SigningKey) -> Exchange:
         """Poll for a request that an earlier run left pending."""
-        request = encode_certification_request(key, pending.certificate.subject, challenge_password=challenge_password)
+        subject, password = pending.certificate.subject, pending.challenge_password
+        request = encode_certification_request(key, subject, challenge_password=password)
         decoded = CertificationRequest.decode(request)
         if decoded.spki != pending.requested_spki:
             raise UsageError("the key is not the one that the pending request is for")
@@ -201,6 +203,7 @@ class Exchange:
 
     def pending(self, signer_key: Path | None) -> Pending:
         """What a later `resume` needs."""
+        decrypts = isinstance(self.signer.public_key, rsa.RSAPublicKey)
         return Pending(
             url=self.client.options.url,
             fingerprint=self.client.options.fingerprint,
@@ -208,14 +211,16 @@ class Exchange:
             requested_spki=self.request.spki,
             certificate=x509.load_der_x509_certificate(self.signer.der),
             signer_key=signer_key,
+            challenge_password=None if decrypts else self.request.challenge_password,
         )
 
 
 @dataclass(frozen=True)
 class Pending:
-    """A pending enrolment, as kept beside the certificate's file until it comes. It holds no secret.
+    """A pending enrolment, as kept beside the certificate's file, with mode 0600, until it comes.
 
     certificate: the one that signed the request. signer_key: file of its key, None if it is the requested key.
+    challenge_password: kept only if the signer's key cannot decrypt, because the answer comes encrypted under it.
     """
 
     url: str
@@ -224,6 +229,7 @@ class Pending:
     requested_spki: bytes
     certificate: x509.Certificate
     signer_key: Path | None
+    challenge_password: str | None
 
     def dump(self) -> bytes:
         """JSON."""
@@ -235,6 +241,7 @@ class Pending:
                 "requested key": self.requested_spki.hex(),
                 "signer certificate": files.pem(self.certificate).decode(),
                 "signer key file": None if self.signer_key is None else str(self.signer_key),
+                "challengePassword": self.challenge_password,
             },
             indent=1,
         ).encode()
@@ -251,6 +258,7 @@ class Pending:
                 requested_spki=bytes.fromhex(found["requested key"]),
                 certificate=x509.load_pem_x509_certificate(found["signer certificate"].encode()),
                 signer_key=None if found["signer key file"] is None else Path(found["signer key file"]),
+                challenge_password=found["challengePassword"],
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UsageError(f"{path} is not a pending enrolment of this program") from None

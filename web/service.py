@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -14,6 +15,8 @@ from scep.responder import Responder
 from web.ca_dir import CaDir, Generations
 from web.config import Config
 from web.webhook import HttpWebhook
+
+log = logging.getLogger(__name__)
 
 PURGE_INTERVAL = 60.0
 
@@ -32,6 +35,8 @@ class Service:
 
     def __init__(self, config: Config, *, store: Store | None = None) -> None:
         self.config = config
+        if config.settings.algorithms.legacy:
+            log.warning("the legacy policy is on: SHA-1 and 3DES are accepted")
         self.ca_dir = CaDir(config.ca_dir)
         self.store: Store = store or self.ca_dir.open_store(config.database)
         self._server_key = self.ca_dir.server_key()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from ca.challenges import new_password
 from pkix.asn1 import any_of
 from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.keys import KEY_TYPES, generate
@@ -140,9 +143,15 @@ def renew(
     max_polls: int,
     **protocol: Any,
 ) -> None:
-    """Renew a certificate with RenewalReq, signed by the old one; subject and names stay."""
-    password = _password(challenge, challenge_file)
+    """Renew a certificate with RenewalReq, signed by the old one; subject and names stay.
+
+    No challenge password is needed. If the old key cannot decrypt (anything but RSA), a fresh one is sent along,
+    because the answer has to be encrypted under something.
+    """
     old, old_key = files.read_certificate(cert_file), files.read_key(key_file)
+    password = _password(challenge, challenge_file)
+    if password is None and not isinstance(old_key, rsa.RSAPrivateKey):
+        password = new_password(os.urandom)
     new_key = _key(new_key_file, key_type) if new_key_file else old_key
     extensions = [extension for extension in old.extensions if isinstance(extension.value, x509.SubjectAlternativeName)]
     client = _client(url, protocol)
@@ -155,29 +164,18 @@ def renew(
 
 @click.command()
 @click.option("--key", "key_file", type=FILE, required=True, help="Private key of the pending request (PEM).")
-@challenge_options[0]
-@challenge_options[1]
 @out_option
 @protocol_options
 @waiting_options
-def poll(
-    key_file: Path,
-    challenge: str | None,
-    challenge_file: Path | None,
-    out: Path,
-    poll_interval: float,
-    max_polls: int,
-    **protocol: Any,
-) -> None:
+def poll(key_file: Path, out: Path, poll_interval: float, max_polls: int, **protocol: Any) -> None:
     """Ask again for a certificate that `enroll` or `renew` left pending, with the same --key and --out.
 
-    What it needs is in the file that they wrote beside --out. The challenge password is needed again if the key
-    cannot decrypt (anything but RSA), because the answer comes encrypted under it.
+    Everything else it needs is in the file that they wrote beside --out.
     """
     pending = Pending.load(_pending_file(out))
     protocol["ca_fingerprint"] = protocol["ca_fingerprint"] or pending.fingerprint
     client = _client(pending.url, protocol)
-    exchange = client.resume(pending, files.read_key(key_file), _password(challenge, challenge_file))
+    exchange = client.resume(pending, files.read_key(key_file))
     _finish(exchange, exchange.poll(), out, pending.signer_key, poll_interval, max_polls)
 
 

@@ -99,6 +99,4 @@ def _announce(config: Config, service: Service, port: int) -> None:
     for name, item in config.profiles.items():
         if item.authorisation.nothing(None) and item.webhook is None:
             click.echo(f"Profile {name} has no way of authorising requests: it issues nothing")
-    if config.settings.algorithms.legacy:
-        click.echo("WARNING: the legacy policy is on: SHA-1 and 3DES are accepted")
     sys.stdout.flush()

@@ -1,0 +1,40 @@
+# The README's commands. Everything happens in a virtual environment of the checkout.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INTEROP_FLAGS ?=
+
+.PHONY: help demo test lint interop bench clean
+help:
+	@echo "make demo     make a CA, start the responder, enrol a client, show every message"
+	@echo "make test     formatting, types and all tests"
+	@echo "make interop  install the peers (strongSwan, certmonger, micromdm, jscep) and run them against us"
+	@echo "make bench    enrolments per second next to micromdm's scepserver"
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/python -m web.demo
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+interop: $(VENV)/ready
+	$(BIN)/python -m interop install
+	$(BIN)/python -m interop $(INTEROP_FLAGS)
+
+bench: $(VENV)/ready
+	$(BIN)/python -m interop install scepclient
+	$(BIN)/python -m interop.bench
+
+clean:
+	rm -rf $(VENV) .cache build *.egg-info
