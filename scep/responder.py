@@ -47,6 +47,7 @@ from scep.transactions import Step, next_step
 
 PROTOCOL = "scep"
 MIN_NONCE, MAX_NONCE = 8, 64  # Apple's clients send 8 octets where section 3.2.1.5 says 16
+CRL_LIFETIME = timedelta(hours=1)
 ATTEMPTS = 5  # how often to look again when another worker changed the transaction first
 
 
@@ -83,6 +84,15 @@ class Reply:
     events: tuple[LogEvent, ...]
 
 
+@dataclass(frozen=True)
+class _MadeCrl:
+    """A CRL, when it was made and of what."""
+
+    at: datetime
+    revoked: Sequence[IssuedCertificate]
+    der: bytes
+
+
 class Responder:
     """Answers the four operations for one profile.
 
@@ -113,6 +123,7 @@ class Responder:
         self._server_key = server_key
         self._settings = settings
         self._random = random
+        self._crls: dict[str, _MadeCrl] = {}
         self._steps: dict[Step, Callable[[Exchange, Transaction], Outcome]] = {
             Step.review: self._review,
             Step.repeat: self._repeat,
@@ -381,9 +392,17 @@ class Responder:
         raise CertificateUnknown("this CA issues no CRL for this issuer")
 
     def crl(self, authority: Authority, *, now: datetime) -> bytes:
-        """A fresh CRL's DER."""
+        """The CRL's DER: a new one when a certificate was revoked since the last, or after an hour.
+
+        Anybody may ask for it, so it is not signed anew for everyone who does.
+        """
         revoked = self._store.revoked(authority.identifier, now=now)
-        return create_crl(authority, revoked, self._store.next_crl_number(authority.identifier), now=now)
+        made = self._crls.get(authority.identifier)
+        if made is None or made.revoked != revoked or not made.at <= now < made.at + CRL_LIFETIME:
+            number = self._store.next_crl_number(authority.identifier)
+            made = _MadeCrl(now, revoked, create_crl(authority, revoked, number, now=now))
+            self._crls[authority.identifier] = made
+        return made.der
 
     def _open_name(self, exchange: Exchange) -> IssuerAndSerialNumber:
         return decode_ber(IssuerAndSerialNumber, self._open(exchange), "messageData (IssuerAndSerialNumber)")
