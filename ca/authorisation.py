@@ -2,7 +2,7 @@
 
 `Authoriser.decide` asks the enabled methods in a fixed order and stops at the first that knows the request:
 
-1. a certificate of this CA signed the request: renewal;
+1. a certificate of this CA signed the request: renewal (a PKCSReq that may not renew goes on if it has a password);
 2. the challengePassword is one of ours: approved, or refused with the reason;
 3. the webhook, when there is one: its answer;
 4. manual approval, when no challengePassword was sent: pending;
@@ -120,8 +120,15 @@ class Authoriser:
             raise RequestRefused("this CA has no way of authorising requests configured")
         previous = self._issued_to(enrolment.signer)
         password = enrolment.request.challenge_password
-        if enrolment.renewal or (previous is not None and not password):
+        if enrolment.renewal:
             return self._renewal(enrolment, previous, now)
+        if previous is not None and self.policy.renewal:
+            # Renewal by PKCSReq: sscep, Apple, and certmonger, which repeats its used-up challengePassword.
+            try:
+                return self._renewal(enrolment, previous, now)
+            except RequestRefused:
+                if not password:
+                    raise
         if password and self.policy.challenge_password:
             verdict = self._challenge(enrolment, password, now)
             if verdict is not None:

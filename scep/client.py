@@ -285,7 +285,7 @@ class _Conversation:
         self._sender_nonce = None
         status = message.pki_status
         if status is PkiStatus.SUCCESS:
-            if message.signed.content is None:
+            if not message.signed.content:
                 raise ReplyRefused("a CertRep SUCCESS has no pkcsPKIEnvelope")
             opened = decrypt(message.signed.content, self._identities, self._settings.policy)
             return SignedData.decode(opened.content)

@@ -126,7 +126,10 @@ def _header(exchange: Exchange, status: PkiStatus, random: RandomBytes) -> Heade
 
 
 def _cert_rep(exchange: Exchange, header: Header, envelope: bytes | None) -> bytes:
+    """Without an envelope, eContent is there but empty: certmonger 0.79.17 verifies with OpenSSL's PKCS7_verify, which
+    refuses a SignedData that has none. The digest of nothing is the same either way.
+    """
     signer = exchange.authority.signer
     return encode_pki_message(
-        header, envelope, signer, exchange.digest, certificates=[signer.certificate.der], now=exchange.now
+        header, envelope or b"", signer, exchange.digest, certificates=[signer.certificate.der], now=exchange.now
     )

@@ -300,12 +300,16 @@ class Responder:
         return self._grant(exchange, transaction, transaction, request, verdict)
 
     def _repeat(self, exchange: Exchange, transaction: Transaction) -> Outcome:
-        """ISSUED: the same certificate again, for a client that lost the answer."""
+        """ISSUED: the same certificate again, for a client that lost the answer.
+
+        Who signs with that very certificate has it and wants another: certmonger renews with an identical request.
+        """
         assert transaction.serial is not None
         certificate = self._store.certificate(transaction.authority, transaction.serial)
+        has_it = certificate is not None and certificate.der == exchange.verified_signer.der
+        if exchange.request is not None and (certificate is None or certificate.revoked_at is not None or has_it):
+            return self._decide(exchange, transaction.key, transaction)
         if certificate is None or certificate.revoked_at is not None:
-            if exchange.request is not None:
-                return self._decide(exchange, transaction.key, transaction)
             raise RequestRefused("the certificate of this transaction is revoked; send a new request")
         return self._success(exchange, certificate, self._stored_request(transaction))
 

@@ -28,6 +28,7 @@ log = logging.getLogger("scep")
 PKI_MESSAGE = "application/x-pki-message"
 NEXT_CA = "application/x-x509-next-ca-cert"
 SCEP_PATHS = ("cgi-bin", "certsrv", "pkiclient.exe", "mscep.dll")
+_FROM_BASE64URL = str.maketrans("-_", "+/")
 DEFAULT_PROFILE = "default"
 
 
@@ -130,11 +131,9 @@ def _base64(text: str) -> bytes:
     """The message of a GET. Raises ValueError.
 
     Tolerated: line ends every 64 characters (strongSwan, Cisco), + that arrived as a space because the client
-    escaped only = (Apple), missing padding.
+    escaped only = (Apple), the base64url alphabet (micromdm 2.3.0), missing padding.
     """
-    compact = "".join(text.replace(" ", "+").split()).rstrip("=")
-    if "-" in compact or "_" in compact:
-        raise ValueError("message is base64url; RFC 8894 section 4.1 asks for base64, percent-escaped")
+    compact = "".join(text.replace(" ", "+").split()).translate(_FROM_BASE64URL).rstrip("=")
     try:
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
     except binascii.Error:

@@ -61,7 +61,7 @@ def _signature(message: PkiMessage, known: list[Certificate]) -> list[str]:
 
 
 def _envelope(message: PkiMessage) -> list[str]:
-    if message.signed.content is None:
+    if not message.signed.content:
         return ["no pkcsPKIEnvelope"]
     return [f"pkcsPKIEnvelope {len(message.signed.content)} octets: {describe(message.signed.content)}"]
 
