@@ -1,0 +1,1 @@
+"""What all peers share: cases, processes, the recording proxy, servers, certificate checks, transcripts."""

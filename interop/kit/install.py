@@ -1,0 +1,175 @@
+"""Getting the peers: Debian packages, a Go binary, a Java archive, a Debian 13 root. All of it is cached.
+
+Built things go to .cache/interop/<name>-<hash of the sources>/ in the checkout, so a second install does nothing
+and a changed driver is built anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from interop.kit.cases import Missing
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+CACHE = CHECKOUT / ".cache" / "interop"
+SOURCES = {
+    "micromdm": ("micromdm/go.mod", "micromdm/go.sum", "micromdm/*.go"),
+    "jscep": ("jscep/pom.xml", "jscep/src/main/java/interop/*.java"),
+}
+TRIXIE_PACKAGES = ("strongswan-pki", "libstrongswan-extra-plugins")
+
+
+class InstallFailed(Exception):
+    """A step of the installation ended with an error; the text has its output."""
+
+
+def step(argv: Sequence[str], *, cwd: Path = CHECKOUT, seconds: int = 900, **environment: str) -> None:
+    """Run one installation step, showing the command; raises InstallFailed."""
+    print("+", " ".join(argv), flush=True)
+    env = {**os.environ, **environment}
+    done = subprocess.run(argv, cwd=cwd, env=env, timeout=seconds, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise InstallFailed(f"{argv[0]} ended with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+
+
+def apt_install(*packages: str) -> None:
+    """Install Debian packages that are missing; needs root only if there are any."""
+    missing = [name for name in packages if package_version(name) is None]
+    if not missing:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise InstallFailed(f"needs root and apt-get for: {' '.join(missing)}")
+    _apt_update()
+    step(
+        ("apt-get", "install", "-y", "--no-install-recommends", *missing),
+        DEBIAN_FRONTEND="noninteractive",
+    )
+
+
+_updated = False
+
+
+def _apt_update() -> None:
+    global _updated
+    if not _updated:
+        step(("apt-get", "update"))
+        _updated = True
+
+
+def package_version(name: str) -> str | None:
+    """Version of an installed Debian package, or None."""
+    if shutil.which("dpkg-query") is None:
+        return None
+    argv = ("dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", name)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    status, _, version = done.stdout.partition(" ")
+    return version if done.returncode == 0 and status == "installed" else None
+
+
+def package_obtainable(name: str) -> bool:
+    """Whether apt knows a version of the package that could be installed."""
+    if shutil.which("apt-cache") is None:
+        return False
+    done = subprocess.run(("apt-cache", "policy", name), capture_output=True, text=True, check=False)
+    return "Candidate:" in done.stdout and "Candidate: (none)" not in done.stdout
+
+
+def built(name: str) -> Path:
+    """Where the build of these sources belongs, whether it is there or not."""
+    digest = hashlib.sha256()
+    for pattern in SOURCES[name]:
+        for path in sorted((CHECKOUT / "interop").glob(pattern)):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return CACHE / f"{name}-{digest.hexdigest()[:16]}"
+
+
+def require_built(name: str) -> Path:
+    """The build, or Missing."""
+    path = built(name)
+    if not (path / "done").exists():
+        raise Missing(f"the {name} driver is not built (python -m interop install)")
+    return path
+
+
+def build_micromdm() -> None:
+    """The driver, and micromdm's own scepserver at the same version, with the Go toolchain."""
+    target = _fresh("micromdm")
+    if target is None:
+        return
+    if shutil.which("go") is None:
+        apt_install("golang-go", "ca-certificates")
+    source = CHECKOUT / "interop" / "micromdm"
+    for output, package in (("micromdm-driver", "."), ("scepserver", "github.com/micromdm/scep/v2/cmd/scepserver")):
+        step(("go", "build", "-buildvcs=false", "-trimpath", "-o", str(target / output), package), cwd=source)
+    _done(target)
+
+
+def build_jscep() -> None:
+    """The jar of the driver and the toy CA, and the jars they need, with Maven."""
+    target = _fresh("jscep")
+    if target is None:
+        return
+    if shutil.which("mvn") is None or shutil.which("java") is None:
+        apt_install("maven", "default-jdk-headless")
+    pom = CHECKOUT / "interop" / "jscep" / "pom.xml"
+    step(("mvn", "-B", "-q", "-f", str(pom), f"-Dbuild.folder={target}", "package"))
+    _done(target)
+
+
+def java_command(main_class: str) -> tuple[str, ...]:
+    """How to start a class of the jscep build."""
+    folder = require_built("jscep")
+    if shutil.which("java") is None:
+        raise Missing("java is not installed")
+    return ("java", "-cp", f"{folder}/jscep-peer.jar:{folder}/lib/*", main_class)
+
+
+def trixie_root() -> Path:
+    """The folder of the Debian 13 root."""
+    return CACHE / "trixie"
+
+
+def build_trixie() -> None:
+    """A Debian 13 root with strongSwan 6, for what 5.9.8 of Debian 12 cannot do."""
+    root = trixie_root()
+    if (root / "done").exists():
+        return
+    if os.geteuid() != 0:
+        raise InstallFailed("a Debian 13 root needs debootstrap, which needs root")
+    apt_install("debootstrap")
+    shutil.rmtree(root, ignore_errors=True)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    include = "--include=" + ",".join(TRIXIE_PACKAGES)
+    step(("debootstrap", "--variant=minbase", include, "trixie", str(root)))
+    # What unpacking left behind is most of the size and of no use to a folder that is never upgraded.
+    for leftover in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
+        shutil.rmtree(root / leftover, ignore_errors=True)
+    _done(root)
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago; for servers that do not take port 0."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _fresh(name: str) -> Path | None:
+    """An empty target folder with older builds of the same thing removed, or None if it is built."""
+    target = built(name)
+    if (target / "done").exists():
+        return None
+    for old in CACHE.glob(f"{name}-*"):
+        shutil.rmtree(old)
+    target.mkdir(parents=True)
+    return target
+
+
+def _done(target: Path) -> None:
+    (target / "done").write_text("")

@@ -1,0 +1,210 @@
+"""The servers that cases run against: our responder, and the two real ones that our client is tried on.
+
+`--against` runs the peers' cases on one of the real ones too, as a control: what fails there as well is the peer's.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import re
+import shutil
+import sys
+import urllib.request
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from interop.kit import install
+from interop.kit.cases import CaseFailed, Missing
+from interop.kit.certs import load_certificate
+from interop.kit.process import Background, Processes, Result, wait_until
+
+STATIC_CHALLENGE = "secret"
+
+RESPONDER_CONFIGURATION = """\
+[ca]
+dir = "."
+[server]
+host = "127.0.0.1"
+port = 8080
+[algorithms]
+legacy = {legacy}
+[profiles.default]
+validity_days = 365
+[profiles.default.authorisation]
+challenge_password = true
+renewal = true
+[profiles.manual.authorisation]
+manual = true
+"""
+
+
+class Server(abc.ABC):
+    """A running SCEP server on 127.0.0.1.
+
+    abilities: what it can do beyond enrolling: "pending", "renewal", "getcert", "getcrl", "rollover", "refusal".
+    """
+
+    abilities: frozenset[str] = frozenset()
+    path = "/scep"
+
+    def __init__(self, folder: Path, processes: Processes) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.processes = processes
+        self.log = folder / "server.log"
+        self.log.write_bytes(b"")
+        self.child = self.launch()
+        self.port = self._port()
+        self.authority = self._fetch_authority()
+        self.ca_pem = folder / "ca.pem"
+        self.ca_pem.write_bytes(self.authority.public_bytes(serialization.Encoding.PEM))
+
+    @abc.abstractmethod
+    def launch(self) -> Background:
+        """Start it with its output going to self.log, where a line `URL: …` appears once it listens."""
+
+    def challenge(self, *, manual: bool = False) -> str:
+        """A challenge password good for one enrolment, "" if requests to be approved go without one."""
+        return STATIC_CHALLENGE
+
+    def approve(self, common_name: str) -> None:
+        """Approve the waiting request of this common name; servers that approve by themselves do nothing."""
+        return
+
+    def profile_path(self, *, manual: bool) -> str:
+        """Path of the URL that issues at once, or of the one that leaves requests pending."""
+        return self.path
+
+    def _port(self) -> int:
+        def listening() -> int | None:
+            match = re.search(r"^URL: http://127\.0\.0\.1:(\d+)", self.log.read_text(errors="replace"), re.M)
+            if match is None and self.child.process.poll() is not None:
+                raise CaseFailed(f"the server ended at once:\n{self.log.read_text(errors='replace')}")
+            return int(match[1]) if match else None
+
+        return wait_until(listening, seconds=30, what="the server to listen")
+
+    def _fetch_authority(self) -> x509.Certificate:
+        url = f"http://127.0.0.1:{self.port}{self.path}?operation=GetCACert"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return load_certificate(answer.read())
+
+
+class OurResponder(Server):
+    """`scep-kem serve` with a profile that takes challenge passwords and one that waits for an operator."""
+
+    abilities = frozenset({"pending", "renewal", "getcert", "getcrl", "rollover", "refusal", "strict"})
+    legacy = False
+
+    def launch(self) -> Background:
+        shutil.rmtree(self.folder / "ca", ignore_errors=True)
+        directory = str(self.folder / "ca")
+        made = self.command("ca", "init", "--dir", directory, "--key-type", "rsa:2048", "--subject", "CN=Interop CA")
+        if made.code != 0:
+            raise CaseFailed(f"scep-kem ca init failed: {made.text}")
+        configuration = RESPONDER_CONFIGURATION.format(legacy=str(self.legacy).lower())
+        (self.folder / "ca" / "scep.toml").write_text(configuration)
+        argv = (scep_kem(), "serve", "--dir", directory, "--port", "0")
+        return self.processes.start(argv, cwd=self.folder, log=self.log)
+
+    def command(self, *arguments: str) -> Result:
+        """Run an operator's command of scep-kem."""
+        return self.processes.run((scep_kem(), *arguments), cwd=self.folder, seconds=60)
+
+    def challenge(self, *, manual: bool = False) -> str:
+        if manual:
+            return ""
+        made = self.command("challenge", "new", "--dir", str(self.folder / "ca"))
+        if made.code != 0:
+            raise CaseFailed(f"scep-kem challenge new failed: {made.text}")
+        return made.stdout.strip()
+
+    def approve(self, common_name: str) -> None:
+        directory = str(self.folder / "ca")
+        listed = self.command("requests", "list", "--dir", directory)
+        lines = [line for line in listed.stdout.splitlines() if f"CN={common_name}" in line]
+        if not lines:
+            raise CaseFailed(f"no pending request of {common_name} in: {listed.text}")
+        approved = self.command("requests", "approve", lines[0].split()[0], "--dir", directory)
+        if approved.code != 0:
+            raise CaseFailed(f"scep-kem requests approve failed: {approved.text}")
+
+    def rollover(self) -> None:
+        """Prepare the next CA certificate."""
+        made = self.command("ca", "rollover", "--dir", str(self.folder / "ca"))
+        if made.code != 0:
+            raise CaseFailed(f"scep-kem ca rollover failed: {made.text}")
+
+    def profile_path(self, *, manual: bool) -> str:
+        return "/scep/manual" if manual else "/scep"
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the DER CA certificate, hex."""
+        return hashlib.sha256(self.authority.public_bytes(serialization.Encoding.DER)).hexdigest()
+
+
+class MicromdmServer(Server):
+    """micromdm's server with AES-128-CBC answers; SHA-1 signatures, for which it has no switch."""
+
+    cipher = "aes"
+
+    def launch(self) -> Background:
+        depot = self.folder / "depot"
+        shutil.rmtree(depot, ignore_errors=True)
+        stock = str(install.require_built("micromdm") / "scepserver")
+        init = (stock, "ca", "-init", "-keySize", "2048", "-key-password", "x", "-depot", str(depot))
+        made = self.processes.run(init, cwd=self.folder)
+        if made.code != 0:
+            raise CaseFailed(f"scepserver ca -init failed: {made.text}")
+        return self.processes.start(self.serve_command(depot), cwd=self.folder, log=self.log)
+
+    def serve_command(self, depot: Path) -> tuple[str, ...]:
+        """The command line of the server on this depot."""
+        driver = str(install.require_built("micromdm") / "micromdm-driver")
+        return (driver, "serve", str(self.folder / "written-ca.pem"), str(depot), STATIC_CHALLENGE)
+
+
+class StockMicromdmServer(MicromdmServer):
+    """micromdm's `scepserver` as its authors ship it: answers in single DES with SHA-1."""
+
+    def serve_command(self, depot: Path) -> tuple[str, ...]:
+        stock = str(install.require_built("micromdm") / "scepserver")
+        # It does not say when it listens, and takes no port 0; a shell prints the line the others print.
+        port = install.free_port()
+        listen = f"-http-addr 127.0.0.1:{port} -challenge {STATIC_CHALLENGE}"
+        serve = f"{stock} -depot {depot} {listen} -capass x -allowrenew 0"
+        announce = f"echo URL: http://127.0.0.1:{port}/scep"
+        wait = f"until (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep 0.05; done"
+        return ("bash", "-c", f"{serve} & {wait}; {announce}; wait")
+
+
+class JscepServer(Server):
+    """jscep's ScepServlet around the toy CA of interop/jscep: answers in 3DES with SHA-1."""
+
+    abilities = frozenset({"pending", "getcert", "getcrl", "refusal"})
+
+    def launch(self) -> Background:
+        return self.processes.start(
+            (*install.java_command("interop.ToyCa"), str(self.folder / "written-ca.pem"), STATIC_CHALLENGE),
+            cwd=self.folder,
+            log=self.log,
+        )
+
+
+SERVERS: dict[str, type[Server]] = {
+    "ours": OurResponder,
+    "micromdm": MicromdmServer,
+    "micromdm-stock": StockMicromdmServer,
+    "jscep": JscepServer,
+}
+
+
+def scep_kem() -> str:
+    """Our command line, installed beside the Python that runs this."""
+    path = Path(sys.executable).with_name("scep-kem")
+    if not path.exists():
+        raise Missing(f"{path.name} is not installed beside {Path(sys.executable).name}")
+    return str(path)

@@ -1,0 +1,28 @@
+"""All peers, in the order in which they run."""
+
+from __future__ import annotations
+
+from interop.certmonger import PEER as CERTMONGER
+from interop.client_jscep import PEER as CLIENT_JSCEP
+from interop.client_micromdm import PEER as CLIENT_MICROMDM
+from interop.client_scepserver import PEER as CLIENT_SCEPSERVER
+from interop.jscep import PEER as JSCEP
+from interop.kit.cases import Peer
+from interop.micromdm import PEER as MICROMDM
+from interop.scepclient import PEER as SCEPCLIENT
+from interop.sscep import PEER as SSCEP
+from interop.strongswan import PEER as STRONGSWAN
+from interop.strongswan6 import PEER as STRONGSWAN6
+
+PEERS: tuple[Peer, ...] = (
+    STRONGSWAN,
+    STRONGSWAN6,
+    CERTMONGER,
+    MICROMDM,
+    SCEPCLIENT,
+    JSCEP,
+    SSCEP,
+    CLIENT_MICROMDM,
+    CLIENT_SCEPSERVER,
+    CLIENT_JSCEP,
+)

@@ -1,0 +1,178 @@
+"""The command line: list, install and run the peers; print the matrix."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from interop.kit import transcript
+from interop.kit.bench import Bench
+from interop.kit.cases import Case, CaseFailed, Missing, NotToBeHad, Outcome, Peer, Status
+from interop.kit.install import CHECKOUT, InstallFailed
+from interop.kit.process import Processes
+from interop.kit.servers import SERVERS, Server
+from interop.peers import PEERS
+
+WORK = CHECKOUT / "interop" / "work"
+CELLS = {Status.PASS: "PASS", Status.FAIL: "FAIL", Status.MISSING: "missing", Status.NOT_TO_BE_HAD: "n/a"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """require_all: a peer that could be had but is not installed counts as failed. against: name of the server
+    for the client peers. write_transcripts: renew the curated transcripts in git."""
+
+    require_all: bool
+    only: tuple[str, ...]
+    against: str
+    write_transcripts: bool
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; the exit code is 0 when nothing failed."""
+    parser = argparse.ArgumentParser(prog="python -m interop", description=__doc__)
+    parser.add_argument("command", nargs="?", choices=("run", "install"), default="run")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="a peer, or peer/case; repeatable")
+    parser.add_argument("--require-all", action="store_true", help="a peer that is not installed is a failure")
+    parser.add_argument("--list", action="store_true", help="show peers and cases")
+    parser.add_argument("--against", choices=sorted(SERVERS), default="ours", help="another server, as a control")
+    parser.add_argument("--write-transcripts", action="store_true", help="renew interop/<peer>/transcript.txt")
+    given = parser.parse_args(arguments)
+    options = Options(given.require_all, tuple(given.only), given.against, given.write_transcripts)
+    peers = [peer for peer in PEERS if not options.only or any(_selects(name, peer) for name in options.only)]
+    if not peers:
+        parser.error(f"no such peer: {', '.join(options.only)}")
+    if given.list:
+        return _list(peers)
+    if given.command == "install":
+        return _install(peers)
+    return _run(peers, options)
+
+
+def _selects(name: str, peer: Peer) -> bool:
+    return name.partition("/")[0] == peer.name
+
+
+def _list(peers: Sequence[Peer]) -> int:
+    for peer in peers:
+        print(f"{peer.name}: {peer.title}")
+        for case in peer.cases:
+            print(f"  {case.name:10} {case.proves}")
+    return 0
+
+
+def _install(peers: Sequence[Peer]) -> int:
+    failed = 0
+    for peer in peers:
+        print(f"== {peer.name}", flush=True)
+        try:
+            peer.install()
+            print(f"   {peer.probe()}")
+        except NotToBeHad as error:
+            print(f"   not to be had: {error}")
+        except (InstallFailed, Missing) as error:
+            print(f"   FAILED: {error}")
+            failed += 1
+    return 1 if failed else 0
+
+
+def _run(peers: Sequence[Peer], options: Options) -> int:
+    started = time.monotonic()
+    outcomes: list[Outcome] = []
+    for peer in peers:
+        outcomes += _run_peer(peer, options)
+    _print_matrix(peers, outcomes)
+    counts = {status: sum(o.status is status for o in outcomes) for status in Status}
+    skipped = counts[Status.MISSING] + counts[Status.NOT_TO_BE_HAD]
+    print(f"({time.monotonic() - started:.0f} s; transcripts in {WORK.relative_to(CHECKOUT)}/)")
+    print(f"{counts[Status.PASS]} passed, {counts[Status.FAIL]} failed, {skipped} skipped")
+    bad = counts[Status.FAIL] + (counts[Status.MISSING] if options.require_all else 0)
+    return 1 if bad else 0
+
+
+def _run_peer(peer: Peer, options: Options) -> list[Outcome]:
+    cases = [case for case in peer.cases if _wanted(peer, case, options.only)]
+    try:
+        version = peer.probe()
+    except (Missing, NotToBeHad) as error:
+        status = Status.MISSING if isinstance(error, Missing) else Status.NOT_TO_BE_HAD
+        print(f"== {peer.name}: {status.value}: {error}", flush=True)
+        return [Outcome(peer.name, case.name, status, str(error), None) for case in cases]
+    print(f"== {peer.name}: {version}", flush=True)
+    folder = WORK / peer.name
+    shutil.rmtree(folder, ignore_errors=True)
+    processes = Processes()
+    try:
+        return _run_cases(peer, cases, version, folder, processes, options)
+    finally:
+        processes.close()
+
+
+def _run_cases(
+    peer: Peer, cases: Sequence[Case], version: str, folder: Path, processes: Processes, options: Options
+) -> list[Outcome]:
+    server_name = options.against if peer.server == "ours" else peer.server
+    try:
+        server: Server = SERVERS[server_name](folder / "server", processes)
+    except (CaseFailed, Missing) as error:
+        status = Status.MISSING if isinstance(error, Missing) else Status.FAIL
+        print(f"   {status.value}: server {server_name}: {error}", flush=True)
+        return [Outcome(peer.name, case.name, status, f"server: {error}", None) for case in cases]
+    outcomes = []
+    curated = [f"{peer.title}, version {version}, against: {server_name}\n"]
+    for case in cases:
+        outcome, short = _run_case(peer, case, version, folder, server, processes)
+        outcomes.append(outcome)
+        curated.append(short)
+    if options.write_transcripts:
+        (peer.folder / "transcript.txt").write_text("\n".join(curated), encoding="utf-8")
+    return outcomes
+
+
+def _run_case(
+    peer: Peer, case: Case, version: str, folder: Path, server: Server, processes: Processes
+) -> tuple[Outcome, str]:
+    work = folder / case.name
+    work.mkdir(parents=True)
+    bench = Bench(work, server, processes)
+    status, reason = Status.PASS, ""
+    try:
+        case.run(bench)
+    except CaseFailed as error:
+        status, reason = Status.FAIL, str(error)
+    except Missing as error:
+        status, reason = Status.MISSING, str(error)
+    except NotToBeHad as error:
+        status, reason = Status.NOT_TO_BE_HAD, str(error)
+    finally:
+        bench.close()
+    verdict = status.value + (f": {reason}" if reason else "")
+    story = transcript.full(bench, f"{peer.name}/{case.name} ({version}): {case.proves}\n{verdict}")
+    path = folder / f"{case.name}.txt"
+    path.write_text(story, encoding="utf-8")
+    print(f"   {case.name:10} {verdict}", flush=True)
+    if status is Status.FAIL:
+        print("\n".join(f"   | {line[:300]}" for line in story.splitlines()), flush=True)
+    short = transcript.short(bench, f"=== {case.name}: {case.proves}\n{verdict}")
+    return Outcome(peer.name, case.name, status, reason, path), short
+
+
+def _wanted(peer: Peer, case: Case, only: Sequence[str]) -> bool:
+    return not only or peer.name in only or f"{peer.name}/{case.name}" in only
+
+
+def _print_matrix(peers: Sequence[Peer], outcomes: Sequence[Outcome]) -> None:
+    columns = list(dict.fromkeys(outcome.case for outcome in outcomes))
+    cells = {(outcome.peer, outcome.case): CELLS[outcome.status] for outcome in outcomes}
+    width = max(len(peer.name) for peer in peers)
+    print("\n" + " " * width + "".join(f" {column:>8}" for column in columns))
+    for peer in peers:
+        row = (cells.get((peer.name, column), "·") for column in columns)
+        print(f"{peer.name:{width}}" + "".join(f" {cell:>8}" for cell in row))
+    for outcome in outcomes:
+        if outcome.status is not Status.PASS:
+            print(f"{outcome.peer}/{outcome.case}: {outcome.status.value}: {outcome.reason.splitlines()[0][:200]}")
