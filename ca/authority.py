@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.errors import RequestRefused
-from ca.profiles import Profile, extensions_for, key_usage
+from ca.profiles import Profile, extension, extensions_for, key_usage
 from ca.store import IssuedCertificate
-from pkix.certificates import Certificate
+from pkix.certificate_builder import Contents, encode_certificate
+from pkix.certificates import Certificate, key_identifier
 from pkix.enveloped_data import RsaIdentity
-from pkix.keys import certificate_hash, generate
+from pkix.keys import certificate_hash, generate, spki_of
 from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
@@ -143,40 +144,49 @@ def _create_root(subject: x509.Name, key: SigningKey, now: datetime, random: Ran
     usages = {"keyCertSign", "cRLSign", "digitalSignature"}
     if isinstance(key, rsa.RSAPrivateKey):
         usages.add("keyEncipherment")
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(new_serial(random))
-        .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + CA_VALIDITY)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(key_usage(usages), critical=True)
-        .add_extension(identifier, critical=False)
+    name, spki = subject.public_bytes(), spki_of(key)
+    contents = Contents(
+        serial_number=new_serial(random),
+        issuer=name,
+        subject=name,
+        spki=spki,
+        not_before=now - BACKDATE,
+        not_after=now + CA_VALIDITY,
+        extensions=[
+            extension(x509.BasicConstraints(ca=True, path_length=None), critical=True),
+            extension(key_usage(usages), critical=True),
+            extension(x509.SubjectKeyIdentifier(key_identifier(spki))),
+        ],
     )
-    return KeyPair(key, builder.sign(key, certificate_hash(key)))
+    return KeyPair(key, x509.load_der_x509_certificate(encode_certificate(contents, key)))
 
 
 def _create_ra(ca: KeyPair, key: SigningKey, usage: str, now: datetime, random: RandomBytes) -> KeyPair:
     role = "RA signer" if usage == "digitalSignature" else "RA decryption"
-    common_names = ca.certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return KeyPair(key, _ra_certificate(ca, spki_of(key), usage, role, now, random))
+
+
+def _ra_certificate(
+    ca: KeyPair, spki: bytes, usage: str, role: str, now: datetime, random: RandomBytes
+) -> x509.Certificate:
+    issuer = ca.certificate
+    common_names = issuer.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     name = f"{str(common_names[0].value) if common_names else 'CA'} {role}"[:64]
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
-        .issuer_name(ca.certificate.subject)
-        .public_key(key.public_key())
-        .serial_number(new_serial(random))
-        .not_valid_before(max(now - BACKDATE, ca.certificate.not_valid_before_utc))
-        .not_valid_after(min(now + RA_VALIDITY, ca.certificate.not_valid_after_utc))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(key_usage({usage}), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(_authority_key_identifier(ca.certificate), critical=False)
+    contents = Contents(
+        serial_number=new_serial(random),
+        issuer=issuer.subject.public_bytes(),
+        subject=x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]).public_bytes(),
+        spki=spki,
+        not_before=max(now - BACKDATE, issuer.not_valid_before_utc),
+        not_after=min(now + RA_VALIDITY, issuer.not_valid_after_utc),
+        extensions=[
+            extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
+            extension(key_usage({usage}), critical=True),
+            extension(x509.SubjectKeyIdentifier(key_identifier(spki))),
+            extension(_authority_key_identifier(issuer)),
+        ],
     )
-    return KeyPair(key, builder.sign(ca.key, certificate_hash(ca.key)))
+    return x509.load_der_x509_certificate(encode_certificate(contents, ca.key))
 
 
 def issue(
@@ -187,35 +197,31 @@ def issue(
     Raises RequestRefused if the CA certificate has ended, or for usages wider than the profile's.
     """
     ca = authority.ca.certificate
-    not_before = max(now - profile.backdate, ca.not_valid_before_utc)
-    not_after = min(now + profile.validity, ca.not_valid_after_utc)
-    if not_after <= now:
-        raise RequestRefused("the CA certificate has expired")
-    serial = new_serial(random)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(request.subject)
-        .issuer_name(ca.subject)
-        .public_key(request.public_key)  # type: ignore[arg-type]  # key types are checked by the profile
-        .serial_number(serial)
-        .not_valid_before(not_before)
-        .not_valid_after(not_after)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_subject_key_identifier(request), critical=False)
-        .add_extension(_authority_key_identifier(ca), critical=False)
+    contents = Contents(
+        serial_number=new_serial(random),
+        issuer=authority.certificate.subject,
+        subject=request.subject_der,
+        spki=request.spki,
+        not_before=max(now - profile.backdate, ca.not_valid_before_utc),
+        not_after=min(now + profile.validity, ca.not_valid_after_utc),
+        extensions=[
+            extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
+            extension(x509.SubjectKeyIdentifier(key_identifier(request.spki))),
+            extension(_authority_key_identifier(ca)),
+            *extensions_for(profile, request),
+        ],
     )
-    for extension in extensions_for(profile, request):
-        builder = builder.add_extension(extension.value, critical=extension.critical)
-    certificate = builder.sign(authority.ca.key, certificate_hash(authority.ca.key))
+    if contents.not_after <= now:
+        raise RequestRefused("the CA certificate has expired")
     return IssuedCertificate(
         authority=authority.identifier,
-        serial=serial,
-        der=certificate.public_bytes(Encoding.DER),
+        serial=contents.serial_number,
+        der=encode_certificate(contents, authority.ca.key),
         subject=request.subject.rfc4514_string(),
         spki_hash=hashlib.sha256(request.spki).digest(),
         profile=profile.name,
-        not_before=not_before,
-        not_after=not_after,
+        not_before=contents.not_before,
+        not_after=contents.not_after,
     )
 
 
@@ -237,10 +243,6 @@ def create_crl(authority: Authority, revoked: Sequence[IssuedCertificate], numbe
             entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags(item.reason)), critical=False)
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(authority.ca.key, certificate_hash(authority.ca.key)).public_bytes(Encoding.DER)
-
-
-def _subject_key_identifier(request: CertificationRequest) -> x509.SubjectKeyIdentifier:
-    return x509.SubjectKeyIdentifier.from_public_key(request.public_key)  # type: ignore[arg-type]
 
 
 def _authority_key_identifier(ca: x509.Certificate) -> x509.AuthorityKeyIdentifier:

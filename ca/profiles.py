@@ -181,14 +181,14 @@ def extensions_for(profile: Profile, request: CertificationRequest) -> list[x509
     san = requested_san(request)
     if san is not None and "subjectAltName" in profile.copy_extensions:
         # RFC 5280 section 4.2.1.6: critical when there is no subject.
-        found.append(_extension(san, critical=not len(request.subject)))
+        found.append(extension(san, critical=not len(request.subject)))
     if "microsoftSid" in profile.copy_extensions:
         found.extend(item for item in request.extensions if item.oid == _MICROSOFT_SID)
     if profile.crl_urls:
         points = [
             x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None) for url in profile.crl_urls
         ]
-        found.append(_extension(x509.CRLDistributionPoints(points)))
+        found.append(extension(x509.CRLDistributionPoints(points)))
     if profile.issuer_urls:
         descriptions = [
             x509.AccessDescription(
@@ -196,11 +196,12 @@ def extensions_for(profile: Profile, request: CertificationRequest) -> list[x509
             )
             for url in profile.issuer_urls
         ]
-        found.append(_extension(x509.AuthorityInformationAccess(descriptions)))
+        found.append(extension(x509.AuthorityInformationAccess(descriptions)))
     return found
 
 
-def _extension(value: x509.ExtensionType, *, critical: bool = False) -> x509.Extension[x509.ExtensionType]:
+def extension(value: x509.ExtensionType, *, critical: bool = False) -> x509.Extension[x509.ExtensionType]:
+    """An extension with its own OID."""
     return x509.Extension(value.oid, critical, value)
 
 
@@ -216,7 +217,7 @@ def _key_usage(profile: Profile, request: CertificationRequest) -> x509.Extensio
                 wider = ", ".join(sorted(requested - set(profile.key_usage)))
                 raise RequestRefused(f"the requested keyUsage {wider} is not allowed")
             chosen = requested & allowed
-    return _extension(key_usage(chosen), critical=True)
+    return extension(key_usage(chosen), critical=True)
 
 
 def _requested_key_usage(request: CertificationRequest) -> set[str] | None:
@@ -265,7 +266,7 @@ def _extended_key_usage(profile: Profile, request: CertificationRequest) -> list
         wider = [usage.dotted_string for usage in chosen if usage not in allowed]
         if wider:
             raise RequestRefused(f"the requested extendedKeyUsage {', '.join(wider)} is not allowed")
-    return [_extension(x509.ExtendedKeyUsage(chosen))] if chosen else []
+    return [extension(x509.ExtendedKeyUsage(chosen))] if chosen else []
 
 
 def names_of(certificate: x509.Certificate) -> set[x509.GeneralName]:

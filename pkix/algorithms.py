@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from pkix import oids
@@ -30,12 +30,13 @@ _DIGEST_OIDS = {digest.name: oid for oid, digest in (_DIGESTS | _LEGACY_DIGESTS)
 
 @dataclass(frozen=True)
 class ContentCipher:
-    """A CBC content-encryption algorithm. Lengths in octets."""
+    """A content-encryption algorithm: CBC, or GCM when `authenticated`. Lengths in octets."""
 
     oid: Oid
     name: str
     key_length: int
     block_length: int
+    authenticated: bool = False
 
 
 AES128 = ContentCipher(oids.AES128_CBC, "AES-128-CBC", 16, 16)
@@ -43,15 +44,24 @@ AES192 = ContentCipher(oids.AES192_CBC, "AES-192-CBC", 24, 16)
 AES256 = ContentCipher(oids.AES256_CBC, "AES-256-CBC", 32, 16)
 TRIPLE_DES = ContentCipher(oids.DES_EDE3_CBC, "3DES-CBC", 24, 8)
 
-_CIPHERS = {cipher.oid: cipher for cipher in (AES128, AES192, AES256)}
-_GCM = frozenset({oids.AES128_GCM, oids.AES192_GCM, oids.AES256_GCM})
+AES128_GCM = ContentCipher(oids.AES128_GCM, "AES-128-GCM", 16, 16, authenticated=True)
+AES192_GCM = ContentCipher(oids.AES192_GCM, "AES-192-GCM", 24, 16, authenticated=True)
+AES256_GCM = ContentCipher(oids.AES256_GCM, "AES-256-GCM", 32, 16, authenticated=True)
+
+_CBC = {cipher.oid: cipher for cipher in (AES128, AES192, AES256)}
+_GCM = {cipher.oid: cipher for cipher in (AES128_GCM, AES192_GCM, AES256_GCM)}
 
 
 @dataclass(frozen=True)
 class AlgorithmPolicy:
-    """legacy: also accept SHA-1 as message digest and 3DES as content cipher."""
+    """legacy: also accept SHA-1 as message digest and 3DES as content cipher.
+
+    aes_gcm: accept AuthEnvelopedData. ml_dsa: accept ML-DSA signers.
+    """
 
     legacy: bool = False
+    aes_gcm: bool = True
+    ml_dsa: bool = True
 
     def digest(self, oid: Oid) -> hashes.HashAlgorithm:
         """The hash for a digestAlgorithm. Raises AlgorithmRefused."""
@@ -63,10 +73,15 @@ class AlgorithmPolicy:
             raise AlgorithmRefused("digest SHA-1 is accepted only under the legacy policy; use SHA-256")
         raise AlgorithmRefused(f"digest {oids.name(oid)} is not supported; use SHA-256")
 
-    def cipher(self, oid: Oid) -> ContentCipher:
-        """The cipher for a contentEncryptionAlgorithm of EnvelopedData. Raises AlgorithmRefused."""
-        if oid in _CIPHERS:
-            return _CIPHERS[oid]
+    def cipher(self, oid: Oid, *, authenticated: bool = False) -> ContentCipher:
+        """The cipher for a contentEncryptionAlgorithm of EnvelopedData or (authenticated) AuthEnvelopedData.
+
+        Raises AlgorithmRefused.
+        """
+        if authenticated:
+            return self._authenticated_cipher(oid)
+        if oid in _CBC:
+            return _CBC[oid]
         if oid == oids.DES_EDE3_CBC:
             if self.legacy:
                 return TRIPLE_DES
@@ -77,17 +92,26 @@ class AlgorithmPolicy:
             )
         raise AlgorithmRefused(f"cipher {oids.name(oid)} is not supported; use AES-128-CBC")
 
+    def _authenticated_cipher(self, oid: Oid) -> ContentCipher:
+        if not self.aes_gcm:
+            raise AlgorithmRefused("AuthEnvelopedData is not enabled; use EnvelopedData with AES-128-CBC")
+        if oid not in _GCM:
+            raise AlgorithmRefused(f"cipher {oids.name(oid)} in AuthEnvelopedData; use AES-GCM")
+        return _GCM[oid]
+
 
 def digest_oid(digest: hashes.HashAlgorithm) -> Oid:
     """The OID of a hash this module knows."""
     return _DIGEST_OIDS[digest.name]
 
 
-def check_key(key: PublicKeyTypes, whose: str, *, max_rsa_bits: int = MAX_RSA_BITS) -> None:
-    """Refuse keys too weak to trust or too large to afford. `whose` begins the error text.
+def check_key(
+    key: PublicKeyTypes, whose: str, *, max_rsa_bits: int = MAX_RSA_BITS, policy: AlgorithmPolicy | None = None
+) -> None:
+    """Refuse signers' keys too weak to trust or too large to afford. `whose` begins the error text.
 
-    RSA: 2048 to max_rsa_bits, odd public exponent of 2 to 64 bits. ECDSA: P-256, P-384, P-521. Ed25519.
-    Raises AlgorithmRefused.
+    RSA: 2048 to max_rsa_bits, odd public exponent of 2 to 64 bits. ECDSA: P-256, P-384, P-521. Ed25519. ML-DSA
+    unless the policy forbids it. Raises AlgorithmRefused.
     """
     if isinstance(key, rsa.RSAPublicKey):
         if not MIN_RSA_BITS <= key.key_size <= max_rsa_bits:
@@ -103,5 +127,9 @@ def check_key(key: PublicKeyTypes, whose: str, *, max_rsa_bits: int = MAX_RSA_BI
             raise AlgorithmRefused(f"{whose}: curve {key.curve.name}; P-256, P-384 and P-521 are accepted")
         return
     if isinstance(key, ed25519.Ed25519PublicKey):
+        return
+    if isinstance(key, mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey):
+        if policy is not None and not policy.ml_dsa:
+            raise AlgorithmRefused(f"{whose}: ML-DSA is not enabled here")
         return
     raise AlgorithmRefused(f"{whose}: key type {type(key).__name__.removesuffix('PublicKey')} is not supported")

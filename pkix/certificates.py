@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_publ
 
 from pkix.asn1 import (
     TLV,
+    AlgorithmIdentifier,
     BitString,
     Default,
     Explicit,
@@ -52,8 +53,10 @@ class Extension:
 
 
 @sequence
-class _SubjectPublicKeyInfo:
-    algorithm: TLV
+class SubjectPublicKeyInfo:
+    """RFC 5280 section 4.1.2.7."""
+
+    algorithm: AlgorithmIdentifier
     subject_public_key: BitString
 
 
@@ -123,8 +126,7 @@ class Certificate:
             extension = parse(item, Extension, "extension")
             if extension.extn_id == _SUBJECT_KEY_IDENTIFIER:
                 return decode(bytes, extension.extn_value, "subjectKeyIdentifier")
-        key = parse(tbs.subject_public_key_info, _SubjectPublicKeyInfo, "subjectPublicKeyInfo")
-        return hashlib.sha1(key.subject_public_key.as_bytes(), usedforsecurity=False).digest()
+        return key_identifier(self.spki)
 
     @property
     def issuer_and_serial(self) -> IssuerAndSerialNumber:
@@ -134,6 +136,12 @@ class Certificate:
     def is_named_by(self, name: IssuerAndSerialNumber) -> bool:
         """Whether an IssuerAndSerialNumber means this certificate, comparing the DER Names octet by octet."""
         return name.serial_number == self.serial_number and encode(name.issuer) == self.issuer
+
+
+def key_identifier(spki: bytes) -> bytes:
+    """SHA-1 (20 octets) of the key's BIT STRING: method 1 of RFC 5280 section 4.2.1.2."""
+    info = decode(SubjectPublicKeyInfo, spki, "SubjectPublicKeyInfo")
+    return hashlib.sha1(info.subject_public_key.as_bytes(), usedforsecurity=False).digest()
 
 
 def load_public_key(spki: bytes, whose: str) -> PublicKeyTypes:

@@ -1,7 +1,8 @@
-"""CMS EnvelopedData with a CBC cipher (RFC 5652 section 6, RFC 3565).
+"""CMS EnvelopedData with AES-CBC (RFC 5652 section 6) and AuthEnvelopedData with AES-GCM (RFC 5083, RFC 5084).
 
-`encrypt` makes a ContentInfo for any recipients of `pkix.recipients`; `decrypt` tries the identities it is given
-and returns the content together with how it was protected, so that an answer can use the same algorithms.
+`encrypt` makes a ContentInfo for any recipients of `pkix.recipients`; the cipher decides which of the two types.
+`decrypt` tries the identities it is given and returns the content together with how it was protected, so that an
+answer can use the same algorithms.
 
 CBC protects nothing against tampering, and SCEP authenticates the envelope only by whoever signed around it.
 Therefore every failure to open an envelope gives one error with one text.
@@ -13,9 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
-from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy, ContentCipher
@@ -26,12 +25,10 @@ from pkix.asn1 import (
     AlgorithmIdentifier,
     Implicit,
     Oid,
-    algorithm,
     any_of,
     decode,
     elements,
     encode,
-    parameters_der,
     parse,
     sequence,
     set_of,
@@ -40,9 +37,10 @@ from pkix.asn1 import (
 )
 from pkix.ber import decode_ber
 from pkix.certificates import Certificate
+from pkix.content import encrypt as encrypt_content
+from pkix.content import iv_length, open_content
 from pkix.errors import DecryptionFailed, Malformed
 from pkix.recipients import (
-    CANNOT_DECRYPT,
     KeyTransRecipientInfo,
     PasswordRecipientInfo,
     RandomBytes,
@@ -72,6 +70,19 @@ class _EnvelopedData:
     recipient_infos: TLV
     encrypted_content_info: EncryptedContentInfo
     unprotected_attrs: Annotated[list[TLV] | None, Implicit(1)]
+
+
+@sequence
+class _AuthEnvelopedData:
+    """RFC 5083 section 2.1. authAttrs keep their octets, which the MAC covers under the tag of a SET OF."""
+
+    version: int
+    originator_info: Annotated[list[TLV] | None, Implicit(0)]
+    recipient_infos: TLV
+    encrypted_content_info: EncryptedContentInfo
+    auth_attrs: Annotated[list[TLV] | None, Implicit(1)]
+    mac: bytes
+    unauth_attrs: Annotated[list[TLV] | None, Implicit(2)]
 
 
 @dataclass(frozen=True)
@@ -157,47 +168,73 @@ class PasswordIdentity:
 
 
 def encrypt(content: bytes, recipients: Sequence[Recipient], cipher: ContentCipher, random: RandomBytes) -> bytes:
-    """ContentInfo with EnvelopedData over id-data content. `random(n)` gives n octets for key and IV."""
-    key, iv = random(cipher.key_length), random(cipher.block_length)
+    """ContentInfo with EnvelopedData, or with AuthEnvelopedData for a GCM cipher, over id-data content.
+
+    `random(n)` gives n octets for key and IV.
+    """
+    key, iv = random(cipher.key_length), random(iv_length(cipher))
+    encrypted = encrypt_content(cipher, key, iv, content)
+    recipient_infos = any_of(set_of(recipient.recipient_info(key, random) for recipient in recipients))
+    content_info = EncryptedContentInfo(
+        content_type=oids.DATA,
+        content_encryption_algorithm=encrypted.algorithm,
+        encrypted_content=encrypted.ciphertext,
+    )
+    if encrypted.tag is not None:
+        authenticated = _AuthEnvelopedData(
+            version=0,
+            originator_info=None,
+            recipient_infos=recipient_infos,
+            encrypted_content_info=content_info,
+            auth_attrs=None,
+            mac=encrypted.tag,
+            unauth_attrs=None,
+        )
+        return encode(ContentInfo(content_type=oids.AUTH_ENVELOPED_DATA, content=any_of(encode(authenticated))))
     enveloped = _EnvelopedData(
         version=max(recipient.version for recipient in recipients),
         originator_info=None,
-        recipient_infos=any_of(set_of(recipient.recipient_info(key, random) for recipient in recipients)),
-        encrypted_content_info=EncryptedContentInfo(
-            content_type=oids.DATA,
-            content_encryption_algorithm=algorithm(cipher.oid, wrap(0x04, iv)),
-            encrypted_content=_encrypt_cbc(cipher, key, iv, content),
-        ),
+        recipient_infos=recipient_infos,
+        encrypted_content_info=content_info,
         unprotected_attrs=None,
     )
     return encode(ContentInfo(content_type=oids.ENVELOPED_DATA, content=any_of(encode(enveloped))))
 
 
 def decrypt(content_info: bytes, identities: Sequence[Identity], policy: AlgorithmPolicy) -> Opened:
-    """Open a ContentInfo with EnvelopedData, in DER or BER, for the first identity that a recipient names.
+    """Open a ContentInfo with (Auth)EnvelopedData, in DER or BER, for the first identity that a recipient names.
 
     Raises Malformed, AlgorithmRefused, DecryptionFailed (nobody addressed, or wrong key or content).
     """
     enveloped = _decode(content_info)
+    cipher = _cipher(enveloped, policy)
     content = enveloped.encrypted_content_info
-    cipher = policy.cipher(content.content_encryption_algorithm.algorithm)
-    iv = decode(bytes, parameters_der(content.content_encryption_algorithm) or b"", f"{cipher.name} IV")
-    if len(iv) != cipher.block_length:
-        raise Malformed(f"{cipher.name} IV of {len(iv)} octets, not {cipher.block_length}")
     if content.encrypted_content is None:
         raise Malformed("encryptedContentInfo has no encryptedContent")
     found = _find(enveloped.recipient_infos, identities)
     if found is None:
         raise DecryptionFailed("the envelope is addressed to none of our certificates; fetch them with GetCACert")
     info, identity = found
-    plaintext = _decrypt_cbc(cipher, identity.unwrap(info), iv, content.encrypted_content)
+    tag, aad = b"", b""
+    if isinstance(enveloped, _AuthEnvelopedData):
+        tag = enveloped.mac
+        if enveloped.auth_attrs is not None:
+            aad = wrap(SET_TAG, b"".join(encode(attribute) for attribute in enveloped.auth_attrs))
+    plaintext = open_content(
+        cipher,
+        content.content_encryption_algorithm,
+        identity.unwrap(info),
+        content.encrypted_content,
+        tag=tag,
+        aad=aad,
+    )
     return Opened(content=plaintext, cipher=cipher, identity=identity, key_transport=_key_transport(info))
 
 
 def inspect(content_info: bytes, identities: Sequence[Identity], policy: AlgorithmPolicy) -> Addressed:
     """Whom an envelope addresses and with which algorithms, without opening it. Raises Malformed, AlgorithmRefused."""
     enveloped = _decode(content_info)
-    cipher = policy.cipher(enveloped.encrypted_content_info.content_encryption_algorithm.algorithm)
+    cipher = _cipher(enveloped, policy)
     found = _find(enveloped.recipient_infos, identities)
     if found is None:
         return Addressed(cipher, None, None)
@@ -220,15 +257,24 @@ def describe(content_info: bytes) -> str:
     return f"{oids.label(scheme)}, {', '.join(recipients)}"
 
 
-def _decode(content_info: bytes) -> _EnvelopedData:
+def _decode(content_info: bytes) -> _EnvelopedData | _AuthEnvelopedData:
     outer = decode_ber(ContentInfo, content_info, "pkcsPKIEnvelope")
-    if outer.content_type != oids.ENVELOPED_DATA:
+    enveloped: _EnvelopedData | _AuthEnvelopedData
+    if outer.content_type == oids.ENVELOPED_DATA:
+        enveloped = parse(outer.content, _EnvelopedData, "EnvelopedData")
+    elif outer.content_type == oids.AUTH_ENVELOPED_DATA:
+        enveloped = parse(outer.content, _AuthEnvelopedData, "AuthEnvelopedData")
+    else:
         raise Malformed(f"pkcsPKIEnvelope holds {oids.name(outer.content_type)}, not EnvelopedData")
-    enveloped = parse(outer.content, _EnvelopedData, "EnvelopedData")
     inner_type = enveloped.encrypted_content_info.content_type
     if inner_type != oids.DATA:
         raise Malformed(f"encryptedContentInfo holds {oids.name(inner_type)}, not data (RFC 8894 section 3.2.2)")
     return enveloped
+
+
+def _cipher(enveloped: _EnvelopedData | _AuthEnvelopedData, policy: AlgorithmPolicy) -> ContentCipher:
+    scheme = enveloped.encrypted_content_info.content_encryption_algorithm.algorithm
+    return policy.cipher(scheme, authenticated=isinstance(enveloped, _AuthEnvelopedData))
 
 
 def _find(recipient_infos: TLV, identities: Sequence[Identity]) -> tuple[TLV, Identity] | None:
@@ -242,26 +288,3 @@ def _key_transport(recipient_info: TLV) -> AlgorithmIdentifier | None:
     if tag_of(recipient_info) != SEQUENCE_TAG:
         return None
     return parse(recipient_info, KeyTransRecipientInfo, "KeyTransRecipientInfo").key_encryption_algorithm
-
-
-def _encrypt_cbc(cipher: ContentCipher, key: bytes, iv: bytes, plaintext: bytes) -> bytes:
-    count = cipher.block_length - len(plaintext) % cipher.block_length
-    encryptor = _cbc(cipher, key, iv).encryptor()
-    return encryptor.update(plaintext + bytes((count,)) * count) + encryptor.finalize()
-
-
-def _decrypt_cbc(cipher: ContentCipher, key: bytes, iv: bytes, ciphertext: bytes) -> bytes:
-    """Plaintext without its padding (RFC 5652 section 6.3)."""
-    if len(key) != cipher.key_length or not ciphertext or len(ciphertext) % cipher.block_length:
-        raise DecryptionFailed(CANNOT_DECRYPT)
-    decryptor = _cbc(cipher, key, iv).decryptor()
-    padded = decryptor.update(ciphertext) + decryptor.finalize()
-    count = padded[-1]
-    if not 1 <= count <= cipher.block_length or padded[-count:] != bytes((count,)) * count:
-        raise DecryptionFailed(CANNOT_DECRYPT)
-    return padded[:-count]
-
-
-def _cbc(cipher: ContentCipher, key: bytes, iv: bytes) -> Cipher[modes.CBC]:
-    block = TripleDES(key) if cipher.oid == oids.DES_EDE3_CBC else algorithms.AES(key)
-    return Cipher(block, modes.CBC(iv))

@@ -1,7 +1,7 @@
 """Key types by name, key generation, and private keys in PEM (PKCS #8, RFC 5958).
 
 The names are what configuration and command line use: rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384, ec:P-521,
-ed25519.
+ed25519, ml-dsa-44, ml-dsa-65, ml-dsa-87.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -21,14 +21,19 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from pkix.errors import AlgorithmRefused, Malformed
-from pkix.signatures import SigningKey
+from pkix.signatures import MlDsaPrivateKey, MlDsaPublicKey, SigningKey
 
 _CURVES: dict[str, type[ec.EllipticCurve]] = {
     "P-256": ec.SECP256R1,
     "P-384": ec.SECP384R1,
     "P-521": ec.SECP521R1,
 }
-KEY_TYPES = ("rsa:2048", "rsa:3072", "rsa:4096", *(f"ec:{name}" for name in _CURVES), "ed25519")
+_ML_DSA: dict[str, tuple[type[MlDsaPrivateKey], type[MlDsaPublicKey]]] = {
+    "ml-dsa-44": (mldsa.MLDSA44PrivateKey, mldsa.MLDSA44PublicKey),
+    "ml-dsa-65": (mldsa.MLDSA65PrivateKey, mldsa.MLDSA65PublicKey),
+    "ml-dsa-87": (mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey),
+}
+KEY_TYPES = ("rsa:2048", "rsa:3072", "rsa:4096", *(f"ec:{name}" for name in _CURVES), "ed25519", *_ML_DSA)
 
 
 def generate(key_type: str) -> SigningKey:
@@ -40,6 +45,8 @@ def generate(key_type: str) -> SigningKey:
         return rsa.generate_private_key(65537, int(size))
     if kind == "ec":
         return ec.generate_private_key(_CURVES[size]())
+    if kind in _ML_DSA:
+        return _ML_DSA[kind][0].generate()
     return ed25519.Ed25519PrivateKey.generate()
 
 
@@ -53,6 +60,9 @@ def key_type_of(key: PublicKeyTypes) -> str:
                 return f"ec:{name}"
     if isinstance(key, ed25519.Ed25519PublicKey):
         return "ed25519"
+    for name, (_private, public) in _ML_DSA.items():
+        if isinstance(key, public):
+            return name
     raise AlgorithmRefused(f"key type {type(key).__name__.removesuffix('PublicKey')} is not supported")
 
 
@@ -64,7 +74,7 @@ def load_private_key(pem: bytes, *, password: bytes | None = None) -> SigningKey
         raise AlgorithmRefused("the private key is of an unknown kind") from None
     except (ValueError, TypeError) as error:
         raise Malformed(f"the private key cannot be read: {error}") from None
-    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
+    if isinstance(key, SigningKey):
         return key
     raise AlgorithmRefused(f"key type {type(key).__name__.removesuffix('PrivateKey')} is not supported")
 
@@ -85,8 +95,10 @@ def key_hash(key: SigningKey) -> bytes:
 
 
 def message_digest(key: SigningKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:
-    """The digest to sign a CMS message with by default: SHA-256, the larger curves' match, SHA-512 for Ed25519."""
-    if isinstance(key, ed25519.Ed25519PrivateKey):
+    """The digest to sign a CMS message with by default: SHA-256, the larger curves' match, SHA-512 for Ed25519 and
+    ML-DSA.
+    """
+    if isinstance(key, ed25519.Ed25519PrivateKey | MlDsaPrivateKey):
         return hashes.SHA512()
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256:
         return hashes.SHA384() if key.curve.key_size <= 384 else hashes.SHA512()
@@ -94,7 +106,7 @@ def message_digest(key: SigningKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SH
 
 
 def certificate_hash(key: SigningKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None:
-    """The hash to sign requests, certificates and CRLs with: `message_digest`, but None for Ed25519, which is
-    how `cryptography.x509` wants it.
+    """The hash to sign requests, certificates and CRLs with: `message_digest`, but None for Ed25519 and ML-DSA,
+    which is how `cryptography.x509` wants it.
     """
-    return None if isinstance(key, ed25519.Ed25519PrivateKey) else message_digest(key)
+    return None if isinstance(key, ed25519.Ed25519PrivateKey | MlDsaPrivateKey) else message_digest(key)

@@ -40,6 +40,9 @@ ECDSA_WITH_SHA256 = Oid("1.2.840.10045.4.3.2")
 ECDSA_WITH_SHA384 = Oid("1.2.840.10045.4.3.3")
 ECDSA_WITH_SHA512 = Oid("1.2.840.10045.4.3.4")
 ED25519 = Oid("1.3.101.112")
+ML_DSA_44 = Oid("2.16.840.1.101.3.4.3.17")  # RFC 9881, RFC 9882
+ML_DSA_65 = Oid("2.16.840.1.101.3.4.3.18")
+ML_DSA_87 = Oid("2.16.840.1.101.3.4.3.19")
 
 # Key transport and password-based recipients: RFC 8017, RFC 8018, RFC 3211
 RSAES_OAEP = Oid("1.2.840.113549.1.1.7")
@@ -51,6 +54,23 @@ HMAC_SHA1 = Oid("1.2.840.113549.2.7")
 HMAC_SHA256 = Oid("1.2.840.113549.2.9")
 HMAC_SHA384 = Oid("1.2.840.113549.2.10")
 HMAC_SHA512 = Oid("1.2.840.113549.2.11")
+
+# ML-KEM and what goes with it in CMS: RFC 9935, RFC 9936, RFC 9629, RFC 8619, RFC 3394
+ML_KEM_512 = Oid("2.16.840.1.101.3.4.4.1")
+ML_KEM_768 = Oid("2.16.840.1.101.3.4.4.2")
+ML_KEM_1024 = Oid("2.16.840.1.101.3.4.4.3")
+ORI_KEM = Oid("1.2.840.113549.1.9.16.13.3")
+HKDF_SHA256 = Oid("1.2.840.113549.1.9.16.3.28")
+HKDF_SHA384 = Oid("1.2.840.113549.1.9.16.3.29")
+HKDF_SHA512 = Oid("1.2.840.113549.1.9.16.3.30")
+AES128_WRAP = Oid("2.16.840.1.101.3.4.1.5")
+AES192_WRAP = Oid("2.16.840.1.101.3.4.1.25")
+AES256_WRAP = Oid("2.16.840.1.101.3.4.1.45")
+
+# PKCS #10 without a signature, and statements of possession: RFC 9925, RFC 5272, RFC 9883
+UNSIGNED = Oid("1.3.6.1.5.5.7.6.36")
+NO_SIGNATURE = Oid("1.3.6.1.5.5.7.6.2")
+STATEMENT_OF_POSSESSION = Oid("1.3.6.1.4.1.22112.2.1")
 
 # Content encryption, RFC 3565, RFC 8018, RFC 5084
 AES128_CBC = Oid("2.16.840.1.101.3.4.1.2")
@@ -89,6 +109,15 @@ _NAMES.update(
         RSASSA_PSS.dotted_string: "RSASSA-PSS",
         RSAES_OAEP.dotted_string: "RSAES-OAEP",
         ED25519.dotted_string: "Ed25519",
+        ML_DSA_44.dotted_string: "ML-DSA-44",
+        ML_DSA_65.dotted_string: "ML-DSA-65",
+        ML_DSA_87.dotted_string: "ML-DSA-87",
+        ML_KEM_512.dotted_string: "ML-KEM-512",
+        ML_KEM_768.dotted_string: "ML-KEM-768",
+        ML_KEM_1024.dotted_string: "ML-KEM-1024",
+        HKDF_SHA256.dotted_string: "HKDF-SHA256",
+        HKDF_SHA384.dotted_string: "HKDF-SHA384",
+        HKDF_SHA512.dotted_string: "HKDF-SHA512",
     }
 )
 

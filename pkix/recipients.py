@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -29,11 +29,11 @@ from pkix.asn1 import (
     wrap,
 )
 from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.errors import AlgorithmRefused, DecryptionFailed
+from pkix.content import CANNOT_DECRYPT
+from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 
 RandomBytes = Callable[[int], bytes]
 
-CANNOT_DECRYPT = "the envelope cannot be decrypted"
 PBKDF2_ITERATIONS = 100_000
 MAX_PBKDF2_ITERATIONS = 10_000_000
 NULL = b"\x05\x00"
@@ -145,7 +145,15 @@ class PasswordRecipient:
         return "PasswordRecipient(password=<redacted>)"
 
 
-Recipient = RsaRecipient | PasswordRecipient
+class Recipient(Protocol):
+    """Somebody to encrypt to: RsaRecipient, PasswordRecipient, `pkix.kem_recipients.KemRecipient`."""
+
+    def recipient_info(self, key: bytes, random: RandomBytes) -> bytes:
+        """DER of the RecipientInfo that carries the content-encryption key."""
+
+    @property
+    def version(self) -> int:
+        """EnvelopedData version this recipient asks for (RFC 5652 section 6.1)."""
 
 
 def rsa_padding(scheme: AlgorithmIdentifier) -> padding.AsymmetricPadding:
@@ -156,6 +164,8 @@ def rsa_padding(scheme: AlgorithmIdentifier) -> padding.AsymmetricPadding:
     """
     if scheme.algorithm == oids.RSA_ENCRYPTION:
         return padding.PKCS1v15()
+    if scheme.algorithm in (oids.ML_KEM_512, oids.ML_KEM_768, oids.ML_KEM_1024):
+        raise Malformed("KeyTransRecipientInfo with an ML-KEM algorithm; use KEMRecipientInfo (RFC 9936)")
     if scheme.algorithm != oids.RSAES_OAEP:
         raise AlgorithmRefused(f"key transport {oids.name(scheme.algorithm)}; use RSA PKCS #1 v1.5 or RSAES-OAEP")
     params = decode(RsaesOaepParams, parameters_der(scheme) or b"\x30\x00", "RSAES-OAEP-params")

@@ -1,4 +1,5 @@
-"""Signatures as CMS and PKCS #10 name them: RSA PKCS #1 v1.5 and PSS (RFC 8017), ECDSA (RFC 5758), Ed25519 (RFC 8419).
+"""Signatures as CMS, PKCS #10 and X.509 name them: RSA PKCS #1 v1.5 and PSS (RFC 8017), ECDSA (RFC 5758), Ed25519
+(RFC 8410, RFC 8419), ML-DSA (RFC 9881, RFC 9882).
 
 `sign` and `verify` are the only two places that map AlgorithmIdentifiers to signature primitives.
 """
@@ -9,7 +10,7 @@ from typing import Annotated
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from pkix import oids
@@ -26,7 +27,9 @@ from pkix.asn1 import (
 )
 from pkix.errors import AlgorithmRefused, IntegrityFailed
 
-SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+MlDsaPrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+MlDsaPublicKey = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
+SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | MlDsaPrivateKey
 
 NULL = b"\x05\x00"
 
@@ -42,6 +45,16 @@ _ECDSA_DIGESTS: dict[Oid, Oid] = {
     oids.ECDSA_WITH_SHA256: oids.SHA256,
     oids.ECDSA_WITH_SHA384: oids.SHA384,
     oids.ECDSA_WITH_SHA512: oids.SHA512,
+}
+_RSA_OIDS = {digest: oid for oid, digest in _RSA_DIGESTS.items()}
+# Of each ML-DSA key: its OID, and the shortest digest that RFC 9882 section 3.3 allows beside it
+_ML_DSA: dict[type[MlDsaPublicKey] | type[MlDsaPrivateKey], tuple[Oid, int]] = {
+    mldsa.MLDSA44PrivateKey: (oids.ML_DSA_44, 32),
+    mldsa.MLDSA65PrivateKey: (oids.ML_DSA_65, 48),
+    mldsa.MLDSA87PrivateKey: (oids.ML_DSA_87, 64),
+    mldsa.MLDSA44PublicKey: (oids.ML_DSA_44, 32),
+    mldsa.MLDSA65PublicKey: (oids.ML_DSA_65, 48),
+    mldsa.MLDSA87PublicKey: (oids.ML_DSA_87, 64),
 }
 _ECDSA_OIDS = {digest: oid for oid, digest in _ECDSA_DIGESTS.items()}
 
@@ -63,7 +76,7 @@ def sign(
 
     RSA PKCS #1 v1.5 is named rsaEncryption, as RFC 3370 section 3.2 requires implementations to support:
     strongSwan 5.9.8 reads replies only under this name. PSS uses MGF1 with the same hash and a salt of its length.
-    Ed25519 ignores `digest` (RFC 8419).
+    Ed25519 and ML-DSA hash by themselves; `digest` is then only the SignerInfo's digestAlgorithm (RFC 8419, RFC 9882).
     """
     if isinstance(key, rsa.RSAPrivateKey):
         if pss:
@@ -72,7 +85,30 @@ def sign(
         return algorithm(oids.RSA_ENCRYPTION, NULL), key.sign(data, padding.PKCS1v15(), digest)
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return algorithm(_ECDSA_OIDS[digest_oid(digest)]), key.sign(data, ec.ECDSA(digest))
-    return algorithm(oids.ED25519), key.sign(data)
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return algorithm(oids.ED25519), key.sign(data)
+    return algorithm(_ml_dsa(type(key))[0]), key.sign(data)
+
+
+def certificate_signature_algorithm(key: SigningKey, digest: hashes.HashAlgorithm) -> AlgorithmIdentifier:
+    """The AlgorithmIdentifier of a certificate signature by this key, whose value `sign` then makes.
+
+    Unlike in a SignerInfo, RSA names its hash: sha256WithRSAEncryption and so on (RFC 4055 section 5).
+    """
+    if isinstance(key, rsa.RSAPrivateKey):
+        return algorithm(_RSA_OIDS[digest_oid(digest)], NULL)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return algorithm(_ECDSA_OIDS[digest_oid(digest)])
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return algorithm(oids.ED25519)
+    return algorithm(_ml_dsa(type(key))[0])
+
+
+def _ml_dsa(kind: type) -> tuple[Oid, int]:
+    for known, found in _ML_DSA.items():
+        if issubclass(kind, known):
+            return found
+    raise AlgorithmRefused(f"key type {kind.__name__} is not supported")
 
 
 def _pss_algorithm(digest: hashes.HashAlgorithm) -> AlgorithmIdentifier:
@@ -108,6 +144,9 @@ def verify(
         elif isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(signature, data, ec.ECDSA(_ecdsa_digest(scheme, digest, policy)))
         elif isinstance(key, ed25519.Ed25519PublicKey) and scheme.algorithm == oids.ED25519:
+            key.verify(signature, data)
+        elif isinstance(key, MlDsaPublicKey):
+            _check_ml_dsa(key, scheme, digest)
             key.verify(signature, data)
         else:
             raise _mismatch(scheme, key)
@@ -154,6 +193,14 @@ def _ecdsa_digest(
         # Java clients name the key's algorithm here, by analogy with rsaEncryption.
         return digest
     raise AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} with an EC key")
+
+
+def _check_ml_dsa(key: MlDsaPublicKey, scheme: AlgorithmIdentifier, digest: hashes.HashAlgorithm) -> None:
+    oid, shortest = _ml_dsa(type(key))
+    if scheme.algorithm != oid or scheme.parameters is not None:
+        raise _mismatch(scheme, key)
+    if digest.digest_size < shortest:
+        raise AlgorithmRefused(f"digest {digest.name} with {oids.label(oid)}; use SHA-512 (RFC 9882 section 3.3)")
 
 
 def _mismatch(scheme: AlgorithmIdentifier, key: PublicKeyTypes) -> AlgorithmRefused:

@@ -42,7 +42,7 @@ from pkix.asn1 import (
 from pkix.ber import decode_ber
 from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.errors import IntegrityFailed, Malformed
-from pkix.signatures import SigningKey, sign, verify
+from pkix.signatures import MlDsaPrivateKey, SigningKey, sign, verify
 
 SIGNED_ATTRS_TAG = 0xA0
 MAX_CERTIFICATES = 32
@@ -157,7 +157,7 @@ class SignedData:
         """
         attributes = self.attributes()
         assert self.signer is not None
-        check_key(certificate.public_key, "signer certificate")
+        check_key(certificate.public_key, "signer certificate", policy=policy)
         digest = policy.digest(self.signer.digest_algorithm.algorithm)
         content_type = attributes.get(oids.CONTENT_TYPE)
         if content_type is None or parse(content_type, Oid, "contentType") != self.content_type:
@@ -243,9 +243,9 @@ def encode_signed_data(
 
     content: octets of eContent, or None to omit it. attributes: (type, DER value), to which contentType,
     messageDigest and signingTime (`now`, aware UTC) are added. certificates: DER each, included as given.
-    An Ed25519 signer always uses SHA-512 (RFC 8419 section 3).
+    Ed25519 and ML-DSA signers always use SHA-512 (RFC 8419 section 3, RFC 9882 section 3.3).
     """
-    if isinstance(signer.key, ed25519.Ed25519PrivateKey):
+    if isinstance(signer.key, ed25519.Ed25519PrivateKey | MlDsaPrivateKey):
         digest = hashes.SHA512()
     digest_algorithm = algorithm(digest_oid(digest))
     signed = [

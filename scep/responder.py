@@ -33,10 +33,10 @@ from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import encode
 from pkix.ber import decode_ber
 from pkix.certificates import IssuerAndSerialNumber
+from pkix.content import CANNOT_DECRYPT
 from pkix.enveloped_data import Identity, decrypt, inspect
 from pkix.errors import DecryptionFailed, Malformed, PkixError
 from pkix.pkcs10 import CertificationRequest
-from pkix.recipients import CANNOT_DECRYPT
 from pkix.signed_data import encode_degenerate, encode_signed_data
 from scep.attributes import MessageType, PkiStatus
 from scep.capabilities import encode_capabilities
