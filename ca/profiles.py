@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from ca.errors import RequestRefused
 from pkix import oids
-from pkix.keys import key_type_of
+from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from pkix.pkcs10 import CertificationRequest
 
 KEY_USAGES = (
@@ -28,6 +27,7 @@ KEY_USAGES = (
     "keyAgreement",
 )
 _ENCIPHERMENT = frozenset({"keyEncipherment", "dataEncipherment"})
+_KEM_USAGE = frozenset({"keyEncipherment"})  # nothing else may stand beside it, RFC 9935 section 5
 
 EXTENDED_KEY_USAGES = {
     "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH,
@@ -55,7 +55,7 @@ COPYABLE = ("subjectAltName", "keyUsage", "extendedKeyUsage", "microsoftSid")
 SAN_TYPES = ("dns", "email", "ip", "uri", "upn", "dn")
 _UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 _MICROSOFT_SID = x509.ObjectIdentifier(oids.MS_NTDS_CA_SECURITY.dotted_string)
-ALL_KEY_TYPES = ("rsa", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519")
+ALL_KEY_TYPES = ("rsa", *(kind for kind in KEY_TYPES if not kind.startswith("rsa:")), *KEM_KEY_TYPES)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Profile:
     validity: lifetime of a certificate, cut at the CA certificate's end. backdate: how far notBefore lies before
     the moment of issuing, for clients with slow clocks (10 hours by default: Windows machines were seen 9 h off).
     key_types: subset of ALL_KEY_TYPES; RSA within min_rsa_bits and max_rsa_bits.
-    key_usage: names of KEY_USAGES; the encipherment ones are left out for keys that cannot encrypt.
+    key_usage: names of KEY_USAGES; the encipherment ones are left out for keys that only sign, and ML-KEM keys get
+    keyEncipherment alone.
     extended_key_usage: names of EXTENDED_KEY_USAGES or dotted OIDs.
     required_subject, allowed_subject: attribute names the subject must, or may only, have (empty: no rule).
     subject_patterns, san_patterns: regular expressions that every value of that attribute or SAN type must match
@@ -107,17 +108,21 @@ def check_request(profile: Profile, request: CertificationRequest) -> None:
 
 
 def _check_key(profile: Profile, request: CertificationRequest) -> None:
-    key = request.public_key
-    kind = key_type_of(key)
-    if isinstance(key, rsa.RSAPublicKey):
-        kind = "rsa"
-        if not profile.min_rsa_bits <= key.key_size <= profile.max_rsa_bits:
+    kind, _, bits = request.key_type.partition(":")
+    if kind == "rsa":
+        if not profile.min_rsa_bits <= int(bits) <= profile.max_rsa_bits:
             raise RequestRefused(
-                f"an RSA key of {key.key_size} bits; profile {profile.name} issues for "
+                f"an RSA key of {bits} bits; profile {profile.name} issues for "
                 f"{profile.min_rsa_bits} to {profile.max_rsa_bits}"
             )
+    else:
+        kind = request.key_type
     if kind not in profile.key_types:
         raise RequestRefused(f"a key of type {kind}; profile {profile.name} issues for {', '.join(profile.key_types)}")
+    if request.is_kem and (_requested_key_usage(request) or _KEM_USAGE) != _KEM_USAGE:
+        raise RequestRefused(
+            "the requested keyUsage of an ML-KEM key is not keyEncipherment alone (RFC 9935 section 5)"
+        )
 
 
 def _check_subject(profile: Profile, subject: x509.Name) -> None:
@@ -206,8 +211,10 @@ def extension(value: x509.ExtensionType, *, critical: bool = False) -> x509.Exte
 
 
 def _key_usage(profile: Profile, request: CertificationRequest) -> x509.Extension[x509.ExtensionType]:
+    if request.is_kem:
+        return extension(key_usage(_KEM_USAGE), critical=True)
     allowed = set(profile.key_usage)
-    if not isinstance(request.public_key, rsa.RSAPublicKey):
+    if not request.key_type.startswith("rsa:"):
         allowed -= _ENCIPHERMENT
     chosen = allowed
     if "keyUsage" in profile.copy_extensions:

@@ -24,7 +24,7 @@ from pkix.asn1 import (
     encode,
     sequence,
 )
-from pkix.certificates import Extension
+from pkix.certificates import Extension, encode_extension
 from pkix.keys import message_digest
 from pkix.signatures import SigningKey, certificate_signature_algorithm, sign
 
@@ -82,7 +82,7 @@ def encode_certificate(contents: Contents, key: SigningKey) -> bytes:
             validity=_Validity(not_before=_time(contents.not_before), not_after=_time(contents.not_after)),
             subject=any_of(contents.subject),
             subject_public_key_info=any_of(contents.spki),
-            extensions=[_encoded(item) for item in contents.extensions],
+            extensions=[encode_extension(item) for item in contents.extensions],
         )
     )
     _scheme, signature = sign(key, tbs, digest)
@@ -90,10 +90,6 @@ def encode_certificate(contents: Contents, key: SigningKey) -> bytes:
         tbs_certificate=any_of(tbs), signature_algorithm=scheme, signature_value=BitString(signature, 0)
     )
     return encode(certificate)
-
-
-def _encoded(extension: x509.Extension[x509.ExtensionType]) -> Extension:
-    return Extension(extn_id=extension.oid, critical=extension.critical, extn_value=extension.value.public_bytes())
 
 
 def _time(moment: datetime) -> UTCTime | GeneralizedTime:

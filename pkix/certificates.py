@@ -144,6 +144,11 @@ def key_identifier(spki: bytes) -> bytes:
     return hashlib.sha1(info.subject_public_key.as_bytes(), usedforsecurity=False).digest()
 
 
+def encode_extension(extension: x509.Extension[x509.ExtensionType]) -> Extension:
+    """An extension of `cryptography.x509` as the ASN.1 structure."""
+    return Extension(extn_id=extension.oid, critical=extension.critical, extn_value=extension.value.public_bytes())
+
+
 def load_public_key(spki: bytes, whose: str) -> PublicKeyTypes:
     """The key in a DER SubjectPublicKeyInfo. Raises AlgorithmRefused; `whose` begins the text."""
     try:

@@ -1,7 +1,8 @@
 """Key types by name, key generation, and private keys in PEM (PKCS #8, RFC 5958).
 
 The names are what configuration and command line use: rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384, ec:P-521,
-ed25519, ml-dsa-44, ml-dsa-65, ml-dsa-87.
+ed25519, ml-dsa-44, ml-dsa-65, ml-dsa-87 for keys that sign (KEY_TYPES), ml-kem-512, ml-kem-768, ml-kem-1024
+(KEM_KEY_TYPES), whose keys are `kem`'s.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from kem.parameters import PARAMETER_SETS
 from pkix.errors import AlgorithmRefused, Malformed
 from pkix.signatures import MlDsaPrivateKey, MlDsaPublicKey, SigningKey
 
@@ -33,6 +35,7 @@ _ML_DSA: dict[str, tuple[type[MlDsaPrivateKey], type[MlDsaPublicKey]]] = {
     "ml-dsa-65": (mldsa.MLDSA65PrivateKey, mldsa.MLDSA65PublicKey),
     "ml-dsa-87": (mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey),
 }
+KEM_KEY_TYPES = tuple(parameter_set.name.lower() for parameter_set in PARAMETER_SETS)
 KEY_TYPES = ("rsa:2048", "rsa:3072", "rsa:4096", *(f"ec:{name}" for name in _CURVES), "ed25519", *_ML_DSA)
 
 

@@ -6,7 +6,9 @@ The subject and the requested extensions are read by `cryptography.x509`.
 
 from __future__ import annotations
 
+import enum
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
@@ -14,29 +16,44 @@ from typing import Annotated
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding
 
+from kem.parameters import by_oid, is_ml_kem
 from pkix import oids
-from pkix.algorithms import AlgorithmPolicy
+from pkix.algorithms import AlgorithmPolicy, check_key
 from pkix.asn1 import (
+    SEQUENCE_TAG,
     SET_TAG,
     TLV,
     AlgorithmIdentifier,
     Attribute,
     BitString,
     Implicit,
+    Null,
+    Oid,
+    algorithm,
+    any_of,
     decode,
     elements,
     encode,
     parse,
     sequence,
+    set_of,
     tag_of,
+    wrap,
 )
-from pkix.certificates import load_public_key
+from pkix.certificate_builder import Extensions
+from pkix.certificates import (
+    Certificate,
+    IssuerAndSerialNumber,
+    SubjectPublicKeyInfo,
+    encode_extension,
+    load_public_key,
+)
 from pkix.errors import AlgorithmRefused, IntegrityFailed, Malformed
-from pkix.keys import certificate_hash
-from pkix.signatures import SigningKey, verify
+from pkix.keys import key_type_of, message_digest, spki_of
+from pkix.signatures import SigningKey, certificate_signature_algorithm, sign, verify
 
+_ATTRIBUTES_TAG = 0xA0
 MAX_ATTRIBUTES = 64
 
 _STRING_CODECS = {
@@ -64,16 +81,39 @@ class _CertificationRequest:
     signature: BitString
 
 
+@sequence
+class PrivateKeyPossessionStatement:
+    """RFC 9883 section 4."""
+
+    signer: IssuerAndSerialNumber
+    certificate: Null | TLV | None
+
+
+class Form(enum.Enum):
+    """What the signature of a request is worth.
+
+    self_signed: made with the requested key, proves its possession. unsigned: proves nothing. statement: made with
+    another certificate's key, whose holder states that the requested key is theirs too (RFC 9883).
+    """
+
+    self_signed = "self-signed"
+    unsigned = "unsigned"
+    statement = "statement of possession"
+
+
 @dataclass(frozen=True)
 class CertificationRequest:
-    """der: the request as received. subject_der: DER Name. spki: DER SubjectPublicKeyInfo.
+    """der: the request as received. subject_der: DER Name. spki: DER SubjectPublicKeyInfo. key_algorithm: its OID.
 
-    challenge_password: its text, or None when the attribute is absent; never shown by repr.
+    attributes: type to DER value of each attribute; the secrets among them are never shown by repr.
+    challenge_password: its text, or None when the attribute is absent.
     """
 
     der: bytes
     subject_der: bytes
     spki: bytes
+    key_algorithm: Oid
+    attributes: Mapping[Oid, bytes]
     challenge_password: str | None
     signature_algorithm: AlgorithmIdentifier
     signature: bytes
@@ -84,35 +124,82 @@ class CertificationRequest:
         """Read DER. The signature is checked by `verify`. Raises Malformed."""
         outer = decode(_CertificationRequest, der, "PKCS #10 request")
         info = parse(outer.certification_request_info, _CertificationRequestInfo, "CertificationRequestInfo")
+        attributes = _attributes(info.attributes or [])
+        key = parse(info.subject_pk_info, SubjectPublicKeyInfo, "PKCS #10 request: subjectPKInfo")
         return cls(
             der=der,
             subject_der=encode(info.subject),
             spki=encode(info.subject_pk_info),
-            challenge_password=_challenge_password(info.attributes or []),
+            key_algorithm=key.algorithm.algorithm,
+            attributes=attributes,
+            challenge_password=_challenge_password(attributes),
             signature_algorithm=outer.signature_algorithm,
             signature=outer.signature.as_bytes(),
             signed_der=encode(outer.certification_request_info),
         )
 
-    def verify(self, policy: AlgorithmPolicy) -> None:
-        """Check the self-signature, which proves possession of a signing key (RFC 2986 section 3 note 2).
+    @property
+    def form(self) -> Form:
+        """What its signature is worth."""
+        if self.signature_algorithm.algorithm in (oids.UNSIGNED, oids.NO_SIGNATURE):
+            return Form.unsigned
+        return Form.statement if oids.STATEMENT_OF_POSSESSION in self.attributes else Form.self_signed
+
+    @property
+    def is_kem(self) -> bool:
+        """Whether the requested key is an ML-KEM key."""
+        return is_ml_kem(self.key_algorithm)
+
+    @property
+    def key_type(self) -> str:
+        """The requested key's type as `pkix.keys` names it, such as "rsa:2048" or "ml-kem-768". Raises AlgorithmRefused."""
+        if self.is_kem:
+            return by_oid(self.key_algorithm).name.lower()
+        return key_type_of(self.public_key)
+
+    @property
+    def statement(self) -> PrivateKeyPossessionStatement | None:
+        """The statement of possession, or None. Raises Malformed."""
+        der = self.attributes.get(oids.STATEMENT_OF_POSSESSION)
+        return None if der is None else decode(PrivateKeyPossessionStatement, der, "statementOfPossession")
+
+    def verify(self, policy: AlgorithmPolicy, statement_signer: Certificate | None = None) -> None:
+        """Check that the form fits the key, and the signature: with the requested key, which proves its possession
+        (RFC 2986 section 3 note 2), or, for a statement, with the key of `statement_signer`.
 
         Raises AlgorithmRefused, Malformed, IntegrityFailed.
         """
-        try:
-            # rsaEncryption as a PKCS #10 signature algorithm names no hash; SHA-256 is never what it meant.
-            if self.signature_algorithm.algorithm in (oids.RSA_ENCRYPTION, oids.EC_PUBLIC_KEY):
-                raise AlgorithmRefused("the PKCS #10 request's signature algorithm does not name a hash")
-            verify(
-                self.public_key,
-                self.signature_algorithm,
-                hashes.SHA256(),
-                self.signature,
-                self.signed_der,
-                policy=policy,
+        if self.is_kem:
+            self._verify_for_kem(policy, statement_signer)
+        elif self.form is not Form.self_signed:
+            raise Malformed(f"PKCS #10 request: {self.form.value}, but a key of this kind can sign its own request")
+        else:
+            check_key(self.public_key, "PKCS #10 request", policy=policy)
+            self._verify_with(self.public_key, policy)
+
+    def _verify_for_kem(self, policy: AlgorithmPolicy, statement_signer: Certificate | None) -> None:
+        if self.form is Form.self_signed:
+            raise Malformed(
+                "PKCS #10 request: an ML-KEM key cannot sign; use id-alg-unsigned or a statement (RFC 9883)"
             )
+        if self.form is Form.unsigned:
+            unsigned = self.signature_algorithm.algorithm == oids.UNSIGNED
+            if unsigned and (self.signature or self.signature_algorithm.parameters is not None):
+                raise Malformed("PKCS #10 request: id-alg-unsigned with a signature or with parameters")
+            return
+        if statement_signer is None:
+            raise Malformed("PKCS #10 request: the certificate that statementOfPossession names is not known")
+        check_key(statement_signer.public_key, "statementOfPossession", policy=policy)
+        self._verify_with(statement_signer.public_key, policy)
+
+    def _verify_with(self, key: PublicKeyTypes, policy: AlgorithmPolicy) -> None:
+        # As a PKCS #10 signature algorithm these two name no hash, and nobody can know which was meant.
+        if self.signature_algorithm.algorithm in (oids.RSA_ENCRYPTION, oids.EC_PUBLIC_KEY):
+            raise AlgorithmRefused("the PKCS #10 request's signature algorithm does not name a hash")
+        try:
+            verify(key, self.signature_algorithm, hashes.SHA512(), self.signature, self.signed_der, policy=policy)
         except IntegrityFailed:
-            raise IntegrityFailed("the PKCS #10 request's signature does not verify with its own key") from None
+            raise IntegrityFailed("the PKCS #10 request's signature does not verify") from None
 
     @cached_property
     def hash(self) -> bytes:
@@ -151,20 +238,22 @@ class CertificationRequest:
         return f"CertificationRequest(sha256={self.hash.hex()[:16]}…)"
 
 
-def _challenge_password(attributes: list[Attribute]) -> str | None:
+def _attributes(attributes: list[Attribute]) -> dict[Oid, bytes]:
+    """Type to the DER of the one value. Raises Malformed."""
     if len(attributes) > MAX_ATTRIBUTES:
         raise Malformed(f"PKCS #10 request: more than {MAX_ATTRIBUTES} attributes")
-    found: str | None = None
+    found: dict[Oid, bytes] = {}
     for attribute in attributes:
-        if tag_of(attribute.values) != SET_TAG:
-            raise Malformed(f"PKCS #10 request: attribute {oids.name(attribute.type)} is not a SET of values")
-        if attribute.type != oids.CHALLENGE_PASSWORD:
-            continue
-        values = elements(attribute.values)
-        if found is not None or len(values) != 1:
-            raise Malformed("PKCS #10 request: challengePassword must appear once, with one value")
-        found = _directory_string(values[0])
+        values = elements(attribute.values) if tag_of(attribute.values) == SET_TAG else []
+        if attribute.type in found or len(values) != 1:
+            raise Malformed(f"PKCS #10 request: attribute {oids.name(attribute.type)} must appear once, with one value")
+        found[attribute.type] = encode(values[0])
     return found
+
+
+def _challenge_password(attributes: Mapping[Oid, bytes]) -> str | None:
+    der = attributes.get(oids.CHALLENGE_PASSWORD)
+    return None if der is None else _directory_string(any_of(der))
 
 
 def _directory_string(value: TLV) -> str:
@@ -182,14 +271,79 @@ def encode_certification_request(
     subject: x509.Name,
     *,
     challenge_password: str | None = None,
-    extensions: list[x509.Extension[x509.ExtensionType]] | None = None,
+    extensions: Extensions = (),
+    attributes: Sequence[tuple[Oid, bytes]] = (),
 ) -> bytes:
-    """A signed request's DER: SHA-256 for RSA and P-256, the curve's matching hash for larger EC keys."""
-    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    for extension in extensions or ():
-        builder = builder.add_extension(extension.value, critical=extension.critical)
+    """A request's DER, signed with its own key.
+
+    attributes: (type, DER value) of further attributes. The hash is SHA-256, or the match of a larger EC key.
+    """
+    info = _encode_info(spki_of(key), subject, challenge_password, extensions, attributes)
+    return _signed(info, key)
+
+
+def encode_unsigned_request(
+    spki: bytes,
+    subject: x509.Name,
+    *,
+    challenge_password: str | None = None,
+    extensions: Extensions = (),
+    attributes: Sequence[tuple[Oid, bytes]] = (),
+) -> bytes:
+    """A request's DER for a key that cannot sign: id-alg-unsigned, parameters absent, an empty signature.
+
+    By analogy with RFC 9925, which defines the algorithm for certificates.
+    """
+    info = _encode_info(spki, subject, challenge_password, extensions, attributes)
+    return _encode_request(info, algorithm(oids.UNSIGNED), b"")
+
+
+def encode_statement_request(
+    spki: bytes,
+    subject: x509.Name,
+    key: SigningKey,
+    certificate: Certificate,
+    *,
+    challenge_password: str | None = None,
+    extensions: Extensions = (),
+    attributes: Sequence[tuple[Oid, bytes]] = (),
+) -> bytes:
+    """A request's DER for a key that cannot sign, signed with the key of `certificate`, which the attribute
+    statementOfPossession names and carries (RFC 9883 section 4).
+    """
+    statement = PrivateKeyPossessionStatement(signer=certificate.issuer_and_serial, certificate=any_of(certificate.der))
+    more = [*attributes, (oids.STATEMENT_OF_POSSESSION, encode(statement))]
+    return _signed(_encode_info(spki, subject, challenge_password, extensions, more), key)
+
+
+def _encode_info(
+    spki: bytes,
+    subject: x509.Name,
+    challenge_password: str | None,
+    extensions: Extensions,
+    attributes: Sequence[tuple[Oid, bytes]],
+) -> bytes:
+    found = list(attributes)
     if challenge_password is not None:
-        builder = builder.add_attribute(
-            x509.ObjectIdentifier(oids.CHALLENGE_PASSWORD.dotted_string), challenge_password.encode()
-        )
-    return builder.sign(key, certificate_hash(key)).public_bytes(Encoding.DER)
+        found.append((oids.CHALLENGE_PASSWORD, encode(challenge_password)))
+    if extensions:
+        encoded = b"".join(encode(encode_extension(item)) for item in extensions)
+        found.append((oids.EXTENSION_REQUEST, wrap(SEQUENCE_TAG, encoded)))
+    members = [encode(Attribute(type=kind, values=any_of(set_of([value])))) for kind, value in found]
+    version, attribute_set = encode(0), set_of(members, tag=_ATTRIBUTES_TAG)
+    return wrap(SEQUENCE_TAG, version + subject.public_bytes() + spki + attribute_set)
+
+
+def _signed(info: bytes, key: SigningKey) -> bytes:
+    digest = message_digest(key)
+    _scheme, signature = sign(key, info, digest)
+    return _encode_request(info, certificate_signature_algorithm(key, digest), signature)
+
+
+def _encode_request(info: bytes, scheme: AlgorithmIdentifier, signature: bytes) -> bytes:
+    request = _CertificationRequest(
+        certification_request_info=any_of(info),
+        signature_algorithm=scheme,
+        signature=BitString(signature, 0),
+    )
+    return encode(request)
