@@ -36,6 +36,7 @@ class MemoryStore(Store):
         self._certificates: dict[tuple[str, int], IssuedCertificate] = {}
         self._challenges: dict[str, ChallengePassword] = {}
         self._crl_numbers: dict[str, int] = {}
+        self._secrets: dict[str, tuple[bytes, datetime]] = {}
 
     # Transactions
 
@@ -60,9 +61,12 @@ class MemoryStore(Store):
             chosen = [item for item in self._transactions.values() if state in (None, item.state)]
         return _newest_first(chosen, lambda item: item.created)[:limit]
 
-    def count(self, state: State, *, now: datetime) -> int:
+    def count(self, state: State, *, now: datetime, signer: bytes | None = None) -> int:
         with self._lock:
-            return sum(item.state is state and item.expires >= now for item in self._transactions.values())
+            return sum(
+                item.state is state and item.expires >= now and signer in (None, item.key.signer)
+                for item in self._transactions.values()
+            )
 
     # Certificates
 
@@ -121,6 +125,20 @@ class MemoryStore(Store):
         with self._lock:
             return self._challenges.get(identifier)
 
+    # Secrets
+
+    def put_secret(self, identifier: str, sealed: bytes, expires: datetime) -> None:
+        with self._lock:
+            _check_times(expires)
+            if identifier in self._secrets:
+                raise StoreConflict("the secret exists already")
+            self._secrets[identifier] = (sealed, expires)
+
+    def take_secret(self, identifier: str) -> bytes | None:
+        with self._lock:
+            sealed, _expires = self._secrets.pop(identifier, (None, None))
+            return sealed
+
     # Housekeeping
 
     def purge(self, now: datetime) -> int:
@@ -137,7 +155,10 @@ class MemoryStore(Store):
             ]
             for identifier in dead:
                 del self._challenges[identifier]
-            return len(expired) + len(dead)
+            old = [identifier for identifier, (_sealed, expires) in self._secrets.items() if expires < now]
+            for identifier in old:
+                del self._secrets[identifier]
+            return len(expired) + len(dead) + len(old)
 
     def close(self) -> None:
         """Nothing to let go of."""

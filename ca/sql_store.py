@@ -38,6 +38,7 @@ from ca.sql_tables import (
     CERTIFICATES,
     CHALLENGES,
     CRL_NUMBERS,
+    SECRETS,
     TRANSACTION_COLUMNS,
     TRANSACTIONS,
     Values,
@@ -92,6 +93,10 @@ _REPLACE = (
 )
 _NEWEST_TRANSACTIONS = select(*TRANSACTION_COLUMNS).order_by(_T.created.desc(), _T.id.desc())
 _COUNT = select(func.count()).where(_T.state == bindparam("state"), _T.expires >= bindparam("now"))
+_COUNT_OF_SIGNER = _COUNT.where(_T.signer == bindparam("signer"))
+_PUT_SECRET = insert(SECRETS)
+_TAKE_SECRET = delete(SECRETS).where(SECRETS.c.identifier == bindparam("of")).returning(SECRETS.c.sealed)
+_PURGE_SECRETS = delete(SECRETS).where(SECRETS.c.expires < bindparam("now"))
 
 _CERTIFICATES = select(*CERTIFICATE_COLUMNS).order_by(_C.not_before.desc(), _C.id.desc())
 _CERTIFICATE = select(*CERTIFICATE_COLUMNS).where(
@@ -238,9 +243,12 @@ class SqlStore(Store):
         with self._reading() as connection:
             return [transaction_of(row) for row in connection.execute(statement)]
 
-    def count(self, state: State, *, now: datetime) -> int:
+    def count(self, state: State, *, now: datetime, signer: bytes | None = None) -> int:
+        values: Values = {"state": state.value, "now": seconds(now)}
         with self._reading() as connection:
-            return connection.execute(_COUNT, {"state": state.value, "now": seconds(now)}).scalar_one()
+            if signer is None:
+                return connection.execute(_COUNT, values).scalar_one()
+            return connection.execute(_COUNT_OF_SIGNER, values | {"signer": signer}).scalar_one()
 
     # Certificates
 
@@ -296,6 +304,21 @@ class SqlStore(Store):
             row = connection.execute(_CHALLENGE, {"identifier": identifier}).first()
         return None if row is None else challenge_of(row)
 
+    # Secrets
+
+    def put_secret(self, identifier: str, sealed: bytes, expires: datetime) -> None:
+        with self._changing() as connection:
+            try:
+                values = {"identifier": identifier, "sealed": sealed, "expires": seconds(expires)}
+                connection.execute(_PUT_SECRET, values)
+            except IntegrityError as error:
+                raise StoreConflict("the secret exists already") from error
+
+    def take_secret(self, identifier: str) -> bytes | None:
+        with self._changing() as connection:
+            found: bytes | None = connection.execute(_TAKE_SECRET, {"of": identifier}).scalar_one_or_none()
+            return found
+
     # Housekeeping
 
     def purge(self, now: datetime) -> int:
@@ -305,6 +328,7 @@ class SqlStore(Store):
             gone = connection.execute(_PURGE_TRANSACTIONS, moment).rowcount
             for transaction in holders:
                 _release(connection, transaction)
+            gone += connection.execute(_PURGE_SECRETS, moment).rowcount
             return gone + connection.execute(_PURGE_CHALLENGES, moment).rowcount
 
     @contextlib.contextmanager

@@ -63,6 +63,10 @@ TRANSACTIONS = Table(
     Column("decision", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("serial", Text),
+    Column("secret_id", Text),
+    Column("challenges", Integer, nullable=False, server_default="0"),
+    Column("approved_by", Text, nullable=False, server_default=text("''")),
+    Column("renews", Text, nullable=False, server_default=text("''")),
     UniqueConstraint("transaction_id", "signer", "protocol", name="uq_transactions_key"),
     # For `count` and `purge`.
     Index("ix_transactions_state_expires", "state", "expires"),
@@ -115,6 +119,14 @@ CHALLENGES = Table(
     Column("holder", Text),
     Column("authority", Text),
     Column("serial", Text),
+)
+
+SECRETS = Table(
+    "secrets",
+    METADATA,
+    Column("identifier", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires", BigInteger, nullable=False),
 )
 
 CRL_NUMBERS = Table(
@@ -188,13 +200,18 @@ def transaction_values(transaction: Transaction) -> Values:
         "decision": transaction.decision.value,
         "reason": transaction.reason,
         "serial": _serial_text_or_none(transaction.serial),
+        "secret_id": transaction.secret_id,
+        "challenges": transaction.challenges,
+        "approved_by": transaction.approved_by,
+        "renews": transaction.renews,
     }
 
 
 def transaction_of(row: Row) -> Transaction:
     """The transaction in a row of TRANSACTION_COLUMNS."""
     protocol, transaction_id, signer, state, request_hash, sealed_request, subject, profile, *rest = row
-    authority, created, updated, expires, challenge_id, decision, reason, serial = rest
+    authority, created, updated, expires, challenge_id, decision, reason, serial, *proof = rest
+    secret_id, challenges, approved_by, renews = proof
     return Transaction(
         key=TransactionKey(protocol, transaction_id, signer),
         state=State(state),
@@ -210,6 +227,10 @@ def transaction_of(row: Row) -> Transaction:
         decision=Decision(decision),
         reason=reason,
         serial=_serial_or_none(serial),
+        secret_id=secret_id,
+        challenges=challenges,
+        approved_by=approved_by,
+        renews=renews,
     )
 
 

@@ -35,6 +35,7 @@ class StoreUnavailable(Exception):
 class State(enum.Enum):
     """Where a transaction stands. The table of moves is `scep.transactions`."""
 
+    CHALLENGED = "challenged"
     AWAITING_APPROVAL = "awaiting-approval"
     ISSUED = "issued"
     FAILED = "failed"
@@ -66,13 +67,18 @@ class Transaction:
     """One enrolment from its request to its certificate or failure.
 
     request_hash: SHA-256 of the DER CertificationRequest; tells "the same request again" from another one.
-    sealed_request: the DER CertificationRequest, sealed (`ca.sealing`), because it holds the challengePassword.
+    sealed_request: the request and what else the protocol must remember of it, sealed (`ca.sealing`), because it
+    holds the challengePassword.
     subject: RFC 4514 text for the operator. profile: name of the profile it came in by.
     authority: identifier (hex) of the CA certificate that the request was addressed to.
     challenge_id: identifier of the one-time challenge password it holds in reserve, or None.
     reason: text for failInfoText when FAILED, or the operator's reason when rejected.
     serial: serial number of the certificate when ISSUED.
     expires: after this moment the transaction is forgotten.
+
+    For a proof of possession (KEM-POP): secret_id names the secret that the outstanding challenge left in the Store;
+    challenges counts those sent; approved_by is the rule that approved the request before the proof, empty if an
+    operator still has to; renews is "authority:serial" (hex) of the KEM certificate being renewed, or empty.
     """
 
     key: TransactionKey
@@ -89,6 +95,10 @@ class Transaction:
     decision: Decision = Decision.UNDECIDED
     reason: str = ""
     serial: int | None = None
+    secret_id: str | None = None
+    challenges: int = 0
+    approved_by: str = ""
+    renews: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,8 +178,8 @@ class Store(Protocol):
     def transactions(self, state: State | None = None, *, limit: int = 1000) -> Sequence[Transaction]:
         """Newest first; of the same second, the last added first."""
 
-    def count(self, state: State, *, now: datetime) -> int:
-        """How many transactions are in `state` and unexpired at `now`."""
+    def count(self, state: State, *, now: datetime, signer: bytes | None = None) -> int:
+        """How many transactions are in `state` and unexpired at `now`, of all signers or of one."""
 
     # Certificates
 
@@ -205,11 +215,22 @@ class Store(Protocol):
     def challenge(self, identifier: str) -> ChallengePassword | None:
         """The record, or None. Expiry is the caller's comparison."""
 
+    # Secrets
+
+    def put_secret(self, identifier: str, sealed: bytes, expires: datetime) -> None:
+        """Keep sealed octets under a new identifier. Raises StoreConflict if it exists."""
+
+    def take_secret(self, identifier: str) -> bytes | None:
+        """The sealed octets, which are gone from the Store when this returns: of several callers one gets them.
+
+        None if there are none (any more). Expiry is the caller's comparison, on what the octets say.
+        """
+
     # Housekeeping
 
     def purge(self, now: datetime) -> int:
-        """Forget expired transactions (releasing what they reserved), and expired challenge passwords that no
-        waiting transaction holds.
+        """Forget expired transactions (releasing what they reserved), expired secrets, and expired challenge
+        passwords that no waiting transaction holds.
 
         A used-up challenge password is kept until it expires, so that a retry is told it is used up. "Expired"
         means that the end lies before `now`. Returns how many records went.

@@ -152,7 +152,7 @@ class CertificationRequest:
 
     @property
     def key_type(self) -> str:
-        """The requested key's type as `pkix.keys` names it, such as "rsa:2048" or "ml-kem-768". Raises AlgorithmRefused."""
+        """The requested key's type as `pkix.keys` names it, such as "rsa:2048". Raises AlgorithmRefused."""
         if self.is_kem:
             return by_oid(self.key_algorithm).name.lower()
         return key_type_of(self.public_key)
