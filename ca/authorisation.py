@@ -31,8 +31,11 @@ from pkix.pkcs10 import CertificationRequest
 
 @dataclass(frozen=True)
 class EnrolmentRequest:
-    """What authorisation looks at. renewal: the protocol calls it one (RenewalReq). authenticated: the signature
-    with `signer`'s key has been verified; its certificate may be self-signed.
+    """What authorisation looks at.
+
+    signer: whose signature over the request has been verified; its certificate may be self-signed. renewal: the
+    protocol calls it one (RenewalReq). renewed: the KEM certificate to renew, which cannot sign; possession of its key
+    is proven afterwards, before anything is issued.
     """
 
     protocol: str
@@ -40,6 +43,7 @@ class EnrolmentRequest:
     request: CertificationRequest
     signer: Certificate
     renewal: bool
+    renewed: Certificate | None = None
 
     @property
     def holder(self) -> str:
@@ -118,7 +122,7 @@ class Authoriser:
         """The verdict on a new request. Raises RequestRefused."""
         if self.policy.nothing(self.webhook):
             raise RequestRefused("this CA has no way of authorising requests configured")
-        previous = self._issued_to(enrolment.signer)
+        previous = self.issued_to(enrolment.renewed or enrolment.signer)
         password = enrolment.request.challenge_password
         if enrolment.renewal:
             return self._renewal(enrolment, previous, now)
@@ -173,8 +177,8 @@ class Authoriser:
             return Reissue(found.authority, found.serial)
         return Approved("challengePassword", found.identifier if found.one_time else None)
 
-    def _issued_to(self, signer: Certificate) -> IssuedCertificate | None:
-        """Our record of the signer's certificate, if it is one of ours, octet by octet."""
+    def issued_to(self, signer: Certificate) -> IssuedCertificate | None:
+        """Our record of a certificate, if it is one of ours, octet by octet."""
         for authority in self.authorities:
             if signer.issuer == authority.certificate.subject:
                 found = self.store.certificate(authority.identifier, signer.serial_number)

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -19,9 +19,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ca.errors import RequestRefused
 from ca.profiles import Profile, extension, extensions_for, key_usage
 from ca.store import IssuedCertificate
+from kem.backends import Backends
+from kem.keys import DecapsulationKey, EncapsulationKey, encode_public_key
 from pkix.certificate_builder import Contents, encode_certificate
 from pkix.certificates import Certificate, key_identifier
-from pkix.enveloped_data import RsaIdentity
+from pkix.enveloped_data import Identity, RsaIdentity
+from pkix.kem_recipients import KemIdentity
 from pkix.keys import certificate_hash, generate, spki_of
 from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
@@ -59,17 +62,29 @@ class KeyPair:
 
 
 @dataclass(frozen=True)
+class KemPair:
+    """An ML-KEM private key and its certificate."""
+
+    key: DecapsulationKey
+    certificate: x509.Certificate
+
+    def __repr__(self) -> str:
+        return f"KemPair(key=<redacted>, subject={self.certificate.subject.rfc4514_string()!r})"
+
+
+@dataclass(frozen=True)
 class Authority:
     """ca: signs certificates and CRLs. chain: its issuers, nearest first, without the CA itself; empty for a root.
 
-    ra_signer: signs answers instead of the CA. ra_decryption: its RSA key opens envelopes instead of the CA's;
-    there must be one if the CA's key is not RSA.
+    ra_signer: signs answers instead of the CA. ra_decryption: its RSA key opens envelopes instead of the CA's.
+    ra_kem: ML-KEM keys that open envelopes, one for each parameter set.
     """
 
     ca: KeyPair
     chain: tuple[x509.Certificate, ...] = ()
     ra_signer: KeyPair | None = None
     ra_decryption: KeyPair | None = None
+    ra_kem: tuple[KemPair, ...] = ()
 
     @cached_property
     def identifier(self) -> str:
@@ -92,19 +107,29 @@ class Authority:
         """The CA key itself, which signs GetNextCACert (RFC 8894 section 4.7.1)."""
         return Signer(self.ca.key, self.certificate)
 
-    @cached_property
-    def decryption(self) -> RsaIdentity:
-        """Who opens envelopes."""
+    def identities(self, backends: Backends) -> list[Identity]:
+        """Who opens envelopes: the RA's or the CA's RSA key, if there is one, and the RA's ML-KEM keys."""
+        found: list[Identity] = []
         pair = self.ra_decryption or self.ca
-        if not isinstance(pair.key, rsa.RSAPrivateKey):
-            raise ValueError("an authority needs an RSA key for decryption")
-        return RsaIdentity(Certificate.of(pair.certificate), pair.key)
+        if isinstance(pair.key, rsa.RSAPrivateKey):
+            found.append(RsaIdentity(Certificate.of(pair.certificate), pair.key))
+        for kem in self.ra_kem:
+            certificate = Certificate.of(kem.certificate)
+            found.append(
+                KemIdentity(
+                    kem=kem.key.parameter_set.oid,
+                    decapsulate=partial(backends.decapsulate, kem.key),
+                    certificate=certificate,
+                    key_identifier=certificate.subject_key_identifier,
+                )
+            )
+        return found
 
-    @cached_property
-    def certificates(self) -> tuple[bytes, ...]:
-        """DER of all certificates a client needs: RA signer, RA decryption, CA, chain."""
+    def certificates(self, *, kem: bool = True) -> tuple[bytes, ...]:
+        """DER of all certificates a client needs: RA signer, RA decryption, RA ML-KEM (unless not `kem`), CA, chain."""
         pairs = [pair.certificate for pair in (self.ra_signer, self.ra_decryption) if pair is not None]
-        return tuple(item.public_bytes(Encoding.DER) for item in (*pairs, self.ca.certificate, *self.chain))
+        kems = [pair.certificate for pair in self.ra_kem] if kem else []
+        return tuple(item.public_bytes(Encoding.DER) for item in (*pairs, *kems, self.ca.certificate, *self.chain))
 
 
 def new_serial(random: RandomBytes) -> int:
@@ -123,20 +148,32 @@ def create_authority(
     random: RandomBytes,
     ca: KeyPair | None = None,
     chain: Sequence[x509.Certificate] = (),
+    ra_kem: Sequence[tuple[DecapsulationKey, EncapsulationKey]] = (),
+    rsa_decryption: bool = True,
 ) -> Authority:
     """A new authority, or RA certificates for an existing `ca`.
 
-    ra_key_type: make an RA signer with this type of key; None lets the CA sign answers. An RA decryption
-    certificate is made whenever there is an RA signer or the CA's key is not RSA.
+    ra_key_type: make an RA signer with this type of key; None lets the CA sign answers. ra_kem: ML-KEM keys for the RA.
+    rsa_decryption: an RA certificate with an RSA key is made whenever there is an RA signer or the CA's key is not RSA;
+    without it, only clients that speak ML-KEM can enrol.
     """
     pair = ca or _create_root(subject, generate(key_type), now, random)
-    separate = ra_key_type is not None or not isinstance(pair.key, rsa.RSAPrivateKey)
+    separate = rsa_decryption and (ra_key_type is not None or not isinstance(pair.key, rsa.RSAPrivateKey))
     return Authority(
         ca=pair,
         chain=tuple(chain),
         ra_signer=_create_ra(pair, generate(ra_key_type), "digitalSignature", now, random) if ra_key_type else None,
         ra_decryption=_create_ra(pair, generate("rsa:2048"), "keyEncipherment", now, random) if separate else None,
+        ra_kem=tuple(create_ra_kem(pair, private, public, now=now, random=random) for private, public in ra_kem),
     )
+
+
+def create_ra_kem(
+    ca: KeyPair, private: DecapsulationKey, public: EncapsulationKey, *, now: datetime, random: RandomBytes
+) -> KemPair:
+    """An RA certificate for an ML-KEM key; its keyUsage is keyEncipherment alone (RFC 9935 section 5)."""
+    role = f"RA {public.parameter_set.name}"
+    return KemPair(private, _ra_certificate(ca, encode_public_key(public), "keyEncipherment", role, now, random))
 
 
 def _create_root(subject: x509.Name, key: SigningKey, now: datetime, random: RandomBytes) -> KeyPair:

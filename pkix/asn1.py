@@ -31,6 +31,7 @@ from cryptography.hazmat.asn1 import (
 )
 from cryptography.x509 import ObjectIdentifier as Oid
 
+from kem.structures import AlgorithmIdentifier
 from pkix.errors import Malformed
 
 __all__ = [
@@ -65,14 +66,6 @@ T = TypeVar("T")
 
 SEQUENCE_TAG = 0x30
 SET_TAG = 0x31
-
-
-@sequence
-class AlgorithmIdentifier:
-    """RFC 5280 section 4.1.1.2. Parameters absent and NULL are different values."""
-
-    algorithm: Oid
-    parameters: Null | TLV | None
 
 
 @sequence

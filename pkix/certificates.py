@@ -16,9 +16,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 
+from kem.parameters import is_ml_kem
+from kem.structures import SubjectPublicKeyInfo
 from pkix.asn1 import (
     TLV,
-    AlgorithmIdentifier,
     BitString,
     Default,
     Explicit,
@@ -50,14 +51,6 @@ class Extension:
     extn_id: Oid
     critical: Annotated[bool, Default(False)]
     extn_value: bytes
-
-
-@sequence
-class SubjectPublicKeyInfo:
-    """RFC 5280 section 4.1.2.7."""
-
-    algorithm: AlgorithmIdentifier
-    subject_public_key: BitString
 
 
 @sequence
@@ -112,6 +105,16 @@ class Certificate:
     def public_key(self) -> PublicKeyTypes:
         """The subject's key. Raises AlgorithmRefused when it is of an unknown kind or unusable."""
         return load_public_key(self.spki, "certificate")
+
+    @cached_property
+    def key_algorithm(self) -> Oid:
+        """The OID of the subject's key."""
+        return decode(SubjectPublicKeyInfo, self.spki, "SubjectPublicKeyInfo").algorithm.algorithm
+
+    @property
+    def is_kem(self) -> bool:
+        """Whether the subject's key is an ML-KEM key."""
+        return is_ml_kem(self.key_algorithm)
 
     @cached_property
     def key_hash(self) -> bytes:

@@ -40,11 +40,14 @@ from pkix.certificates import Certificate
 from pkix.content import encrypt as encrypt_content
 from pkix.content import iv_length, open_content
 from pkix.errors import DecryptionFailed, Malformed
+from pkix.kem_recipients import decode_kem_recipient_info
 from pkix.recipients import (
+    KEKRecipientInfo,
     KeyTransRecipientInfo,
     PasswordRecipientInfo,
     RandomBytes,
     Recipient,
+    open_kek,
     open_password,
     open_rsa,
 )
@@ -52,6 +55,7 @@ from pkix.signed_data import ContentInfo
 
 MAX_RECIPIENTS = 16
 PASSWORD_TAG = 0xA3
+KEK_TAG = 0xA2
 
 
 @sequence
@@ -146,6 +150,30 @@ class RsaIdentity:
 
     def __repr__(self) -> str:
         return f"RsaIdentity(serial={self.certificate.serial_number:x})"
+
+
+@dataclass(frozen=True)
+class KekIdentity:
+    """A symmetric key that the sender was given. identifier: what we called it."""
+
+    key: bytes
+    identifier: bytes
+
+    def recognises(self, recipient_info: TLV) -> bool:
+        """See Identity."""
+        return tag_of(recipient_info) == KEK_TAG and _kek_info(recipient_info).kekid.key_identifier == self.identifier
+
+    def unwrap(self, recipient_info: TLV) -> bytes:
+        """See Identity."""
+        return open_kek(_kek_info(recipient_info), self.key)
+
+    def __repr__(self) -> str:
+        return f"KekIdentity(identifier={self.identifier.hex()})"
+
+
+def _kek_info(recipient_info: TLV) -> KEKRecipientInfo:
+    as_sequence = bytes((SEQUENCE_TAG,)) + encode(recipient_info)[1:]
+    return decode(KEKRecipientInfo, as_sequence, "KEKRecipientInfo")
 
 
 @dataclass(frozen=True)
@@ -253,8 +281,19 @@ def describe(content_info: bytes) -> str:
             whom = f"key {rid.hex()}" if isinstance(rid, bytes) else f"serial {rid.serial_number:x}"
             recipients.append(f"{oids.label(transport.key_encryption_algorithm.algorithm)} to {whom}")
         else:
-            recipients.append("PBKDF2 from a password" if tag_of(info) == PASSWORD_TAG else "another recipient type")
+            recipients.append(_describe_other(info))
     return f"{oids.label(scheme)}, {', '.join(recipients)}"
+
+
+def _describe_other(info: TLV) -> str:
+    kem = decode_kem_recipient_info(info)
+    if kem is not None:
+        whom = f"key {kem.rid.hex()}" if isinstance(kem.rid, bytes) else f"serial {kem.rid.serial_number:x}"
+        names = [oids.label(item.algorithm) for item in (kem.kem, kem.kdf, kem.wrap)]
+        return f"{' with '.join(names[:2])} and {names[2]} to {whom}"
+    if tag_of(info) == KEK_TAG:
+        return f"AES key wrap under response key {_kek_info(info).kekid.key_identifier.hex()}"
+    return "PBKDF2 from a password" if tag_of(info) == PASSWORD_TAG else "another recipient type"
 
 
 def _decode(content_info: bytes) -> _EnvelopedData | _AuthEnvelopedData:

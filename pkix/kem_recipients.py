@@ -17,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
+from kem.backend import Encapsulation
+from kem.kdf import HKDF_SHA256, Kdf, by_identifier
 from pkix import oids
 from pkix.asn1 import (
     SEQUENCE_TAG,
@@ -40,20 +40,13 @@ from pkix.asn1 import (
 from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.content import CANNOT_DECRYPT
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
+from pkix.recipients import AES_WRAP_LENGTHS, AES_WRAPS
 
 RandomBytes = Callable[[int], bytes]
-Encapsulate = Callable[[], tuple[bytes, bytes]]  # to one key: (ciphertext, shared secret)
+Encapsulate = Callable[[], Encapsulation]  # to one key
 Decapsulate = Callable[[bytes], bytes]  # with one key: the shared secret of a ciphertext
 
 ORI_TAG = 0xA4
-_KDFS: dict[Oid, hashes.HashAlgorithm] = {
-    oids.HKDF_SHA256: hashes.SHA256(),
-    oids.HKDF_SHA384: hashes.SHA384(),
-    oids.HKDF_SHA512: hashes.SHA512(),
-}
-_KDF_OIDS = {digest.name: oid for oid, digest in _KDFS.items()}
-_WRAP_LENGTHS = {oids.AES128_WRAP: 16, oids.AES192_WRAP: 24, oids.AES256_WRAP: 32}
-_WRAPS = {length: oid for oid, length in _WRAP_LENGTHS.items()}
 
 
 @sequence
@@ -99,22 +92,21 @@ class KemRecipient:
     kem: Oid
     encapsulate: Encapsulate
     rid: IssuerAndSerialNumber | bytes
-    kdf: hashes.HashAlgorithm | None = None
+    kdf: Kdf = HKDF_SHA256
     ukm: bytes | None = None
 
     def recipient_info(self, key: bytes, random: RandomBytes) -> bytes:
         """DER of the RecipientInfo that carries the content-encryption key."""
-        kdf = self.kdf or hashes.SHA256()
         kek_length = 16 if self.kem == oids.ML_KEM_512 else 32
-        wrap_scheme = algorithm(_WRAPS[kek_length])
-        ciphertext, secret = self.encapsulate()
-        kek = _kek(secret, kdf, wrap_scheme, kek_length, self.ukm)
+        wrap_scheme = algorithm(AES_WRAPS[kek_length])
+        sent = self.encapsulate()
+        kek = _kek(sent.shared_secret, self.kdf, wrap_scheme, kek_length, self.ukm)
         info = KEMRecipientInfo(
             version=0,
             rid=self.rid,
             kem=algorithm(self.kem),
-            kemct=ciphertext,
-            kdf=algorithm(_KDF_OIDS[kdf.name]),
+            kemct=sent.ciphertext,
+            kdf=self.kdf.identifier,
             kek_length=kek_length,
             ukm=self.ukm,
             wrap=wrap_scheme,
@@ -179,24 +171,20 @@ def decode_kem_recipient_info(recipient_info: TLV) -> KEMRecipientInfo | None:
     return parse(other.ori_value, KEMRecipientInfo, "KEMRecipientInfo")
 
 
-def _check(info: KEMRecipientInfo) -> tuple[hashes.HashAlgorithm, int]:
-    """The KDF's hash and the KEK's length. Raises Malformed, AlgorithmRefused."""
+def _check(info: KEMRecipientInfo) -> tuple[Kdf, int]:
+    """The KDF and the KEK's length. Raises Malformed, AlgorithmRefused, and kem's errors for the KDF."""
     if info.version != 0:
         raise Malformed(f"KEMRecipientInfo has version {info.version}, not 0 (RFC 9629 section 3)")
     if info.kem.parameters is not None:
         raise Malformed("KEMRecipientInfo: the parameters of an ML-KEM algorithm must be absent (RFC 9936 section 3)")
-    if info.kdf.algorithm not in _KDFS or info.kdf.parameters is not None:
-        raise AlgorithmRefused(f"KEMRecipientInfo with KDF {oids.name(info.kdf.algorithm)}; use HKDF-SHA256")
-    length = _WRAP_LENGTHS.get(info.wrap.algorithm)
+    length = AES_WRAP_LENGTHS.get(info.wrap.algorithm)
     if length is None or info.wrap.parameters is not None:
         raise AlgorithmRefused(f"KEMRecipientInfo with key wrap {oids.name(info.wrap.algorithm)}; use AES key wrap")
     if length != info.kek_length:
         raise Malformed(f"KEMRecipientInfo: kekLength {info.kek_length} does not fit the key wrap")
-    return _KDFS[info.kdf.algorithm], length
+    return by_identifier(info.kdf), length
 
 
-def _kek(
-    secret: bytes, kdf: hashes.HashAlgorithm, wrap_scheme: AlgorithmIdentifier, kek_length: int, ukm: bytes | None
-) -> bytes:
+def _kek(secret: bytes, kdf: Kdf, wrap_scheme: AlgorithmIdentifier, kek_length: int, ukm: bytes | None) -> bytes:
     info = CMSORIforKEMOtherInfo(wrap=wrap_scheme, kek_length=kek_length, ukm=ukm)
-    return HKDF(kdf, kek_length, None, encode(info)).derive(secret)
+    return kdf.derive(secret, kek_length, encode(info))

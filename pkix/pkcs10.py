@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from kem.parameters import by_oid, is_ml_kem
+from kem.structures import SubjectPublicKeyInfo
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy, check_key
 from pkix.asn1 import (
@@ -45,7 +46,6 @@ from pkix.certificate_builder import Extensions
 from pkix.certificates import (
     Certificate,
     IssuerAndSerialNumber,
-    SubjectPublicKeyInfo,
     encode_extension,
     load_public_key,
 )

@@ -1,7 +1,8 @@
 """RecipientInfos: how the content-encryption key reaches who may read (RFC 5652 section 6.2).
 
-RSA key transport with PKCS #1 v1.5 and OAEP (RFC 3370, RFC 3560), and PasswordRecipientInfo with PBKDF2 and
-PWRI-KEK (RFC 5652 section 6.2.4, RFC 3211, RFC 8018), which RFC 8894 section 3.1 asks for when a key cannot encrypt.
+RSA key transport with PKCS #1 v1.5 and OAEP (RFC 3370, RFC 3560); KEKRecipientInfo with AES key wrap (RFC 3565); and
+PasswordRecipientInfo with PBKDF2 and PWRI-KEK (RFC 3211, RFC 8018), which RFC 8894 section 3.1 asks for when a key
+cannot encrypt. ML-KEM is in `pkix.kem_recipients`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from pkix import oids
 from pkix.algorithms import AES128, AES192, AES256, ContentCipher
@@ -38,6 +40,9 @@ PBKDF2_ITERATIONS = 100_000
 MAX_PBKDF2_ITERATIONS = 10_000_000
 NULL = b"\x05\x00"
 _PWRI_TAG = 0xA3
+_KEKRI_TAG = 0xA2
+AES_WRAP_LENGTHS = {oids.AES128_WRAP: 16, oids.AES192_WRAP: 24, oids.AES256_WRAP: 32}
+AES_WRAPS = {length: oid for oid, length in AES_WRAP_LENGTHS.items()}
 
 
 @sequence
@@ -56,6 +61,23 @@ class PasswordRecipientInfo:
 
     version: int
     key_derivation_algorithm: Annotated[AlgorithmIdentifier | None, Implicit(0)]
+    key_encryption_algorithm: AlgorithmIdentifier
+    encrypted_key: bytes
+
+
+@sequence
+class KEKIdentifier:
+    """RFC 5652 section 6.2.3; without date and other, which nobody here sends."""
+
+    key_identifier: bytes
+
+
+@sequence
+class KEKRecipientInfo:
+    """RFC 5652 section 6.2.3, under its [2] IMPLICIT tag in RecipientInfo."""
+
+    version: int
+    kekid: KEKIdentifier
     key_encryption_algorithm: AlgorithmIdentifier
     encrypted_key: bytes
 
@@ -143,6 +165,32 @@ class PasswordRecipient:
 
     def __repr__(self) -> str:
         return "PasswordRecipient(password=<redacted>)"
+
+
+@dataclass(frozen=True)
+class KekRecipient:
+    """Encrypt under a symmetric key that the reader has. key: 16, 24 or 32 octets. identifier: its name."""
+
+    key: bytes
+    identifier: bytes
+
+    def recipient_info(self, key: bytes, random: RandomBytes) -> bytes:
+        """DER of the RecipientInfo that carries the content-encryption key."""
+        info = KEKRecipientInfo(
+            version=4,
+            kekid=KEKIdentifier(key_identifier=self.identifier),
+            key_encryption_algorithm=algorithm(AES_WRAPS[len(self.key)]),
+            encrypted_key=aes_key_wrap(self.key, key),
+        )
+        return bytes((_KEKRI_TAG,)) + encode(info)[1:]
+
+    @property
+    def version(self) -> int:
+        """EnvelopedData version this recipient asks for (RFC 5652 section 6.1)."""
+        return 2
+
+    def __repr__(self) -> str:
+        return f"KekRecipient(identifier={self.identifier.hex()})"
 
 
 class Recipient(Protocol):
@@ -234,6 +282,17 @@ def open_password(info: PasswordRecipientInfo, password: bytes) -> bytes:
         _prf(params.prf), ciphers[wrap_scheme.algorithm].key_length, params.salt, params.iteration_count
     ).derive(password)
     return _pwri_unwrap(kek, iv, info.encrypted_key)
+
+
+def open_kek(info: KEKRecipientInfo, key: bytes) -> bytes:
+    """The content-encryption key. Raises AlgorithmRefused, DecryptionFailed."""
+    scheme = info.key_encryption_algorithm
+    if AES_WRAP_LENGTHS.get(scheme.algorithm) != len(key) or scheme.parameters is not None:
+        raise AlgorithmRefused(f"KEKRecipientInfo with {oids.name(scheme.algorithm)}, which does not fit the key")
+    try:
+        return aes_key_unwrap(key, info.encrypted_key)
+    except (InvalidUnwrap, ValueError):
+        raise DecryptionFailed(CANNOT_DECRYPT) from None
 
 
 def _prf(identifier: AlgorithmIdentifier | None) -> hashes.HashAlgorithm:

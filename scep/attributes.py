@@ -1,4 +1,4 @@
-"""The signed attributes of a pkiMessage (RFC 8894 section 3.2.1)."""
+"""The signed attributes of a pkiMessage (RFC 8894 section 3.2.1), and the update's identifiers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ RECIPIENT_NONCE = Oid(f"{_VERISIGN_ATTRIBUTES}.6")
 TRANSACTION_ID = Oid(f"{_VERISIGN_ATTRIBUTES}.7")
 ID_SCEP = Oid("1.3.6.1.5.5.7.24")
 FAIL_INFO_TEXT = Oid(f"{ID_SCEP.dotted_string}.1")
+
+# TBD: to be assigned by IANA under id-scep. Until then, the documentation arc of RFC 5612.
+_TO_BE_DEFINED = "1.3.6.1.4.1.32473.8894"
+KEM_POP_CHALLENGE = Oid(f"{_TO_BE_DEFINED}.1")
+KEM_POP_CONFIRM = Oid(f"{_TO_BE_DEFINED}.2")
+RESPONSE_KEY = Oid(f"{_TO_BE_DEFINED}.3")
 
 NONCE_LENGTH = 16
 MAX_TRANSACTION_ID = 255

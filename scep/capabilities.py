@@ -12,11 +12,30 @@ from dataclasses import dataclass
 STANDARD = ("AES", "GetNextCACert", "POSTPKIOperation", "SCEPStandard", "SHA-256", "SHA-384", "SHA-512")
 RENEWAL = "Renewal"
 LEGACY = ("DES3", "SHA-1")
+# The update's keywords, beside ML-KEM-512, ML-KEM-768 and ML-KEM-1024
+KEM_POP = "KEM-PoP"
+AES_GCM = "AES-GCM"
+RESPONSE_KEY = "ResponseKey"
+ML_DSA = "ML-DSA"
 
 
-def encode_capabilities(*, renewal: bool, legacy: bool) -> bytes:
-    """The body of a GetCACaps answer: one keyword a line, LF, in the exact case of table 7."""
+def encode_capabilities(
+    *,
+    renewal: bool,
+    legacy: bool,
+    aes_gcm: bool = False,
+    ml_dsa: bool = False,
+    kem: tuple[str, ...] = (),
+    kem_pop: bool = False,
+    response_key: bool = False,
+) -> bytes:
+    """The body of a GetCACaps answer: one keyword a line, LF, in the exact case of table 7.
+
+    kem: names of parameter sets, such as "ML-KEM-768"; kem_pop counts only with one.
+    """
     keywords = [*STANDARD, *([RENEWAL] if renewal else []), *(LEGACY if legacy else [])]
+    keywords += [*kem, *([KEM_POP] if kem and kem_pop else [])]
+    keywords += [word for word, on in ((AES_GCM, aes_gcm), (RESPONSE_KEY, response_key), (ML_DSA, ml_dsa)) if on]
     return "".join(f"{keyword}\n" for keyword in keywords).encode("ascii")
 
 

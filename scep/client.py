@@ -1,45 +1,44 @@
 """The SCEP client without its I/O: what to send, and what an answer means (RFC 8894 sections 2.2 to 2.7, 3, 4).
 
-`CaCertificates` reads and authenticates GetCACert; an `Enrolment` or a `Query` makes one request at a time and takes
-its answer. Nothing in an answer is believed before its signature, signer, transactionID and recipientNonce are
-checked; what fails there is `ReplyRefused`, which is the server's fault, never the user's.
+`scep.ca_certificates` reads and authenticates GetCACert; an `Enrolment` or a `Query` makes one request at a time and
+takes its answer. Nothing in an answer is believed before its signature, signer, transactionID and recipientNonce are
+checked; what fails there is `ReplyRefused`, which is the server's fault, never the user's. A KEM ciphertext is
+decapsulated only after that, and only a MAC comes of it: the client is no decryption oracle.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.profiles import key_usage
+from kem.backends import Backends
+from kem.exchange import compute_mac, respond
+from kem.keys import DecapsulationKey
 from pkix.algorithms import AES128, AlgorithmPolicy, ContentCipher
-from pkix.asn1 import TLV, any_of, encode, sequence
-from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.enveloped_data import Identity, PasswordIdentity, RsaIdentity, decrypt, encrypt
-from pkix.errors import PkixError
+from pkix.asn1 import TLV, Oid, any_of, encode, sequence
+from pkix.certificates import Certificate, IssuerAndSerialNumber, key_identifier
+from pkix.enveloped_data import Identity, KekIdentity, PasswordIdentity, RsaIdentity, decrypt, encrypt
+from pkix.kem_recipients import KemIdentity
 from pkix.keys import certificate_hash
 from pkix.pkcs10 import CertificationRequest
-from pkix.recipients import RsaRecipient
 from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
-from scep.attributes import NONCE_LENGTH, FailInfo, MessageType, PkiStatus
+from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, NONCE_LENGTH, FailInfo, MessageType, PkiStatus
+from scep.ca_certificates import CaCertificates, ReplyRefused
+from scep.kem_pop import Binding, Challenge, encode_confirm, mac_input, response_key_of
 from scep.messages import Header, PkiMessage, encode_pki_message
 
 RandomBytes = Callable[[int], bytes]
 
 SELF_SIGNED_VALIDITY = timedelta(days=30)
-
-
-class ReplyRefused(PkixError):
-    """The server's answer is not one that this client may accept; `text` says why."""
 
 
 @sequence
@@ -67,7 +66,9 @@ class Crl:
 
 @dataclass(frozen=True)
 class StillPending:
-    """Ask again later, with CertPoll."""
+    """Ask again with CertPoll: later, or, when the CA sent a challenge, at once, because the answer is ready."""
+
+    challenged: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,124 +80,6 @@ class Refused:
 
 
 Outcome = Issued | Crl | StillPending | Refused
-
-
-@dataclass(frozen=True)
-class CaCertificates:
-    """The authenticated certificates of a CA: `ca` issues, and every one in `all` is it or chains to it or above it."""
-
-    ca: x509.Certificate
-    all: tuple[x509.Certificate, ...]
-
-    @classmethod
-    def decode(cls, body: bytes, *, fingerprint: str | None, now: datetime) -> CaCertificates:
-        """Read GetCACert's body, a certificate or a degenerate SignedData; the media type is not needed to tell.
-
-        fingerprint: hex SHA-256 (or, for old instructions, SHA-1) of a certificate in the body to trust, colons and
-        case do not matter; None trusts what came (section 2.2 allows it in a trusted environment). Certificates
-        that do not chain to the trusted one, or are not valid at `now`, are left out. Raises ReplyRefused.
-        """
-        certificates = _certificates(body)
-        trusted = _trusted(certificates, fingerprint)
-        chained = _chained(certificates, trusted)
-        valid = tuple(item for item in chained if item.not_valid_before_utc <= now <= item.not_valid_after_utc)
-        if trusted not in valid:
-            raise ReplyRefused("GetCACert: the trusted CA certificate is not valid now")
-        issuing = [item for item in valid if _is_ca(item)] or [trusted]
-        leaf_most = [item for item in issuing if not any(_issued(item, other) for other in issuing if other != item)]
-        return cls(ca=(leaf_most or issuing)[0], all=valid)
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the CA certificate, lower-case hex."""
-        return hashlib.sha256(self.ca.public_bytes(Encoding.DER)).hexdigest()
-
-    def recipient(self) -> Certificate:
-        """The RSA certificate to encrypt requests to: an RA certificate for encipherment, else the CA's.
-
-        Some servers set only digitalSignature (section 3.5.2), so keyUsage decides only where it can. Raises
-        ReplyRefused if no certificate has an RSA key.
-        """
-        rsa_ones = [item for item in self.all if isinstance(item.public_key(), rsa.RSAPublicKey)]
-        if not rsa_ones:
-            raise ReplyRefused("GetCACert: no certificate has an RSA key to encrypt a request to")
-        best = max(rsa_ones, key=lambda item: (_may_encipher(item), not _is_ca(item), item == self.ca))
-        return Certificate.of(best)
-
-    def views(self) -> list[Certificate]:
-        """All of them as CMS sees them."""
-        return [Certificate.of(item) for item in self.all]
-
-    def issued(self, certificate: x509.Certificate) -> bool:
-        """Whether one of these CAs signed a certificate."""
-        return any(_issued(issuer, certificate) for issuer in self.all if _is_ca(issuer) or issuer == self.ca)
-
-
-def _certificates(body: bytes) -> list[x509.Certificate]:
-    try:
-        return [x509.load_der_x509_certificate(body)]
-    except ValueError:
-        pass
-    try:
-        found = [x509.load_der_x509_certificate(der) for der in SignedData.decode(body).certificates]
-    except (PkixError, ValueError) as error:
-        raise ReplyRefused(f"GetCACert: neither a certificate nor certificates-only SignedData: {error}") from None
-    if not found:
-        raise ReplyRefused("GetCACert: the answer holds no certificate")
-    return found
-
-
-def _trusted(certificates: Sequence[x509.Certificate], fingerprint: str | None) -> x509.Certificate:
-    if fingerprint is None:
-        return next((item for item in certificates if _is_ca(item)), certificates[0])
-    wanted = fingerprint.replace(":", "").replace(" ", "").lower()
-    algorithm = {64: "sha256", 40: "sha1"}.get(len(wanted))
-    if algorithm is None:
-        raise ReplyRefused("a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)")
-    seen = []
-    for item in certificates:
-        digest = hashlib.new(algorithm, item.public_bytes(Encoding.DER), usedforsecurity=False).hexdigest()
-        if hmac.compare_digest(digest, wanted):
-            return item
-        seen.append(f"{digest} ({item.subject.rfc4514_string()})")
-    raise ReplyRefused(f"GetCACert: no certificate has the fingerprint {wanted}; received: {', '.join(seen)}")
-
-
-def _chained(certificates: Sequence[x509.Certificate], trusted: x509.Certificate) -> list[x509.Certificate]:
-    """`trusted`, what it signed, what that signed …, in the order received (section 2.2)."""
-    reached = [trusted]
-    grown = True
-    while grown:
-        new = [
-            item
-            for item in certificates
-            if item not in reached and any(_is_ca(issuer) and _issued(issuer, item) for issuer in reached)
-        ]
-        reached += new
-        grown = bool(new)
-    return [item for item in certificates if item in reached]
-
-
-def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
-        return False
-
-
-def _may_encipher(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_encipherment
-    except x509.ExtensionNotFound:
-        return True
 
 
 def self_signed(key: SigningKey, subject: x509.Name, *, now: datetime, random: RandomBytes) -> x509.Certificate:
@@ -224,11 +107,24 @@ def new_transaction_id(random: RandomBytes) -> str:
 
 @dataclass(frozen=True)
 class ClientSettings:
-    """cipher, digest: what to send. policy: what to accept in answers."""
+    """cipher, digest: what to send. policy: what to accept in answers. backends: implementations of ML-KEM, None to do
+    without. require_kem: encrypt only to ML-KEM keys.
+    """
 
     cipher: ContentCipher = AES128
     digest: hashes.HashAlgorithm = field(default_factory=hashes.SHA256)
     policy: AlgorithmPolicy = field(default_factory=AlgorithmPolicy)
+    backends: Backends | None = None
+    require_kem: bool = False
+
+
+@dataclass(frozen=True)
+class KemKey:
+    """An ML-KEM private key of the client's, with its certificate if it has one."""
+
+    key: DecapsulationKey
+    spki: bytes
+    certificate: Certificate | None = None
 
 
 class _Conversation:
@@ -256,20 +152,30 @@ class _Conversation:
         if challenge_password:
             self._identities.append(PasswordIdentity(challenge_password.encode()))
 
-    def _message(self, kind: MessageType, message_data: bytes, now: datetime) -> bytes:
+    def _message(
+        self,
+        kind: MessageType,
+        message_data: bytes,
+        now: datetime,
+        *,
+        certificates: Sequence[bytes] = (),
+        attributes: tuple[tuple[Oid, bytes], ...] = (),
+    ) -> bytes:
+        settings = self._settings
         self._sender_nonce = self._random(NONCE_LENGTH)
-        envelope = encrypt(message_data, [RsaRecipient(self.ca.recipient())], self._settings.cipher, self._random)
+        recipient = self.ca.recipient(settings.backends, require_kem=settings.require_kem)
+        envelope = encrypt(message_data, [recipient], settings.cipher, self._random)
         return encode_pki_message(
-            Header(kind, self.transaction_id, self._sender_nonce),
+            Header(kind, self.transaction_id, self._sender_nonce, more=attributes),
             envelope,
             self._signer,
-            self._settings.digest,
-            certificates=[self._signer.certificate.der],
+            settings.digest,
+            certificates=[self._signer.certificate.der, *certificates],
             now=now,
         )
 
-    def _open(self, body: bytes) -> SignedData | StillPending | Refused:
-        """Check a CertRep and return its messageData, or the status that has none."""
+    def _check(self, body: bytes) -> PkiMessage:
+        """A CertRep whose signature, signer, transactionID and nonce are right."""
         message = PkiMessage.decode(body)
         known = self.ca.views()
         signer = message.verify(self._settings.policy, known)
@@ -283,6 +189,10 @@ class _Conversation:
         if self._sender_nonce is None or nonce is None or not hmac.compare_digest(nonce, self._sender_nonce):
             raise ReplyRefused("the CertRep's recipientNonce is not our senderNonce (RFC 8894 section 3.2.1.5)")
         self._sender_nonce = None
+        return message
+
+    def _open(self, message: PkiMessage) -> SignedData | StillPending | Refused:
+        """The messageData of a checked CertRep, or the status that has none."""
         status = message.pki_status
         if status is PkiStatus.SUCCESS:
             if not message.signed.content:
@@ -299,8 +209,11 @@ class _Conversation:
 class Enrolment(_Conversation):
     """PKCSReq or RenewalReq, then CertPoll while the CA says PENDING.
 
-    request: the signed PKCS #10 request. signer: the self-signed certificate for a PKCSReq, the certificate to
-    renew for a RenewalReq, with its key.
+    request: the PKCS #10 request. signer: the self-signed certificate for a PKCSReq, the certificate to renew for a
+    RenewalReq, with its key; an ephemeral one for a KEM key, which cannot sign. kem: the requested key, if it is a KEM
+    key. renewed: the KEM key and certificate to renew. capabilities: the GetCACaps body that was acted on, which a
+    confirmation of possession repeats, so that the CA notices a downgrade. sent: the octets of the request, if an
+    earlier process sent it.
     """
 
     def __init__(
@@ -313,6 +226,10 @@ class Enrolment(_Conversation):
         transaction_id: str,
         settings: ClientSettings,
         random: RandomBytes,
+        kem: KemKey | None = None,
+        renewed: KemKey | None = None,
+        capabilities: bytes | None = None,
+        sent: bytes | None = None,
     ) -> None:
         super().__init__(
             ca=ca,
@@ -324,28 +241,96 @@ class Enrolment(_Conversation):
         )
         self._request = request
         self._kind = MessageType.RenewalReq if renewal else MessageType.PKCSReq
+        self._kem_keys = [key for key in (kem, renewed) if key is not None]
+        self._renewed = renewed
+        self._capabilities = capabilities
+        self._sent = sent or b""
+        self._client_nonce = (PkiMessage.decode(sent).sender_nonce or b"") if sent else b""
+        self._confirm: bytes | None = None
+        if kem is not None:
+            self._identities.append(self._kem_identity(kem))
+        response_key = response_key_of(request)
+        if response_key is not None:
+            self._identities.append(KekIdentity(response_key.key, response_key.key_identifier))
+
+    def _kem_identity(self, kem: KemKey) -> KemIdentity:
+        assert self._settings.backends is not None
+        return KemIdentity(
+            kem=kem.key.parameter_set.oid,
+            decapsulate=partial(self._settings.backends.decapsulate, kem.key),
+            certificate=None,
+            key_identifier=key_identifier(kem.spki),
+        )
+
+    @property
+    def sent(self) -> bytes:
+        """The octets of the request, which a process that resumes this enrolment needs."""
+        return self._sent
 
     def start(self, *, now: datetime) -> bytes:
         """The PKCSReq or RenewalReq."""
-        return self._message(self._kind, self._request.der, now)
+        old = self._renewed.certificate if self._renewed is not None else None
+        self._confirm = None
+        self._sent = self._message(
+            self._kind, self._request.der, now, certificates=[old.der] if old is not None else []
+        )
+        assert self._sender_nonce is not None
+        self._client_nonce = self._sender_nonce
+        return self._sent
 
     def poll(self, *, now: datetime) -> bytes:
-        """The CertPoll."""
+        """The CertPoll; after a challenge, with the confirmation."""
         name = IssuerAndSubject(
             issuer=any_of(self.ca.ca.subject.public_bytes()), subject=any_of(self._request.subject_der)
         )
-        return self._message(MessageType.CertPoll, encode(name), now)
+        confirm, self._confirm = self._confirm, None
+        attributes = ((KEM_POP_CONFIRM, confirm),) if confirm is not None else ()
+        return self._message(MessageType.CertPoll, encode(name), now, attributes=attributes)
 
     def receive(self, body: bytes) -> Issued | StillPending | Refused:
-        """The answer to the last message. Raises ReplyRefused and the errors of `pkix.errors`."""
-        answer = self._open(body)
-        if not isinstance(answer, SignedData):
+        """The answer to the last message. Raises ReplyRefused and the errors of `pkix.errors` and `kem.errors`."""
+        message = self._check(body)
+        answer = self._open(message)
+        if isinstance(answer, StillPending):
+            return self._pending(message, body)
+        if isinstance(answer, Refused):
             return answer
         for der in answer.certificates:
             if Certificate.decode(der).spki == self._request.spki:
                 self._check_issued(der)
                 return Issued(der, tuple(other for other in answer.certificates if other != der))
         raise ReplyRefused("a CertRep SUCCESS has no certificate for the requested key")
+
+    def _pending(self, message: PkiMessage, body: bytes) -> StillPending:
+        """PENDING, of a checked CertRep: decapsulate if there is a challenge, and prepare its confirmation."""
+        attribute = message.attribute(KEM_POP_CHALLENGE)
+        if attribute is None:
+            return StillPending()
+        if not self._kem_keys or self._settings.backends is None or not self._sent:
+            raise ReplyRefused("the CA sent a KEM challenge for a key that we do not have")
+        challenge = Challenge.decode(attribute)
+        signer = message.signed.signer_certificate(self.ca.views())
+        digest = challenge.parameters.kdf.digest
+        binding = Binding(
+            client_nonce=self._client_nonce,
+            ca_nonce=message.sender_nonce or b"",
+            request_hash=digest(self._sent),
+            csr=self._request.der,
+            ca_signer=signer.der,
+            parameters=challenge.parameters,
+        )
+        derived_key = respond(
+            [item.key for item in self._kem_keys],
+            challenge.ciphertexts,
+            transaction_id=self.transaction_id.encode("ascii"),
+            context=binding.context([item.octets for item in challenge.ciphertexts]),
+            parameters=challenge.parameters,
+            decapsulate=self._settings.backends.decapsulate,
+        )
+        caps_hash = digest(self._capabilities) if self._capabilities is not None else None
+        mac = compute_mac(derived_key, mac_input(digest(body), caps_hash), challenge.parameters)
+        self._confirm = encode_confirm(mac, caps_hash)
+        return StillPending(challenged=True)
 
     def _check_issued(self, der: bytes) -> None:
         if not self.ca.issued(x509.load_der_x509_certificate(der)):
@@ -383,7 +368,7 @@ class Query(_Conversation):
 
     def receive(self, body: bytes) -> Outcome:
         """The answer. Raises ReplyRefused and the errors of `pkix.errors`."""
-        answer = self._open(body)
+        answer = self._open(self._check(body))
         if not isinstance(answer, SignedData):
             return answer
         if self._kind is MessageType.GetCRL:

@@ -1,8 +1,8 @@
 """One request and its answer: what is known of how to answer, and the CertRep made from it (RFC 8894 section 3.3.2).
 
-An answer uses the request's cipher, digest and key transport. It goes to the certificate that signed the request,
-or, when that key cannot decrypt, under the challengePassword (section 3.1). A failure answers with whatever is known
-when it happens.
+An answer uses the request's cipher and digest. Who can open it, in this order: the requested key, if it is a KEM key;
+the certificate that signed the request, by the request's key transport, if its key is RSA; a response key that the
+request brought; the challengePassword (section 3.1). A failure answers with whatever is known when it happens.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ca.authority import Authority
 from ca.errors import RequestRefused
+from kem.exchange import Encapsulate
+from kem.keys import decode_public_key
 from pkix.algorithms import AES128, ContentCipher
-from pkix.asn1 import AlgorithmIdentifier
-from pkix.certificates import Certificate
+from pkix.asn1 import AlgorithmIdentifier, Oid
+from pkix.certificates import Certificate, key_identifier
 from pkix.enveloped_data import encrypt
-from pkix.errors import Malformed, PkixError
+from pkix.errors import Malformed
+from pkix.kem_recipients import KemRecipient
 from pkix.pkcs10 import CertificationRequest
-from pkix.recipients import PasswordRecipient, Recipient, RsaRecipient
+from pkix.recipients import KekRecipient, PasswordRecipient, Recipient, RsaRecipient
 from scep.attributes import NONCE_LENGTH, MessageType, PkiStatus
-from scep.failures import fail_info
+from scep.failures import Refusal, fail_info
+from scep.kem_pop import response_key_of
 from scep.messages import Header, PkiMessage, encode_pki_message
 
 RandomBytes = Callable[[int], bytes]
@@ -32,20 +36,25 @@ RandomBytes = Callable[[int], bytes]
 
 @dataclass
 class Exchange:
-    """What is known of one request so far. authority: the CA that it is addressed to, whose signer answers.
+    """What is known of one request so far.
 
-    details: for the log; nothing secret.
+    octets: the message as it came. authority: the CA that it is addressed to, whose signer answers. encapsulate:
+    ML-KEM's. proven: hash of the request whose key's possession this message has proven. details: for the log; nothing
+    secret.
     """
 
+    octets: bytes
     message: PkiMessage
     now: datetime
     authority: Authority
+    encapsulate: Encapsulate
     digest: hashes.HashAlgorithm = field(default_factory=hashes.SHA256)
     cipher: ContentCipher = AES128
     key_transport: AlgorithmIdentifier | None = None
     signer: Certificate | None = None
     kind: MessageType | None = None
     request: CertificationRequest | None = None
+    proven: bytes | None = None
     details: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -68,28 +77,40 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a request ended if it did not fail. message_data: for SUCCESS, DER. password: the challengePassword of the
-    request, under which the answer may have to be encrypted.
+    """How a request ended if it did not fail.
+
+    message_data: for SUCCESS, DER. request: whose answer it is, if it is an enrolment's. kem: whether the answer may be
+    encrypted to the requested KEM key. attributes: further signed attributes. sender_nonce: the answer's, if it must be
+    known beforehand. body: the whole CertRep, if it had to be made already.
     """
 
     status: PkiStatus
     message_data: bytes | None = None
-    password: str | None = None
+    request: CertificationRequest | None = None
+    kem: bool = True
+    attributes: tuple[tuple[Oid, bytes], ...] = ()
+    sender_nonce: bytes | None = None
+    body: bytes | None = None
 
 
 PENDING = Outcome(PkiStatus.PENDING)
 
 
-def recipient(exchange: Exchange, password: str | None) -> Recipient:
-    """Who can open the answer. Asked before anything is issued, so that no certificate is lost.
-
-    Raises RequestRefused if nobody can.
+def recipient(exchange: Exchange, request: CertificationRequest | None, *, kem: bool = True) -> Recipient:
+    """Who can open the answer; see the module docstring. Asked before anything is issued, so that no certificate is
+    lost. Raises RequestRefused if nobody can, Malformed for an unusable response key.
     """
     signer = exchange.verified_signer
+    if request is not None and request.is_kem and kem:
+        key = decode_public_key(request.spki)
+        return KemRecipient(request.key_algorithm, lambda: exchange.encapsulate(key), key_identifier(request.spki))
     if isinstance(signer.public_key, rsa.RSAPublicKey):
         return RsaRecipient(signer, exchange.key_transport)
-    if password:
-        return PasswordRecipient(password.encode())
+    response_key = response_key_of(request) if request is not None else None
+    if response_key is not None:
+        return KekRecipient(response_key.key, response_key.key_identifier)
+    if request is not None and request.challenge_password:
+        return PasswordRecipient(request.challenge_password.encode())
     raise RequestRefused(
         "the answer cannot be encrypted: the signer's key cannot decrypt and there is no challengePassword "
         "(RFC 8894 section 3.1)"
@@ -98,14 +119,19 @@ def recipient(exchange: Exchange, password: str | None) -> Recipient:
 
 def encode_answer(exchange: Exchange, outcome: Outcome, random: RandomBytes) -> bytes:
     """CertRep SUCCESS or PENDING. Raises RequestRefused."""
+    if outcome.body is not None:
+        return outcome.body
     envelope = None
     if outcome.message_data is not None:
-        to = recipient(exchange, outcome.password)
+        to = recipient(exchange, outcome.request, kem=outcome.kem)
         envelope = encrypt(outcome.message_data, [to], exchange.cipher, random)
-    return _cert_rep(exchange, _header(exchange, outcome.status, random), envelope)
+    header = _header(exchange, outcome.status, random)
+    if outcome.sender_nonce is not None:
+        header = replace(header, sender_nonce=outcome.sender_nonce)
+    return _cert_rep(exchange, replace(header, more=outcome.attributes), envelope)
 
 
-def encode_failure(exchange: Exchange, error: PkixError, random: RandomBytes) -> bytes:
+def encode_failure(exchange: Exchange, error: Refusal, random: RandomBytes) -> bytes:
     """CertRep FAILURE with failInfo and failInfoText."""
     header = _header(exchange, PkiStatus.FAILURE, random)
     return _cert_rep(exchange, replace(header, fail_info=fail_info(error), fail_info_text=error.text), None)

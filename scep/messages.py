@@ -108,6 +108,11 @@ class PkiMessage:
         kind: type[UTCTime] | type[GeneralizedTime] = UTCTime if tag_of(value) == 0x17 else GeneralizedTime
         return parse(value, kind, "signingTime").as_datetime()
 
+    def attribute(self, oid: Oid) -> bytes | None:
+        """DER of the value of another attribute, or None."""
+        value = self._attributes.get(oid)
+        return None if value is None else encode(value)
+
     def _token(self, oid: Oid, name: str, defined: type[Token]) -> Token:
         """An attribute whose value is a decimal number in a PrintableString (table 1)."""
         value = self._attributes.get(oid)
@@ -132,7 +137,10 @@ def _printable(value: TLV, name: str) -> str:
 
 @dataclass(frozen=True)
 class Header:
-    """The attributes of a message to send. Nonces: 16 octets; recipient_nonce copies what was received."""
+    """The attributes of a message to send. Nonces: 16 octets; recipient_nonce copies what was received.
+
+    more: (type, DER value) of attributes beyond RFC 8894's.
+    """
 
     message_type: MessageType
     transaction_id: str
@@ -141,6 +149,7 @@ class Header:
     pki_status: PkiStatus | None = None
     fail_info: FailInfo | None = None
     fail_info_text: str | None = None
+    more: tuple[tuple[Oid, bytes], ...] = ()
 
     def encode(self) -> list[tuple[Oid, bytes]]:
         """(type, DER value) of each attribute (RFC 8894 table 1)."""
@@ -157,7 +166,7 @@ class Header:
             found.append((attributes.FAIL_INFO, _decimal(self.fail_info)))
         if self.fail_info_text is not None:
             found.append((attributes.FAIL_INFO_TEXT, encode(self.fail_info_text)))
-        return found
+        return [*found, *self.more]
 
 
 def _decimal(member: MessageType | PkiStatus | FailInfo) -> bytes:

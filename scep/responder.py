@@ -8,31 +8,23 @@ transactionID raises, because there is no transaction to answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives import hashes
 
-from ca.authorisation import Approved, Authoriser, EnrolmentRequest, Pending, Reissue, Verdict
-from ca.authority import Authority, create_crl, issue
+from ca.authorisation import Authoriser
+from ca.authority import Authority, create_crl
 from ca.errors import CertificateUnknown, RequestRefused
-from ca.profiles import Profile, check_request
+from ca.profiles import Profile
 from ca.sealing import ServerKey
-from ca.store import (
-    ChallengeUnavailable,
-    Decision,
-    IssuedCertificate,
-    State,
-    Store,
-    StoreConflict,
-    Transaction,
-    TransactionKey,
-)
-from pkix.algorithms import AlgorithmPolicy
+from ca.store import IssuedCertificate, Store
+from kem.backends import Backends
+from kem.errors import KemError
 from pkix.asn1 import encode
 from pkix.ber import decode_ber
-from pkix.certificates import IssuerAndSerialNumber
+from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.content import CANNOT_DECRYPT
 from pkix.enveloped_data import Identity, decrypt, inspect
 from pkix.errors import DecryptionFailed, Malformed, PkixError
@@ -40,32 +32,15 @@ from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import encode_degenerate, encode_signed_data
 from scep.attributes import MessageType, PkiStatus
 from scep.capabilities import encode_capabilities
-from scep.exchange import PENDING, Exchange, Outcome, encode_answer, encode_failure, recipient
+from scep.enrolment import Authorities, Enrolments
+from scep.exchange import Exchange, Outcome, RandomBytes, encode_answer, encode_failure
 from scep.failures import TimeRefused, fail_info
 from scep.messages import PkiMessage
-from scep.transactions import Step, next_step
+from scep.proof import Prover
+from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
 
-PROTOCOL = "scep"
 MIN_NONCE, MAX_NONCE = 8, 64  # Apple's clients send 8 octets where section 3.2.1.5 says 16
 CRL_LIFETIME = timedelta(hours=1)
-ATTEMPTS = 5  # how often to look again when another worker changed the transaction first
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Protocol settings of one responder.
-
-    algorithms: which are accepted. pending_lifetime, ended_lifetime: how long a transaction is remembered while it
-    waits, and after it ended (for retries). max_pending: how many may wait at a time.
-    max_clock_skew: refuse a signingTime farther than this from our clock with badTime; None, the default, ignores
-    it, because real clients have wrong clocks.
-    """
-
-    algorithms: AlgorithmPolicy = field(default_factory=AlgorithmPolicy)
-    pending_lifetime: timedelta = timedelta(days=7)
-    ended_lifetime: timedelta = timedelta(days=1)
-    max_pending: int = 1000
-    max_clock_skew: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -96,8 +71,7 @@ class _MadeCrl:
 class Responder:
     """Answers the four operations for one profile.
 
-    authorities: the current CA first, then earlier generations that clients may still address.
-    next_authority: the one prepared for rollover; a request enveloped for it is issued by it (figure 9).
+    authorities: the generations of the CA. kem, backends: how KEM keys are handled, and by which implementation.
     random(n): n octets from a cryptographic source.
     """
 
@@ -105,54 +79,81 @@ class Responder:
         self,
         *,
         profile: Profile,
-        authorities: Sequence[Authority],
-        next_authority: Authority | None,
+        authorities: Authorities,
         authoriser: Authoriser,
         store: Store,
         server_key: ServerKey,
         settings: Settings,
-        random: Callable[[int], bytes],
+        kem: KemPolicy,
+        backends: Backends,
+        random: RandomBytes,
     ) -> None:
         self.profile = profile
-        self.current = authorities[0]
-        self.next_authority = next_authority
-        self._addressable = [*authorities, *([next_authority] if next_authority else [])]
-        self._identities: list[Identity] = [authority.decryption for authority in self._addressable]
+        self.authorities = authorities
         self._authoriser = authoriser
         self._store = store
-        self._server_key = server_key
         self._settings = settings
+        self._kem = kem
+        self._backends = backends
         self._random = random
         self._crls: dict[str, _MadeCrl] = {}
-        self._steps: dict[Step, Callable[[Exchange, Transaction], Outcome]] = {
-            Step.review: self._review,
-            Step.repeat: self._repeat,
-            Step.report: self._report,
-            Step.refuse_other: self._refuse_other,
-        }
+        self._addressees = [
+            (identity, authority) for authority in authorities.all for identity in authority.identities(backends)
+        ]
+        self._identities: list[Identity] = [identity for identity, _authority in self._addressees]
+        self._enrolments = Enrolments(
+            profile=profile,
+            authorities=authorities,
+            authoriser=authoriser,
+            store=store,
+            server_key=server_key,
+            settings=settings,
+            kem=kem,
+            prover=Prover(kem, backends, store, server_key, random, self.get_ca_caps()),
+            random=random,
+        )
+
+    @property
+    def current(self) -> Authority:
+        """The CA that issues."""
+        return self.authorities.current
 
     # GetCACaps, GetCACert, GetNextCACert
 
     def get_ca_caps(self) -> bytes:
-        """Body of GetCACaps (section 3.5.2), text/plain."""
-        return encode_capabilities(renewal=self._authoriser.policy.renewal, legacy=self._settings.algorithms.legacy)
+        """Body of GetCACaps (section 3.5.2), text/plain: only what is enabled and enforced."""
+        algorithms, kem = self._settings.algorithms, self._kem
+        return encode_capabilities(
+            renewal=self._authoriser.policy.renewal,
+            legacy=algorithms.legacy,
+            aes_gcm=algorithms.aes_gcm and not kem.classic,
+            ml_dsa=algorithms.ml_dsa and not kem.classic,
+            kem=() if kem.classic else self._certified_kems(),
+            kem_pop=kem.pop is Pop.challenge,
+            response_key=kem.response_key is not ResponseKeyReuse.off and not kem.classic,
+        )
+
+    def _certified_kems(self) -> tuple[str, ...]:
+        """The parameter sets that the RA has a key for and that this profile certifies."""
+        held = [item.key.parameter_set for item in self.current.ra_kem]
+        return tuple(item.name for item in held if item.name.lower() in self.profile.key_types)
 
     def get_ca_cert(self) -> tuple[bytes, str]:
         """Body and media type of GetCACert (section 4.2.1): the CA certificate alone if there is nothing else,
-        or a degenerate SignedData with RA signer, RA decryption certificate, CA and chain.
+        or a degenerate SignedData with RA signer, RA decryption certificates, CA and chain.
         """
-        certificates = self.current.certificates
+        certificates = self.current.certificates(kem=not self._kem.classic)
         if len(certificates) == 1:
             return certificates[0], "application/x-x509-ca-cert"
         return encode_degenerate(certificates), "application/x-x509-ca-ra-cert"
 
     def get_next_ca_cert(self, *, now: datetime) -> bytes | None:
         """Body of GetNextCACert (section 4.7.1), application/x-x509-next-ca-cert; None when no rollover is prepared."""
-        if self.next_authority is None:
+        if self.authorities.following is None:
             return None
         signer = self.current.ca_signer
         return encode_signed_data(
-            encode_degenerate(self.next_authority.certificates),
+            encode_degenerate(self.authorities.following.certificates(kem=not self._kem.classic)),
             [],
             signer,
             hashes.SHA256(),
@@ -167,13 +168,19 @@ class Responder:
 
         Raises Malformed when it is no pkiMessage with a transactionID; everything else is answered.
         """
-        exchange = Exchange(message=PkiMessage.decode(message), now=now, authority=self.current)
+        exchange = Exchange(
+            octets=message,
+            message=PkiMessage.decode(message),
+            now=now,
+            authority=self.current,
+            encapsulate=self._backends.encapsulate,
+        )
         exchange.details["transactionID"] = exchange.message.transaction_id
         try:
             outcome = self._handle(exchange)
             body = encode_answer(exchange, outcome, self._random)
             what = f"{exchange.name} {outcome.status.name}"
-        except PkixError as error:
+        except (PkixError, KemError) as error:
             body = encode_failure(exchange, error, self._random)
             exchange.details |= {"failInfo": fail_info(error).name, "text": error.text}
             what = f"{exchange.name} FAILURE"
@@ -191,10 +198,10 @@ class Responder:
         self._check_time(message, exchange.now)
         if exchange.kind in (MessageType.PKCSReq, MessageType.RenewalReq):
             exchange.request = self._open_request(exchange)
-            return self._transact(exchange)
+            return self._enrolments.handle(exchange)
         if exchange.kind is MessageType.CertPoll:
             self._look_at_envelope(exchange)
-            return self._transact(exchange)
+            return self._enrolments.handle(exchange)
         if exchange.kind is MessageType.GetCert:
             return self._get_cert(exchange)
         if exchange.kind is MessageType.GetCRL:
@@ -213,7 +220,7 @@ class Responder:
             raise Malformed("the message has no pkcsPKIEnvelope")
         opened = decrypt(envelope, self._identities, self._settings.algorithms)
         exchange.cipher, exchange.key_transport = opened.cipher, opened.key_transport
-        exchange.authority = self._addressable[self._identities.index(opened.identity)]
+        exchange.authority = self._authority_of(opened.identity)
         return opened.content
 
     def _look_at_envelope(self, exchange: Exchange) -> None:
@@ -224,7 +231,7 @@ class Responder:
             seen = inspect(exchange.message.signed.content, self._identities, self._settings.algorithms)
             exchange.cipher, exchange.key_transport = seen.cipher, seen.key_transport
             if seen.identity is not None:
-                exchange.authority = self._addressable[self._identities.index(seen.identity)]
+                exchange.authority = self._authority_of(seen.identity)
 
     def _open_request(self, exchange: Exchange) -> CertificationRequest:
         content = self._open(exchange)
@@ -232,152 +239,34 @@ class Responder:
             # Told apart from a wrong key, this would help whoever probes with altered ciphertexts.
             raise DecryptionFailed(CANNOT_DECRYPT)
         request = CertificationRequest.decode(content)
-        request.verify(self._settings.algorithms)
+        request.verify(self._settings.algorithms, self._statement_signer(request, exchange.now))
         exchange.details["subject"] = request.subject.rfc4514_string()
         return request
 
-    # The steps of the transaction table
+    def _authority_of(self, identity: Identity) -> Authority:
+        return next(authority for known, authority in self._addressees if known is identity)
 
-    def _transact(self, exchange: Exchange) -> Outcome:
-        key = TransactionKey(PROTOCOL, exchange.message.transaction_id, exchange.verified_signer.key_hash)
-        request_hash = exchange.request.hash if exchange.request else None
-        for _ in range(ATTEMPTS):
-            transaction = self._store.get(key)
-            step = next_step(transaction, request_hash, now=exchange.now)
-            try:
-                if step is Step.decide:
-                    return self._decide(exchange, key, transaction)
-                if transaction is None or step is Step.refuse_unknown:
-                    raise RequestRefused("no request matches this transactionID and signer")
-                return self._steps[step](exchange, transaction)
-            except (StoreConflict, ChallengeUnavailable):
-                continue
-        raise RequestRefused("busy with this transaction; try again")
-
-    def _decide(self, exchange: Exchange, key: TransactionKey, old: Transaction | None) -> Outcome:
-        """A new request: check, authorise, then issue, queue or refuse."""
-        request = exchange.verified_request
-        check_request(self.profile, request)
-        recipient(exchange, request.challenge_password)
-        enrolment = self._enrolment(exchange.message.transaction_id, request, exchange)
-        verdict = self._authoriser.decide(enrolment, now=exchange.now)
-        new = Transaction(
-            key=key,
-            state=State.AWAITING_APPROVAL,
-            request_hash=request.hash,
-            sealed_request=self._server_key.seal(request.der, _purpose(key), self._random),
-            subject=request.subject.rfc4514_string(),
-            profile=self.profile.name,
-            authority=self._issuer(exchange.authority).identifier,
-            created=exchange.now,
-            updated=exchange.now,
-            expires=exchange.now + self._settings.pending_lifetime,
-        )
-        if isinstance(verdict, Pending):
-            if self._store.count(State.AWAITING_APPROVAL, now=exchange.now) >= self._settings.max_pending:
-                raise RequestRefused("too many requests are waiting; try again later")
-            self._put(old, new)
-            return PENDING
-        return self._grant(exchange, old, new, request, verdict)
-
-    def _review(self, exchange: Exchange, transaction: Transaction) -> Outcome:
-        """AWAITING_APPROVAL: what the operator or the webhook says by now."""
-        request = self._stored_request(transaction)
-        verdict: Verdict = Approved("manual approval", transaction.challenge_id)
-        if transaction.decision is Decision.REJECTED:
-            return self._fail(exchange, transaction, transaction.reason or "the request was rejected")
-        if transaction.decision is Decision.UNDECIDED:
-            if self._authoriser.webhook is None:
-                return PENDING
-            try:
-                verdict = self._authoriser.ask_webhook(
-                    self._enrolment(transaction.key.transaction_id, request, exchange)
-                )
-            except RequestRefused as refused:
-                return self._fail(exchange, transaction, refused.text)
-            if isinstance(verdict, Pending):
-                return PENDING
-        return self._grant(exchange, transaction, transaction, request, verdict)
-
-    def _repeat(self, exchange: Exchange, transaction: Transaction) -> Outcome:
-        """ISSUED: the same certificate again, for a client that lost the answer.
-
-        Who signs with that very certificate has it and wants another: certmonger renews with an identical request.
-        """
-        assert transaction.serial is not None
-        certificate = self._store.certificate(transaction.authority, transaction.serial)
-        has_it = certificate is not None and certificate.der == exchange.verified_signer.der
-        if exchange.request is not None and (certificate is None or certificate.revoked_at is not None or has_it):
-            return self._decide(exchange, transaction.key, transaction)
-        if certificate is None or certificate.revoked_at is not None:
-            raise RequestRefused("the certificate of this transaction is revoked; send a new request")
-        return self._success(exchange, certificate, self._stored_request(transaction))
-
-    def _report(self, exchange: Exchange, transaction: Transaction) -> Outcome:
-        """FAILED: the reason on record."""
-        raise RequestRefused(transaction.reason)
-
-    def _refuse_other(self, exchange: Exchange, transaction: Transaction) -> Outcome:
-        """Another request while one waits."""
-        raise RequestRefused("another request is waiting under this transactionID")
-
-    def _fail(self, exchange: Exchange, transaction: Transaction, reason: str) -> Outcome:
-        ended = replace(
-            transaction,
-            state=State.FAILED,
-            reason=reason,
-            challenge_id=None,
-            updated=exchange.now,
-            expires=exchange.now + self._settings.ended_lifetime,
-        )
-        self._store.replace(transaction, ended)
-        raise RequestRefused(reason)
-
-    def _grant(
-        self,
-        exchange: Exchange,
-        old: Transaction | None,
-        new: Transaction,
-        request: CertificationRequest,
-        verdict: Approved | Reissue | Pending,
-    ) -> Outcome:
-        """Issue (or find) the certificate and move the transaction to ISSUED, in one step of the Store."""
-        ended = replace(
-            new,
-            state=State.ISSUED,
-            updated=exchange.now,
-            expires=exchange.now + self._settings.ended_lifetime,
-        )
-        if isinstance(verdict, Reissue):
-            found = self._store.certificate(verdict.authority, verdict.serial)
-            if found is None or found.revoked_at is not None:
-                raise RequestRefused("the challengePassword has been used")
-            self._put(old, replace(ended, authority=found.authority, serial=found.serial))
-            return self._success(exchange, found, request)
-        assert isinstance(verdict, Approved)
-        self._check_unique(exchange, new)
-        issuer = self._authority(new.authority)
-        certificate = issue(issuer, self.profile, request, now=exchange.now, random=self._random)
-        ended = replace(ended, serial=certificate.serial, challenge_id=verdict.challenge_id)
-        self._store.issue(old, ended, certificate)
-        exchange.details["authorised by"] = verdict.method
-        return self._success(exchange, certificate, request)
-
-    def _check_unique(self, exchange: Exchange, new: Transaction) -> None:
-        """RFC 8894 figure 12: under this rule an operator revokes before the same subject enrols again."""
-        if self.profile.unique_subject and exchange.kind is not MessageType.RenewalReq:
-            for other in self._store.valid_certificates(new.authority, new.subject, now=exchange.now):
-                raise RequestRefused(f"a valid certificate for this subject exists: serial {other.serial:x}")
-
-    def _success(self, exchange: Exchange, certificate: IssuedCertificate, request: CertificationRequest) -> Outcome:
-        exchange.details["serial"] = f"{certificate.serial:x}"
-        return Outcome(PkiStatus.SUCCESS, encode_degenerate([certificate.der]), request.challenge_password)
+    def _statement_signer(self, request: CertificationRequest, now: datetime) -> Certificate | None:
+        """The certificate that a statement of possession (RFC 9883) names, which must be ours and valid."""
+        statement = request.statement
+        if statement is None or not request.is_kem:
+            return None
+        for authority in self.authorities.all:
+            if encode(statement.signer.issuer) == authority.certificate.subject:
+                found = self._store.certificate(authority.identifier, statement.signer.serial_number)
+                if found is None or found.revoked_at is not None or not found.not_before <= now <= found.not_after:
+                    break
+                signer = Certificate.decode(found.der)
+                if signer.subject != request.subject_der:
+                    raise RequestRefused("statementOfPossession names a certificate with another subject (RFC 9883)")
+                return signer
+        raise RequestRefused("statementOfPossession names no valid certificate of this CA (RFC 9883 section 3)")
 
     # GetCert and GetCRL
 
     def _get_cert(self, exchange: Exchange) -> Outcome:
         name = self._open_name(exchange)
-        for authority in self._addressable:
+        for authority in self.authorities.all:
             if encode(name.issuer) == authority.certificate.subject:
                 found = self._store.certificate(authority.identifier, _serial(name))
                 if found is not None:
@@ -390,7 +279,7 @@ class Responder:
         sscep sends the CA certificate's own.
         """
         name = self._open_name(exchange)
-        for authority in self._addressable:
+        for authority in self.authorities.all:
             if encode(name.issuer) == authority.certificate.subject:
                 return Outcome(PkiStatus.SUCCESS, encode_degenerate(crls=[self.crl(authority, now=exchange.now)]))
         raise CertificateUnknown("this CA issues no CRL for this issuer")
@@ -410,40 +299,6 @@ class Responder:
 
     def _open_name(self, exchange: Exchange) -> IssuerAndSerialNumber:
         return decode_ber(IssuerAndSerialNumber, self._open(exchange), "messageData (IssuerAndSerialNumber)")
-
-    # Small things
-
-    def _enrolment(self, transaction_id: str, request: CertificationRequest, exchange: Exchange) -> EnrolmentRequest:
-        return EnrolmentRequest(
-            protocol=PROTOCOL,
-            transaction_id=transaction_id,
-            request=request,
-            signer=exchange.verified_signer,
-            renewal=exchange.kind is MessageType.RenewalReq,
-        )
-
-    def _put(self, old: Transaction | None, new: Transaction) -> None:
-        if old is None:
-            self._store.create(new)
-        else:
-            self._store.replace(old, new)
-
-    def _stored_request(self, transaction: Transaction) -> CertificationRequest:
-        return CertificationRequest.decode(self._server_key.open(transaction.sealed_request, _purpose(transaction.key)))
-
-    def _issuer(self, addressed: Authority) -> Authority:
-        """The prepared next CA issues what is enveloped for it; earlier generations no longer issue."""
-        return addressed if addressed is self.next_authority else self.current
-
-    def _authority(self, identifier: str) -> Authority:
-        """The authority a transaction was for; the current one if that has been retired meanwhile."""
-        known = {authority.identifier: authority for authority in (self.current, self.next_authority) if authority}
-        return known.get(identifier, self.current)
-
-
-def _purpose(key: TransactionKey) -> bytes:
-    """What a sealed request is bound to."""
-    return b"request " + key.signer + key.transaction_id.encode()
 
 
 def _serial(name: IssuerAndSerialNumber) -> int:

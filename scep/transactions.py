@@ -31,12 +31,16 @@ class Event(enum.Enum):
     same_request = "the request of this transaction once more"
     other_request = "another request under the same transactionID and key"
     poll = "CertPoll"
+    confirm = "CertPoll with kemPopConfirm"
 
 
 class Step(enum.Enum):
     """What the responder does. The names are those of its methods."""
 
-    decide = "check and authorise; SUCCESS and ISSUED, PENDING and AWAITING_APPROVAL, or FAILURE"
+    decide = "check and authorise; PENDING with a challenge and CHALLENGED, SUCCESS and ISSUED, PENDING and \
+AWAITING_APPROVAL, or FAILURE"
+    challenge = "PENDING with a fresh challenge, a limited number of times; the old secret is deleted"
+    confirm = "take the secret and compare; SUCCESS and ISSUED, PENDING and AWAITING_APPROVAL, or FAILURE and FAILED"
     review = "act on the operator's decision; PENDING while there is none"
     repeat = "SUCCESS with the certificate already issued"
     report = "FAILURE with the reason on record"
@@ -47,26 +51,38 @@ class Step(enum.Enum):
 TABLE: dict[tuple[State | None, Event], Step] = {
     (None, Event.request): Step.decide,
     (None, Event.poll): Step.refuse_unknown,
+    (None, Event.confirm): Step.refuse_unknown,
+    (State.CHALLENGED, Event.same_request): Step.challenge,
+    (State.CHALLENGED, Event.poll): Step.challenge,
+    (State.CHALLENGED, Event.confirm): Step.confirm,
+    (State.CHALLENGED, Event.other_request): Step.refuse_other,
     (State.AWAITING_APPROVAL, Event.same_request): Step.review,
     (State.AWAITING_APPROVAL, Event.poll): Step.review,
+    (State.AWAITING_APPROVAL, Event.confirm): Step.review,
     (State.AWAITING_APPROVAL, Event.other_request): Step.refuse_other,
     (State.ISSUED, Event.same_request): Step.repeat,
     (State.ISSUED, Event.poll): Step.repeat,
+    (State.ISSUED, Event.confirm): Step.repeat,
     (State.ISSUED, Event.other_request): Step.decide,
     (State.FAILED, Event.same_request): Step.decide,
     (State.FAILED, Event.poll): Step.report,
+    (State.FAILED, Event.confirm): Step.report,
     (State.FAILED, Event.other_request): Step.decide,
 }
 
 
-def next_step(transaction: Transaction | None, request_hash: bytes | None, *, now: datetime) -> Step:
-    """Look the step up. request_hash: SHA-256 of the DER request, None for a CertPoll.
+def next_step(
+    transaction: Transaction | None, request_hash: bytes | None, *, now: datetime, confirming: bool = False
+) -> Step:
+    """Look the step up. request_hash: SHA-256 of the DER request, None for a CertPoll. confirming: the message has a
+    kemPopConfirm, which only means something in a CertPoll.
 
     An expired transaction counts as none.
     """
-    if transaction is None or transaction.expires <= now:
-        return TABLE[None, Event.poll if request_hash is None else Event.request]
+    polling = Event.confirm if confirming else Event.poll
+    if transaction is None or transaction.expires < now:
+        return TABLE[None, polling if request_hash is None else Event.request]
     if request_hash is None:
-        return TABLE[transaction.state, Event.poll]
+        return TABLE[transaction.state, polling]
     same = transaction.request_hash == request_hash
     return TABLE[transaction.state, Event.same_request if same else Event.other_request]

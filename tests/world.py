@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,22 +19,31 @@ from typing import Any
 from cryptography import x509
 
 from ca.authorisation import AuthorisationPolicy, Authoriser, Webhook
-from ca.authority import Authority, KeyPair, create_authority
+from ca.authority import Authority, create_authority
 from ca.challenges import add_password
 from ca.memory_store import MemoryStore
 from ca.profiles import Profile
 from ca.sealing import ServerKey
 from ca.store import Decision, State, Store
+from kem.backends import load
+from kem.keys import DecapsulationKey, EncapsulationKey, encode_public_key
+from kem.parameters import by_name
+from pkix.algorithms import AES256_GCM
+from pkix.asn1 import Oid
 from pkix.certificates import Certificate
 from pkix.keys import generate
-from pkix.pkcs10 import CertificationRequest, encode_certification_request
+from pkix.pkcs10 import CertificationRequest, encode_certification_request, encode_unsigned_request
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
-from scep.client import CaCertificates, ClientSettings, Enrolment, Issued, Refused, StillPending, self_signed
+from scep.ca_certificates import CaCertificates
+from scep.client import ClientSettings, Enrolment, Issued, KemKey, Refused, StillPending, self_signed
+from scep.enrolment import Authorities
 from scep.messages import PkiMessage
-from scep.responder import Reply, Responder, Settings
+from scep.responder import Reply, Responder
+from scep.settings import KemPolicy, Settings
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+BACKENDS = load("cryptography")
 ALL_METHODS = AuthorisationPolicy(challenge_password=True, renewal=True, manual=True)
 AUTOMATIC = AuthorisationPolicy(challenge_password=True, renewal=True)
 
@@ -60,12 +70,30 @@ def key(key_type: str, label: str = "") -> SigningKey:
 
 
 @functools.cache
-def authority(key_type: str = "rsa:2048", ra_key_type: str | None = None, label: str = "CA") -> Authority:
-    """An authority; the same one for the same arguments within a run."""
-    subject = name(f"CN={label},O=Example")
-    root = create_authority(subject, key_type, ra_key_type=ra_key_type, now=NOW, random=Random(f"authority {label}"))
-    assert isinstance(root.ca, KeyPair)
-    return root
+def kem_key(parameter_set: str = "ML-KEM-768", label: str = "") -> tuple[DecapsulationKey, EncapsulationKey]:
+    """An ML-KEM key pair from a seed that depends on the label alone."""
+    private = DecapsulationKey(by_name(parameter_set), seed=Random(f"kem {parameter_set} {label}")(64))
+    return private, BACKENDS.encapsulation_key(private)
+
+
+@functools.cache
+def authority(
+    key_type: str = "rsa:2048",
+    ra_key_type: str | None = None,
+    label: str = "CA",
+    kems: tuple[str, ...] = (),
+    rsa_decryption: bool = True,
+) -> Authority:
+    """An authority; the same one for the same arguments within a run. kems: parameter sets of RA keys."""
+    return create_authority(
+        name(f"CN={label},O=Example"),
+        key_type,
+        ra_key_type=ra_key_type,
+        now=NOW,
+        random=Random(f"authority {label} {key_type} {kems}"),
+        ra_kem=[kem_key(kem, f"RA {label}") for kem in kems],
+        rsa_decryption=rsa_decryption,
+    )
 
 
 def name(text: str) -> x509.Name:
@@ -89,6 +117,7 @@ class World:
         previous: tuple[Authority, ...] = (),
         next_authority: Authority | None = None,
         current: Authority | None = None,
+        kem: KemPolicy | None = None,
         seed: str = "world",
     ) -> None:
         self.now = NOW
@@ -97,11 +126,12 @@ class World:
         self.store: Store = store or MemoryStore()
         self.server_key = ServerKey(b"\x01" * 32)
         self.profile = profile or Profile()
-        authorities = (self.authority, *previous)
+        authorities = Authorities(self.authority, previous, next_authority)
+        self.backends = BACKENDS
         self.authoriser = Authoriser(
             policy=policy,
             profile=self.profile,
-            authorities=(*authorities, *((next_authority,) if next_authority else ())),
+            authorities=authorities.all,
             store=self.store,
             server_key=self.server_key,
             webhook=webhook,
@@ -109,11 +139,12 @@ class World:
         self.responder = Responder(
             profile=self.profile,
             authorities=authorities,
-            next_authority=next_authority,
             authoriser=self.authoriser,
             store=self.store,
             server_key=self.server_key,
             settings=settings or Settings(),
+            kem=kem or KemPolicy(),
+            backends=self.backends,
             random=self.random,
         )
 
@@ -158,6 +189,9 @@ class Device:
         label: str = "device",
         transaction_id: str = "transaction-1",
         settings: ClientSettings | None = None,
+        capabilities: bool = True,
+        kem: KemKey | None = None,
+        renewed: KemKey | None = None,
         extensions: list[x509.Extension[x509.ExtensionType]] | None = None,
         signer: Signer | None = None,
         renewal: bool = False,
@@ -181,6 +215,9 @@ class Device:
             transaction_id=transaction_id,
             settings=settings or ClientSettings(),
             random=Random(f"client {label} {transaction_id}"),
+            kem=kem,
+            renewed=renewed,
+            capabilities=world.responder.get_ca_caps() if capabilities and kem is not None else None,
         )
 
     def start(self) -> bytes:
@@ -200,6 +237,35 @@ class Device:
         signer = Signer(self.key, Certificate.decode(issued.certificate))
         arguments: dict[str, Any] = {"label": "renewed", "transaction_id": "renewal-1", "renewal": True} | more
         return Device(self.world, key_type, signer=signer, **arguments)
+
+
+def kem_device(
+    world: World,
+    parameter_set: str = "ML-KEM-768",
+    *,
+    signer_key: str = "ec:P-256",
+    subject: str = "CN=kem device,O=Example",
+    password: str | None = None,
+    label: str = "kem device",
+    settings: ClientSettings | None = None,
+    attributes: Sequence[tuple[Oid, bytes]] = (),
+    **more: Any,
+) -> Device:
+    """A client whose requested key is an ML-KEM key, with an ephemeral signer."""
+    private, public = kem_key(parameter_set, label)
+    spki = encode_public_key(public)
+    request = encode_unsigned_request(spki, name(subject), challenge_password=password, attributes=attributes)
+    chosen = settings or ClientSettings(cipher=AES256_GCM, backends=world.backends, require_kem=True)
+    return Device(
+        world,
+        signer_key,
+        subject=subject,
+        label=label,
+        request=request,
+        settings=chosen,
+        kem=KemKey(private, spki),
+        **more,
+    )
 
 
 def reply_of(world: World, message: bytes) -> PkiMessage:

@@ -1,0 +1,166 @@
+"""The CA's certificates as a client gets them from GetCACert: reading, authenticating, choosing (RFC 8894 sections 2.2
+and 4.2).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from kem.backends import Backends
+from kem.keys import decode_public_key
+from pkix import oids
+from pkix.certificates import Certificate
+from pkix.errors import PkixError
+from pkix.kem_recipients import KemRecipient
+from pkix.recipients import Recipient, RsaRecipient
+from pkix.signed_data import SignedData
+
+
+class ReplyRefused(PkixError):
+    """The server's answer is not one that this client may accept; `text` says why."""
+
+
+@dataclass(frozen=True)
+class CaCertificates:
+    """The authenticated certificates of a CA: `ca` issues, and every one in `all` is it or chains to it or above it."""
+
+    ca: x509.Certificate
+    all: tuple[x509.Certificate, ...]
+
+    @classmethod
+    def decode(cls, body: bytes, *, fingerprint: str | None, now: datetime) -> CaCertificates:
+        """Read GetCACert's body, a certificate or a degenerate SignedData; the media type is not needed to tell.
+
+        fingerprint: hex SHA-256 (or, for old instructions, SHA-1) of a certificate in the body to trust, colons and
+        case do not matter; None trusts what came (section 2.2 allows it in a trusted environment). Certificates
+        that do not chain to the trusted one, or are not valid at `now`, are left out. Raises ReplyRefused.
+        """
+        certificates = _certificates(body)
+        trusted = _trusted(certificates, fingerprint)
+        chained = _chained(certificates, trusted)
+        valid = tuple(item for item in chained if item.not_valid_before_utc <= now <= item.not_valid_after_utc)
+        if trusted not in valid:
+            raise ReplyRefused("GetCACert: the trusted CA certificate is not valid now")
+        issuing = [item for item in valid if _is_ca(item)] or [trusted]
+        leaf_most = [item for item in issuing if not any(_issued(item, other) for other in issuing if other != item)]
+        return cls(ca=(leaf_most or issuing)[0], all=valid)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the CA certificate, lower-case hex."""
+        return hashlib.sha256(self.ca.public_bytes(Encoding.DER)).hexdigest()
+
+    def recipient(self, backends: Backends | None = None, *, require_kem: bool = False) -> Recipient:
+        """Whom to encrypt requests to: an ML-KEM RA certificate, if there is one that `backends` can encapsulate to;
+        else an RSA certificate, the RA's for encipherment or the CA's.
+
+        Some servers set only digitalSignature (RFC 8894 section 3.5.2), so keyUsage decides only where it can. Raises
+        ReplyRefused if there is no usable certificate, or no ML-KEM one although it is required.
+        """
+        if backends is not None:
+            for certificate in reversed(self.kem_certificates(backends)):
+                key = decode_public_key(certificate.spki)
+                encapsulate = partial(backends.encapsulate, key)
+                return KemRecipient(certificate.key_algorithm, encapsulate, certificate.issuer_and_serial)
+        if require_kem:
+            raise ReplyRefused("GetCACert: no ML-KEM certificate that we can use, and ML-KEM is required")
+        rsa_ones = [item for item in self.all if _has_rsa_key(item)]
+        if not rsa_ones:
+            raise ReplyRefused("GetCACert: no certificate has a key that we can encrypt a request to")
+        best = max(rsa_ones, key=lambda item: (_may_encipher(item), not _is_ca(item), item == self.ca))
+        return RsaRecipient(Certificate.of(best))
+
+    def kem_certificates(self, backends: Backends) -> list[Certificate]:
+        """RA certificates whose ML-KEM key can be encapsulated to, from small parameter sets to large."""
+        found = [view for view in self.views() if view.is_kem]
+        usable = {parameter_set.oid: order for order, parameter_set in enumerate(backends.parameter_sets)}
+        chosen = [view for view in found if view.key_algorithm in usable]
+        return sorted(chosen, key=lambda view: usable[view.key_algorithm])
+
+    def views(self) -> list[Certificate]:
+        """All of them as CMS sees them."""
+        return [Certificate.of(item) for item in self.all]
+
+    def issued(self, certificate: x509.Certificate) -> bool:
+        """Whether one of these CAs signed a certificate."""
+        return any(_issued(issuer, certificate) for issuer in self.all if _is_ca(issuer) or issuer == self.ca)
+
+
+def _certificates(body: bytes) -> list[x509.Certificate]:
+    try:
+        return [x509.load_der_x509_certificate(body)]
+    except ValueError:
+        pass
+    try:
+        found = [x509.load_der_x509_certificate(der) for der in SignedData.decode(body).certificates]
+    except (PkixError, ValueError) as error:
+        raise ReplyRefused(f"GetCACert: neither a certificate nor certificates-only SignedData: {error}") from None
+    if not found:
+        raise ReplyRefused("GetCACert: the answer holds no certificate")
+    return found
+
+
+def _trusted(certificates: Sequence[x509.Certificate], fingerprint: str | None) -> x509.Certificate:
+    if fingerprint is None:
+        return next((item for item in certificates if _is_ca(item)), certificates[0])
+    wanted = fingerprint.replace(":", "").replace(" ", "").lower()
+    algorithm = {64: "sha256", 40: "sha1"}.get(len(wanted))
+    if algorithm is None:
+        raise ReplyRefused("a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)")
+    seen = []
+    for item in certificates:
+        digest = hashlib.new(algorithm, item.public_bytes(Encoding.DER), usedforsecurity=False).hexdigest()
+        if hmac.compare_digest(digest, wanted):
+            return item
+        seen.append(f"{digest} ({item.subject.rfc4514_string()})")
+    raise ReplyRefused(f"GetCACert: no certificate has the fingerprint {wanted}; received: {', '.join(seen)}")
+
+
+def _chained(certificates: Sequence[x509.Certificate], trusted: x509.Certificate) -> list[x509.Certificate]:
+    """`trusted`, what it signed, what that signed …, in the order received (section 2.2)."""
+    reached = [trusted]
+    grown = True
+    while grown:
+        new = [
+            item
+            for item in certificates
+            if item not in reached and any(_is_ca(issuer) and _issued(issuer, item) for issuer in reached)
+        ]
+        reached += new
+        grown = bool(new)
+    return [item for item in certificates if item in reached]
+
+
+def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _has_rsa_key(certificate: x509.Certificate) -> bool:
+    return Certificate.of(certificate).key_algorithm == oids.RSA_ENCRYPTION
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+
+
+def _may_encipher(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_encipherment
+    except x509.ExtensionNotFound:
+        return True

@@ -1,0 +1,440 @@
+"""Enrolment on the CA's side: the steps of the transaction table (`scep.transactions`), one method each.
+
+A step returns an Outcome or raises what becomes a FAILURE. It changes the transaction by compare-and-swap; when another
+worker was faster, the step is looked up anew. Issuing records the certificate, moves the transaction and uses up the
+challenge password in one step of the Store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ca.authorisation import Approved, Authoriser, EnrolmentRequest, Pending, Reissue, Verdict
+from ca.authority import Authority, issue
+from ca.errors import RequestRefused
+from ca.profiles import Profile, check_request
+from ca.sealing import ServerKey
+from ca.store import (
+    ChallengeUnavailable,
+    Decision,
+    IssuedCertificate,
+    State,
+    Store,
+    StoreConflict,
+    Transaction,
+    TransactionKey,
+)
+from kem.keys import EncapsulationKey, decode_public_key
+from pkix.asn1 import decode, encode
+from pkix.certificates import Certificate
+from pkix.errors import IntegrityFailed, Malformed
+from pkix.pkcs10 import CertificationRequest, Form
+from pkix.signed_data import encode_degenerate
+from scep.attributes import KEM_POP_CONFIRM, NONCE_LENGTH, MessageType, PkiStatus
+from scep.exchange import PENDING, Exchange, Outcome, RandomBytes, recipient
+from scep.kem_pop import decode_confirm, response_key_of
+from scep.proof import ChallengeExpired, DowngradeDetected, Prover, StoredRequest
+from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
+from scep.transactions import Step, next_step
+
+PROTOCOL = "scep"
+ATTEMPTS = 5  # how often to look again when another worker changed the transaction first
+
+
+@dataclass(frozen=True)
+class Authorities:
+    """The generations of the CA: the current one, earlier ones that clients may address, the prepared next one."""
+
+    current: Authority
+    previous: tuple[Authority, ...] = ()
+    following: Authority | None = None
+
+    @property
+    def all(self) -> tuple[Authority, ...]:
+        """Every one, the current first."""
+        return (self.current, *self.previous, *((self.following,) if self.following else ()))
+
+    def issuer(self, addressed: Authority) -> Authority:
+        """Who issues what is enveloped for `addressed`: the prepared next CA itself (RFC 8894 figure 9), but earlier
+        generations no longer.
+        """
+        return addressed if addressed is self.following else self.current
+
+    def by_identifier(self, identifier: str) -> Authority:
+        """The CA a transaction was for; the current one if that has been retired meanwhile."""
+        return next((item for item in self.all if item.identifier == identifier), self.current)
+
+
+@dataclass(frozen=True)
+class Enrolments:
+    """The transactions of one profile."""
+
+    profile: Profile
+    authorities: Authorities
+    authoriser: Authoriser
+    store: Store
+    server_key: ServerKey
+    settings: Settings
+    kem: KemPolicy
+    prover: Prover
+    random: RandomBytes
+
+    def handle(self, exchange: Exchange) -> Outcome:
+        """Do what the table says for a PKCSReq, RenewalReq or CertPoll."""
+        key = TransactionKey(PROTOCOL, exchange.message.transaction_id, exchange.verified_signer.key_hash)
+        request_hash = exchange.request.hash if exchange.request else None
+        confirming = exchange.message.attribute(KEM_POP_CONFIRM) is not None
+        for _ in range(ATTEMPTS):
+            transaction = self.store.get(key)
+            step = next_step(transaction, request_hash, confirming=confirming, now=exchange.now)
+            try:
+                if step is Step.decide:
+                    return self._decide(exchange, key, transaction)
+                if transaction is None or step is Step.refuse_unknown:
+                    raise RequestRefused("no request matches this transactionID and signer")
+                return self._steps[step](exchange, transaction)
+            except (StoreConflict, ChallengeUnavailable):
+                continue
+        raise RequestRefused("busy with this transaction; try again")
+
+    @property
+    def _steps(self) -> dict[Step, Callable[[Exchange, Transaction], Outcome]]:
+        return {
+            Step.challenge: self._challenge_again,
+            Step.confirm: self._confirm,
+            Step.review: self._review,
+            Step.repeat: self._repeat,
+            Step.report: self._report,
+            Step.refuse_other: self._refuse_other,
+        }
+
+    # New requests
+
+    def _decide(self, exchange: Exchange, key: TransactionKey, old: Transaction | None) -> Outcome:
+        """A new request: check, authorise, then challenge, issue, queue or refuse."""
+        request = exchange.verified_request
+        check_request(self.profile, request)
+        self._check_kem(exchange, request)
+        recipient(exchange, request, kem=self._to_kem_key)
+        renewed = self._renewed(exchange)
+        enrolment = self._enrolment(exchange, exchange.message.transaction_id, request, renewed)
+        verdict = self.authoriser.decide(enrolment, now=exchange.now)
+        new = self._transaction(exchange, key, request)
+        if isinstance(verdict, Reissue):
+            return self._grant(exchange, old, new, request, verdict)
+        self._use_response_key(exchange, request)
+        if isinstance(verdict, Approved):
+            new = replace(new, challenge_id=verdict.challenge_id, approved_by=verdict.method)
+        if renewed is not None:
+            new = replace(new, renews=self._name_of(renewed))
+        if self._needs_proof(request, renewed):
+            return self._challenge(exchange, old, new, self._stored(exchange, request))
+        if isinstance(verdict, Pending):
+            return self._queue(exchange, old, new)
+        return self._grant(exchange, old, new, request, verdict)
+
+    def _transaction(self, exchange: Exchange, key: TransactionKey, request: CertificationRequest) -> Transaction:
+        return Transaction(
+            key=key,
+            state=State.AWAITING_APPROVAL,
+            request_hash=request.hash,
+            sealed_request=self._seal(key, self._stored(exchange, request)),
+            subject=request.subject.rfc4514_string(),
+            profile=self.profile.name,
+            authority=self.authorities.issuer(exchange.authority).identifier,
+            created=exchange.now,
+            updated=exchange.now,
+            expires=exchange.now + self.settings.pending_lifetime,
+        )
+
+    def _queue(self, exchange: Exchange, old: Transaction | None, new: Transaction) -> Outcome:
+        """Wait for an operator."""
+        if self.store.count(State.AWAITING_APPROVAL, now=exchange.now) >= self.settings.max_pending:
+            raise RequestRefused("too many requests are waiting; try again later")
+        self._put(old, new)
+        return PENDING
+
+    def _check_kem(self, exchange: Exchange, request: CertificationRequest) -> None:
+        """A KEM key must be one that this profile handles and that can be encapsulated to (FIPS 203 section 7.2)."""
+        if not request.is_kem:
+            return
+        if self.kem.classic:
+            raise RequestRefused("this profile does not certify ML-KEM keys; use another SCEP URL")
+        self.prover.backends.for_parameter_set(decode_public_key(request.spki).parameter_set)
+        nonce = exchange.message.sender_nonce
+        if nonce is None or len(nonce) != NONCE_LENGTH:
+            raise Malformed("a request for a KEM key needs a senderNonce of 16 octets (RFC 8894 section 3.2.1.5)")
+
+    @property
+    def _to_kem_key(self) -> bool:
+        """Whether the certificate goes out enveloped to the KEM key; under `none`, its possession does not matter."""
+        return self.kem.pop is not Pop.none
+
+    def _needs_proof(self, request: CertificationRequest, renewed: Certificate | None) -> bool:
+        if not request.is_kem:
+            return False
+        if renewed is not None:
+            return True  # possession of the old KEM key is what authorises, so no policy leaves it out
+        if self.kem.pop is Pop.statement:
+            return request.form is not Form.statement
+        return self.kem.pop is Pop.challenge
+
+    def _renewed(self, exchange: Exchange) -> Certificate | None:
+        """The KEM certificate that a RenewalReq renews, from the certificates beside the ephemeral signer's."""
+        if exchange.kind is not MessageType.RenewalReq:
+            return None
+        for der in exchange.message.signed.certificates:
+            certificate = Certificate.decode(der)
+            if certificate != exchange.verified_signer and certificate.is_kem:
+                if not exchange.verified_request.is_kem:
+                    # Without a challenge, a stranger's certificate would be enough to renew it.
+                    raise RequestRefused("the renewal of an ML-KEM certificate asks for another kind of key")
+                return certificate
+        return None
+
+    def _use_response_key(self, exchange: Exchange, request: CertificationRequest) -> None:
+        """Under the policy single-request, a response key that was used before is refused."""
+        found = response_key_of(request)
+        if found is None:
+            return
+        if self.kem.response_key is ResponseKeyReuse.off:
+            raise RequestRefused("response keys are not enabled here")
+        if self.kem.response_key is ResponseKeyReuse.single_request:
+            name = f"response-key {self.server_key.identifier(found.key.hex())}"
+            try:
+                self.store.put_secret(name, b"", exchange.now + self.settings.pending_lifetime)
+            except StoreConflict:
+                raise RequestRefused("the response key has been used; make a new one for each request") from None
+
+    # Proof of possession
+
+    def _challenge(
+        self, exchange: Exchange, old: Transaction | None, new: Transaction, request: StoredRequest
+    ) -> Outcome:
+        """Send a challenge and wait for its confirmation."""
+        if old is None or old.state is not State.CHALLENGED:
+            self._check_challenged(exchange, new)
+        outcome, name = self.prover.challenge(exchange, request, self._keys(new, request))
+        lifetime = self.kem.challenge_lifetime
+        waiting = replace(
+            new,
+            state=State.CHALLENGED,
+            secret_id=name,
+            challenges=new.challenges + 1,
+            updated=exchange.now,
+            expires=exchange.now + 2 * lifetime,  # so that a late confirmation is told that it is late
+        )
+        try:
+            self._put(old, waiting)
+        except (StoreConflict, ChallengeUnavailable):
+            self.store.take_secret(name)
+            raise
+        if old is not None and old.secret_id is not None:
+            self.store.take_secret(old.secret_id)
+        return outcome
+
+    def _check_challenged(self, exchange: Exchange, new: Transaction) -> None:
+        of_all = self.store.count(State.CHALLENGED, now=exchange.now)
+        of_signer = self.store.count(State.CHALLENGED, now=exchange.now, signer=new.key.signer)
+        if of_all >= self.kem.max_challenged or of_signer >= self.kem.max_challenged_per_signer:
+            raise RequestRefused("busy: too many challenges wait for an answer; try again later")
+
+    def _keys(self, transaction: Transaction, request: StoredRequest) -> list[EncapsulationKey]:
+        """The requested key, and that of the KEM certificate being renewed."""
+        keys = [decode_public_key(CertificationRequest.decode(request.csr).spki)]
+        if transaction.renews:
+            authority, _, serial = transaction.renews.partition(":")
+            renewed = self.store.certificate(authority, int(serial, 16))
+            if renewed is None or renewed.revoked_at is not None:
+                raise RequestRefused("the certificate to renew is revoked")
+            keys.append(decode_public_key(Certificate.decode(renewed.der).spki))
+        return keys
+
+    def _challenge_again(self, exchange: Exchange, transaction: Transaction) -> Outcome:
+        """CHALLENGED, and the client asks without confirming: a fresh challenge; the old secret goes."""
+        if transaction.challenges >= self.kem.max_challenges:
+            return self._fail(exchange, transaction, "too many challenges were sent without a confirmation")
+        request = self._stored_request(transaction)
+        if exchange.request is not None:
+            request = self._stored(exchange, exchange.request)
+        new = replace(transaction, sealed_request=self._seal(transaction.key, request))
+        return self._challenge(exchange, transaction, new, request)
+
+    def _confirm(self, exchange: Exchange, transaction: Transaction) -> Outcome:
+        """CHALLENGED, and a confirmation came. The secret is taken first, so that it serves one attempt.
+
+        Without a secret, another worker is at it, or stopped halfway: PENDING, and the client asks again.
+        """
+        if exchange.proven != transaction.request_hash:
+            der = exchange.message.attribute(KEM_POP_CONFIRM)
+            confirm = decode_confirm(der or b"")
+            name = transaction.secret_id or ""
+            sealed = self.store.take_secret(name)
+            if sealed is None:
+                return PENDING
+            try:
+                self.prover.check(confirm, sealed, name, now=exchange.now)
+            except (IntegrityFailed, ChallengeExpired, DowngradeDetected) as error:
+                self._end(exchange, transaction, error.text)
+                raise
+            exchange.proven = transaction.request_hash
+            exchange.details["proof of possession"] = "verified"
+        elif transaction.secret_id is not None:
+            self.store.take_secret(transaction.secret_id)
+        new = replace(transaction, secret_id=None, updated=exchange.now)
+        if not transaction.approved_by:
+            expires = exchange.now + self.settings.pending_lifetime
+            return self._queue(exchange, transaction, replace(new, state=State.AWAITING_APPROVAL, expires=expires))
+        verdict = Approved(transaction.approved_by, transaction.challenge_id)
+        return self._grant(exchange, transaction, new, self._request_of(transaction), verdict)
+
+    # Waiting and ended transactions
+
+    def _review(self, exchange: Exchange, transaction: Transaction) -> Outcome:
+        """AWAITING_APPROVAL: what the operator or the webhook says by now."""
+        request = self._request_of(transaction)
+        verdict: Verdict = Approved("manual approval", transaction.challenge_id)
+        if transaction.decision is Decision.REJECTED:
+            return self._fail(exchange, transaction, transaction.reason or "the request was rejected")
+        if transaction.decision is Decision.UNDECIDED:
+            if self.authoriser.webhook is None:
+                return PENDING
+            try:
+                enrolment = self._enrolment(exchange, transaction.key.transaction_id, request, None)
+                verdict = self.authoriser.ask_webhook(enrolment)
+            except RequestRefused as refused:
+                return self._fail(exchange, transaction, refused.text)
+            if isinstance(verdict, Pending):
+                return PENDING
+        return self._grant(exchange, transaction, transaction, request, verdict)
+
+    def _repeat(self, exchange: Exchange, transaction: Transaction) -> Outcome:
+        """ISSUED: the same certificate again, for a client that lost the answer.
+
+        Who signs with that very certificate has it and wants another: certmonger renews with an identical request.
+        """
+        assert transaction.serial is not None
+        certificate = self.store.certificate(transaction.authority, transaction.serial)
+        has_it = certificate is not None and certificate.der == exchange.verified_signer.der
+        if exchange.request is not None and (certificate is None or certificate.revoked_at is not None or has_it):
+            return self._decide(exchange, transaction.key, transaction)
+        if certificate is None or certificate.revoked_at is not None:
+            raise RequestRefused("the certificate of this transaction is revoked; send a new request")
+        return self._success(exchange, certificate, self._request_of(transaction))
+
+    def _report(self, exchange: Exchange, transaction: Transaction) -> Outcome:
+        """FAILED: the reason on record."""
+        raise RequestRefused(transaction.reason)
+
+    def _refuse_other(self, exchange: Exchange, transaction: Transaction) -> Outcome:
+        """Another request while one waits."""
+        raise RequestRefused("another request is waiting under this transactionID")
+
+    def _fail(self, exchange: Exchange, transaction: Transaction, reason: str) -> Outcome:
+        self._end(exchange, transaction, reason)
+        raise RequestRefused(reason)
+
+    def _end(self, exchange: Exchange, transaction: Transaction, reason: str) -> None:
+        """Move to FAILED, giving back the challenge password and forgetting the secret."""
+        ended = replace(
+            transaction,
+            state=State.FAILED,
+            reason=reason,
+            challenge_id=None,
+            secret_id=None,
+            updated=exchange.now,
+            expires=exchange.now + self.settings.ended_lifetime,
+        )
+        self.store.replace(transaction, ended)
+        if transaction.secret_id is not None:
+            self.store.take_secret(transaction.secret_id)
+
+    # Issuing
+
+    def _grant(
+        self,
+        exchange: Exchange,
+        old: Transaction | None,
+        new: Transaction,
+        request: CertificationRequest,
+        verdict: Verdict,
+    ) -> Outcome:
+        """Issue (or find) the certificate and move the transaction to ISSUED."""
+        expires = exchange.now + self.settings.ended_lifetime
+        ended = replace(new, state=State.ISSUED, updated=exchange.now, expires=expires)
+        if isinstance(verdict, Reissue):
+            found = self.store.certificate(verdict.authority, verdict.serial)
+            if found is None or found.revoked_at is not None:
+                raise RequestRefused("the challengePassword has been used")
+            self._put(old, replace(ended, authority=found.authority, serial=found.serial))
+            return self._success(exchange, found, request)
+        assert isinstance(verdict, Approved)
+        recipient(exchange, request, kem=self._to_kem_key)
+        self._check_unique(exchange, new)
+        issuer = self.authorities.by_identifier(new.authority)
+        certificate = issue(issuer, self.profile, request, now=exchange.now, random=self.random)
+        ended = replace(ended, serial=certificate.serial, challenge_id=verdict.challenge_id)
+        self.store.issue(old, ended, certificate)
+        exchange.details["authorised by"] = verdict.method
+        return self._success(exchange, certificate, request)
+
+    def _check_unique(self, exchange: Exchange, new: Transaction) -> None:
+        """RFC 8894 figure 12: under this rule an operator revokes before the same subject enrols again."""
+        if self.profile.unique_subject and exchange.kind is not MessageType.RenewalReq and not new.renews:
+            for other in self.store.valid_certificates(new.authority, new.subject, now=exchange.now):
+                raise RequestRefused(f"a valid certificate for this subject exists: serial {other.serial:x}")
+
+    def _success(self, exchange: Exchange, certificate: IssuedCertificate, request: CertificationRequest) -> Outcome:
+        exchange.details["serial"] = f"{certificate.serial:x}"
+        data = encode_degenerate([certificate.der])
+        return Outcome(PkiStatus.SUCCESS, data, request=request, kem=self._to_kem_key)
+
+    # Small things
+
+    def _enrolment(
+        self,
+        exchange: Exchange,
+        transaction_id: str,
+        request: CertificationRequest,
+        renewed: Certificate | None,
+    ) -> EnrolmentRequest:
+        return EnrolmentRequest(
+            protocol=PROTOCOL,
+            transaction_id=transaction_id,
+            request=request,
+            signer=exchange.verified_signer,
+            renewal=exchange.kind is MessageType.RenewalReq,
+            renewed=renewed,
+        )
+
+    def _put(self, old: Transaction | None, new: Transaction) -> None:
+        if old is None:
+            self.store.create(new)
+        else:
+            self.store.replace(old, new)
+
+    def _stored(self, exchange: Exchange, request: CertificationRequest) -> StoredRequest:
+        digest = self.kem.parameters.kdf.digest
+        nonce = exchange.message.sender_nonce or b""
+        return StoredRequest(csr=request.der, client_nonce=nonce, request_hash=digest(exchange.octets))
+
+    def _seal(self, key: TransactionKey, request: StoredRequest) -> bytes:
+        return self.server_key.seal(encode(request), _purpose(key), self.random)
+
+    def _stored_request(self, transaction: Transaction) -> StoredRequest:
+        opened = self.server_key.open(transaction.sealed_request, _purpose(transaction.key))
+        return decode(StoredRequest, opened, "stored request")
+
+    def _request_of(self, transaction: Transaction) -> CertificationRequest:
+        return CertificationRequest.decode(self._stored_request(transaction).csr)
+
+    def _name_of(self, renewed: Certificate) -> str:
+        issuers: Sequence[Authority] = self.authorities.all
+        issuer = next(item for item in issuers if item.certificate.subject == renewed.issuer)
+        return f"{issuer.identifier}:{renewed.serial_number:x}"
+
+
+def _purpose(key: TransactionKey) -> bytes:
+    """What a sealed request is bound to."""
+    return b"request " + key.signer + key.transaction_id.encode()
