@@ -7,6 +7,7 @@ ed25519, ml-dsa-44, ml-dsa-65, ml-dsa-87 for keys that sign (KEY_TYPES), ml-kem-
 
 from __future__ import annotations
 
+import base64
 import hashlib
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -21,10 +22,14 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from kem.parameters import PARAMETER_SETS
+from kem.keys import DecapsulationKey, decode_private_key, encode_private_key
+from kem.parameters import PARAMETER_SETS, is_ml_kem
+from kem.structures import OneAsymmetricKey
+from pkix.asn1 import decode
 from pkix.errors import AlgorithmRefused, Malformed
 from pkix.signatures import MlDsaPrivateKey, MlDsaPublicKey, SigningKey
 
+_PEM_BEGIN, _PEM_END = b"-----BEGIN PRIVATE KEY-----", b"-----END PRIVATE KEY-----"
 _CURVES: dict[str, type[ec.EllipticCurve]] = {
     "P-256": ec.SECP256R1,
     "P-384": ec.SECP384R1,
@@ -80,6 +85,38 @@ def load_private_key(pem: bytes, *, password: bytes | None = None) -> SigningKey
     if isinstance(key, SigningKey):
         return key
     raise AlgorithmRefused(f"key type {type(key).__name__.removesuffix('PrivateKey')} is not supported")
+
+
+def is_kem_key(pem: bytes) -> bool:
+    """Whether a PEM block is PKCS #8 with an ML-KEM private key."""
+    try:
+        return is_ml_kem(decode(OneAsymmetricKey, _pem_octets(pem), "private key").private_key_algorithm.algorithm)
+    except Malformed:
+        return False
+
+
+def load_kem_key(pem: bytes) -> DecapsulationKey:
+    """An ML-KEM private key from PEM, in any of RFC 9935's forms. Raises Malformed and the errors of `kem.errors`."""
+    return decode_private_key(_pem_octets(pem))
+
+
+def dump_kem_key(key: DecapsulationKey) -> bytes:
+    """Unencrypted PKCS #8 PEM in the form that the key has; the caller writes it with mode 0600."""
+    body = base64.encodebytes(encode_private_key(key, key.form))
+    lines = b"".join(body.split())
+    wrapped = b"\n".join(lines[start : start + 64] for start in range(0, len(lines), 64))
+    return b"%s\n%s\n%s\n" % (_PEM_BEGIN, wrapped, _PEM_END)
+
+
+def _pem_octets(pem: bytes) -> bytes:
+    """The DER in a PEM block of type PRIVATE KEY (RFC 7468 section 10). Raises Malformed."""
+    start, end = pem.find(_PEM_BEGIN), pem.find(_PEM_END)
+    try:
+        if not 0 <= start < end:
+            raise ValueError
+        return base64.b64decode(b"".join(pem[start + len(_PEM_BEGIN) : end].split()), validate=True)
+    except ValueError:
+        raise Malformed("the private key cannot be read: no PEM block of type PRIVATE KEY") from None
 
 
 def dump_private_key(key: SigningKey) -> bytes:

@@ -4,7 +4,7 @@
     server.key           32 octets that seal stored secrets (ca.sealing)
     store.sqlite         transactions, certificates, challenge passwords
     roles.json           which generation is current, which is next, which are previous
-    ca-<16 hex digits>/  one generation: ca, ra-signer, ra-decryption as .key.pem and .cert.pem, chain.pem
+    ca-<16 hex digits>/  one generation: ca, ra-signer, ra-decryption, ra-ml-kem-* as .key.pem and .cert.pem, chain.pem
 
 roles.json is replaced in one step, so a rollover is atomic, and a running server notices it by the file's change.
 Folders have mode 0700 and secrets 0600.
@@ -21,13 +21,15 @@ from pathlib import Path
 
 from cryptography import x509
 
-from ca.authority import Authority, KeyPair, create_authority
+from ca.authority import Authority, KemPair, KeyPair, create_authority, create_ra_kem
 from ca.sealing import KEY_LENGTH, ServerKey
 from ca.sql_store import SqlStore
-from pkix.keys import key_type_of
+from pkix.keys import KEM_KEY_TYPES, key_type_of
+from scep.enrolment import Authorities
 from web import files
 from web.config import CONFIG_NAME, TEMPLATE
 from web.errors import UsageError
+from web.kem import new_kem_key
 
 DEFAULT_SUBJECT = "CN=SCEP demo CA"
 _PAIRS = ("ca", "ra-signer", "ra-decryption")
@@ -40,24 +42,6 @@ class _Roles:
     current: str
     next: str | None = None
     previous: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Generations:
-    """current first in `authorities`, then the previous ones, newest first."""
-
-    authorities: tuple[Authority, ...]
-    next_authority: Authority | None
-
-    @property
-    def current(self) -> Authority:
-        """The CA that issues."""
-        return self.authorities[0]
-
-    @property
-    def all(self) -> tuple[Authority, ...]:
-        """Every generation, the next one included."""
-        return (*self.authorities, *([self.next_authority] if self.next_authority else []))
 
 
 class CaDir:
@@ -89,8 +73,13 @@ class CaDir:
         now: datetime,
         ca: KeyPair | None = None,
         chain: Sequence[x509.Certificate] = (),
+        kems: Sequence[str] = (),
+        rsa_decryption: bool = True,
     ) -> Authority:
-        """Make a CA: keys, server key, configuration if there is none, and the database."""
+        """Make a CA: keys, server key, configuration if there is none, and the database.
+
+        kems: types of ML-KEM keys for the RA. rsa_decryption: see `ca.authority.create_authority`.
+        """
         if self.exists():
             raise UsageError(f"{self.path} holds a CA already")
         try:
@@ -98,7 +87,15 @@ class CaDir:
         except OSError as error:
             raise UsageError(f"cannot make {self.path}: {error.strerror}") from None
         authority = create_authority(
-            subject, key_type, ra_key_type=ra_key_type, now=now, random=os.urandom, ca=ca, chain=chain
+            subject,
+            key_type,
+            ra_key_type=ra_key_type,
+            now=now,
+            random=os.urandom,
+            ca=ca,
+            chain=chain,
+            ra_kem=[new_kem_key(kem) for kem in kems],
+            rsa_decryption=rsa_decryption,
         )
         files.write(self.path / "server.key", os.urandom(KEY_LENGTH), secret=True)
         if not self.config_path.exists():
@@ -108,13 +105,14 @@ class CaDir:
         self.open_store().close()
         return authority
 
-    def load(self) -> Generations:
+    def load(self) -> Authorities:
         """All generations."""
         roles = self._roles()
         previous = [self._read_authority(name) for name in roles.previous]
-        return Generations(
-            authorities=(self._read_authority(roles.current), *previous),
-            next_authority=self._read_authority(roles.next) if roles.next else None,
+        return Authorities(
+            current=self._read_authority(roles.current),
+            previous=tuple(previous),
+            following=self._read_authority(roles.next) if roles.next else None,
         )
 
     def prepare_rollover(self, *, now: datetime) -> Authority:
@@ -131,6 +129,8 @@ class CaDir:
             ra_key_type=_key_type(current.ra_signer) if current.ra_signer else None,
             now=now,
             random=os.urandom,
+            ra_kem=[new_kem_key(pair.key.parameter_set.name.lower()) for pair in current.ra_kem],
+            rsa_decryption=bool(current.ra_decryption),
         )
         self._write_authority(authority)
         self._write_roles(replace(roles, next=_name(authority)))
@@ -143,6 +143,17 @@ class CaDir:
             raise UsageError("no rollover is prepared; `ca rollover` prepares one")
         self._write_roles(_Roles(roles.next, None, (roles.current, *roles.previous)))
         return self._read_authority(roles.next)
+
+    def add_kem(self, kem: str, *, now: datetime) -> Authority:
+        """Give the current generation's RA an ML-KEM key and certificate."""
+        name = self._roles().current
+        current = self._read_authority(name)
+        private, public = new_kem_key(kem)
+        if any(pair.key.parameter_set == private.parameter_set for pair in current.ra_kem):
+            raise UsageError(f"the RA has an {private.parameter_set} certificate already")
+        _write_pair(self.path / name, create_ra_kem(current.ca, private, public, now=now, random=os.urandom))
+        self._write_roles(self._roles())  # a running server reads the keys again when this file is replaced
+        return self._read_authority(name)
 
     def server_key(self) -> ServerKey:
         """The key that seals stored secrets."""
@@ -175,6 +186,8 @@ class CaDir:
             if pair is not None:
                 files.write_key(folder / f"{name}.key.pem", pair.key)
                 files.write(folder / f"{name}.cert.pem", files.pem(pair.certificate))
+        for kem in authority.ra_kem:
+            _write_pair(folder, kem)
         if authority.chain:
             files.write(folder / "chain.pem", files.pem(*authority.chain))
 
@@ -185,13 +198,32 @@ class CaDir:
             raise UsageError(f"{folder} has no CA certificate and key")
         chain_path = folder / "chain.pem"
         chain = tuple(files.read_certificates(chain_path)) if chain_path.exists() else ()
-        return Authority(ca=ca, chain=chain, ra_signer=ra_signer, ra_decryption=ra_decryption)
+        kems = (_read_kem_pair(folder, f"ra-{kem}") for kem in KEM_KEY_TYPES)
+        return Authority(
+            ca=ca,
+            chain=chain,
+            ra_signer=ra_signer,
+            ra_decryption=ra_decryption,
+            ra_kem=tuple(pair for pair in kems if pair is not None),
+        )
 
 
 def _read_pair(folder: Path, name: str) -> KeyPair | None:
     if not (folder / f"{name}.cert.pem").exists():
         return None
     return KeyPair(files.read_key(folder / f"{name}.key.pem"), files.read_certificate(folder / f"{name}.cert.pem"))
+
+
+def _read_kem_pair(folder: Path, name: str) -> KemPair | None:
+    if not (folder / f"{name}.cert.pem").exists():
+        return None
+    return KemPair(files.read_kem_key(folder / f"{name}.key.pem"), files.read_certificate(folder / f"{name}.cert.pem"))
+
+
+def _write_pair(folder: Path, pair: KemPair) -> None:
+    name = f"ra-{pair.key.parameter_set.name.lower()}"
+    files.write_key(folder / f"{name}.key.pem", pair.key)
+    files.write(folder / f"{name}.cert.pem", files.pem(pair.certificate))
 
 
 def _name(authority: Authority) -> str:

@@ -1,31 +1,51 @@
-"""The client with its I/O: fetch the CA certificates, enrol, poll, and keep what a later poll needs."""
+"""The client with its I/O: fetch the CA certificates, enrol, poll, query."""
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from pkix.algorithms import AES128, AES192, AES256, TRIPLE_DES, AlgorithmPolicy, ContentCipher
+from ca.challenges import new_password
+from kem.backends import Backends
+from kem.keys import DecapsulationKey, encode_public_key
+from pkix.algorithms import (
+    AES128,
+    AES128_GCM,
+    AES192,
+    AES192_GCM,
+    AES256,
+    AES256_GCM,
+    TRIPLE_DES,
+    AlgorithmPolicy,
+    ContentCipher,
+)
+from pkix.asn1 import Oid
+from pkix.certificate_builder import Extensions
 from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.keys import message_digest
-from pkix.pkcs10 import CertificationRequest, encode_certification_request
+from pkix.keys import generate, message_digest
+from pkix.pkcs10 import (
+    CertificationRequest,
+    encode_certification_request,
+    encode_statement_request,
+    encode_unsigned_request,
+)
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
-from scep.attributes import MessageType
+from scep.attributes import RESPONSE_KEY, MessageType
+from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.capabilities import Capabilities
 from scep.client import (
-    CaCertificates,
     ClientSettings,
     Enrolment,
     Issued,
+    KemKey,
     Outcome,
     Query,
     Refused,
@@ -34,25 +54,42 @@ from scep.client import (
     new_transaction_id,
     self_signed,
 )
+from scep.kem_pop import encode_response_key
 from web import files
 from web.errors import UsageError
+from web.kem import backends, public_kem_key
+from web.pending import Pending
 from web.service import utc_now
 from web.trace import describe_message
 from web.transport import HttpTransport
 
-CIPHERS = {"aes128": AES128, "aes192": AES192, "aes256": AES256, "3des": TRIPLE_DES}
+CIPHERS = {
+    "aes128": AES128,
+    "aes192": AES192,
+    "aes256": AES256,
+    "aes128-gcm": AES128_GCM,
+    "aes192-gcm": AES192_GCM,
+    "aes256-gcm": AES256_GCM,
+    "3des": TRIPLE_DES,
+}
 DIGESTS: dict[str, Callable[[], hashes.HashAlgorithm]] = {
     "sha256": hashes.SHA256,
     "sha384": hashes.SHA384,
     "sha512": hashes.SHA512,
     "sha1": hashes.SHA1,
 }
+EPHEMERAL_PQ = "ml-dsa-65"
+EPHEMERAL = "ec:P-256"
+MAX_CHALLENGES = 5  # answered in a row; a server that sends more is going in circles
+
+AnyKey = SigningKey | DecapsulationKey
 
 
 @dataclass(frozen=True)
 class Options:
     """url: of the server. fingerprint: of the CA, hex. cipher, digest: names of CIPHERS and DIGESTS, None to choose.
     legacy: accept, and if need be use, SHA-1 and 3DES. prefer_get: PKIOperation by GET. pss: RSASSA-PSS.
+    require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation of ML-KEM.
     trace: called with lines about each message. save: folder for the messages' octets, or None.
     """
 
@@ -63,34 +100,74 @@ class Options:
     legacy: bool = False
     prefer_get: bool = False
     pss: bool = False
+    require_kem: bool = False
+    kem_backend: str = "automatic"
     trace: Callable[[str], None] | None = None
     save: Path | None = None
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A certificate to ask for. key: for which. statement: a signing certificate and its key, to state possession of a
+    KEM key (RFC 9883).
+    """
+
+    key: AnyKey
+    subject: x509.Name
+    extensions: Extensions = ()
+    challenge_password: str | None = None
+    statement: tuple[SigningKey, x509.Certificate] | None = None
+
+
+@dataclass(frozen=True)
+class Renewing:
+    """The certificate to renew and its key, with the files that they are in."""
+
+    key: AnyKey
+    certificate: x509.Certificate
+    key_file: Path
+    cert_file: Path
+
+
+@dataclass
 class ScepClient:
     """A session with one server: capabilities and CA certificates are fetched once."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
-        self._transport = HttpTransport(options.url, prefer_get=options.prefer_get)
-        self.capabilities: Capabilities = self._transport.capabilities()
+    options: Options
+    capabilities: Capabilities = field(init=False)
+    ca: CaCertificates = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._saved = 0
+        self._transport = HttpTransport(self.options.url, prefer_get=self.options.prefer_get)
+        self._backends: Backends = backends(self.options.kem_backend)
+        self._caps_body, self.capabilities = self._transport.capabilities()
         self._show(f"GetCACaps: {', '.join(sorted(self.capabilities.keywords)) or '(nothing)'}")
         body = self._transport.get_ca_cert()
-        self.ca = CaCertificates.decode(body, fingerprint=options.fingerprint, now=utc_now())
+        self.ca = CaCertificates.decode(body, fingerprint=self.options.fingerprint, now=utc_now())
         self._show(f"GetCACert: {len(body)} octets, {len(self.ca.all)} certificate(s)")
         for certificate in self.ca.all:
             self._show(f"    {certificate.subject.rfc4514_string()}")
-        self._saved = 0
+        if self.options.require_kem:
+            self._check_kem()
 
-    def enrol(
-        self, key: SigningKey, request: CertificationRequest, *, renewing: tuple[SigningKey, x509.Certificate] | None
-    ) -> Exchange:
-        """A PKCSReq signed with a self-signed certificate, or a RenewalReq signed with the one to renew."""
-        if renewing is None:
-            certificate = self_signed(key, request.subject, now=utc_now(), random=os.urandom)
-            signer = Signer(key, Certificate.of(certificate), pss=self.options.pss)
-        else:
-            signer = Signer(renewing[0], Certificate.of(renewing[1]), pss=self.options.pss)
+    def _check_kem(self) -> None:
+        """GetCACaps is not authenticated, the certificates are: an ML-KEM certificate among them outranks the list."""
+        if not self.ca.kem_certificates(self._backends):
+            raise ReplyRefused("ML-KEM is required, and GetCACert has no ML-KEM certificate that we can use")
+        if not self.capabilities.has("KEM-PoP"):
+            self._show("GetCACaps does not list KEM-PoP, but the CA has an ML-KEM certificate: going on with ML-KEM")
+
+    def enrol(self, wanted: Wanted, renewing: Renewing | None = None) -> Exchange:
+        """A PKCSReq signed with a self-signed certificate, or a RenewalReq signed with the one to renew; for a key
+        that cannot sign, by an ephemeral key.
+        """
+        request = CertificationRequest.decode(self._request(wanted, renewing))
+        signer, ephemeral = self._signer(wanted, request, renewing)
+        old = renewing.certificate if renewing is not None else None
+        renewed = None
+        if renewing is not None and isinstance(renewing.key, DecapsulationKey) and old is not None:
+            renewed = KemKey(renewing.key, Certificate.of(old).spki, Certificate.of(old))
         enrolment = Enrolment(
             request=request,
             # Without the capability, servers of the old drafts renew by PKCSReq, signed in the same way.
@@ -100,28 +177,109 @@ class ScepClient:
             transaction_id=new_transaction_id(os.urandom),
             settings=self._settings(signer.key),
             random=os.urandom,
+            kem=KemKey(wanted.key, request.spki) if isinstance(wanted.key, DecapsulationKey) else None,
+            renewed=renewed,
+            capabilities=self._caps_body,
         )
-        return Exchange(self, enrolment, request, signer.certificate)
+        signer_file = None
+        if renewing is not None and ephemeral is None and renewing.key is not wanted.key:
+            signer_file = renewing.key_file
+        files_of_old = (renewing.key_file, renewing.cert_file) if renewing is not None and renewed else None
+        return Exchange(self, enrolment, request, signer.certificate, ephemeral, signer_file, files_of_old)
 
-    def resume(self, pending: Pending, key: SigningKey) -> Exchange:
+    def _request(self, wanted: Wanted, renewing: Renewing | None) -> bytes:
+        """The PKCS #10 request. Where the answer can be encrypted to nothing else, it brings a response key or, if the
+        server does not know those, a renewal brings a fresh challenge password.
+        """
+        password, attributes = wanted.challenge_password, self._attributes(wanted, renewing)
+        if isinstance(wanted.key, DecapsulationKey):
+            return self._kem_request(wanted, wanted.key, attributes)
+        signer = renewing.key if renewing is not None else wanted.key
+        if password is None and renewing is not None and not attributes and not isinstance(signer, rsa.RSAPrivateKey):
+            password = new_password(os.urandom)
+        return encode_certification_request(
+            wanted.key,
+            wanted.subject,
+            challenge_password=password,
+            extensions=wanted.extensions,
+            attributes=attributes,
+        )
+
+    def _kem_request(self, wanted: Wanted, key: DecapsulationKey, attributes: Sequence[tuple[Oid, bytes]]) -> bytes:
+        spki, password = encode_public_key(public_kem_key(key)), wanted.challenge_password
+        if wanted.statement is None:
+            return encode_unsigned_request(
+                spki,
+                wanted.subject,
+                challenge_password=password,
+                extensions=wanted.extensions,
+                attributes=attributes,
+            )
+        signing_key, certificate = wanted.statement
+        return encode_statement_request(
+            spki,
+            wanted.subject,
+            signing_key,
+            Certificate.of(certificate),
+            challenge_password=password,
+            extensions=wanted.extensions,
+            attributes=attributes,
+        )
+
+    def _attributes(self, wanted: Wanted, renewing: Renewing | None) -> list[tuple[Oid, bytes]]:
+        signer = renewing.key if renewing is not None else wanted.key
+        decrypts = isinstance(wanted.key, DecapsulationKey) or isinstance(signer, rsa.RSAPrivateKey)
+        if decrypts or not self.capabilities.has("ResponseKey"):
+            return []
+        return [(RESPONSE_KEY, encode_response_key(os.urandom(16), os.urandom(32)))]
+
+    def _signer(
+        self, wanted: Wanted, request: CertificationRequest, renewing: Renewing | None
+    ) -> tuple[Signer, SigningKey | None]:
+        """Who signs the pkiMessage, and the key if it is ephemeral."""
+        pss = self.options.pss
+        if renewing is not None and not isinstance(renewing.key, DecapsulationKey):
+            return Signer(renewing.key, Certificate.of(renewing.certificate), pss=pss), None
+        if wanted.statement is not None:
+            key, certificate = wanted.statement
+            return Signer(key, Certificate.of(certificate), pss=pss), key
+        ephemeral = None
+        if isinstance(wanted.key, DecapsulationKey):
+            ephemeral = generate(EPHEMERAL_PQ if self.capabilities.has("ML-DSA") else EPHEMERAL)
+            key = ephemeral
+        else:
+            key = wanted.key
+        certificate = self_signed(key, request.subject, now=utc_now(), random=os.urandom)
+        return Signer(key, Certificate.of(certificate), pss=pss), ephemeral
+
+    def resume(self, pending: Pending, key: AnyKey) -> Exchange:
         """Poll for a request that an earlier run left pending."""
-        subject, password = pending.certificate.subject, pending.challenge_password
-        request = encode_certification_request(key, subject, challenge_password=password)
-        decoded = CertificationRequest.decode(request)
-        if decoded.spki != pending.requested_spki:
+        request = pending.request
+        kem = KemKey(key, request.spki) if isinstance(key, DecapsulationKey) else None
+        renewed = None
+        if pending.renewed is not None:
+            old = Certificate.of(files.read_certificate(pending.renewed[1]))
+            renewed = KemKey(files.read_kem_key(pending.renewed[0]), old.spki, old)
+        signer_key = pending.signer or (files.read_key(pending.signer_file) if pending.signer_file else key)
+        if isinstance(signer_key, DecapsulationKey):
             raise UsageError("the key is not the one that the pending request is for")
-        signer_key = files.read_key(pending.signer_key) if pending.signer_key else key
         signer = Signer(signer_key, Certificate.of(pending.certificate), pss=self.options.pss)
         enrolment = Enrolment(
-            request=decoded,
+            request=request,
             renewal=False,
             ca=self.ca,
             signer=signer,
             transaction_id=pending.transaction_id,
             settings=self._settings(signer.key),
             random=os.urandom,
+            kem=kem,
+            renewed=renewed,
+            capabilities=self._caps_body,
+            sent=pending.sent,
         )
-        return Exchange(self, enrolment, decoded, signer.certificate)
+        return Exchange(
+            self, enrolment, request, signer.certificate, pending.signer, pending.signer_file, pending.renewed
+        )
 
     def query(self, kind: MessageType, name: IssuerAndSerialNumber, signer: Signer) -> Outcome:
         """GetCert or GetCRL."""
@@ -151,15 +309,25 @@ class ScepClient:
         return AlgorithmPolicy(legacy=self.options.legacy)
 
     def _settings(self, key: SigningKey) -> ClientSettings:
-        """SHA-256 and AES-128-CBC unless told otherwise or, under --legacy, the server cannot (section 3.5.2)."""
+        """SHA-256 and AES-128-CBC unless told otherwise, the server knows AES-GCM, or, under --legacy, knows no better
+        (RFC 8894 section 3.5.2).
+        """
         options, policy = self.options, self._policy()
-        cipher: ContentCipher = CIPHERS[options.cipher or "aes128"]
+        cipher: ContentCipher = AES256_GCM if self.capabilities.has("AES-GCM") else AES128
         digest = DIGESTS[options.digest]() if options.digest else message_digest(key)
-        if options.legacy and not options.cipher and not self.capabilities.has("AES"):
+        if options.cipher:
+            cipher = CIPHERS[options.cipher]
+        elif options.legacy and not self.capabilities.has("AES"):
             cipher = TRIPLE_DES
         if options.legacy and not options.digest and not self.capabilities.has("SHA-256"):
             digest = DIGESTS["sha1"]()
-        return ClientSettings(cipher=cipher, digest=digest, policy=policy)
+        return ClientSettings(
+            cipher=cipher,
+            digest=digest,
+            policy=policy,
+            backends=self._backends,
+            require_kem=options.require_kem,
+        )
 
     def _record(self, who: str, message: bytes) -> None:
         self._show("")
@@ -177,20 +345,35 @@ class ScepClient:
 
 @dataclass
 class Exchange:
-    """One enrolment on its way."""
+    """One enrolment on its way. ephemeral: the signer's key if it is in no file. signer_file: the file of the signer's
+    key if it is not the requested one. renewed: files of key and certificate of a KEM certificate being renewed.
+    """
 
     client: ScepClient
     enrolment: Enrolment
     request: CertificationRequest
     signer: Certificate
+    ephemeral: SigningKey | None
+    signer_file: Path | None
+    renewed: tuple[Path, Path] | None
 
     def start(self) -> Issued | StillPending | Refused:
-        """Send the request."""
-        return self.enrolment.receive(self.client.send(self.enrolment.start(now=utc_now())))
+        """Send the request, and confirm at once if the CA sends a challenge."""
+        return self._confirmed(self.enrolment.receive(self.client.send(self.enrolment.start(now=utc_now()))))
 
     def poll(self) -> Issued | StillPending | Refused:
-        """Send one CertPoll."""
+        """Send a CertPoll, and confirm at once if the CA sends a challenge."""
+        return self._confirmed(self._poll_once())
+
+    def _poll_once(self) -> Issued | StillPending | Refused:
         return self.enrolment.receive(self.client.send(self.enrolment.poll(now=utc_now())))
+
+    def _confirmed(self, outcome: Issued | StillPending | Refused) -> Issued | StillPending | Refused:
+        for _ in range(MAX_CHALLENGES):
+            if not isinstance(outcome, StillPending) or not outcome.challenged:
+                return outcome
+            outcome = self._poll_once()
+        return outcome
 
     def polls(self, interval: float, most: int) -> Iterator[Issued | StillPending | Refused]:
         """Up to `most` polls, `interval` seconds before each, until one is not StillPending."""
@@ -201,64 +384,16 @@ class Exchange:
             if not isinstance(outcome, StillPending):
                 return
 
-    def pending(self, signer_key: Path | None) -> Pending:
+    def pending(self) -> Pending:
         """What a later `resume` needs."""
-        decrypts = isinstance(self.signer.public_key, rsa.RSAPublicKey)
         return Pending(
             url=self.client.options.url,
             fingerprint=self.client.options.fingerprint,
             transaction_id=self.enrolment.transaction_id,
-            requested_spki=self.request.spki,
+            request=self.request,
+            sent=self.enrolment.sent,
             certificate=x509.load_der_x509_certificate(self.signer.der),
-            signer_key=signer_key,
-            challenge_password=None if decrypts else self.request.challenge_password,
+            signer=self.ephemeral,
+            signer_file=self.signer_file,
+            renewed=self.renewed,
         )
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A pending enrolment, as kept beside the certificate's file, with mode 0600, until it comes.
-
-    certificate: the one that signed the request. signer_key: file of its key, None if it is the requested key.
-    challenge_password: kept only if the signer's key cannot decrypt, because the answer comes encrypted under it.
-    """
-
-    url: str
-    fingerprint: str | None
-    transaction_id: str
-    requested_spki: bytes
-    certificate: x509.Certificate
-    signer_key: Path | None
-    challenge_password: str | None
-
-    def dump(self) -> bytes:
-        """JSON."""
-        return json.dumps(
-            {
-                "url": self.url,
-                "ca fingerprint": self.fingerprint,
-                "transactionID": self.transaction_id,
-                "requested key": self.requested_spki.hex(),
-                "signer certificate": files.pem(self.certificate).decode(),
-                "signer key file": None if self.signer_key is None else str(self.signer_key),
-                "challengePassword": self.challenge_password,
-            },
-            indent=1,
-        ).encode()
-
-    @classmethod
-    def load(cls, path: Path) -> Pending:
-        """Raises UsageError."""
-        try:
-            found = json.loads(files.read(path))
-            return cls(
-                url=found["url"],
-                fingerprint=found["ca fingerprint"],
-                transaction_id=found["transactionID"],
-                requested_spki=bytes.fromhex(found["requested key"]),
-                certificate=x509.load_pem_x509_certificate(found["signer certificate"].encode()),
-                signer_key=None if found["signer key file"] is None else Path(found["signer key file"]),
-                challenge_password=found["challengePassword"],
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UsageError(f"{path} is not a pending enrolment of this program") from None

@@ -25,8 +25,10 @@ from ca.profiles import (
     SUBJECT_ATTRIBUTES,
     Profile,
 )
+from kem.backends import AUTOMATIC, BACKEND_NAMES
+from kem.exchange import POP_SHA256, POP_SHA512
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS, AlgorithmPolicy
-from scep.responder import Settings
+from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
 from web.errors import UsageError
 
 CONFIG_NAME = "scep.toml"
@@ -44,6 +46,9 @@ max_body = 1048576              # octets of one request
 
 [algorithms]
 legacy = false                  # true: also accept SHA-1 and 3DES, for clients that know nothing better
+aes_gcm = true                  # accept AuthEnvelopedData with AES-GCM
+ml_dsa = true                   # accept ML-DSA signers
+kem_backend = "automatic"       # or "cryptography", "liboqs": see `scep-kem kem backends`
 
 [transactions]
 pending_days = 7                # how long a request waits for approval
@@ -53,7 +58,8 @@ max_pending = 1000              # how many may wait
 [profiles.default]
 validity_days = 365
 backdate_minutes = 600          # for clients with slow clocks
-key_types = ["rsa", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519"]
+key_types = ["rsa", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519",
+             "ml-dsa-44", "ml-dsa-65", "ml-dsa-87", "ml-kem-512", "ml-kem-768", "ml-kem-1024"]
 key_usage = ["digitalSignature", "keyEncipherment"]
 extended_key_usage = ["clientAuth"]
 san_types = ["dns", "email", "ip", "uri", "upn"]
@@ -65,6 +71,14 @@ challenge_password = true       # made by `scep-kem challenge new`
 renewal = true                  # a valid certificate of this CA signs the request
 manual = false                  # true: requests without challengePassword wait for `scep-kem requests approve`
 webhook = ""                    # an https URL that is asked about every other request
+
+# How keys that cannot sign prove that the client has them.
+[profiles.default.kem]
+pop = "challenge"               # or "statement", "implicit", "none"
+hash = "sha256"                 # of the challenge: or "sha512"
+challenge_minutes = 10
+response_key = "single-request" # or "transaction", "off"
+classic = false                 # true: no KEM here, and only the certificates that today's clients expect
 """
 
 
@@ -79,10 +93,11 @@ class WebhookConfig:
 
 @dataclass(frozen=True)
 class ProfileConfig:
-    """One [profiles.NAME] with its [profiles.NAME.authorisation]."""
+    """One [profiles.NAME] with its [profiles.NAME.authorisation] and [profiles.NAME.kem]."""
 
     profile: Profile
     authorisation: AuthorisationPolicy
+    kem: KemPolicy = field(default_factory=KemPolicy)
     webhook: WebhookConfig | None = None
 
 
@@ -97,6 +112,7 @@ class Config:
     port: int = 8080
     max_body: int = 1 << 20
     database: str | None = None
+    kem_backend: str = AUTOMATIC
     settings: Settings = field(default_factory=Settings)
     profiles: Mapping[str, ProfileConfig] = field(default_factory=dict)
 
@@ -144,7 +160,12 @@ _SERVER: _Keys = {
     "port": (int, lambda value: 0 <= value <= 65535),
     "max_body": (int, lambda value: value >= 4096),
 }
-_ALGORITHMS: _Keys = {"legacy": (bool, None)}
+_ALGORITHMS: _Keys = {
+    "legacy": (bool, None),
+    "aes_gcm": (bool, None),
+    "ml_dsa": (bool, None),
+    "kem_backend": (str, lambda value: value in (AUTOMATIC, *BACKEND_NAMES)),
+}
 _TRANSACTIONS: _Keys = {
     "pending_days": (_NUMBER, _positive),
     "ended_hours": (_NUMBER, _positive),
@@ -171,6 +192,18 @@ _PROFILE: _Keys = {
     "unique_subject": (bool, None),
     "renewal_window_days": (_NUMBER, _positive),
     "authorisation": (dict, None),
+    "kem": (dict, None),
+}
+_PARAMETERS = {"sha256": POP_SHA256, "sha512": POP_SHA512}
+_KEM: _Keys = {
+    "pop": (str, lambda value: value in [item.value for item in Pop]),
+    "hash": (str, lambda value: value in _PARAMETERS),
+    "challenge_minutes": (_NUMBER, _positive),
+    "max_challenges": (int, _positive),
+    "max_challenged": (int, _positive),
+    "max_challenged_per_signer": (int, _positive),
+    "response_key": (str, lambda value: value in [item.value for item in ResponseKeyReuse]),
+    "classic": (bool, None),
 }
 _AUTHORISATION: _Keys = {
     "challenge_password": (bool, None),
@@ -213,11 +246,13 @@ def _config(document: dict[str, Any], base: Path) -> Config:
     profiles = document.get("profiles", {"default": {}})
     if not isinstance(profiles, dict) or not profiles:
         raise UsageError("[profiles] is not a table of profiles")
-    server = tables["server"]
+    server, algorithms = tables["server"], dict(tables["algorithms"])
+    backend = algorithms.pop("kem_backend", AUTOMATIC)
     return Config(
+        kem_backend=backend,
         ca_dir=(base / tables["ca"]["dir"]).resolve(),
         database=tables["ca"].get("database"),
-        settings=_settings(tables["transactions"], AlgorithmPolicy(**tables["algorithms"])),
+        settings=_settings(tables["transactions"], AlgorithmPolicy(**algorithms)),
         profiles={name: _profile(name, value, base) for name, value in profiles.items()},
         **server,
     )
@@ -264,6 +299,7 @@ def _profile(name: str, table: object, base: Path) -> ProfileConfig:
         raise UsageError(f"{where}: a profile's name has 1 to 64 letters, digits, - and _")
     values = dict(_checked(table, _PROFILE, where))
     authorisation = dict(_checked(values.pop("authorisation", {}), _AUTHORISATION, f"{where}.authorisation"))
+    kem = _kem_policy(_checked(values.pop("kem", {}), _KEM, f"{where}.kem"))
     found: dict[str, Any] = {"name": name}
     for key, value in values.items():
         if key == "validity_days":
@@ -276,7 +312,20 @@ def _profile(name: str, table: object, base: Path) -> ProfileConfig:
             found[key] = tuple(value) if isinstance(value, list) else value
     webhook = _webhook(authorisation, where, base)
     grace = timedelta(days=authorisation.pop("renewal_grace_days", 0))
-    return ProfileConfig(Profile(**found), AuthorisationPolicy(renewal_grace=grace, **authorisation), webhook)
+    return ProfileConfig(Profile(**found), AuthorisationPolicy(renewal_grace=grace, **authorisation), kem, webhook)
+
+
+def _kem_policy(table: dict[str, Any]) -> KemPolicy:
+    found: dict[str, Any] = dict(table)
+    if "pop" in found:
+        found["pop"] = Pop(found["pop"])
+    if "response_key" in found:
+        found["response_key"] = ResponseKeyReuse(found["response_key"])
+    if "hash" in found:
+        found["parameters"] = _PARAMETERS[found.pop("hash")]
+    if "challenge_minutes" in found:
+        found["challenge_lifetime"] = timedelta(minutes=found.pop("challenge_minutes"))
+    return KemPolicy(**found)
 
 
 def _webhook(authorisation: dict[str, Any], where: str, base: Path) -> WebhookConfig | None:

@@ -9,8 +9,10 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from kem.errors import KemError
+from kem.keys import DecapsulationKey
 from pkix.errors import PkixError
-from pkix.keys import dump_private_key, load_private_key
+from pkix.keys import dump_kem_key, dump_private_key, is_kem_key, load_kem_key, load_private_key
 from pkix.signatures import SigningKey
 from web.errors import UsageError
 
@@ -48,16 +50,33 @@ def write(path: Path, data: bytes, *, secret: bool = False) -> None:
 
 
 def read_key(path: Path) -> SigningKey:
-    """A private key in PEM. Raises UsageError."""
-    try:
-        return load_private_key(read(path))
-    except PkixError as error:
-        raise UsageError(f"{path}: {error}") from None
+    """A private key that signs, in PEM. Raises UsageError."""
+    key = read_any_key(path)
+    if isinstance(key, DecapsulationKey):
+        raise UsageError(f"{path} holds an ML-KEM key, which cannot sign")
+    return key
 
 
-def write_key(path: Path, key: SigningKey) -> None:
+def write_key(path: Path, key: SigningKey | DecapsulationKey) -> None:
     """PKCS #8 PEM with mode 0600. Raises UsageError."""
-    write(path, dump_private_key(key), secret=True)
+    write(path, dump_kem_key(key) if isinstance(key, DecapsulationKey) else dump_private_key(key), secret=True)
+
+
+def read_kem_key(path: Path) -> DecapsulationKey:
+    """An ML-KEM private key in PEM, in any form of RFC 9935. Raises UsageError."""
+    key = read_any_key(path)
+    if not isinstance(key, DecapsulationKey):
+        raise UsageError(f"{path} holds no ML-KEM key")
+    return key
+
+
+def read_any_key(path: Path) -> SigningKey | DecapsulationKey:
+    """A private key of either kind in PEM. Raises UsageError."""
+    data = read(path)
+    try:
+        return load_kem_key(data) if is_kem_key(data) else load_private_key(data)
+    except (PkixError, KemError) as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def read_certificates(path: Path) -> list[x509.Certificate]:

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 
 from ca.authorisation import Authoriser, Webhook
 from ca.store import Store
+from scep.enrolment import Authorities
 from scep.responder import Responder
-from web.ca_dir import CaDir, Generations
+from web.ca_dir import CaDir
 from web.config import Config
+from web.kem import backends
 from web.webhook import HttpWebhook
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class Service:
         self.ca_dir = CaDir(config.ca_dir)
         self.store: Store = store or self.ca_dir.open_store(config.database)
         self._server_key = self.ca_dir.server_key()
+        self._backends = backends(config.kem_backend)
         self._webhooks: dict[str, Webhook | None] = {
             name: HttpWebhook(item.webhook, name) if item.webhook else None for name, item in config.profiles.items()
         }
@@ -67,7 +70,7 @@ class Service:
         status = self.ca_dir.roles_path.stat()
         return status.st_mtime_ns, status.st_ino
 
-    def _load(self) -> tuple[Generations, Mapping[str, Responder]]:
+    def _load(self) -> tuple[Authorities, Mapping[str, Responder]]:
         generations = self.ca_dir.load()
         responders = {}
         for name, item in self.config.profiles.items():
@@ -81,12 +84,13 @@ class Service:
             )
             responders[name] = Responder(
                 profile=item.profile,
-                authorities=generations.authorities,
-                next_authority=generations.next_authority,
+                authorities=generations,
                 authoriser=authoriser,
                 store=self.store,
                 server_key=self._server_key,
                 settings=self.config.settings,
+                kem=item.kem,
+                backends=self._backends,
                 random=os.urandom,
             )
         return generations, responders

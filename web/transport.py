@@ -31,10 +31,10 @@ class HttpTransport:
         self._prefer_get = prefer_get
         self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
 
-    def capabilities(self) -> Capabilities:
-        """GetCACaps; an HTTP error means that nothing is supported (section 3.5.2)."""
+    def capabilities(self) -> tuple[bytes | None, Capabilities]:
+        """GetCACaps: the body and what it says; an HTTP error means that nothing is supported (section 3.5.2)."""
         status, body = self._request("GET", "GetCACaps")
-        return Capabilities.decode(body) if status == 200 else Capabilities()
+        return (body, Capabilities.decode(body)) if status == 200 else (None, Capabilities())
 
     def get_ca_cert(self) -> bytes:
         """Body of GetCACert."""

@@ -8,10 +8,12 @@ import click
 
 from ca.migrations import StoreVersionError
 from ca.store import StoreUnavailable
+from kem.errors import KemError
 from pkix.errors import PkixError
 from web.cli.admin import challenge, requests
 from web.cli.ca import ca
 from web.cli.client import cacert, caps, enroll, getcert, getcrl, poll, renew
+from web.cli.kem import kem
 from web.cli.server import serve
 from web.errors import UsageError
 from web.transport import TransportError
@@ -37,7 +39,7 @@ def cli() -> None:
     """
 
 
-for command in (ca, serve, challenge, requests, enroll, renew, poll, getcert, getcrl, caps, cacert):
+for command in (ca, serve, challenge, requests, kem, enroll, renew, poll, getcert, getcrl, caps, cacert):
     cli.add_command(command)
 
 
@@ -54,7 +56,7 @@ def main() -> None:
         sys.exit(130)
     except UsageError as error:
         _stop(str(error), EXIT_USAGE)
-    except (TransportError, PkixError, StoreUnavailable, StoreVersionError) as error:
+    except (TransportError, PkixError, KemError, StoreUnavailable, StoreVersionError) as error:
         _stop(str(error), EXIT_FAILURE)
 
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ca.authority import REVOCATION_REASONS, Authority, KeyPair, create_crl
 from ca.store import IssuedCertificate
 from pkix.certificates import Certificate
-from pkix.keys import KEY_TYPES, spki_of
+from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, spki_of
 from web import files
 from web.ca_dir import DEFAULT_SUBJECT, CaDir
 from web.cli.common import FILE, dir_option, existing, open_store, parse_name, parse_serial
@@ -32,6 +32,14 @@ def ca() -> None:
 @click.option("--key-type", type=click.Choice(KEY_TYPES), default="rsa:2048", show_default=True)
 @click.option("--ra", is_flag=True, help="Answers are signed by an RA certificate instead of the CA's key.")
 @click.option("--ra-key-type", type=click.Choice(KEY_TYPES), help="Key of the RA signer (implies --ra).")
+@click.option(
+    "--kem",
+    "kems",
+    type=click.Choice(KEM_KEY_TYPES),
+    multiple=True,
+    help="ML-KEM key for the RA, to which clients encrypt; with it, ML-KEM keys are certified. Repeatable.",
+)
+@click.option("--no-rsa", is_flag=True, help="No RSA key for the RA: only clients that speak ML-KEM can enrol.")
 @click.option("--import-key", type=FILE, help="Use this CA key (PEM) instead of making one.")
 @click.option("--import-cert", type=FILE, help="The certificate of --import-key, issuers behind it (PEM).")
 def init(
@@ -40,6 +48,8 @@ def init(
     key_type: str,
     ra: bool,
     ra_key_type: str | None,
+    kems: tuple[str, ...],
+    no_rsa: bool,
     import_key: Path | None,
     import_cert: Path | None,
 ) -> None:
@@ -47,10 +57,19 @@ def init(
 
     A CA whose key is not RSA also gets an RSA certificate to which clients encrypt their requests.
     """
+    if no_rsa and (not kems or key_type.startswith("rsa:")):
+        raise UsageError("--no-rsa needs --kem and a CA key that is not RSA")
     pair, chain = _imported(import_key, import_cert)
     signer_type = ra_key_type or (key_type if ra else None)
     authority = CaDir(directory).create(
-        parse_name(subject), key_type, ra_key_type=signer_type, now=utc_now(), ca=pair, chain=chain
+        parse_name(subject),
+        key_type,
+        ra_key_type=signer_type,
+        now=utc_now(),
+        ca=pair,
+        chain=chain,
+        kems=kems,
+        rsa_decryption=not no_rsa,
     )
     click.echo(f"CA made in {directory}")
     _show("current", authority)
@@ -88,9 +107,9 @@ def show(directory: Path) -> None:
     """Show the CA's certificates and fingerprints."""
     generations = existing(directory).load()
     _show("current", generations.current)
-    if generations.next_authority:
-        _show("next", generations.next_authority)
-    for authority in generations.authorities[1:]:
+    if generations.following:
+        _show("next", generations.following)
+    for authority in generations.previous:
         _show("previous", authority)
 
 
@@ -101,6 +120,7 @@ def _show(role: str, authority: Authority) -> None:
         named.append(("RA signer", authority.ra_signer.certificate))
     if authority.ra_decryption:
         named.append(("RA decryption", authority.ra_decryption.certificate))
+    named += [(f"RA {pair.key.parameter_set}", pair.certificate) for pair in authority.ra_kem]
     named += [("issuer", item) for item in authority.chain]
     for title, certificate in named:
         der = certificate.public_bytes(Encoding.DER)
@@ -108,6 +128,14 @@ def _show(role: str, authority: Authority) -> None:
         click.echo(f"    SHA-256  {hashlib.sha256(der).hexdigest()}")
         click.echo(f"    SHA-1    {hashlib.sha1(der, usedforsecurity=False).hexdigest()}")
         click.echo(f"    valid    until {certificate.not_valid_after_utc:%Y-%m-%d}")
+
+
+@ca.command("add-kem")
+@dir_option
+@click.argument("kem", type=click.Choice(KEM_KEY_TYPES))
+def add_kem(directory: Path, kem: str) -> None:
+    """Give the RA an ML-KEM key and certificate. A running server notices by itself."""
+    _show("current", existing(directory).add_kem(kem, now=utc_now()))
 
 
 @ca.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,22 +10,23 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.challenges import new_password
+from kem.backends import AUTOMATIC, BACKEND_NAMES
+from kem.keys import DecapsulationKey
 from pkix.asn1 import any_of
 from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.keys import KEY_TYPES, generate
-from pkix.pkcs10 import CertificationRequest, encode_certification_request
+from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
 from scep.attributes import MessageType
 from scep.client import Crl, Issued, Refused, StillPending
 from web import files
 from web.cli.common import FILE, parse_name, parse_serial
-from web.client import CIPHERS, DIGESTS, Exchange, Options, Pending, ScepClient
+from web.client import CIPHERS, DIGESTS, AnyKey, Exchange, Options, Renewing, ScepClient, Wanted
 from web.errors import UsageError
+from web.kem import new_kem_key
+from web.pending import Pending
 from web.trace import describe_certificate
 from web.transport import HttpTransport
 
@@ -59,7 +59,11 @@ def protocol_options(command: F) -> F:
         click.option(
             "--digest", type=click.Choice(list(DIGESTS)), help="Digest; SHA-256 or the key's match by default."
         ),
-        click.option("--cipher", type=click.Choice(list(CIPHERS)), help="Content cipher; AES-128-CBC by default."),
+        click.option("--cipher", type=click.Choice(list(CIPHERS)), help="Content cipher; by default the best known."),
+        click.option("--require-kem", is_flag=True, help="Go on only if messages can be encrypted to an ML-KEM key."),
+        click.option(
+            "--kem-backend", type=click.Choice((AUTOMATIC, *BACKEND_NAMES)), default=AUTOMATIC, help="Implementation."
+        ),
         fingerprint_option,
     ):
         command = option(command)
@@ -79,9 +83,11 @@ def waiting_options(command: F) -> F:
 @click.command()
 @url_option
 @click.option("--key", "key_file", type=FILE, required=True, help="Private key (PEM); made if the file is missing.")
-@click.option("--key-type", type=click.Choice(KEY_TYPES), default="rsa:2048", show_default=True)
+@click.option("--key-type", type=click.Choice((*KEY_TYPES, *KEM_KEY_TYPES)), default="rsa:2048", show_default=True)
 @click.option("--subject", required=True, help='Subject, like "CN=device,O=Example".')
 @click.option("--san", "names", multiple=True, help="dns:NAME, ip:ADDRESS, email:ADDRESS or uri:URI; repeatable.")
+@click.option("--signing-cert", type=FILE, help="For an ML-KEM key: a signing certificate of ours (PEM), to state ...")
+@click.option("--signing-key", type=FILE, help="... possession with (RFC 9883), and its private key.")
 @challenge_options[0]
 @challenge_options[1]
 @out_option
@@ -94,6 +100,8 @@ def enroll(
     key_type: str,
     subject: str,
     names: tuple[str, ...],
+    signing_cert: Path | None,
+    signing_key: Path | None,
     challenge: str | None,
     challenge_file: Path | None,
     out: Path,
@@ -104,19 +112,20 @@ def enroll(
 ) -> None:
     """Get a certificate with PKCSReq.
 
+    An ML-KEM key cannot sign its request: an ephemeral key signs the message, and possession is proven by answering
+    the CA's challenge.
+
     If the CA says PENDING and --max-polls is used up, exit code 3; `scep-kem poll` goes on later.
     """
     password = _password(challenge, challenge_file)
     name, extensions = parse_name(subject), _san(names)
+    statement = _statement(signing_cert, signing_key)
     key = _key(key_file, key_type)
     client = _client(url, protocol)
     if ca_out is not None:
         files.write(ca_out, files.pem(*client.ca.all))
-    request = CertificationRequest.decode(
-        encode_certification_request(key, name, challenge_password=password, extensions=extensions)
-    )
-    exchange = client.enrol(key, request, renewing=None)
-    _finish(exchange, exchange.start(), out, None, poll_interval, max_polls)
+    exchange = client.enrol(Wanted(key, name, extensions, password, statement))
+    _finish(exchange, exchange.start(), out, poll_interval, max_polls)
 
 
 @click.command()
@@ -124,7 +133,9 @@ def enroll(
 @click.option("--cert", "cert_file", type=FILE, required=True, help="Certificate to renew (PEM).")
 @click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
 @click.option("--new-key", "new_key_file", type=FILE, help="New private key; made if missing. Default: keep --key.")
-@click.option("--key-type", type=click.Choice(KEY_TYPES), default="rsa:2048", show_default=True)
+@click.option(
+    "--key-type", type=click.Choice((*KEY_TYPES, *KEM_KEY_TYPES)), help="Of a new key; rsa:2048, or as before."
+)
 @challenge_options[0]
 @challenge_options[1]
 @out_option
@@ -135,7 +146,7 @@ def renew(
     cert_file: Path,
     key_file: Path,
     new_key_file: Path | None,
-    key_type: str,
+    key_type: str | None,
     challenge: str | None,
     challenge_file: Path | None,
     out: Path,
@@ -145,21 +156,19 @@ def renew(
 ) -> None:
     """Renew a certificate with RenewalReq, signed by the old one; subject and names stay.
 
-    No challenge password is needed. If the old key cannot decrypt (anything but RSA), a fresh one is sent along,
-    because the answer has to be encrypted under something.
+    No challenge password is needed. If the old key cannot decrypt, a response key or a fresh challenge password is sent
+    along, because the answer has to be encrypted under something. An ML-KEM certificate is renewed by proving
+    possession of the old and of the new key.
     """
-    old, old_key = files.read_certificate(cert_file), files.read_key(key_file)
+    old, old_key = files.read_certificate(cert_file), files.read_any_key(key_file)
     password = _password(challenge, challenge_file)
-    if password is None and not isinstance(old_key, rsa.RSAPrivateKey):
-        password = new_password(os.urandom)
-    new_key = _key(new_key_file, key_type) if new_key_file else old_key
-    extensions = [extension for extension in old.extensions if isinstance(extension.value, x509.SubjectAlternativeName)]
+    kind = key_type or (old_key.parameter_set.name.lower() if isinstance(old_key, DecapsulationKey) else "rsa:2048")
+    new_key = _key(new_key_file, kind) if new_key_file else old_key
+    extensions = [item for item in old.extensions if isinstance(item.value, x509.SubjectAlternativeName)]
     client = _client(url, protocol)
-    request = CertificationRequest.decode(
-        encode_certification_request(new_key, old.subject, challenge_password=password, extensions=extensions)
-    )
-    exchange = client.enrol(new_key, request, renewing=(old_key, old))
-    _finish(exchange, exchange.start(), out, key_file if new_key_file else None, poll_interval, max_polls)
+    wanted = Wanted(new_key, old.subject, extensions, password)
+    exchange = client.enrol(wanted, Renewing(old_key, old, key_file, cert_file))
+    _finish(exchange, exchange.start(), out, poll_interval, max_polls)
 
 
 @click.command()
@@ -175,8 +184,8 @@ def poll(key_file: Path, out: Path, poll_interval: float, max_polls: int, **prot
     pending = Pending.load(_pending_file(out))
     protocol["ca_fingerprint"] = protocol["ca_fingerprint"] or pending.fingerprint
     client = _client(pending.url, protocol)
-    exchange = client.resume(pending, files.read_key(key_file))
-    _finish(exchange, exchange.poll(), out, pending.signer_key, poll_interval, max_polls)
+    exchange = client.resume(pending, files.read_any_key(key_file))
+    _finish(exchange, exchange.poll(), out, poll_interval, max_polls)
 
 
 @click.command()
@@ -222,7 +231,7 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
 @url_option
 def caps(url: str) -> None:
     """Show what the server says it can (GetCACaps)."""
-    for keyword in sorted(HttpTransport(url).capabilities().keywords):
+    for keyword in sorted(HttpTransport(url).capabilities()[1].keywords):
         click.echo(keyword)
 
 
@@ -258,6 +267,8 @@ def _client(url: str, protocol: dict[str, Any]) -> ScepClient:
             legacy=protocol["legacy"],
             prefer_get=protocol["prefer_get"],
             pss=protocol["pss"],
+            require_kem=protocol["require_kem"],
+            kem_backend=protocol["kem_backend"],
             trace=click.echo if protocol["trace"] else None,
             save=save,
         )
@@ -265,16 +276,11 @@ def _client(url: str, protocol: dict[str, Any]) -> ScepClient:
 
 
 def _finish(
-    exchange: Exchange,
-    outcome: Issued | StillPending | Refused,
-    out: Path,
-    signer_key: Path | None,
-    interval: float,
-    most: int,
+    exchange: Exchange, outcome: Issued | StillPending | Refused, out: Path, interval: float, most: int
 ) -> None:
     """Wait if asked to, then write the certificate or say why there is none, and exit."""
     if isinstance(outcome, StillPending):
-        files.write(_pending_file(out), exchange.pending(signer_key).dump(), secret=True)
+        files.write(_pending_file(out), exchange.pending().dump(), secret=True)
         if most:
             click.echo(f"pending; polling every {interval:g} s, at most {most} times", err=True)
         for count, outcome in enumerate(exchange.polls(interval, most), 1):
@@ -306,13 +312,21 @@ def _pending_file(out: Path) -> Path:
     return out.with_name(f"{out.name}.pending")
 
 
-def _key(path: Path, key_type: str) -> SigningKey:
+def _key(path: Path, key_type: str) -> AnyKey:
     """The key in the file, or a new one written to it."""
     if path.exists():
-        return files.read_key(path)
-    key = generate(key_type)
+        return files.read_any_key(path)
+    key = new_kem_key(key_type)[0] if key_type in KEM_KEY_TYPES else generate(key_type)
     files.write_key(path, key)
     return key
+
+
+def _statement(cert_file: Path | None, key_file: Path | None) -> tuple[SigningKey, x509.Certificate] | None:
+    if cert_file is None and key_file is None:
+        return None
+    if cert_file is None or key_file is None:
+        raise UsageError("--signing-cert and --signing-key go together")
+    return files.read_key(key_file), files.read_certificate(cert_file)
 
 
 def _signer(key_file: Path, cert_file: Path, client: ScepClient) -> Signer:
