@@ -1,7 +1,8 @@
 """ML-KEM.KeyGen_internal (FIPS 203 algorithm 16) in plain Python: a seed's expanded key, to compare or to encode.
 
-RFC 9935 section 8 asks that a private key with seed and expanded key be checked by expanding the seed, and a key kept as
-seed may have to be written in expanded form. Neither is what `cryptography` offers. No shared secret is ever computed here.
+RFC 9935 section 8 asks that a private key with seed and expanded key be checked by expanding the seed, and a key kept
+as seed may have to be written in expanded form. Neither is what `cryptography` offers. No shared secret is ever
+computed here.
 
 This code is *not* constant-time: Python's integers and `%` are not. It runs when a key file is read or written,
 in a process that holds the key anyway, never in answer to a peer's message, so that nobody can time it repeatedly with
@@ -60,7 +61,7 @@ def _sample_ntt(index: bytes) -> Polynomial:
     length = 3 * 280  # of the 560 candidates, 455 are expected to be below q
     while True:
         stream = hashlib.shake_128(index).digest(length)
-        candidates = []
+        candidates: list[int] = []
         for i in range(0, length, 3):
             low, middle, high = stream[i : i + 3]
             candidates += (low | (middle & 15) << 8, middle >> 4 | high << 4)
@@ -101,7 +102,7 @@ def _ntt(coefficients: Polynomial) -> Polynomial:
 
 def _multiply_ntts(f: Polynomial, g: Polynomial) -> Polynomial:
     """Algorithms 11 and 12. The results are not reduced; the caller adds some up and then does."""
-    h = []
+    h: Polynomial = []
     for i, gamma in enumerate(_GAMMAS):
         a0, a1, b0, b1 = f[2 * i], f[2 * i + 1], g[2 * i], g[2 * i + 1]
         h += (a0 * b0 + a1 * b1 * gamma, a0 * b1 + a1 * b0)

@@ -1,6 +1,6 @@
 """Key derivation by HKDF (RFC 5869), named by the identifiers of RFC 8619.
 
-The salt is absent throughout, which HKDF reads as as many zero octets as the hash has: RFC 9629, RFC 9810 and RFC 9936 put
+The salt is absent throughout, which HKDF reads as zero octets of the hash's length: RFC 9629, RFC 9810 and RFC 9936 put
 what has to be bound to the key into `info`.
 """
 

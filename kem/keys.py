@@ -7,8 +7,8 @@ whichever backend does it:
 * expanded decapsulation key: length and hash check (section 7.3), and section 7.2's for the encapsulation key inside;
 * seed and expanded key together: expanding the seed gives the expanded key (RFC 9935 section 8).
 
-One kind of bad key passes these: an expanded key alone whose secret vector does not fit its encapsulation key. Finding it
-takes an encapsulation and a decapsulation, `Backend.check_pair`. PEM and encrypted PKCS #8 are the caller's.
+One kind of bad key passes these: an expanded key alone whose secret vector does not fit its encapsulation key. Finding
+it takes an encapsulation and a decapsulation, `Backend.check_pair`. PEM and encrypted PKCS #8 are the caller's.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from enum import Enum
 
 from kem.errors import InvalidKey, MalformedStructure
 from kem.expand import expand
-from kem.parameters import MODULUS, ParameterSet, by_oid
+from kem.parameters import MODULUS, ParameterSet, by_identifier
 from kem.structures import (
     OCTET_STRING_TAG,
     SEED_TAG,
     SEQUENCE_TAG,
     TLV,
-    AlgorithmIdentifier,
     Both,
     OneAsymmetricKey,
     SubjectPublicKeyInfo,
@@ -98,14 +97,17 @@ class DecapsulationKey:
         if self.expanded is not None:
             self._check_expanded(self.expanded)
         if self.seed is not None and self.expanded is not None:
-            # Compared as a whole, so it also finds a wrong z, which no encapsulation would show.
-            if not hmac.compare_digest(expand(self.parameter_set, self.seed), self.expanded):
-                raise InvalidKey(f"{self.parameter_set} private key: seed and expandedKey do not belong together")
+            self._check_both(self.seed, self.expanded)
+
+    def _check_both(self, seed: bytes, expanded: bytes) -> None:
+        # Compared as a whole, so it also finds a wrong z, which no encapsulation would show.
+        if not hmac.compare_digest(expand(self.parameter_set, seed), expanded):
+            raise InvalidKey(f"{self.parameter_set} private key: seed and expandedKey do not belong together")
 
     def _check_expanded(self, expanded: bytes) -> None:
         parameter_set = self.parameter_set
         _check_length(parameter_set, "expandedKey", expanded, parameter_set.decapsulation_key_length)
-        ek = _embedded_key(parameter_set, expanded)
+        ek = embedded_key(parameter_set, expanded)
         if not hmac.compare_digest(hashlib.sha3_256(ek).digest(), expanded[-64:-32]):
             raise InvalidKey(f"{parameter_set} private key: the hash of its public key is wrong")
         EncapsulationKey(parameter_set, ek)
@@ -127,7 +129,7 @@ class DecapsulationKey:
         """The public key that an expanded key contains; None for a seed, which a backend has to expand."""
         if self.expanded is None:
             return None
-        return EncapsulationKey(self.parameter_set, _embedded_key(self.parameter_set, self.expanded))
+        return EncapsulationKey(self.parameter_set, embedded_key(self.parameter_set, self.expanded))
 
     def __repr__(self) -> str:
         return f"DecapsulationKey({self.parameter_set}, {self.form.value}=<redacted>)"
@@ -138,7 +140,7 @@ def _check_length(parameter_set: ParameterSet, what: str, octets: bytes, expecte
         raise InvalidKey(f"{parameter_set} {what} of {len(octets)} octets; it must have {expected}")
 
 
-def _embedded_key(parameter_set: ParameterSet, expanded: bytes) -> bytes:
+def embedded_key(parameter_set: ParameterSet, expanded: bytes) -> bytes:
     """ek in dk = dk_pke || ek || H(ek) || z (FIPS 203 algorithm 16)."""
     return expanded[384 * parameter_set.rank : -64]
 
@@ -164,15 +166,8 @@ def decode_public_key(der: bytes) -> EncapsulationKey:
     Raises MalformedStructure, UnsupportedParameterSet (not ML-KEM), InvalidKey.
     """
     info = decode(SubjectPublicKeyInfo, der, "SubjectPublicKeyInfo")
-    parameter_set = _parameter_set(info.algorithm)
+    parameter_set = by_identifier(info.algorithm)
     return EncapsulationKey(parameter_set, octets_of(info.subject_public_key, "subjectPublicKey"))
-
-
-def _parameter_set(identifier: AlgorithmIdentifier) -> ParameterSet:
-    parameter_set = by_oid(identifier.algorithm)
-    if identifier.parameters is not None:
-        raise MalformedStructure(f"{parameter_set} with algorithm parameters; they must be absent (RFC 9935 section 3)")
-    return parameter_set
 
 
 def encode_private_key(key: DecapsulationKey, form: PrivateKeyForm = PrivateKeyForm.seed) -> bytes:
@@ -208,11 +203,11 @@ def decode_private_key(der: bytes) -> DecapsulationKey:
     package = decode(OneAsymmetricKey, der, "private key")
     if package.version not in (0, 1):
         raise MalformedStructure(f"private key of version {package.version}; PKCS #8 knows 0 and 1")
-    parameter_set = _parameter_set(package.private_key_algorithm)
+    parameter_set = by_identifier(package.private_key_algorithm)
     key = _decode_contents(parameter_set, package.private_key)
     if package.public_key is not None:
         stated = octets_of(package.public_key, "publicKey")
-        if not hmac.compare_digest(stated, _embedded_key(parameter_set, key.expanded_key())):
+        if not hmac.compare_digest(stated, embedded_key(parameter_set, key.expanded_key())):
             raise InvalidKey(f"{parameter_set} private key: the publicKey beside it is not its public key")
     return key
 

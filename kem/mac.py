@@ -5,11 +5,10 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 
-from cryptography.hazmat.asn1 import Null
 from cryptography.x509 import ObjectIdentifier as Oid
 
 from kem.errors import MacMismatch, MalformedStructure, UnsupportedAlgorithm
-from kem.structures import AlgorithmIdentifier
+from kem.structures import AlgorithmIdentifier, Null
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from cryptography.x509 import ObjectIdentifier as Oid
 
-from kem.errors import UnsupportedParameterSet
+from kem.errors import InvalidCiphertext, MalformedStructure, UnsupportedParameterSet
+from kem.structures import AlgorithmIdentifier
 
 MODULUS = 3329  # q of FIPS 203 section 2.4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ParameterSet:
     """One parameter set. Lengths in octets; decapsulation_key_length is that of the expanded form.
 
@@ -28,7 +29,7 @@ class ParameterSet:
     seed_length: int = 64  # d || z of FIPS 203 algorithm 16
     shared_secret_length: int = 32
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.name
 
 
@@ -53,6 +54,21 @@ def by_oid(oid: Oid) -> ParameterSet:
     if oid not in _BY_OID:
         raise UnsupportedParameterSet(f"{oid.dotted_string} is not an ML-KEM algorithm")
     return _BY_OID[oid]
+
+
+def by_identifier(identifier: AlgorithmIdentifier) -> ParameterSet:
+    """The set that an AlgorithmIdentifier names. Raises UnsupportedParameterSet, MalformedStructure."""
+    parameter_set = by_oid(identifier.algorithm)
+    if identifier.parameters is not None:
+        raise MalformedStructure(f"{parameter_set} with algorithm parameters; they must be absent (RFC 9935 section 3)")
+    return parameter_set
+
+
+def check_ciphertext(parameter_set: ParameterSet, ciphertext: bytes) -> None:
+    """The ciphertext type check of FIPS 203 section 7.3. Raises InvalidCiphertext."""
+    expected = parameter_set.ciphertext_length
+    if len(ciphertext) != expected:
+        raise InvalidCiphertext(f"{parameter_set} ciphertext of {len(ciphertext)} octets; it must have {expected}")
 
 
 def is_ml_kem(oid: Oid) -> bool:

@@ -14,6 +14,26 @@ from cryptography.x509 import ObjectIdentifier as Oid
 
 from kem.errors import MalformedStructure
 
+__all__ = [
+    "OCTET_STRING_TAG",
+    "SEED_TAG",
+    "SEQUENCE_TAG",
+    "TLV",
+    "AlgorithmIdentifier",
+    "Both",
+    "KemBMParameter",
+    "KemCiphertextInfo",
+    "KemOtherInfo",
+    "Null",
+    "OneAsymmetricKey",
+    "SubjectPublicKeyInfo",
+    "algorithm",
+    "bit_string",
+    "decode",
+    "encode",
+    "octets_of",
+]
+
 T = TypeVar("T")
 
 SEED_TAG = 0x80  # [0] IMPLICIT OCTET STRING

@@ -15,6 +15,7 @@ from pkix.errors import PkixError
 from pkix.keys import dump_kem_key, dump_private_key, is_kem_key, load_kem_key, load_private_key
 from pkix.signatures import SigningKey
 from web.errors import UsageError
+from web.kem import backends
 
 SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
@@ -74,7 +75,11 @@ def read_any_key(path: Path) -> SigningKey | DecapsulationKey:
     """A private key of either kind in PEM. Raises UsageError."""
     data = read(path)
     try:
-        return load_kem_key(data) if is_kem_key(data) else load_private_key(data)
+        if not is_kem_key(data):
+            return load_private_key(data)
+        key = load_kem_key(data)
+        backends().check_pair(key)
+        return key
     except (PkixError, KemError) as error:
         raise UsageError(f"{path}: {error}") from None
 

@@ -1,0 +1,1 @@
+"""The C library liboqs, for the liboqs backend of `kem`: see `build`."""
