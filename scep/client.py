@@ -65,6 +65,20 @@ class Crl:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """How a challenge was answered, for whoever wants to see it. Nothing in it is secret.
+
+    context: DER ScepKemContext. derived_key_hash: H of the derived key. mac_input: DER KemPopMacInput. mac: the proof.
+    """
+
+    challenge: Challenge
+    context: bytes
+    derived_key_hash: bytes
+    mac_input: bytes
+    mac: bytes
+
+
+@dataclass(frozen=True)
 class StillPending:
     """Ask again with CertPoll: later, or, when the CA sent a challenge, at once, because the answer is ready."""
 
@@ -247,6 +261,7 @@ class Enrolment(_Conversation):
         self._sent = sent or b""
         self._client_nonce = (PkiMessage.decode(sent).sender_nonce or b"") if sent else b""
         self._confirm: bytes | None = None
+        self.proof: Proof | None = None
         if kem is not None:
             self._identities.append(self._kem_identity(kem))
         response_key = response_key_of(request)
@@ -319,17 +334,20 @@ class Enrolment(_Conversation):
             ca_signer=signer.der,
             parameters=challenge.parameters,
         )
+        context = binding.context([item.octets for item in challenge.ciphertexts])
         derived_key = respond(
             [item.key for item in self._kem_keys],
             challenge.ciphertexts,
             transaction_id=self.transaction_id.encode("ascii"),
-            context=binding.context([item.octets for item in challenge.ciphertexts]),
+            context=context,
             parameters=challenge.parameters,
             decapsulate=self._settings.backends.decapsulate,
         )
         caps_hash = digest(self._capabilities) if self._capabilities is not None else None
-        mac = compute_mac(derived_key, mac_input(digest(body), caps_hash), challenge.parameters)
+        given = mac_input(digest(body), caps_hash)
+        mac = compute_mac(derived_key, given, challenge.parameters)
         self._confirm = encode_confirm(mac, caps_hash)
+        self.proof = Proof(challenge, context, digest(derived_key), given, mac)
         return StillPending(challenged=True)
 
     def _check_issued(self, der: bytes) -> None:

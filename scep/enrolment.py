@@ -274,12 +274,12 @@ class Enrolments:
             if sealed is None:
                 return PENDING
             try:
-                self.prover.check(confirm, sealed, name, now=exchange.now)
+                fingerprint = self.prover.check(confirm, sealed, name, now=exchange.now)
             except (IntegrityFailed, ChallengeExpired, DowngradeDetected) as error:
                 self._end(exchange, transaction, error.text)
                 raise
             exchange.proven = transaction.request_hash
-            exchange.details["proof of possession"] = "verified"
+            exchange.details |= {"proof of possession": "verified", "derived key hash": fingerprint}
         elif transaction.secret_id is not None:
             self.store.take_secret(transaction.secret_id)
         new = replace(transaction, secret_id=None, updated=exchange.now)

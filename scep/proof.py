@@ -103,8 +103,9 @@ class Prover:
         self.store.put_secret(name, self.server_key.seal(encode(kept), _purpose(name), self.random), expires)
         return Outcome(PkiStatus.PENDING, body=body), name
 
-    def check(self, confirm: KemPopConfirm, sealed: bytes, name: str, *, now: datetime) -> None:
-        """Check a confirmation against the secret that was taken from the Store.
+    def check(self, confirm: KemPopConfirm, sealed: bytes, name: str, *, now: datetime) -> str:
+        """Check a confirmation against the secret that was taken from the Store. Returns the first 8 octets (hex) of
+        H of the derived key, for the log: client and CA can compare them.
 
         Raises IntegrityFailed, ChallengeExpired, DowngradeDetected.
         """
@@ -121,6 +122,7 @@ class Prover:
         served = {kept.caps_hash, parameters.kdf.digest(self.capabilities)}
         if confirm.caps_hash is not None and confirm.caps_hash not in served:
             raise DowngradeDetected("the client acted on capabilities that this CA does not serve (a downgrade)")
+        return parameters.kdf.digest(kept.derived_key)[:8].hex()
 
 
 def _purpose(name: str) -> bytes:

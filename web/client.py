@@ -47,6 +47,7 @@ from scep.client import (
     Issued,
     KemKey,
     Outcome,
+    Proof,
     Query,
     Refused,
     StillPending,
@@ -60,7 +61,7 @@ from web.errors import UsageError
 from web.kem import backends, public_kem_key
 from web.pending import Pending
 from web.service import utc_now
-from web.trace import describe_message
+from web.trace import describe_message, describe_proof
 from web.transport import HttpTransport
 
 CIPHERS = {
@@ -305,6 +306,13 @@ class ScepClient:
         self._record("server", reply)
         return reply
 
+    def explain(self, proof: Proof | None) -> None:
+        """Trace how a challenge is answered."""
+        if proof is not None:
+            self._show("")
+            for line in describe_proof(proof):
+                self._show(line)
+
     def _policy(self) -> AlgorithmPolicy:
         return AlgorithmPolicy(legacy=self.options.legacy)
 
@@ -372,6 +380,7 @@ class Exchange:
         for _ in range(MAX_CHALLENGES):
             if not isinstance(outcome, StillPending) or not outcome.challenged:
                 return outcome
+            self.client.explain(self.enrolment.proof)
             outcome = self._poll_once()
         return outcome
 

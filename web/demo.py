@@ -1,6 +1,7 @@
-"""`make demo`: a CA, its responder and one enrolment on this machine, with every message explained.
+"""`make demo`: a CA, its responder and enrolments on this machine, with every message explained.
 
-It runs the same commands that a user would type, prints the ones that matter, and leaves the CA in demo-ca/.
+First a device with an RSA key, by plain RFC 8894; then a device whose only key is an ML-KEM key, at a CA that has no
+RSA key at all. It runs the commands that a user would type, prints them, and leaves the CAs in demo-ca/.
 """
 
 from __future__ import annotations
@@ -18,41 +19,56 @@ SCEP_KEM = Path(sys.executable).with_name("scep-kem")
 
 def main() -> int:
     """Run the demo. Returns the exit code."""
-    with _server() as (url, fingerprint), tempfile.TemporaryDirectory() as scratch:
-        password = _run("challenge", "new", "--dir", str(FOLDER))
-        out = Path(scratch) / "device.pem"
-        enroll = [
-            *("enroll", "--url", url, "--ca-fingerprint", fingerprint, "--trace"),
-            *("--key", str(Path(scratch) / "device.key"), "--subject", "CN=device,O=Example"),
-            *("--san", "dns:device.example", "--challenge", password, "--out", str(out)),
-        ]
-        shown = [f'"$(scep-kem challenge new --dir {FOLDER})"' if item == password else item for item in enroll]
-        print(f"\n$ scep-kem {' '.join(_quoted(item) for item in shown)}\n")
-        print(_run(*enroll))
-        print(f"\n{out.read_text()}")
-        print(f"$ scep-kem ca list --dir {FOLDER}")
-        print(_run("ca", "list", "--dir", str(FOLDER)))
+    _title("1. RFC 8894: an RSA key")
+    _enrolment(FOLDER / "classic", [], ["--subject", "CN=device,O=Example", "--san", "dns:device.example"])
+    _title("2. The update: a device whose only key is ML-KEM-768; ML-DSA and ML-KEM everywhere, RSA nowhere")
+    ca = ["--key-type", "ml-dsa-65", "--kem", "ml-kem-768", "--no-rsa"]
+    _enrolment(
+        FOLDER / "kem", ca, ["--subject", "CN=kem device,O=Example", "--key-type", "ml-kem-768", "--require-kem"]
+    )
     return 0
 
 
+def _enrolment(folder: Path, ca: list[str], wanted: list[str]) -> None:
+    """Make the CA, serve it, enrol a device, and show what the server has to say."""
+    if not folder.exists():
+        folder.parent.mkdir(exist_ok=True)
+        _show("ca", "init", "--dir", str(folder), *ca)
+        _run("ca", "init", "--dir", str(folder), *ca)
+    with _server(folder) as (url, fingerprint, log), tempfile.TemporaryDirectory() as scratch:
+        password = _run("challenge", "new", "--dir", str(folder))
+        files = ["--key", f"{scratch}/device.key", "--out", f"{scratch}/device.pem"]
+        enroll = ["enroll", "--url", url, "--ca-fingerprint", fingerprint, *wanted, *files, "--trace"]
+        _show(*enroll, "--challenge", f'"$(scep-kem challenge new --dir {folder})"')
+        print()
+        print(_run(*enroll, "--challenge", password))
+        lines = Path(scratch, "device.pem").read_text().splitlines()
+        shown = lines if len(lines) < 40 else [*lines[:4], f"... {len(lines) - 6} lines ...", *lines[-2:]]
+        print("", *shown, "", sep="\n")
+        print("The responder's log:")
+        print("".join(f"    {line}" for line in log.read_text().splitlines(keepends=True)))
+
+
 @contextmanager
-def _server() -> Iterator[tuple[str, str]]:
-    """`scep-kem serve` in the background: its URL and CA fingerprint."""
-    command = [str(SCEP_KEM), "serve", "--dir", str(FOLDER), "--port", "0"]
-    print(f"$ scep-kem serve --dir {FOLDER} --port 0      # a CA is made at the first start")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:  # noqa: S603
+def _server(folder: Path) -> Iterator[tuple[str, str, Path]]:
+    """`scep-kem serve` in the background: its URL, CA fingerprint and log file."""
+    command = [str(SCEP_KEM), "serve", "--dir", str(folder), "--port", "0"]
+    _show("serve", "--dir", str(folder), "--port", "0")
+    with tempfile.NamedTemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603
         try:
             assert process.stdout is not None
             said: dict[str, str] = {}
             for line in process.stdout:
-                print(f"  {line}", end="")
+                print(f"    {line}", end="")
                 name, _, value = line.strip().partition(": ")
                 said[name] = value
-                if "Challenge password" in said:
+                if name == "Challenge password":
                     break
-            yield said["URL"], said["CA fingerprint (SHA-256)"]
+            yield said["URL"], said["CA fingerprint (SHA-256)"], Path(log.name)
         finally:
             process.terminate()
+            process.communicate()
 
 
 def _run(*arguments: str) -> str:
@@ -60,8 +76,16 @@ def _run(*arguments: str) -> str:
     return done.stdout.rstrip()
 
 
+def _show(*arguments: str) -> None:
+    print(f"$ scep-kem {' '.join(_quoted(item) for item in arguments)}", flush=True)
+
+
 def _quoted(text: str) -> str:
     return f'"{text}"' if "=" in text and not text.startswith('"') else text
+
+
+def _title(text: str) -> None:
+    print(f"\n{text}\n{'=' * len(text)}\n")
 
 
 if __name__ == "__main__":

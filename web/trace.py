@@ -5,12 +5,16 @@ from __future__ import annotations
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from kem.errors import KemError
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
+from pkix.asn1 import decode
 from pkix.certificates import Certificate
 from pkix.enveloped_data import describe
 from pkix.errors import PkixError
-from scep.attributes import MessageType, PkiStatus
+from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus
+from scep.client import Proof
+from scep.kem_pop import Challenge, ScepKemContext, decode_confirm
 from scep.messages import PkiMessage
 
 
@@ -21,10 +25,11 @@ def describe_message(body: bytes, known: list[Certificate]) -> list[str]:
         return [
             f"{message.message_type.name}, {len(body)} octets",
             *_attributes(message),
+            *_challenge(message),
             *_signature(message, known),
             *_envelope(message),
         ]
-    except PkixError as error:
+    except (PkixError, KemError) as error:
         return [f"{len(body)} octets that are not a readable pkiMessage: {error}"]
 
 
@@ -67,12 +72,56 @@ def _envelope(message: PkiMessage) -> list[str]:
 
 
 def _key(certificate: Certificate) -> str:
-    key = certificate.public_key
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA {key.key_size}"
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"EC {key.curve.name}"
-    return type(key).__name__.removesuffix("PublicKey")
+    if certificate.key_algorithm == oids.RSA_ENCRYPTION and isinstance(certificate.public_key, rsa.RSAPublicKey):
+        return f"RSA {certificate.public_key.key_size}"
+    if certificate.key_algorithm == oids.EC_PUBLIC_KEY and isinstance(
+        certificate.public_key, ec.EllipticCurvePublicKey
+    ):
+        return f"EC {certificate.public_key.curve.name}"
+    return oids.label(certificate.key_algorithm)
+
+
+def _challenge(message: PkiMessage) -> list[str]:
+    """The update's attributes: challenge and confirmation."""
+    lines = []
+    attribute = message.attribute(KEM_POP_CHALLENGE)
+    if attribute is not None:
+        challenge = Challenge.decode(attribute)
+        for item in challenge.ciphertexts:
+            digest = challenge.parameters.kdf.digest(item.octets).hex()
+            lines.append(f"kemPopChallenge {item.parameter_set} ciphertext, {len(item.octets)} octets, H {digest}")
+            lines.append(f"                {item.octets[:24].hex()}...")
+        lines.append(f"                {challenge.parameters}; until {challenge.expires:%H:%M:%S} UTC")
+    attribute = message.attribute(KEM_POP_CONFIRM)
+    if attribute is not None:
+        confirm = decode_confirm(attribute)
+        lines.append(f"kemPopConfirm  mac {confirm.mac.hex()}")
+        if confirm.caps_hash is not None:
+            lines.append(f"               capsHash {confirm.caps_hash.hex()}")
+    return lines
+
+
+def describe_proof(proof: Proof) -> list[str]:
+    """Lines about how the client answered a challenge. Nothing secret is shown."""
+    parameters = proof.challenge.parameters
+    context = decode(ScepKemContext, proof.context, "ScepKemContext")
+    return [
+        "proof of possession, computed by the client",
+        "    ss             = ML-KEM.Decaps(own key, ciphertext), for each ciphertext; never shown, never sent",
+        f"    ScepKemContext = {len(proof.context)} octets, from the client's own copies:",
+        f"        clientNonce      {context.client_nonce.hex()}   senderNonce of the request",
+        f"        caNonce          {context.ca_nonce.hex()}   senderNonce of the challenge",
+        f"        requestHash      {context.request_hash.hex()}   H(request message)",
+        f"        csrHash          {context.csr_hash.hex()}   H(PKCS #10)",
+        f"        caSignerHash     {context.ca_signer_hash.hex()}   H(certificate that signed the challenge)",
+        *(f"        ciphertextHashes {digest.hex()}" for digest in context.ciphertext_hashes),
+        f"    derived key    = {parameters.kdf.name}(ss, {parameters.length} octets, "
+        'info = KemOtherInfo {"SCEP-KEM", transactionID, context})',
+        f"                     its H begins {proof.derived_key_hash[:8].hex()}; the CA's log shows the same",
+        f"    mac            = {parameters.mac.name}(derived key, KemPopMacInput of {len(proof.mac_input)} octets: "
+        "label, H(challenge message), capsHash)",
+        f"                   = {proof.mac.hex()}",
+    ]
 
 
 def describe_certificate(certificate: x509.Certificate) -> list[str]:
