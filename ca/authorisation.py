@@ -22,7 +22,7 @@ from cryptography import x509
 from ca.authority import Authority
 from ca.challenges import UsedByHolder, check_password
 from ca.errors import RequestRefused
-from ca.profiles import Profile, names_of, requested_san
+from ca.profiles import Profile, microsoft_sids, names_of, requested_san
 from ca.sealing import ServerKey
 from ca.store import IssuedCertificate, Store, holder_of
 from pkix.certificates import Certificate
@@ -209,5 +209,7 @@ def _check_names(previous: x509.Certificate, request: CertificationRequest) -> N
     """A renewal keeps the subject and adds no subjectAltName."""
     if request.subject != previous.subject:
         raise RequestRefused("the subject differs from that of the certificate to renew")
+    if not set(microsoft_sids(request.extensions)) <= set(microsoft_sids(previous.extensions)):
+        raise RequestRefused("the request asks for a Microsoft SID that the certificate to renew does not have")
     if not set(requested_san(request) or ()) <= names_of(previous):
         raise RequestRefused("the request asks for a subjectAltName that the certificate to renew does not have")

@@ -104,7 +104,10 @@ def check_request(profile: Profile, request: CertificationRequest) -> None:
     """
     _check_key(profile, request)
     _check_subject(profile, request.subject)
-    _check_san(profile, requested_san(request))
+    names = requested_san(request)
+    if not len(request.subject) and names is None:
+        raise RequestRefused("the request has neither subject nor subjectAltName (RFC 5280 section 4.1.2.6)")
+    _check_san(profile, names)
 
 
 def _check_key(profile: Profile, request: CertificationRequest) -> None:
@@ -143,6 +146,8 @@ def _check_subject(profile: Profile, subject: x509.Name) -> None:
 
 
 def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None) -> None:
+    if names is not None and not list(names):
+        raise RequestRefused("the requested subjectAltName holds no name (RFC 5280 section 4.2.1.6)")
     for name in names or ():
         kind, value = _san_kind(name)
         if kind not in profile.san_types:
@@ -274,6 +279,11 @@ def _extended_key_usage(profile: Profile, request: CertificationRequest) -> list
         if wider:
             raise RequestRefused(f"the requested extendedKeyUsage {', '.join(wider)} is not allowed")
     return [extension(x509.ExtendedKeyUsage(chosen))] if chosen else []
+
+
+def microsoft_sids(extensions: x509.Extensions) -> list[bytes]:
+    """The contents of the extension that names a Windows account."""
+    return [item.value.public_bytes() for item in extensions if item.oid == _MICROSOFT_SID]
 
 
 def names_of(certificate: x509.Certificate) -> set[x509.GeneralName]:

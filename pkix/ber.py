@@ -13,6 +13,7 @@ Left out: multi-octet tags, which nothing in CMS, PKCS #10 or X.509 uses.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from pkix.asn1 import decode, wrap
@@ -42,17 +43,24 @@ def to_der(ber: bytes) -> bytes:
     return der
 
 
-def decode_ber(cls: type[T], ber: bytes, what: str) -> T:
-    """Decode as DER; if that fails, normalise BER once and try again. Raises Malformed with the DER reason
-    when normalising changes nothing.
+def read_ber(read: Callable[[bytes], T], ber: bytes) -> T:
+    """What `read` makes of DER; if it refuses, BER is normalised once and read again.
+
+    The refusal may come from deep inside: some peers put BER into DER. Raises Malformed, with the first reason when
+    normalising changes nothing.
     """
     try:
-        return decode(cls, ber, what)
+        return read(ber)
     except Malformed:
         der = to_der(ber)
         if der == ber:
             raise
-    return decode(cls, der, what)
+    return read(der)
+
+
+def decode_ber(cls: type[T], ber: bytes, what: str) -> T:
+    """Decode one structure in DER or BER. Raises Malformed."""
+    return read_ber(lambda octets: decode(cls, octets, what), ber)
 
 
 class _Reader:

@@ -35,7 +35,7 @@ from pkix.asn1 import (
     tag_of,
     wrap,
 )
-from pkix.ber import decode_ber
+from pkix.ber import read_ber
 from pkix.certificates import Certificate
 from pkix.content import encrypt as encrypt_content
 from pkix.content import iv_length, open_content
@@ -297,7 +297,12 @@ def _describe_other(info: TLV) -> str:
 
 
 def _decode(content_info: bytes) -> _EnvelopedData | _AuthEnvelopedData:
-    outer = decode_ber(ContentInfo, content_info, "pkcsPKIEnvelope")
+    """In DER, BER, or as micromdm 2.1.0 sends it: DER around a constructed encryptedContent."""
+    return read_ber(_decode_der, content_info)
+
+
+def _decode_der(content_info: bytes) -> _EnvelopedData | _AuthEnvelopedData:
+    outer = decode(ContentInfo, content_info, "pkcsPKIEnvelope")
     enveloped: _EnvelopedData | _AuthEnvelopedData
     if outer.content_type == oids.ENVELOPED_DATA:
         enveloped = parse(outer.content, _EnvelopedData, "EnvelopedData")

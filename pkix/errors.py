@@ -9,8 +9,10 @@ class PkixError(Exception):
     """Base of the errors below; `text` is one line fit to be shown to the peer."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
+        # Names and reasons that others wrote may hold line ends and terminal escapes.
+        one_line = " ".join(text.split())
+        self.text = "".join(character if character.isprintable() else "\ufffd" for character in one_line)
+        super().__init__(self.text)
 
 
 class Malformed(PkixError):

@@ -66,6 +66,13 @@ _STRING_CODECS = {
 }
 
 
+# DER of the attribute type: its name, least and most characters
+_LENGTHS = {
+    b"\x06\x03\x55\x04\x03": ("commonName", 1, 64),
+    b"\x06\x03\x55\x04\x06": ("countryName", 2, 2),
+}
+
+
 @sequence
 class _CertificationRequestInfo:
     version: int
@@ -214,16 +221,29 @@ class CertificationRequest:
     @cached_property
     def _x509(self) -> x509.CertificateSigningRequest:
         try:
-            return x509.load_der_x509_csr(self.der)
-        except ValueError as error:
+            return x509.load_der_x509_csr(self._sorted_der())
+        except (ValueError, x509.InvalidVersion) as error:
             raise Malformed(f"PKCS #10 request: {error}") from None
+
+    def _sorted_der(self) -> bytes:
+        """The request with its attributes in DER order, which `cryptography.x509` insists on and some clients omit."""
+        outer = decode(_CertificationRequest, self.der, "PKCS #10 request")
+        version, subject, spki, *attributes = elements(outer.certification_request_info)
+        if not attributes:
+            return self.der
+        ordered = set_of((encode(item) for item in elements(attributes[0])), tag=_ATTRIBUTES_TAG)
+        info = wrap(SEQUENCE_TAG, encode(version) + encode(subject) + encode(spki) + ordered)
+        return _encode_request(info, outer.signature_algorithm, self.signature)
 
     @cached_property
     def subject(self) -> x509.Name:
-        """The subject as a Name. Raises Malformed for string types that no certificate may carry today."""
+        """The subject as a Name. Raises Malformed for string types that no certificate may carry today, and for a
+        commonName or countryName of a length that none may have (RFC 5280 appendix A.1).
+        """
+        _check_lengths(self.subject_der)
         try:
             return self._x509.subject
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise Malformed(f"PKCS #10 request: unusable subject: {error}") from None
 
     @cached_property
@@ -254,6 +274,22 @@ def _attributes(attributes: list[Attribute]) -> dict[Oid, bytes]:
 def _challenge_password(attributes: Mapping[Oid, bytes]) -> str | None:
     der = attributes.get(oids.CHALLENGE_PASSWORD)
     return None if der is None else _directory_string(any_of(der))
+
+
+def _check_lengths(name: bytes) -> None:
+    """Of the attributes whose length `cryptography.x509` would only warn about."""
+    for rdn in elements(any_of(name)):
+        for pair in elements(rdn):
+            kind, value = (*elements(pair), None, None)[:2]
+            if kind is None or value is None:
+                raise Malformed("PKCS #10 request: unusable subject")
+            limits = _LENGTHS.get(encode(kind))
+            codec = _STRING_CODECS.get(tag_of(value))
+            if limits is None or codec is None:
+                continue
+            length = len(bytes(value.data).decode(codec, "replace"))
+            if not limits[1] <= length <= limits[2]:
+                raise Malformed(f"PKCS #10 request: a {limits[0]} of {length} characters (RFC 5280 appendix A.1)")
 
 
 def _directory_string(value: TLV) -> str:

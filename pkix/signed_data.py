@@ -27,11 +27,13 @@ from pkix.asn1 import (
     AlgorithmIdentifier,
     Attribute,
     Explicit,
+    GeneralizedTime,
     Implicit,
     Oid,
     UTCTime,
     algorithm,
     any_of,
+    decode,
     elements,
     encode,
     parse,
@@ -39,7 +41,7 @@ from pkix.asn1 import (
     set_of,
     tag_of,
 )
-from pkix.ber import decode_ber
+from pkix.ber import read_ber
 from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.errors import IntegrityFailed, Malformed
 from pkix.signatures import MlDsaPrivateKey, SigningKey, sign, verify
@@ -103,7 +105,11 @@ class SignedData:
     @classmethod
     def decode(cls, content_info: bytes) -> SignedData:
         """Read a ContentInfo with SignedData in DER or BER. Raises Malformed."""
-        outer = decode_ber(ContentInfo, content_info, "ContentInfo")
+        return read_ber(cls._decode_der, content_info)
+
+    @classmethod
+    def _decode_der(cls, content_info: bytes) -> SignedData:
+        outer = decode(ContentInfo, content_info, "ContentInfo")
         if outer.content_type != oids.SIGNED_DATA:
             raise Malformed(f"ContentInfo holds {oids.name(outer.content_type)}, not SignedData")
         inner = parse(outer.content, _SignedData, "SignedData")
@@ -164,7 +170,9 @@ class SignedData:
             raise IntegrityFailed("the signed attribute contentType is missing or differs from eContentType")
         claimed = attributes.get(oids.MESSAGE_DIGEST)
         actual = _hash(digest, self.content or b"")
-        if claimed is None or not hmac.compare_digest(parse(claimed, bytes, "messageDigest"), actual):
+        if claimed is None:
+            raise IntegrityFailed("the signed attribute messageDigest is missing")
+        if not hmac.compare_digest(parse(claimed, bytes, "messageDigest"), actual):
             raise IntegrityFailed("the signed attribute messageDigest does not fit the content")
         _verify_attributes(self.signer, certificate, digest, policy)
 
@@ -250,7 +258,7 @@ def encode_signed_data(
     digest_algorithm = algorithm(digest_oid(digest))
     signed = [
         (oids.CONTENT_TYPE, encode(oids.DATA)),
-        (oids.SIGNING_TIME, encode(UTCTime(now.replace(microsecond=0)))),
+        (oids.SIGNING_TIME, encode(_time(now.replace(microsecond=0)))),
         (oids.MESSAGE_DIGEST, encode(_hash(digest, content or b""))),
         *attributes,
     ]
@@ -266,6 +274,11 @@ def encode_signed_data(
         unsigned_attrs=None,
     )
     return _encode(content, certificates, (), [encode(digest_algorithm)], [encode(info)])
+
+
+def _time(moment: datetime) -> UTCTime | GeneralizedTime:
+    """UTCTime through 2049, GeneralizedTime from 2050 on (RFC 5652 section 11.3)."""
+    return UTCTime(moment) if moment.year < 2050 else GeneralizedTime(moment)
 
 
 def encode_degenerate(certificates: Sequence[bytes] = (), crls: Sequence[bytes] = ()) -> bytes:

@@ -6,20 +6,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kem.backends import Backends
 from kem.keys import decode_public_key
 from pkix import oids
 from pkix.certificates import Certificate
-from pkix.errors import PkixError
+from pkix.errors import Malformed, PkixError
 from pkix.kem_recipients import KemRecipient
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.signed_data import SignedData
@@ -46,10 +47,10 @@ class CaCertificates:
         """
         certificates = _certificates(body)
         trusted = _trusted(certificates, fingerprint)
-        chained = _chained(certificates, trusted)
-        valid = tuple(item for item in chained if item.not_valid_before_utc <= now <= item.not_valid_after_utc)
-        if trusted not in valid:
+        current = [item for item in certificates if item.not_valid_before_utc <= now <= item.not_valid_after_utc]
+        if trusted not in current:
             raise ReplyRefused("GetCACert: the trusted CA certificate is not valid now")
+        valid = tuple(_chained(current, trusted))
         issuing = [item for item in valid if _is_ca(item)] or [trusted]
         leaf_most = [item for item in issuing if not any(_issued(item, other) for other in issuing if other != item)]
         return cls(ca=(leaf_most or issuing)[0], all=valid)
@@ -95,14 +96,44 @@ class CaCertificates:
         return any(_issued(issuer, certificate) for issuer in self.all if _is_ca(issuer) or issuer == self.ca)
 
 
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
+
+def load_certificate(der: bytes) -> x509.Certificate:
+    """A certificate whose names and extensions can be read; `cryptography` looks at them only when asked. Raises
+    Malformed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about lengths in names, which are not for us to judge
+            certificate = x509.load_der_x509_certificate(der)
+            _read_all(certificate)
+    except _UNREADABLE as error:
+        raise Malformed(f"a certificate cannot be read: {error}") from None
+    return certificate
+
+
+def _read_all(certificate: x509.Certificate) -> None:
+    for part in ("issuer", "subject", "extensions", "signature_algorithm_oid"):
+        getattr(certificate, part)
+    certificate.subject.rfc4514_string()
+
+
 def _certificates(body: bytes) -> list[x509.Certificate]:
     try:
-        return [x509.load_der_x509_certificate(body)]
-    except ValueError:
+        return [load_certificate(body)]
+    except Malformed:
         pass
     try:
-        found = [x509.load_der_x509_certificate(der) for der in SignedData.decode(body).certificates]
-    except (PkixError, ValueError) as error:
+        found = [load_certificate(der) for der in SignedData.decode(body).certificates]
+    except PkixError as error:
         raise ReplyRefused(f"GetCACert: neither a certificate nor certificates-only SignedData: {error}") from None
     if not found:
         raise ReplyRefused("GetCACert: the answer holds no certificate")
@@ -119,7 +150,7 @@ def _trusted(certificates: Sequence[x509.Certificate], fingerprint: str | None) 
     seen = []
     for item in certificates:
         digest = hashlib.new(algorithm, item.public_bytes(Encoding.DER), usedforsecurity=False).hexdigest()
-        if hmac.compare_digest(digest, wanted):
+        if hmac.compare_digest(digest.encode(), wanted.encode()):
             return item
         seen.append(f"{digest} ({item.subject.rfc4514_string()})")
     raise ReplyRefused(f"GetCACert: no certificate has the fingerprint {wanted}; received: {', '.join(seen)}")
@@ -143,7 +174,7 @@ def _chained(certificates: Sequence[x509.Certificate], trusted: x509.Certificate
 def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (*_UNREADABLE, InvalidSignature):
         return False
     return True
 

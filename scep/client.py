@@ -32,7 +32,7 @@ from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, NONCE_LENGTH, FailInfo, MessageType, PkiStatus
-from scep.ca_certificates import CaCertificates, ReplyRefused
+from scep.ca_certificates import CaCertificates, ReplyRefused, load_certificate
 from scep.kem_pop import Binding, Challenge, encode_confirm, mac_input, response_key_of
 from scep.messages import Header, PkiMessage, encode_pki_message
 
@@ -351,7 +351,7 @@ class Enrolment(_Conversation):
         return StillPending(challenged=True)
 
     def _check_issued(self, der: bytes) -> None:
-        if not self.ca.issued(x509.load_der_x509_certificate(der)):
+        if not self.ca.issued(load_certificate(der)):
             raise ReplyRefused("the certificate received is not signed by the CA")
 
 
@@ -407,9 +407,10 @@ def decode_next_ca(body: bytes, ca: CaCertificates, policy: AlgorithmPolicy) -> 
     signed = SignedData.decode(body)
     known = ca.views()
     signer = signed.signer_certificate(known)
-    if signer not in known:
-        raise ReplyRefused("GetNextCACert is signed by a certificate that GetCACert did not authenticate")
+    if signer != Certificate.of(ca.ca):
+        raise ReplyRefused("GetNextCACert is not signed by the current CA's own key (RFC 8894 section 4.7.1)")
     signed.verify(signer, policy)
-    if signed.content is None:
+    found = tuple(map(load_certificate, SignedData.decode(signed.content).certificates)) if signed.content else ()
+    if not found:
         raise ReplyRefused("GetNextCACert carries no certificates")
-    return tuple(x509.load_der_x509_certificate(der) for der in SignedData.decode(signed.content).certificates)
+    return found

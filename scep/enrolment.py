@@ -196,7 +196,7 @@ class Enrolments:
     def _use_response_key(self, exchange: Exchange, request: CertificationRequest) -> None:
         """Under the policy single-request, a response key that was used before is refused."""
         found = response_key_of(request)
-        if found is None:
+        if found is None or exchange.response_key_noted:
             return
         if self.kem.response_key is ResponseKeyReuse.off:
             raise RequestRefused("response keys are not enabled here")
@@ -204,6 +204,7 @@ class Enrolments:
             name = f"response-key {self.server_key.identifier(found.key.hex())}"
             try:
                 self.store.put_secret(name, b"", exchange.now + self.settings.pending_lifetime)
+                exchange.response_key_noted = True
             except StoreConflict:
                 raise RequestRefused("the response key has been used; make a new one for each request") from None
 
@@ -317,10 +318,11 @@ class Enrolments:
         assert transaction.serial is not None
         certificate = self.store.certificate(transaction.authority, transaction.serial)
         has_it = certificate is not None and certificate.der == exchange.verified_signer.der
-        if exchange.request is not None and (certificate is None or certificate.revoked_at is not None or has_it):
+        ended = certificate is None or certificate.revoked_at is not None or certificate.not_after < exchange.now
+        if exchange.request is not None and (ended or has_it):
             return self._decide(exchange, transaction.key, transaction)
-        if certificate is None or certificate.revoked_at is not None:
-            raise RequestRefused("the certificate of this transaction is revoked; send a new request")
+        if certificate is None or ended:
+            raise RequestRefused("the certificate of this transaction is revoked or has expired; send a new request")
         return self._success(exchange, certificate, self._request_of(transaction))
 
     def _report(self, exchange: Exchange, transaction: Transaction) -> Outcome:
@@ -371,7 +373,8 @@ class Enrolments:
             return self._success(exchange, found, request)
         assert isinstance(verdict, Approved)
         recipient(exchange, request, kem=self._to_kem_key)
-        self._check_unique(exchange, new)
+        if verdict.method != "renewal":
+            self._check_unique(exchange, new)
         issuer = self.authorities.by_identifier(new.authority)
         certificate = issue(issuer, self.profile, request, now=exchange.now, random=self.random)
         ended = replace(ended, serial=certificate.serial, challenge_id=verdict.challenge_id)
@@ -381,7 +384,7 @@ class Enrolments:
 
     def _check_unique(self, exchange: Exchange, new: Transaction) -> None:
         """RFC 8894 figure 12: under this rule an operator revokes before the same subject enrols again."""
-        if self.profile.unique_subject and exchange.kind is not MessageType.RenewalReq and not new.renews:
+        if self.profile.unique_subject:
             for other in self.store.valid_certificates(new.authority, new.subject, now=exchange.now):
                 raise RequestRefused(f"a valid certificate for this subject exists: serial {other.serial:x}")
 

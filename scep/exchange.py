@@ -39,8 +39,9 @@ class Exchange:
     """What is known of one request so far.
 
     octets: the message as it came. authority: the CA that it is addressed to, whose signer answers. encapsulate:
-    ML-KEM's. proven: hash of the request whose key's possession this message has proven. details: for the log; nothing
-    secret.
+    ML-KEM's. proven: hash of the request whose key's possession this message has proven. response_key_noted: the first
+    use of its response key is in the Store, so that looking again after a conflict is no second use. details: for the
+    log; nothing secret.
     """
 
     octets: bytes
@@ -55,6 +56,7 @@ class Exchange:
     kind: MessageType | None = None
     request: CertificationRequest | None = None
     proven: bytes | None = None
+    response_key_noted: bool = False
     details: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -209,7 +209,8 @@ class Responder:
         raise RequestRefused("a CertRep is not a request")
 
     def _check_time(self, message: PkiMessage, now: datetime) -> None:
-        skew, signed_at = self._settings.max_clock_skew, message.signing_time
+        skew = self._settings.max_clock_skew
+        signed_at = None if skew is None else message.signing_time
         if skew is not None and signed_at is not None and abs(now - signed_at) > skew:
             raise TimeRefused(f"signingTime is more than {skew} away from our clock, {now:%Y-%m-%d %H:%M:%S} UTC")
 
@@ -268,7 +269,7 @@ class Responder:
         name = self._open_name(exchange)
         for authority in self.authorities.all:
             if encode(name.issuer) == authority.certificate.subject:
-                found = self._store.certificate(authority.identifier, _serial(name))
+                found = self._store.certificate(authority.identifier, name.serial_number)
                 if found is not None:
                     exchange.details["serial"] = f"{found.serial:x}"
                     return Outcome(PkiStatus.SUCCESS, encode_degenerate([found.der]))
@@ -299,16 +300,3 @@ class Responder:
 
     def _open_name(self, exchange: Exchange) -> IssuerAndSerialNumber:
         return decode_ber(IssuerAndSerialNumber, self._open(exchange), "messageData (IssuerAndSerialNumber)")
-
-
-def _serial(name: IssuerAndSerialNumber) -> int:
-    """The serial number meant. sscep 0.10 writes the text of the number, with a final NUL, as the INTEGER's octets."""
-    number = name.serial_number
-    octets = number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
-    text = octets.rstrip(b"\0")
-    if len(octets) > 20 and octets.endswith(b"\0") and text.isalnum():
-        try:
-            return int(text, 16)
-        except ValueError:
-            return number
-    return number

@@ -1,0 +1,267 @@
+"""Who gets a certificate (RFC 8894 sections 2.3 to 2.5): challenge passwords, webhook, renewal; what stays secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from ca.authorisation import AuthorisationPolicy
+from ca.profiles import Profile
+from ca.store import Decision
+from pkix.pkcs10 import encode_certification_request
+from scep.attributes import FailInfo
+from scep.client import Issued, Refused, StillPending
+from scep.settings import Settings
+from tests.scep import craft
+from tests.scep.craft import Scripted, see
+from tests.world import ALL_METHODS, Device, World, key, name
+
+MANUAL = AuthorisationPolicy(manual=True)
+PASSWORDS = AuthorisationPolicy(challenge_password=True)
+NOTHING = AuthorisationPolicy()
+USED = "the challengePassword has been used"
+
+
+def refusal(answer: object) -> str:
+    assert isinstance(answer, Refused)
+    assert answer.fail_info is FailInfo.badRequest
+    assert answer.text
+    return answer.text
+
+
+def certificate(answer: object) -> x509.Certificate:
+    assert isinstance(answer, Issued)
+    return x509.load_der_x509_certificate(answer.certificate)
+
+
+# Nothing configured
+
+
+@pytest.mark.parametrize("password", [None, "", "guess"])
+def test_with_nothing_configured_nothing_is_issued(password: str | None) -> None:
+    world = World(policy=NOTHING)
+    expected = "this CA has no way of authorising requests configured"
+    assert refusal(world.device(password=password).enrol()) == expected
+    assert refusal(world.device(renewal=True).enrol()) == expected
+    assert not world.store.certificates()
+    assert not world.store.transactions()
+
+
+def test_renewal_alone_issues_nothing_to_newcomers() -> None:
+    world = World(policy=AuthorisationPolicy(renewal=True))
+    assert "challengePassword" in refusal(world.device().enrol())
+    assert "does not use" in refusal(world.device(password="x").enrol())
+
+
+# Challenge passwords
+
+
+def test_a_one_time_password_works_once() -> None:
+    world = World(policy=PASSWORDS)
+    password = world.password()
+    certificate(world.device(password=password).enrol())
+    second = world.device(password=password, label="second", transaction_id="2")
+    assert refusal(second.enrol()) == USED
+    assert len(world.store.certificates()) == 1
+
+
+def test_a_reusable_password_works_for_many() -> None:
+    world = World(policy=PASSWORDS)
+    password = world.password("for a fleet", one_time=False)
+    for number in range(3):
+        device = world.device(password=password, label=f"device {number}", transaction_id=str(number))
+        certificate(device.enrol())
+    assert len(world.store.certificates()) == 3
+
+
+@pytest.mark.parametrize("policy", [PASSWORDS, ALL_METHODS])
+def test_an_unknown_password_is_refused_even_if_an_operator_could_decide(policy: AuthorisationPolicy) -> None:
+    world = World(policy=policy)
+    world.password()
+    assert refusal(world.device(password="one-time secre").enrol()) == "the challengePassword is not valid"
+    assert not world.store.transactions()
+
+
+def test_an_empty_password_is_none() -> None:
+    world = World(policy=PASSWORDS)
+    assert "no challengePassword" in refusal(world.device(password="").enrol())
+
+
+def test_a_password_where_none_are_used_is_named() -> None:
+    world = World(policy=MANUAL)
+    assert "this profile does not use them" in refusal(world.device(password="x").enrol())
+
+
+@pytest.mark.parametrize(("seconds", "good"), [(3599, True), (3601, False)])
+def test_a_password_expires(seconds: int, good: bool) -> None:
+    world = World(policy=PASSWORDS)
+    device = world.device(password=world.password())
+    world.tick(timedelta(seconds=seconds))
+    answer = device.enrol()
+    if good:
+        certificate(answer)
+    else:
+        assert refusal(answer) == "the challengePassword has expired"
+
+
+def test_a_password_without_end_does_not_expire() -> None:
+    world = World(policy=PASSWORDS)
+    device = world.device(password=world.password(ttl=None))
+    world.tick(timedelta(days=20))
+    certificate(device.enrol())
+
+
+def test_a_password_for_a_subject_is_good_for_that_subject_only() -> None:
+    world = World(policy=PASSWORDS)
+    password = world.password(subject=name("CN=device,O=Example"))
+    other = world.device(password=password, subject="CN=admin,O=Example")
+    assert refusal(other.enrol()) == "the challengePassword is for another subject"
+    more = world.device(password=password, subject="CN=device,O=Example,OU=more", transaction_id="2")
+    assert refusal(more.enrol()) == "the challengePassword is for another subject"
+    certificate(world.device(password=password, transaction_id="3").enrol())
+
+
+def test_a_pinned_subject_does_not_mind_the_string_type() -> None:
+    """strongSwan writes UTF8String, Windows PrintableString; the operator wrote text."""
+    world = World(policy=PASSWORDS)
+    password = world.password(subject=name("CN=device,O=Example"))
+    printable = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example", _type=x509.name._ASN1Type.PrintableString),
+            x509.NameAttribute(NameOID.COMMON_NAME, "device", _type=x509.name._ASN1Type.PrintableString),
+        ]
+    )
+    request = encode_certification_request(key("rsa:2048", "device"), printable, challenge_password=password)
+    certificate(world.device(request=request).enrol())
+
+
+def test_a_password_for_a_profile_is_good_for_that_profile_only() -> None:
+    world = World(policy=PASSWORDS)
+    certificate(world.device(password=world.password("ours", profile="default")).enrol())
+    other = world.device(password=world.password("theirs", profile="vpn"), transaction_id="2")
+    assert refusal(other.enrol()) == "the challengePassword is for another profile"
+
+
+@pytest.mark.parametrize("text", ["päßwörd", "口令", "a" * 4000, " spaces  ", '"quotes"', "\u202e"])
+def test_any_text_can_be_a_password(text: str) -> None:
+    world = World(policy=PASSWORDS)
+    certificate(world.device(password=world.password(text)).enrol())
+
+
+ENCODINGS = [
+    *((0x0C, "utf-8"), (0x13, "ascii"), (0x14, "latin-1")),
+    *((0x16, "ascii"), (0x1C, "utf-32-be"), (0x1E, "utf-16-be")),
+]
+
+
+def with_password(device: Device, *values: bytes) -> bytes:
+    """A PKCS #10 request with these challengePassword values, correctly signed."""
+    assert isinstance(device.key, rsa.RSAPrivateKey)
+    attribute = craft.wrap(0x30, craft.encode(craft.oids.CHALLENGE_PASSWORD) + craft.wrap(0x31, b"".join(values)))
+    return craft.signed_pkcs10(device.key, craft.request_info(device, attributes=attribute))
+
+
+@pytest.mark.parametrize(("tag", "codec"), ENCODINGS)
+def test_a_password_is_the_same_in_every_string_type(tag: int, codec: str) -> None:
+    world = World(policy=PASSWORDS)
+    device = world.device()
+    content = with_password(device, craft.wrap(tag, world.password("secret").encode(codec)))
+    assert see(world, craft.request(device, content=content)).status == "0"
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([], "must appear once, with one value"),
+        ([craft.wrap(0x0C, b"a"), craft.wrap(0x0C, b"b")], "must appear once, with one value"),
+        ([craft.wrap(0x04, b"secret")], "not a DirectoryString"),
+        ([craft.wrap(0x0C, b"\xff\xfe")], "not valid text"),
+        ([craft.wrap(0x1E, b"abc")], "not valid text"),
+        ([craft.wrap(0x13, b"p\xe4")], "not valid text"),
+    ],
+)
+def test_an_unreadable_password_is_named_and_not_shown(values: list[bytes], text: str) -> None:
+    world = World(policy=PASSWORDS)
+    device = world.device()
+    craft.failed(world, craft.request(device, content=with_password(device, *values)), craft.BAD_REQUEST, text)
+
+
+# Webhook
+
+
+def test_a_webhook_approves_and_sees_what_it_needs() -> None:
+    webhook = Scripted("approve")
+    world = World(policy=NOTHING, webhook=webhook)
+    certificate(world.device(password="from elsewhere").enrol())
+    (asked,) = webhook.asked
+    assert (asked.protocol, asked.transaction_id, asked.renewal) == ("scep", "transaction-1", False)
+    assert asked.request.challenge_password == "from elsewhere"
+    assert asked.request.subject == name("CN=device,O=Example")
+
+
+@pytest.mark.parametrize(("script", "text"), [("reject: unknown", "unknown"), ("reject", "the request was rejected")])
+def test_a_webhook_rejects_with_its_reason(script: str, text: str) -> None:
+    world = World(policy=NOTHING, webhook=Scripted(script))
+    assert refusal(world.device(password="x").enrol()) == text
+    assert not world.store.certificates()
+
+
+@pytest.mark.parametrize("first", ["pending", "unreachable"])
+@pytest.mark.parametrize("arrives", [Device.poll, Device.enrol])
+def test_a_webhook_that_answers_later_is_asked_again(first: str, arrives: Callable[[Device], Any]) -> None:
+    webhook = Scripted(first, "unreachable", "pending", "approve")
+    world = World(policy=NOTHING, webhook=webhook)
+    device = world.device(password="x")
+    assert device.enrol() == StillPending()
+    assert arrives(device) == StillPending()
+    assert arrives(device) == StillPending()
+    assert certificate(arrives(device)).subject == name("CN=device,O=Example")
+    assert {item.transaction_id for item in webhook.asked} == {"transaction-1"}
+    assert {item.request.challenge_password for item in webhook.asked} == {"x"}
+    certificate(arrives(device))
+    assert len(webhook.asked) == 4
+
+
+def test_a_webhook_that_rejects_later_ends_the_transaction() -> None:
+    webhook = Scripted("pending", "reject: no such device")
+    world = World(policy=NOTHING, webhook=webhook)
+    device = world.device(password="x")
+    device.enrol()
+    assert refusal(device.poll()) == "no such device"
+    assert refusal(device.poll()) == "no such device"
+    assert len(webhook.asked) == 2
+
+
+def test_an_operator_can_decide_while_the_webhook_is_silent() -> None:
+    world = World(policy=NOTHING, webhook=Scripted("unreachable"))
+    device = world.device(password="x")
+    device.enrol()
+    world.decide(Decision.APPROVED)
+    certificate(device.poll())
+
+
+def test_our_own_passwords_go_before_the_webhook() -> None:
+    webhook = Scripted("reject: not mine")
+    world = World(policy=PASSWORDS, webhook=webhook)
+    certificate(world.device(password=world.password()).enrol())
+    assert not webhook.asked
+    assert refusal(world.device(password="unknown", transaction_id="2").enrol()) == "not mine"
+
+
+def test_a_webhook_is_not_asked_about_a_request_that_the_profile_refuses() -> None:
+    webhook = Scripted("approve")
+    world = World(policy=NOTHING, webhook=webhook, profile=Profile(required_subject=("OU",)))
+    assert refusal(world.device(password="x").enrol()) == "the subject has no OU"
+    assert not webhook.asked
+
+
+def test_a_webhook_may_leave_no_more_than_max_pending_waiting() -> None:
+    world = World(policy=NOTHING, webhook=Scripted("pending", "pending"), settings=Settings(max_pending=1))
+    world.device(password="x").enrol()
+    assert "too many" in refusal(world.device(password="x", transaction_id="2").enrol())
