@@ -54,8 +54,10 @@ __all__ = [
     "elements",
     "encode",
     "explicit",
+    "number",
     "parameters_der",
     "parse",
+    "reason",
     "sequence",
     "set_of",
     "tag_of",
@@ -81,7 +83,7 @@ def decode(cls: type[T], der: bytes, what: str) -> T:
     try:
         return decode_der(cls, der)
     except (ValueError, OverflowError) as error:
-        raise Malformed(f"{what} is not valid DER: {_reason(error)}") from None
+        raise Malformed(f"{what} is not valid DER: {reason(error)}") from None
 
 
 def parse(value: TLV, cls: type[T], what: str) -> T:
@@ -89,7 +91,7 @@ def parse(value: TLV, cls: type[T], what: str) -> T:
     try:
         return cast(T, value.parse(cls))
     except (ValueError, OverflowError) as error:
-        raise Malformed(f"{what} is not valid DER: {_reason(error)}") from None
+        raise Malformed(f"{what} is not valid DER: {reason(error)}") from None
 
 
 def encode(value: object) -> bytes:
@@ -97,7 +99,7 @@ def encode(value: object) -> bytes:
     return encode_der(value)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The library's debug text without its wrapping: `error parsing asn1 value: ParseError { kind: X }` → X."""
     text = str(error)
     if "kind: " not in text:
@@ -109,6 +111,11 @@ def _reason(error: Exception) -> str:
         inside = text.split("location: [", 1)[1].rsplit("]", 1)[0]
         location = f" at {inside.replace(chr(34), '')}"
     return f"{kind}{location}"
+
+
+def number(value: int) -> str:
+    """An integer for an error text; a peer may send one with more digits than Python cares to write."""
+    return str(value) if value.bit_length() <= 64 else f"of {value.bit_length()} bits"
 
 
 def any_of(der: bytes) -> TLV:

@@ -37,7 +37,7 @@ def to_der(ber: bytes) -> bytes:
     Raises Malformed when the input is not BER, nests deeper than 32 or holds more than 20,000 values.
     """
     reader = _Reader(ber)
-    der, end = reader.value(0, 0)
+    der, end, _members = reader.value(0, 0)
     if end != len(ber):
         raise Malformed(f"{len(ber) - end} octets follow the message")
     return der
@@ -89,46 +89,44 @@ class _Reader:
             raise Malformed("a length does not fit the message")
         return tag, int.from_bytes(data[at : at + count], "big"), at + count
 
-    def value(self, at: int, depth: int) -> tuple[bytes, int]:
-        """DER of the value at offset `at`, and the offset behind it."""
+    def value(self, at: int, depth: int) -> tuple[bytes, int, list[bytes]]:
+        """DER of the value at offset `at`, the offset behind it, and DER of the values inside if it is constructed."""
         self.values += 1
         if depth > MAX_DEPTH:
             raise Malformed(f"values nest deeper than {MAX_DEPTH}")
         if self.values > MAX_VALUES:
             raise Malformed(f"more than {MAX_VALUES} values")
         tag, length, at = self.header(at)
+        if tag & ~_CONSTRUCTED == 0:
+            raise Malformed("end-of-contents octets stand where a value should be")
         if length is not None and at + length > len(self.data):
             raise Malformed("a value is longer than the message")
         if not tag & _CONSTRUCTED:
             assert length is not None
-            return wrap(tag, self.data[at : at + length]), at + length
-        members, end = self.members(at, length, depth)
+            return wrap(tag, self.data[at : at + length]), at + length, []
+        members, inner, end = self.members(at, length, depth)
         if tag & ~_CONSTRUCTED in _STRING_TAGS:
-            return _joined(tag & ~_CONSTRUCTED, members), end
-        if _is_encrypted_content(members):
-            pieces = _Reader(members[2]).members_of(depth)
-            if all(piece[0] == _OCTET_STRING for piece in pieces):
-                members[2] = _joined(0x80, pieces)
-        return wrap(tag, b"".join(members)), end
+            return _joined(tag & ~_CONSTRUCTED, members), end, []
+        if _is_encrypted_content(members) and all(piece[0] == _OCTET_STRING for piece in inner):
+            members[2] = _joined(0x80, inner)
+        return wrap(tag, b"".join(members)), end, members
 
-    def members(self, at: int, length: int | None, depth: int) -> tuple[list[bytes], int]:
-        """DER of the values inside a constructed value whose contents start at `at`."""
+    def members(self, at: int, length: int | None, depth: int) -> tuple[list[bytes], list[bytes], int]:
+        """DER of the values inside a constructed value whose contents start at `at`, DER of the values inside the
+        last of them, and the offset behind.
+        """
         found: list[bytes] = []
+        inner: list[bytes] = []
         end = None if length is None else at + length
         while True:
             if end is not None and at >= end:
                 if at > end:
                     raise Malformed("a value is longer than what it stands in")
-                return found, at
+                return found, inner, at
             if end is None and self.data[at : at + 2] == b"\x00\x00":
-                return found, at + 2
-            der, at = self.value(at, depth + 1)
+                return found, inner, at + 2
+            der, at, inner = self.value(at, depth + 1)
             found.append(der)
-
-    def members_of(self, depth: int) -> list[bytes]:
-        """DER of the values inside the constructed value that is this reader's whole input."""
-        _tag, length, at = self.header(0)
-        return self.members(at, length, depth)[0]
 
 
 def _is_encrypted_content(members: list[bytes]) -> bool:
@@ -137,16 +135,21 @@ def _is_encrypted_content(members: list[bytes]) -> bool:
 
 
 def _joined(tag: int, pieces: list[bytes]) -> bytes:
-    """A primitive string from the DER pieces of a constructed one (X.690 8.6.4, 8.7.3)."""
-    if any(piece[0] not in (tag, _OCTET_STRING) for piece in pieces):
+    """A primitive string from the DER pieces of a constructed one (X.690 8.6.4, 8.7.3, 8.23.6): BIT STRINGs of a
+    BIT STRING, OCTET STRINGs or the same type of any other.
+    """
+    allowed = (_BIT_STRING,) if tag == _BIT_STRING else (tag, _OCTET_STRING)
+    if any(piece[0] not in allowed for piece in pieces):
         raise Malformed("a piece of a string is not a string")
     contents = [_contents(piece) for piece in pieces]
-    if tag == _BIT_STRING:
-        if any(not part for part in contents):
-            raise Malformed("a piece of a BIT STRING has no count of unused bits")
-        unused = contents[-1][:1] if contents else b"\x00"
-        return wrap(tag, unused + b"".join(part[1:] for part in contents))
-    return wrap(tag, b"".join(contents))
+    if tag != _BIT_STRING:
+        return wrap(tag, b"".join(contents))
+    if any(not part for part in contents):
+        raise Malformed("a piece of a BIT STRING has no count of unused bits")
+    if any(part[0] for part in contents[:-1]):
+        raise Malformed("a piece of a BIT STRING other than the last has unused bits")
+    unused = contents[-1][:1] if contents else b"\x00"
+    return wrap(tag, unused + b"".join(part[1:] for part in contents))
 
 
 def _contents(der: bytes) -> bytes:

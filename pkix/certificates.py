@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_publ
 
 from kem.parameters import is_ml_kem
 from kem.structures import SubjectPublicKeyInfo
+from pkix import oids
 from pkix.asn1 import (
     TLV,
     BitString,
@@ -31,9 +32,20 @@ from pkix.asn1 import (
     parse,
     sequence,
 )
-from pkix.errors import AlgorithmRefused
+from pkix.errors import AlgorithmRefused, Malformed
 
 _SUBJECT_KEY_IDENTIFIER = Oid("2.5.29.14")
+_KEY_ALGORITHMS = frozenset(
+    {
+        oids.RSA_ENCRYPTION,
+        oids.RSASSA_PSS,
+        oids.EC_PUBLIC_KEY,
+        oids.ED25519,
+        oids.ML_DSA_44,
+        oids.ML_DSA_65,
+        oids.ML_DSA_87,
+    }
+)
 
 
 @sequence
@@ -155,6 +167,9 @@ def encode_extension(extension: x509.Extension[x509.ExtensionType]) -> Extension
 def load_public_key(spki: bytes, whose: str) -> PublicKeyTypes:
     """The key in a DER SubjectPublicKeyInfo. Raises AlgorithmRefused; `whose` begins the text."""
     try:
+        algorithm = decode(SubjectPublicKeyInfo, spki, "SubjectPublicKeyInfo").algorithm.algorithm
+        if algorithm not in _KEY_ALGORITHMS:
+            raise AlgorithmRefused(f"{whose}: a public key of the kind {oids.name(algorithm)} is not supported")
         return load_der_public_key(spki)
-    except (ValueError, UnsupportedAlgorithm):
-        raise AlgorithmRefused(f"{whose}: the public key is of an unknown kind or unusable") from None
+    except (ValueError, UnsupportedAlgorithm, Malformed):
+        raise AlgorithmRefused(f"{whose}: the public key is unusable") from None

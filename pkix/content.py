@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from pkix import oids
 from pkix.algorithms import ContentCipher
-from pkix.asn1 import AlgorithmIdentifier, Default, algorithm, decode, encode, parameters_der, sequence, wrap
+from pkix.asn1 import AlgorithmIdentifier, Default, algorithm, decode, encode, number, parameters_der, sequence, wrap
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 
 CANNOT_DECRYPT = "the envelope cannot be decrypted"
@@ -88,7 +88,7 @@ def _open_gcm(
     parameters = decode(GCMParameters, parameters_der(scheme) or b"", "GCMParameters")
     nonce, length = parameters.aes_nonce, parameters.aes_icv_len
     if not MIN_GCM_TAG_LENGTH <= length <= GCM_TAG_LENGTH or len(tag) != length:
-        raise AlgorithmRefused(f"{cipher.name} with a tag of {len(tag)} octets and aes-ICVlen {length}")
+        raise AlgorithmRefused(f"{cipher.name} with a tag of {len(tag)} octets and aes-ICVlen {number(length)}")
     if not 8 <= len(nonce) <= MAX_GCM_NONCE_LENGTH:
         raise AlgorithmRefused(f"{cipher.name} with a nonce of {len(nonce)} octets")
     if len(key) != cipher.key_length:

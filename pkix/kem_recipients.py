@@ -33,6 +33,7 @@ from pkix.asn1 import (
     any_of,
     decode,
     encode,
+    number,
     parse,
     sequence,
     tag_of,
@@ -174,14 +175,14 @@ def decode_kem_recipient_info(recipient_info: TLV) -> KEMRecipientInfo | None:
 def _check(info: KEMRecipientInfo) -> tuple[Kdf, int]:
     """The KDF and the KEK's length. Raises Malformed, AlgorithmRefused, and kem's errors for the KDF."""
     if info.version != 0:
-        raise Malformed(f"KEMRecipientInfo has version {info.version}, not 0 (RFC 9629 section 3)")
+        raise Malformed(f"KEMRecipientInfo has version {number(info.version)}, not 0 (RFC 9629 section 3)")
     if info.kem.parameters is not None:
         raise Malformed("KEMRecipientInfo: the parameters of an ML-KEM algorithm must be absent (RFC 9936 section 3)")
     length = AES_WRAP_LENGTHS.get(info.wrap.algorithm)
     if length is None or info.wrap.parameters is not None:
         raise AlgorithmRefused(f"KEMRecipientInfo with key wrap {oids.name(info.wrap.algorithm)}; use AES key wrap")
     if length != info.kek_length:
-        raise Malformed(f"KEMRecipientInfo: kekLength {info.kek_length} does not fit the key wrap")
+        raise Malformed(f"KEMRecipientInfo: kekLength {number(info.kek_length)} does not fit the key wrap")
     return by_identifier(info.kdf), length
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
@@ -37,6 +39,7 @@ from pkix.asn1 import (
     elements,
     encode,
     parse,
+    reason,
     sequence,
     set_of,
     tag_of,
@@ -70,7 +73,10 @@ _STRING_CODECS = {
 _LENGTHS = {
     b"\x06\x03\x55\x04\x03": ("commonName", 1, 64),
     b"\x06\x03\x55\x04\x06": ("countryName", 2, 2),
+    b"\x06\x0b\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x03": ("jurisdictionCountryName", 2, 2),
 }
+_NAME_ATTRIBUTE = b"\x06\x03\x55\x04"  # begins the type of every attribute of a directoryName
+_SINGLE_VALUED = frozenset({oids.CHALLENGE_PASSWORD, oids.EXTENSION_REQUEST, oids.STATEMENT_OF_POSSESSION})
 
 
 @sequence
@@ -130,6 +136,8 @@ class CertificationRequest:
     def decode(cls, der: bytes) -> CertificationRequest:
         """Read DER. The signature is checked by `verify`. Raises Malformed."""
         outer = decode(_CertificationRequest, der, "PKCS #10 request")
+        if outer.signature.padding_bits():
+            raise Malformed("PKCS #10 request: the signature is not a whole number of octets")
         info = parse(outer.certification_request_info, _CertificationRequestInfo, "CertificationRequestInfo")
         attributes = _attributes(info.attributes or [])
         key = parse(info.subject_pk_info, SubjectPublicKeyInfo, "PKCS #10 request: subjectPKInfo")
@@ -223,15 +231,14 @@ class CertificationRequest:
         try:
             return x509.load_der_x509_csr(self._sorted_der())
         except (ValueError, x509.InvalidVersion) as error:
-            raise Malformed(f"PKCS #10 request: {error}") from None
+            raise Malformed(f"PKCS #10 request: {reason(error)}") from None
 
     def _sorted_der(self) -> bytes:
         """The request with its attributes in DER order, which `cryptography.x509` insists on and some clients omit."""
         outer = decode(_CertificationRequest, self.der, "PKCS #10 request")
-        version, subject, spki, *attributes = elements(outer.certification_request_info)
-        if not attributes:
-            return self.der
-        ordered = set_of((encode(item) for item in elements(attributes[0])), tag=_ATTRIBUTES_TAG)
+        version, subject, spki, *rest = elements(outer.certification_request_info)
+        attributes = elements(rest[0]) if rest else []
+        ordered = set_of((encode(item) for item in attributes), tag=_ATTRIBUTES_TAG)
         info = wrap(SEQUENCE_TAG, encode(version) + encode(subject) + encode(spki) + ordered)
         return _encode_request(info, outer.signature_algorithm, self.signature)
 
@@ -242,33 +249,52 @@ class CertificationRequest:
         """
         _check_lengths(self.subject_der)
         try:
-            return self._x509.subject
+            with _quiet(not self.subject_der.isascii()):
+                return self._x509.subject
         except (ValueError, TypeError) as error:
-            raise Malformed(f"PKCS #10 request: unusable subject: {error}") from None
+            raise Malformed(f"PKCS #10 request: unusable subject: {reason(error)}") from None
 
     @cached_property
     def extensions(self) -> x509.Extensions:
         """The requested extensions (extensionRequest). Raises Malformed."""
         try:
-            return self._x509.extensions
-        except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-            raise Malformed(f"PKCS #10 request: unusable extensionRequest: {error}") from None
+            with _quiet(_NAME_ATTRIBUTE in self.attributes.get(oids.EXTENSION_REQUEST, b"")):
+                return self._x509.extensions
+        except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+            raise Malformed(f"PKCS #10 request: unusable extensionRequest: {reason(error)}") from None
 
     def __repr__(self) -> str:
         return f"CertificationRequest(sha256={self.hash.hex()[:16]}…)"
 
 
 def _attributes(attributes: list[Attribute]) -> dict[Oid, bytes]:
-    """Type to the DER of the one value. Raises Malformed."""
+    """Type to the DER of the one value; attributes that nobody here reads may have any number. Raises Malformed."""
     if len(attributes) > MAX_ATTRIBUTES:
         raise Malformed(f"PKCS #10 request: more than {MAX_ATTRIBUTES} attributes")
     found: dict[Oid, bytes] = {}
     for attribute in attributes:
         values = elements(attribute.values) if tag_of(attribute.values) == SET_TAG else []
         if attribute.type in found or len(values) != 1:
-            raise Malformed(f"PKCS #10 request: attribute {oids.name(attribute.type)} must appear once, with one value")
+            if attribute.type in _SINGLE_VALUED:
+                name = oids.name(attribute.type)
+                raise Malformed(f"PKCS #10 request: attribute {name} must appear once, with one value")
+            continue
         found[attribute.type] = encode(values[0])
     return found
+
+
+@contextmanager
+def _quiet(wanted: bool) -> Iterator[None]:
+    """Keep `cryptography.x509` from warning about names that are longer in octets than in characters.
+
+    Only where there may be such a name, because the filters it changes are the whole process's.
+    """
+    if not wanted:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def _challenge_password(attributes: Mapping[Oid, bytes]) -> str | None:

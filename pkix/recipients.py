@@ -26,6 +26,7 @@ from pkix.asn1 import (
     algorithm,
     decode,
     encode,
+    number,
     parameters_der,
     sequence,
     wrap,
@@ -271,7 +272,7 @@ def open_password(info: PasswordRecipientInfo, password: bytes) -> bytes:
         raise AlgorithmRefused("PasswordRecipientInfo without id-alg-PWRI-KEK")
     params = decode(Pbkdf2Params, parameters_der(derivation) or b"", "PBKDF2-params")
     if not 1 <= params.iteration_count <= MAX_PBKDF2_ITERATIONS:
-        raise AlgorithmRefused(f"PBKDF2 with {params.iteration_count} iterations")
+        raise AlgorithmRefused(f"PBKDF2 with a number of iterations {number(params.iteration_count)}")
     inner = parameters_der(info.key_encryption_algorithm) or b""
     wrap_scheme = decode(AlgorithmIdentifier, inner, "PWRI-KEK parameters")
     ciphers = {cipher.oid: cipher for cipher in (AES128, AES192, AES256)}

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, paddin
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from pkix import oids
-from pkix.algorithms import AlgorithmPolicy, digest_oid
+from pkix.algorithms import MAX_RSA_BITS, AlgorithmPolicy, digest_oid
 from pkix.asn1 import (
     AlgorithmIdentifier,
     Explicit,
@@ -179,7 +179,7 @@ def _pss_scheme(
         mgf_digest = policy.digest(decode(AlgorithmIdentifier, inner, "MGF1 parameters").algorithm)
     assert mgf_digest is not None
     salt_length = 20 if params.salt_length is None else params.salt_length
-    if not 0 <= salt_length <= 128 or params.trailer_field not in (None, 1):
+    if not 0 <= salt_length <= MAX_RSA_BITS // 8 or params.trailer_field not in (None, 1):
         raise AlgorithmRefused("RSASSA-PSS with an unusable salt length or trailer field")
     return padding.PSS(padding.MGF1(mgf_digest), salt_length), digest
 

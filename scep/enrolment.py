@@ -7,7 +7,7 @@ challenge password in one step of the Store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ca.authorisation import Approved, Authoriser, EnrolmentRequest, Pending, Reissue, Verdict
@@ -33,7 +33,7 @@ from pkix.pkcs10 import CertificationRequest, Form
 from pkix.signed_data import encode_degenerate
 from scep.attributes import KEM_POP_CONFIRM, NONCE_LENGTH, MessageType, PkiStatus
 from scep.exchange import PENDING, Exchange, Outcome, RandomBytes, recipient
-from scep.kem_pop import decode_confirm, response_key_of
+from scep.kem_pop import ResponseKey, decode_confirm, response_key_of
 from scep.proof import ChallengeExpired, DowngradeDetected, Prover, StoredRequest
 from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
 from scep.transactions import Step, next_step
@@ -198,14 +198,22 @@ class Enrolments:
         found = response_key_of(request)
         if found is None or exchange.response_key_noted:
             return
-        if self.kem.response_key is ResponseKeyReuse.off:
+        if self.kem.classic or self.kem.response_key is ResponseKeyReuse.off:
             raise RequestRefused("response keys are not enabled here")
         if self.kem.response_key is ResponseKeyReuse.single_request:
-            name = f"response-key {self.server_key.identifier(found.key.hex())}"
-            try:
-                self.store.put_secret(name, b"", exchange.now + self.settings.pending_lifetime)
-                exchange.response_key_noted = True
-            except StoreConflict:
+            self._note_response_key(exchange, request, found)
+            exchange.response_key_noted = True
+
+    def _note_response_key(self, exchange: Exchange, request: CertificationRequest, key: ResponseKey) -> None:
+        """Remember who used a response key: a retry of the same request by the same signer is no second use."""
+        name = f"response-key {self.server_key.identifier(key.key.hex())}"
+        user, expires = exchange.verified_signer.key_hash + request.hash, exchange.now + self.settings.pending_lifetime
+        try:
+            self.store.put_secret(name, user, expires)
+        except StoreConflict:
+            noted = self.store.take_secret(name)
+            self.store.put_secret(name, noted or user, expires)
+            if noted is not None and noted != user:
                 raise RequestRefused("the response key has been used; make a new one for each request") from None
 
     # Proof of possession
@@ -214,7 +222,7 @@ class Enrolments:
         self, exchange: Exchange, old: Transaction | None, new: Transaction, request: StoredRequest
     ) -> Outcome:
         """Send a challenge and wait for its confirmation."""
-        if old is None or old.state is not State.CHALLENGED:
+        if old is None or old.state is not State.CHALLENGED or old.expires < exchange.now:
             self._check_challenged(exchange, new)
         outcome, name = self.prover.challenge(exchange, request, self._keys(new, request))
         lifetime = self.kem.challenge_lifetime
@@ -252,6 +260,14 @@ class Enrolments:
             keys.append(decode_public_key(Certificate.decode(renewed.der).spki))
         return keys
 
+    def _check_renewed(self, exchange: Exchange, transaction: Transaction) -> None:
+        """The KEM certificate being renewed may have been revoked since the challenge."""
+        try:
+            self._keys(transaction, self._stored_request(transaction))
+        except RequestRefused as refused:
+            self._end(exchange, transaction, refused.text)
+            raise
+
     def _challenge_again(self, exchange: Exchange, transaction: Transaction) -> Outcome:
         """CHALLENGED, and the client asks without confirming: a fresh challenge; the old secret goes."""
         if transaction.challenges >= self.kem.max_challenges:
@@ -283,6 +299,7 @@ class Enrolments:
             exchange.details |= {"proof of possession": "verified", "derived key hash": fingerprint}
         elif transaction.secret_id is not None:
             self.store.take_secret(transaction.secret_id)
+        self._check_renewed(exchange, transaction)
         new = replace(transaction, secret_id=None, updated=exchange.now)
         if not transaction.approved_by:
             expires = exchange.now + self.settings.pending_lifetime
@@ -433,9 +450,10 @@ class Enrolments:
         return CertificationRequest.decode(self._stored_request(transaction).csr)
 
     def _name_of(self, renewed: Certificate) -> str:
-        issuers: Sequence[Authority] = self.authorities.all
-        issuer = next(item for item in issuers if item.certificate.subject == renewed.issuer)
-        return f"{issuer.identifier}:{renewed.serial_number:x}"
+        """As Transaction.renews has it; the authoriser has found the certificate to be ours."""
+        record = self.authoriser.issued_to(renewed)
+        assert record is not None
+        return f"{record.authority}:{record.serial:x}"
 
 
 def _purpose(key: TransactionKey) -> bytes:

@@ -21,7 +21,7 @@ from typing import Annotated
 
 from kem.exchange import KemCiphertext, MacParameters, kem_ciphertext, mac_parameters
 from kem.structures import KemBMParameter, KemCiphertextInfo
-from pkix.asn1 import AlgorithmIdentifier, GeneralizedTime, Implicit, algorithm, decode, encode, sequence
+from pkix.asn1 import AlgorithmIdentifier, GeneralizedTime, Implicit, algorithm, decode, encode, number, sequence
 from pkix.errors import AlgorithmRefused, Malformed
 from pkix.pkcs10 import CertificationRequest
 from pkix.recipients import AES_WRAP_LENGTHS, AES_WRAPS
@@ -132,7 +132,7 @@ def decode_confirm(der: bytes) -> KemPopConfirm:
 
 def _check_version(version: int, what: str) -> None:
     if version != VERSION:
-        raise Malformed(f"{what} has version {version}, not {VERSION}")
+        raise Malformed(f"{what} has version {number(version)}, not {VERSION}")
 
 
 @dataclass(frozen=True)

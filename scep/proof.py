@@ -72,7 +72,9 @@ class Prover:
         self, exchange: Exchange, request: StoredRequest, keys: list[EncapsulationKey]
     ) -> tuple[Outcome, str]:
         """A PENDING answer with a fresh challenge to these keys, and the name of the secret left in the Store."""
-        parameters, expires = self.policy.parameters, exchange.now + self.policy.challenge_lifetime
+        expires = exchange.now + self.policy.challenge_lifetime
+        # The configuration may have changed since the request came; the length of its hash says which it was.
+        parameters = POP_SHA512 if len(request.request_hash) == POP_SHA512.length else POP_SHA256
         nonce = self.random(NONCE_LENGTH)
         binding = Binding(
             client_nonce=request.client_nonce,
@@ -100,7 +102,9 @@ class Prover:
             expires=GeneralizedTime(expires),
         )
         name = self.random(16).hex()
-        self.store.put_secret(name, self.server_key.seal(encode(kept), _purpose(name), self.random), expires)
+        sealed = self.server_key.seal(encode(kept), _purpose(name), self.random)
+        # Kept a little longer than it is good, so that a late confirmation is told that it is late.
+        self.store.put_secret(name, sealed, expires + self.policy.challenge_lifetime)
         return Outcome(PkiStatus.PENDING, body=body), name
 
     def check(self, confirm: KemPopConfirm, sealed: bytes, name: str, *, now: datetime) -> str:

@@ -256,7 +256,7 @@ class Responder:
             if encode(statement.signer.issuer) == authority.certificate.subject:
                 found = self._store.certificate(authority.identifier, statement.signer.serial_number)
                 if found is None or found.revoked_at is not None or not found.not_before <= now <= found.not_after:
-                    break
+                    continue
                 signer = Certificate.decode(found.der)
                 if signer.subject != request.subject_der:
                     raise RequestRefused("statementOfPossession names a certificate with another subject (RFC 9883)")
