@@ -36,6 +36,7 @@ CA_VALIDITY = timedelta(days=3650)
 RA_VALIDITY = timedelta(days=1825)
 CRL_VALIDITY = timedelta(days=7)
 BACKDATE = timedelta(days=1)
+CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")  # id-kp-cmcRA
 
 REVOCATION_REASONS = (
     "unspecified",
@@ -219,6 +220,8 @@ def _ra_certificate(
         extensions=[
             extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
             extension(key_usage({usage}), critical=True),
+            # What tells an RA from a device that this CA certified (RFC 6402 section 2.10)
+            extension(x509.ExtendedKeyUsage([CMC_RA])),
             extension(x509.SubjectKeyIdentifier(key_identifier(spki))),
             extension(_authority_key_identifier(issuer)),
         ],

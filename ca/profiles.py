@@ -99,7 +99,7 @@ class Profile:
 
 
 def check_request(profile: Profile, request: CertificationRequest) -> None:
-    """Check key, subject and subjectAltName of a request against the profile. Raises RequestRefused, and Malformed
+    """Check key, subject, subjectAltName and usages against the profile. Raises RequestRefused, and Malformed
     or AlgorithmRefused for a request that cannot be read.
     """
     _check_key(profile, request)
@@ -108,6 +108,7 @@ def check_request(profile: Profile, request: CertificationRequest) -> None:
     if not len(request.subject) and names is None:
         raise RequestRefused("the request has neither subject nor subjectAltName (RFC 5280 section 4.1.2.6)")
     _check_san(profile, names)
+    extensions_for(profile, request)
 
 
 def _check_key(profile: Profile, request: CertificationRequest) -> None:

@@ -32,7 +32,7 @@ _NAP = 0.01
 _creating = threading.Lock()
 
 
-def store_engine(url: str) -> Engine:
+def store_engine(url: str | URL) -> Engine:
     """An engine whose connections read in autocommit mode. Raises ValueError for in-memory SQLite."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":

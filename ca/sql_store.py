@@ -29,6 +29,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from ca.migrations import ensure_schema
@@ -179,7 +180,7 @@ class SqlStore(Store):
     ends after 30 seconds with StoreUnavailable.
     """
 
-    def __init__(self, url: str, *, migrate: bool = True) -> None:
+    def __init__(self, url: str | URL, *, migrate: bool = True) -> None:
         self._engine = store_engine(url)
         # SQLite polls for its one write lock with growing naps; the threads of this process queue here instead.
         sqlite = self._engine.dialect.name == "sqlite"

@@ -66,6 +66,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+MAX_ELEMENTS = 1024  # that `elements` reads; every caller expects far fewer
+
 SEQUENCE_TAG = 0x30
 SET_TAG = 0x31
 
@@ -130,25 +132,28 @@ def tag_of(value: TLV) -> int:
 
 def elements(value: TLV) -> list[TLV]:
     """The values inside a constructed value, in the order received. Raises Malformed."""
-    rest, found = bytes(value.data), []
-    while rest:
-        length = _total_length(rest)
-        found.append(any_of(rest[:length]))
-        rest = rest[length:]
+    data, at = bytes(value.data), 0
+    found: list[TLV] = []
+    while at < len(data):
+        if len(found) == MAX_ELEMENTS:
+            raise Malformed(f"more than {MAX_ELEMENTS} values in one")
+        end = at + _total_length(data, at)
+        found.append(any_of(data[at:end]))
+        at = end
     return found
 
 
-def _total_length(data: bytes) -> int:
-    """Octets that the first DER value in `data` spans: one identifier octet, length octets, contents."""
-    if len(data) < 2:
+def _total_length(data: bytes, at: int) -> int:
+    """Octets that the DER value at offset `at` spans: one identifier octet, length octets, contents."""
+    if len(data) < at + 2:
         raise Malformed("value is cut short")
-    first = data[1]
+    first = data[at + 1]
     if first < 0x80:
         return 2 + first
     count = first & 0x7F
-    if not 1 <= count <= 4 or len(data) < 2 + count:
+    if not 1 <= count <= 4 or len(data) < at + 2 + count:
         raise Malformed("value has an unusable length")
-    return 2 + count + int.from_bytes(data[2 : 2 + count], "big")
+    return 2 + count + int.from_bytes(data[at + 2 : at + 2 + count], "big")
 
 
 def wrap(tag: int, contents: bytes) -> bytes:

@@ -234,7 +234,12 @@ def decrypt(content_info: bytes, identities: Sequence[Identity], policy: Algorit
 
     Raises Malformed, AlgorithmRefused, DecryptionFailed (nobody addressed, or wrong key or content).
     """
-    enveloped = _decode(content_info)
+    return read_ber(lambda der: _decrypt(_decode(der), identities, policy), content_info)
+
+
+def _decrypt(
+    enveloped: _EnvelopedData | _AuthEnvelopedData, identities: Sequence[Identity], policy: AlgorithmPolicy
+) -> Opened:
     cipher = _cipher(enveloped, policy)
     content = enveloped.encrypted_content_info
     if content.encrypted_content is None:
@@ -261,7 +266,12 @@ def decrypt(content_info: bytes, identities: Sequence[Identity], policy: Algorit
 
 def inspect(content_info: bytes, identities: Sequence[Identity], policy: AlgorithmPolicy) -> Addressed:
     """Whom an envelope addresses and with which algorithms, without opening it. Raises Malformed, AlgorithmRefused."""
-    enveloped = _decode(content_info)
+    return read_ber(lambda der: _inspect(_decode(der), identities, policy), content_info)
+
+
+def _inspect(
+    enveloped: _EnvelopedData | _AuthEnvelopedData, identities: Sequence[Identity], policy: AlgorithmPolicy
+) -> Addressed:
     cipher = _cipher(enveloped, policy)
     found = _find(enveloped.recipient_infos, identities)
     if found is None:
@@ -271,7 +281,10 @@ def inspect(content_info: bytes, identities: Sequence[Identity], policy: Algorit
 
 def describe(content_info: bytes) -> str:
     """The algorithms and recipients of an envelope in words, for traces. Raises Malformed."""
-    enveloped = _decode(content_info)
+    return read_ber(lambda der: _describe(_decode(der)), content_info)
+
+
+def _describe(enveloped: _EnvelopedData | _AuthEnvelopedData) -> str:
     scheme = enveloped.encrypted_content_info.content_encryption_algorithm.algorithm
     recipients = []
     for info in elements(enveloped.recipient_infos):
@@ -297,11 +310,7 @@ def _describe_other(info: TLV) -> str:
 
 
 def _decode(content_info: bytes) -> _EnvelopedData | _AuthEnvelopedData:
-    """In DER, BER, or as micromdm 2.1.0 sends it: DER around a constructed encryptedContent."""
-    return read_ber(_decode_der, content_info)
-
-
-def _decode_der(content_info: bytes) -> _EnvelopedData | _AuthEnvelopedData:
+    """From DER; callers come through `read_ber`, since BER may stand in any part that is only read later."""
     outer = decode(ContentInfo, content_info, "pkcsPKIEnvelope")
     enveloped: _EnvelopedData | _AuthEnvelopedData
     if outer.content_type == oids.ENVELOPED_DATA:

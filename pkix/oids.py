@@ -72,6 +72,9 @@ UNSIGNED = Oid("1.3.6.1.5.5.7.6.36")
 NO_SIGNATURE = Oid("1.3.6.1.5.5.7.6.2")
 STATEMENT_OF_POSSESSION = Oid("1.3.6.1.4.1.22112.2.1")
 
+# The update's PKCS #10 attribute. TBD: to be assigned by IANA under id-scep; until then RFC 5612's documentation arc.
+RESPONSE_KEY = Oid("1.3.6.1.4.1.32473.8894.3")
+
 # Content encryption, RFC 3565, RFC 8018, RFC 5084
 AES128_CBC = Oid("2.16.840.1.101.3.4.1.2")
 AES192_CBC = Oid("2.16.840.1.101.3.4.1.22")

@@ -75,8 +75,15 @@ _LENGTHS = {
     b"\x06\x03\x55\x04\x06": ("countryName", 2, 2),
     b"\x06\x0b\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x03": ("jurisdictionCountryName", 2, 2),
 }
-_NAME_ATTRIBUTE = b"\x06\x03\x55\x04"  # begins the type of every attribute of a directoryName
-_SINGLE_VALUED = frozenset({oids.CHALLENGE_PASSWORD, oids.EXTENSION_REQUEST, oids.STATEMENT_OF_POSSESSION})
+_SINGLE_VALUED = frozenset(
+    {
+        oids.CHALLENGE_PASSWORD,
+        oids.EXTENSION_REQUEST,
+        oids.MS_EXTENSION_REQUEST,
+        oids.STATEMENT_OF_POSSESSION,
+        oids.RESPONSE_KEY,
+    }
+)
 
 
 @sequence
@@ -249,7 +256,7 @@ class CertificationRequest:
         """
         _check_lengths(self.subject_der)
         try:
-            with _quiet(not self.subject_der.isascii()):
+            with _quiet():
                 return self._x509.subject
         except (ValueError, TypeError) as error:
             raise Malformed(f"PKCS #10 request: unusable subject: {reason(error)}") from None
@@ -258,7 +265,7 @@ class CertificationRequest:
     def extensions(self) -> x509.Extensions:
         """The requested extensions (extensionRequest). Raises Malformed."""
         try:
-            with _quiet(_NAME_ATTRIBUTE in self.attributes.get(oids.EXTENSION_REQUEST, b"")):
+            with _quiet():
                 return self._x509.extensions
         except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
             raise Malformed(f"PKCS #10 request: unusable extensionRequest: {reason(error)}") from None
@@ -284,14 +291,8 @@ def _attributes(attributes: list[Attribute]) -> dict[Oid, bytes]:
 
 
 @contextmanager
-def _quiet(wanted: bool) -> Iterator[None]:
-    """Keep `cryptography.x509` from warning about names that are longer in octets than in characters.
-
-    Only where there may be such a name, because the filters it changes are the whole process's.
-    """
-    if not wanted:
-        yield
-        return
+def _quiet() -> Iterator[None]:
+    """Keep `cryptography.x509` from warning about names that are longer in octets than in characters."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield

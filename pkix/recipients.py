@@ -38,7 +38,7 @@ from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 RandomBytes = Callable[[int], bytes]
 
 PBKDF2_ITERATIONS = 100_000
-MAX_PBKDF2_ITERATIONS = 10_000_000
+MAX_PBKDF2_ITERATIONS = 1_000_000
 NULL = b"\x05\x00"
 _PWRI_TAG = 0xA3
 _KEKRI_TAG = 0xA2

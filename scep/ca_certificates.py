@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from ca.authority import CMC_RA
 from kem.backends import Backends
 from kem.keys import decode_public_key
 from pkix import oids
@@ -50,7 +51,7 @@ class CaCertificates:
         current = [item for item in certificates if item.not_valid_before_utc <= now <= item.not_valid_after_utc]
         if trusted not in current:
             raise ReplyRefused("GetCACert: the trusted CA certificate is not valid now")
-        valid = tuple(_chained(current, trusted))
+        valid = tuple(item for item in _chained(current, trusted) if item == trusted or _may_be_ra(item))
         issuing = [item for item in valid if _is_ca(item)] or [trusted]
         leaf_most = [item for item in issuing if not any(_issued(item, other) for other in issuing if other != item)]
         return cls(ca=(leaf_most or issuing)[0], all=valid)
@@ -177,6 +178,22 @@ def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     except (*_UNREADABLE, InvalidSignature):
         return False
     return True
+
+
+def _may_be_ra(certificate: x509.Certificate) -> bool:
+    """Whether a certificate in GetCACert may speak for the CA.
+
+    The body is not signed, so a man in the middle can add the certificate of any device that this CA certified, and
+    would be taken for the RA. An RA of ours has the extendedKeyUsage cmcRA (RFC 6402); one without any extendedKeyUsage
+    is some other server's, and accepted, but not for ML-KEM, where there are no old servers to be kind to.
+    """
+    if _is_ca(certificate):
+        return True
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return not Certificate.of(certificate).is_kem
+    return CMC_RA in usages
 
 
 def _has_rsa_key(certificate: x509.Certificate) -> bool:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from ca.authorisation import Approved, Authoriser, EnrolmentRequest, Pending, Reissue, Verdict
 from ca.authority import Authority, issue
 from ca.errors import RequestRefused
 from ca.profiles import Profile, check_request
-from ca.sealing import ServerKey
+from ca.sealing import ServerKey, Unsealable
 from ca.store import (
     ChallengeUnavailable,
     Decision,
@@ -62,8 +64,8 @@ class Authorities:
         return addressed if addressed is self.following else self.current
 
     def by_identifier(self, identifier: str) -> Authority:
-        """The CA a transaction was for; the current one if that has been retired meanwhile."""
-        return next((item for item in self.all if item.identifier == identifier), self.current)
+        """Who issues for a transaction that was for this CA: the current one if that has been retired meanwhile."""
+        return self.issuer(next((item for item in self.all if item.identifier == identifier), self.current))
 
 
 @dataclass(frozen=True)
@@ -184,9 +186,10 @@ class Enrolments:
         """The KEM certificate that a RenewalReq renews, from the certificates beside the ephemeral signer's."""
         if exchange.kind is not MessageType.RenewalReq:
             return None
+        ours = {pair.certificate.public_bytes(Encoding.DER) for item in self.authorities.all for pair in item.ra_kem}
         for der in exchange.message.signed.certificates:
             certificate = Certificate.decode(der)
-            if certificate != exchange.verified_signer and certificate.is_kem:
+            if certificate != exchange.verified_signer and certificate.is_kem and der not in ours:
                 if not exchange.verified_request.is_kem:
                     # Without a challenge, a stranger's certificate would be enough to renew it.
                     raise RequestRefused("the renewal of an ML-KEM certificate asks for another kind of key")
@@ -305,7 +308,11 @@ class Enrolments:
             expires = exchange.now + self.settings.pending_lifetime
             return self._queue(exchange, transaction, replace(new, state=State.AWAITING_APPROVAL, expires=expires))
         verdict = Approved(transaction.approved_by, transaction.challenge_id)
-        return self._grant(exchange, transaction, new, self._request_of(transaction), verdict)
+        try:
+            return self._grant(exchange, transaction, new, self._request_of(transaction), verdict)
+        except RequestRefused as refused:
+            self._end(exchange, transaction, refused.text)
+            raise
 
     # Waiting and ended transactions
 
@@ -394,7 +401,12 @@ class Enrolments:
             self._check_unique(exchange, new)
         issuer = self.authorities.by_identifier(new.authority)
         certificate = issue(issuer, self.profile, request, now=exchange.now, random=self.random)
-        ended = replace(ended, serial=certificate.serial, challenge_id=verdict.challenge_id)
+        ended = replace(
+            ended,
+            authority=certificate.authority,
+            serial=certificate.serial,
+            challenge_id=verdict.challenge_id,
+        )
         self.store.issue(old, ended, certificate)
         exchange.details["authorised by"] = verdict.method
         return self._success(exchange, certificate, request)
@@ -443,7 +455,10 @@ class Enrolments:
         return self.server_key.seal(encode(request), _purpose(key), self.random)
 
     def _stored_request(self, transaction: Transaction) -> StoredRequest:
-        opened = self.server_key.open(transaction.sealed_request, _purpose(transaction.key))
+        try:
+            opened = self.server_key.open(transaction.sealed_request, _purpose(transaction.key))
+        except Unsealable:
+            raise RequestRefused("the server's key was replaced since this request; send a new one") from None
         return decode(StoredRequest, opened, "stored request")
 
     def _request_of(self, transaction: Transaction) -> CertificationRequest:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ca.errors import RequestRefused
-from ca.sealing import ServerKey
+from ca.sealing import ServerKey, Unsealable
 from ca.store import Store
 from kem.backends import Backends
 from kem.errors import MacMismatch
@@ -113,7 +113,10 @@ class Prover:
 
         Raises IntegrityFailed, ChallengeExpired, DowngradeDetected.
         """
-        kept = decode(_StoredChallenge, self.server_key.open(sealed, _purpose(name)), "stored challenge")
+        try:
+            kept = decode(_StoredChallenge, self.server_key.open(sealed, _purpose(name)), "stored challenge")
+        except Unsealable:
+            raise ChallengeExpired("the server's key was replaced since the challenge; send a new request") from None
         if kept.expires.as_datetime() < now:
             raise ChallengeExpired("the challenge has expired; send the request again")
         # The configuration may have changed since; the derived key's length says which of the two it was.

@@ -276,14 +276,16 @@ class Responder:
         raise CertificateUnknown("no certificate of this CA has this issuer and serial number")
 
     def _get_crl(self, exchange: Exchange) -> Outcome:
-        """The serial number is not looked at: the complete CRL answers for every certificate of the issuer, and
-        sscep sends the CA certificate's own.
+        """Generations of a CA have one name, so the serial number tells which is meant. If none issued it, the current
+        one is: sscep sends the CA certificate's own, and the complete CRL answers for every certificate.
         """
         name = self._open_name(exchange)
-        for authority in self.authorities.all:
-            if encode(name.issuer) == authority.certificate.subject:
-                return Outcome(PkiStatus.SUCCESS, encode_degenerate(crls=[self.crl(authority, now=exchange.now)]))
-        raise CertificateUnknown("this CA issues no CRL for this issuer")
+        named = [item for item in self.authorities.all if encode(name.issuer) == item.certificate.subject]
+        if not named:
+            raise CertificateUnknown("this CA issues no CRL for this issuer")
+        issued = [item for item in named if self._store.certificate(item.identifier, name.serial_number) is not None]
+        crl = self.crl((issued or named)[0], now=exchange.now)
+        return Outcome(PkiStatus.SUCCESS, encode_degenerate(crls=[crl]))
 
     def crl(self, authority: Authority, *, now: datetime) -> bytes:
         """The CRL's DER: a new one when a certificate was revoked since the last, or after an hour.

@@ -75,13 +75,13 @@ def enrolled(world: World, **more: Any) -> Issued:
 
 def issued(answer: object) -> Issued:
     """A success."""
-    assert isinstance(answer, Issued), answer
+    assert isinstance(answer, Issued), f"{answer}"[:200]
     return answer
 
 
 def refused(answer: object, fail_info: FailInfo = FailInfo.badRequest, text: str = "") -> str:
     """The text of a failure, which holds `text`."""
-    assert isinstance(answer, Refused), answer
+    assert isinstance(answer, Refused), f"{answer}"[:200]
     assert answer.fail_info is fail_info, answer
     assert answer.text is not None
     assert text in answer.text, answer.text

@@ -321,10 +321,6 @@ def test_sscep_asks_for_the_crl_with_the_ca_s_own_serial_number(world: World, de
     assert found.status == "0"
 
 
-
-
-
-
 # jscep, Bouncy Castle, Android
 
 

@@ -1,0 +1,131 @@
+"""What web/app.py logs and answers when something is wrong on this side; no forged lines, no secrets."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from ca.memory_store import MemoryStore
+from ca.store import StoreUnavailable
+from pkix.pkcs10 import encode_certification_request
+from scep.client import (
+    Issued,
+    Refused,
+    StillPending,
+)
+from tests.web.kit import CONFIG, Site, make_ca_dir, one_line
+from tests.world import key
+from web.app import create_flask_app
+from web.ca_dir import CaDir
+from web.service import Service
+
+# When something is wrong on this side
+
+
+class Unavailable(MemoryStore):
+    """A database that is locked for too long."""
+
+    def get(self, key: object) -> Any:
+        raise StoreUnavailable("the database cannot be read: database is locked")
+
+
+class Broken(MemoryStore):
+    """A defect of ours."""
+
+    def get(self, key: object) -> Any:
+        raise RuntimeError("secret details")
+
+
+def test_a_store_that_is_unavailable_is_503_in_one_line(ca_dir: CaDir, log: pytest.LogCaptureFixture) -> None:
+    site = Site(ca_dir, store=Unavailable())
+    one_line(site.post(site.device().start()), 503, "the CA's database is busy; try again later")
+    (record,) = log.records
+    assert record.levelname == "ERROR" and record.getMessage().endswith("database is locked") and not record.exc_info
+
+
+def test_an_unexpected_exception_is_a_bare_500_and_one_traceback_in_the_log(
+    ca_dir: CaDir, log: pytest.LogCaptureFixture
+) -> None:
+    site = Site(ca_dir, store=Broken())
+    answer = site.post(site.device().start())
+    one_line(answer, 500)
+    assert answer.text == "internal error\n"
+    (record,) = log.records
+    assert record.exc_info is not None and isinstance(record.exc_info[1], RuntimeError)
+
+
+def test_a_server_key_that_was_replaced_ends_waiting_requests_with_a_signed_failure(tmp_path: Path) -> None:
+    """They were sealed under the old one. A poll is a message of a peer, so it does not become a 500."""
+    site = Site(make_ca_dir(tmp_path / "ca"), path="/scep/manual")
+    device = site.device()
+    assert isinstance(device.enrol(), StillPending)
+    (site.service.ca_dir.path / "server.key").write_bytes(b"\x02" * 32)
+    site.service = Service(site.service.config, store=site.service.store)
+    site.http = create_flask_app(site.service).test_client()
+    assert isinstance(device.poll(), Refused)
+
+
+# The log
+
+
+def messages(log: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in log.records if record.name == "scep"]
+
+
+def test_an_enrolment_is_one_line_with_transaction_subject_method_and_serial(
+    site: Site, log: pytest.LogCaptureFixture
+) -> None:
+    issued = site.device(password=site.password()).enrol()
+    assert isinstance(issued, Issued)
+    serial = x509.load_der_x509_certificate(issued.certificate).serial_number
+    assert messages(log) == [
+        'PKCSReq SUCCESS transactionID="transaction-1" subject="CN=device,O=Example" '
+        f'authorised by="challengePassword" serial="{serial:x}"'
+    ]
+
+
+def test_a_refusal_is_one_line_with_failinfo_and_text(site: Site, log: pytest.LogCaptureFixture) -> None:
+    site.device(password="wrong").enrol()
+    assert messages(log) == [
+        'PKCSReq FAILURE transactionID="transaction-1" subject="CN=device,O=Example" '
+        'failInfo="badRequest" text="the challengePassword is not valid"'
+    ]
+
+
+def test_a_pending_request_and_its_poll_are_one_line_each(ca_dir: CaDir, log: pytest.LogCaptureFixture) -> None:
+    device = Site(ca_dir, path="/scep/manual").device()
+    device.enrol()
+    device.poll()
+    assert [line.split(" transactionID")[0] for line in messages(log)] == ["PKCSReq PENDING", "CertPoll PENDING"]
+
+
+@pytest.mark.parametrize("forged", ["x\nPKCSReq SUCCESS", "x\r\nx", "x\x1b[2J", 'x" serial="1', "x\u2028y", "x\x00y"])
+def test_no_subject_can_forge_a_line(site: Site, log: pytest.LogCaptureFixture, forged: str) -> None:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, forged)])
+    request = encode_certification_request(key("rsa:2048", "device"), subject, challenge_password="wrong")
+    site.device(request=request).enrol()
+    (line,) = messages(log)
+    assert line.isprintable() and line.isascii() and line.count('" serial="') == 0
+
+
+def test_no_transaction_id_can_forge_a_line(site: Site, log: pytest.LogCaptureFixture) -> None:
+    """PrintableString has neither quotes nor line ends, but has all that this has."""
+    site.device(password="wrong", transaction_id="a = (b), c+d/e:f?").enrol()
+    assert messages(log)[0].startswith('PKCSReq FAILURE transactionID="a = (b), c+d/e:f?" subject=')
+
+
+@pytest.mark.parametrize("password", ["right and secret", "wrong and secret"])
+def test_no_password_gets_into_the_log(site: Site, log: pytest.LogCaptureFixture, password: str) -> None:
+    log.set_level(logging.DEBUG)
+    site.password("right and secret")
+    site.device(password=password).enrol()
+    assert messages(log) and "and secret" not in log.text
+
+
+def test_the_legacy_policy_says_so_at_the_start(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
+    Site(make_ca_dir(tmp_path / "ca", f"{CONFIG}[algorithms]\nlegacy = true\n"))
+    assert "the legacy policy is on: SHA-1 and 3DES are accepted" in log.text

@@ -1,0 +1,292 @@
+"""web/webhook.py against a local HTTP server: the question as documented, every answer, and every way of not answering.
+
+What a webhook's answer does to a transaction is tested with the responder in tests/scep/.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import logging
+import os
+import ssl
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from ca.authorisation import EnrolmentRequest, WebhookAnswer
+from ca.profiles import key_usage
+from pkix.certificates import Certificate
+from pkix.keys import certificate_hash
+from pkix.pkcs10 import CertificationRequest, encode_certification_request
+from tests.web.kit import Answer, Peer, Received, ca_pair, unused_port
+from tests.world import Random, key, name
+from web import files
+from web.config import WebhookConfig
+from web.service import utc_now
+from web.webhook import MAX_ANSWER, MAX_REASON, HttpWebhook
+
+UNREACHABLE = (WebhookAnswer.UNREACHABLE, "")
+PASSWORD = "a challenge of the webhook's own"
+
+
+def question(*, renewal: bool = False) -> EnrolmentRequest:
+    device = key("ec:P-256", "webhook")
+    der = encode_certification_request(device, name("CN=device"), challenge_password=PASSWORD)
+    return EnrolmentRequest(
+        protocol="scep",
+        transaction_id="transaction-1",
+        request=CertificationRequest.decode(der),
+        signer=Certificate.of(ca_pair("ec:P-256").certificate),
+        renewal=renewal,
+    )
+
+
+def ask(peer: Peer, **more: Any) -> tuple[WebhookAnswer, str]:
+    return HttpWebhook(WebhookConfig(peer.url, **more), "default").ask(question())
+
+
+def said(**document: Any) -> Answer:
+    return 200, json.dumps(document).encode(), {"Content-Type": "application/json"}
+
+
+# The question
+
+
+@pytest.mark.parametrize("renewal", [False, True])
+def test_what_arrives_is_the_documented_json(renewal: bool) -> None:
+    asked = question(renewal=renewal)
+    with Peer(said(decision="approve")) as peer:
+        HttpWebhook(WebhookConfig(peer.url), "laptops").ask(asked)
+    (received,) = peer.received
+    assert (received.method, received.path, received.headers["Content-Type"]) == ("POST", "/scep", "application/json")
+    assert json.loads(received.body) == {
+        "protocol": "scep",
+        "transactionId": "transaction-1",
+        "profile": "laptops",
+        "certificateRequest": base64.b64encode(asked.request.der).decode(),
+        "renewal": renewal,
+    }
+
+
+def test_the_request_that_arrives_has_the_challenge_password() -> None:
+    """That is what an external authority such as Intune judges by."""
+    with Peer(said(decision="approve")) as peer:
+        ask(peer)
+    der = base64.b64decode(json.loads(peer.received[0].body)["certificateRequest"])
+    assert CertificationRequest.decode(der).challenge_password == PASSWORD
+
+
+# The answer
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject", "pending"])
+def test_each_decision_is_understood(decision: str) -> None:
+    with Peer(said(decision=decision)) as peer:
+        assert ask(peer) == (WebhookAnswer(decision), "")
+
+
+def test_the_reason_comes_along_in_one_line_of_limited_length() -> None:
+    with Peer(said(decision="reject", reason=" device\n is \t lost " + "x" * 1000)) as peer:
+        answer, reason = ask(peer)
+    assert answer is WebhookAnswer.REJECT and reason.startswith("device is lost xxx") and len(reason) == MAX_REASON
+
+
+def test_keys_that_are_not_known_do_not_matter() -> None:
+    with Peer(said(decision="approve", ticket=5)) as peer:
+        assert ask(peer) == (WebhookAnswer.APPROVE, "")
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 400, 401, 404, 500, 503])
+def test_only_status_200_counts_whatever_the_body_says(status: int) -> None:
+    body = b"" if status == 204 else b'{"decision": "approve"}'
+    with Peer((status, body, {"Location": "/elsewhere"})) as peer:
+        assert ask(peer) == UNREACHABLE
+        assert len(peer.received) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"approve",
+        b"\xff\xfe",
+        b'"approve"',
+        b'["approve"]',
+        b"{}",
+        b'{"decision": null}',
+        b'{"decision": true}',
+        b'{"decision": ["approve"]}',
+        b'{"decision": "Approve"}',
+        b'{"decision": "unreachable"}',
+        b'{"decision": "reject", "reason": 5}',
+        b'{"decision": "approve"',
+        b'{"decision": "approve"} and more',
+        b"[" * 60_000,
+    ],
+    ids=lambda body: repr(body[:40]),
+)
+def test_anything_else_is_no_answer(body: bytes) -> None:
+    with Peer((200, body)) as peer:
+        assert ask(peer) == UNREACHABLE
+
+
+def test_an_answer_over_the_limit_is_no_answer() -> None:
+    body = json.dumps({"decision": "approve", "reason": "x" * MAX_ANSWER}).encode()
+    with Peer((200, body)) as peer:
+        assert ask(peer) == UNREACHABLE
+
+
+def test_after_an_answer_over_the_limit_the_next_question_is_answered() -> None:
+    """What was not read of the large answer must not be taken for the next one."""
+    answers = iter([(200, b'{"decision": "reject"}' + b" " * 3 * MAX_ANSWER), said(decision="approve")])
+    with Peer(lambda _request: next(answers)) as peer:
+        webhook = HttpWebhook(WebhookConfig(peer.url), "default")
+        webhook.ask(question())
+        assert webhook.ask(question()) == (WebhookAnswer.APPROVE, "")
+
+
+# No answer
+
+
+def test_nobody_listening_is_no_answer() -> None:
+    config = WebhookConfig(f"http://127.0.0.1:{unused_port()}/")
+    assert HttpWebhook(config, "default").ask(question()) == UNREACHABLE
+
+
+def test_an_answer_that_takes_too_long_is_no_answer() -> None:
+    over = threading.Event()
+
+    def answer(_request: Received) -> Answer:
+        over.wait(30)
+        return said(decision="approve")
+
+    with Peer(answer) as peer:
+        try:
+            assert ask(peer, timeout=0.05) == UNREACHABLE
+        finally:
+            over.set()
+
+
+def test_an_answer_that_ends_early_is_no_answer() -> None:
+    with Peer((200, b'{"decision": "approve"}', {"Content-Length": "100", "Connection": "close"})) as peer:
+        assert ask(peer) == UNREACHABLE
+
+
+def test_a_question_is_asked_once() -> None:
+    """A decision may have effects over there; whether to ask again is the client's poll."""
+    with Peer((500, b"")) as peer:
+        ask(peer)
+        assert len(peer.received) == 1
+
+
+def test_the_log_names_webhook_and_reason_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), Peer((500, PASSWORD.encode())) as peer:
+        ask(peer)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and record.getMessage() == f"webhook {peer.url}: HTTP status 500"
+
+
+def test_the_log_keeps_the_secret_part_of_the_url_to_itself(caplog: pytest.LogCaptureFixture) -> None:
+    """Webhook URLs carry access tokens as user information or in the query."""
+    with caplog.at_level(logging.INFO), Peer((500, b"")) as peer:
+        host = peer.url.removeprefix("http://")
+        HttpWebhook(WebhookConfig(f"http://user:hunter2@{host}?token=s3cret"), "default").ask(question())
+    assert "hunter2" not in caplog.text and "s3cret" not in caplog.text
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    """A server certificate for 127.0.0.1 from `ca_pair`."""
+    folder, ca, server = tmp_path_factory.mktemp("tls"), ca_pair("ec:P-256"), key("ec:P-256", "TLS server")
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name("CN=webhook"))
+        .issuer_name(ca.certificate.subject)
+        .public_key(server.public_key())
+        .serial_number(int.from_bytes(Random("TLS")(16), "big"))
+        .not_valid_before(utc_now() - timedelta(hours=1))
+        .not_valid_after(utc_now() + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(False, None), critical=True)
+        .add_extension(key_usage({"digitalSignature"}), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(server.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.certificate.public_key()),  # type: ignore[arg-type]
+            critical=False,
+        )
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+    )
+    files.write(folder / "cert.pem", files.pem(builder.sign(ca.key, certificate_hash(ca.key))))
+    files.write_key(folder / "key.pem", server)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+@pytest.fixture
+def https(tls: ssl.SSLContext) -> Iterator[Peer]:
+    with Peer(said(decision="approve"), tls) as peer:
+        yield peer
+
+
+def ca_file(tmp_path: Path, key_type: str) -> Path:
+    files.write(tmp_path / "ca.pem", files.pem(ca_pair(key_type).certificate))
+    return tmp_path / "ca.pem"
+
+
+def test_https_with_the_configured_ca_file(https: Peer, tmp_path: Path) -> None:
+    assert ask(https, ca_file=ca_file(tmp_path, "ec:P-256")) == (WebhookAnswer.APPROVE, "")
+
+
+def test_https_is_refused_when_another_ca_signed_the_certificate(https: Peer, tmp_path: Path) -> None:
+    assert ask(https, ca_file=ca_file(tmp_path, "ed25519")) == UNREACHABLE
+    assert https.received == []
+
+
+def test_https_is_refused_when_the_system_does_not_know_the_ca(https: Peer) -> None:
+    assert ask(https) == UNREACHABLE
+    assert https.received == []
+
+
+def test_https_is_refused_for_another_host_name(https: Peer, tmp_path: Path) -> None:
+    config = WebhookConfig(https.url.replace("127.0.0.1", "localhost"), ca_file(tmp_path, "ec:P-256"))
+    assert HttpWebhook(config, "default").ask(question()) == UNREACHABLE
+    assert https.received == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage"])
+def test_a_ca_file_that_is_missing_or_unreadable_trusts_nobody(
+    https: Peer, tmp_path: Path, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_bytes(content)
+    assert ask(https, ca_file=tmp_path / "ca.pem") == UNREACHABLE
+    assert https.received == []
+
+
+def test_several_threads_may_ask_at_once() -> None:
+    with Peer(said(decision="approve")) as peer:
+        webhook, answers = HttpWebhook(WebhookConfig(peer.url), "default"), []
+        threads = [threading.Thread(target=lambda: answers.append(webhook.ask(question()))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert answers == [(WebhookAnswer.APPROVE, "")] * 4
+
+
+def test_the_proxy_environment_does_not_send_the_question_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "HTTP_PROXY", f"http://127.0.0.1:{unused_port()}")
+    with Peer(said(decision="approve")) as peer:
+        assert ask(peer) == (WebhookAnswer.APPROVE, "")
