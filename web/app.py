@@ -9,7 +9,6 @@ CRL Distribution Points and Authority Information Access may name.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import logging
 
@@ -22,6 +21,7 @@ from pkix.errors import Malformed
 from scep.responder import LogEvent, Responder
 from web.pages import index_page
 from web.service import Service, utc_now
+from web.terminal import printable
 
 log = logging.getLogger("scep")
 
@@ -44,7 +44,9 @@ def create_flask_app(service: Service) -> Flask:
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
-        return _text(f"{error.name}: {error.description}", error.code or 500)
+        response = _text(f"{error.name}: {error.description}", error.code or 500)
+        response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
+        return response
 
     @app.errorhandler(StoreUnavailable)
     def unavailable(error: StoreUnavailable) -> Response:
@@ -63,7 +65,7 @@ def _serve(service: Service, path: str) -> Response:
     profile, tail = _route(path, service)
     responder = service.responder(profile) if profile else None
     if responder is None:
-        return _text(f"there is no SCEP profile at /{path}", 404)
+        return _text(printable(f"there is no SCEP profile at /{path}"), 404)
     operation = request.args.get("operation", "").lower()
     if request.method == "POST":
         if operation not in ("", "pkioperation"):
@@ -95,7 +97,7 @@ def _get(service: Service, responder: Responder, operation: str, tail: str) -> R
         return _reply(responder.crl(responder.current, now=utc_now()), "application/pkix-crl")
     if tail == "ca.cer":
         return _reply(responder.current.ca.certificate.public_bytes(Encoding.DER), "application/pkix-cert")
-    page = index_page(service, responder, f"{request.host_url}{request.path.lstrip('/')}")
+    page = index_page(service, responder, request.url_root)
     return _reply(page.encode(), "text/html; charset=utf-8")
 
 
@@ -136,7 +138,7 @@ def _base64(text: str) -> bytes:
     compact = "".join(text.replace(" ", "+").split()).translate(_FROM_BASE64URL).rstrip("=")
     try:
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one; for text that is not ASCII it is a plain one
         raise ValueError("message is not base64 (RFC 8894 section 4.1)") from None
 
 

@@ -20,16 +20,22 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from ca.authority import Authority, KemPair, KeyPair, create_authority, create_ra_kem
 from ca.sealing import KEY_LENGTH, ServerKey
 from ca.sql_store import SqlStore
-from pkix.keys import KEM_KEY_TYPES, key_type_of
+from ca.store import StoreUnavailable
+from kem.keys import encode_public_key
+from pkix.certificates import Certificate
+from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, key_type_of, spki_of
 from scep.enrolment import Authorities
 from web import files
-from web.config import CONFIG_NAME, TEMPLATE
+from web.config import CONFIG_NAME, TEMPLATE, load
 from web.errors import UsageError
-from web.kem import new_kem_key
+from web.kem import new_kem_key, public_kem_key
 
 DEFAULT_SUBJECT = "CN=SCEP demo CA"
 _PAIRS = ("ca", "ra-signer", "ra-decryption")
@@ -62,7 +68,15 @@ class CaDir:
 
     def exists(self) -> bool:
         """Whether a CA was made here."""
-        return self.roles_path.exists()
+        try:
+            return self.roles_path.exists()
+        except OSError as error:  # a folder that only its owner may enter is not an empty one
+            raise UsageError(f"cannot look into {self.path}: {error.strerror}") from None
+
+    def require(self) -> None:
+        """Raise UsageError, saying what to do, if no CA was made here."""
+        if not self.exists():
+            raise UsageError(f"{self.path} holds no CA; `scep-kem ca init --dir {self.path}` makes one")
 
     def create(
         self,
@@ -82,10 +96,8 @@ class CaDir:
         """
         if self.exists():
             raise UsageError(f"{self.path} holds a CA already")
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"cannot make {self.path}: {error.strerror}") from None
+        database = load(self.config_path).database if self.config_path.exists() else None
+        files.make_folder(self.path)
         authority = create_authority(
             subject,
             key_type,
@@ -94,7 +106,7 @@ class CaDir:
             random=os.urandom,
             ca=ca,
             chain=chain,
-            ra_kem=[new_kem_key(kem) for kem in kems],
+            ra_kem=[new_kem_key(kem) for kem in dict.fromkeys(kems)],
             rsa_decryption=rsa_decryption,
         )
         files.write(self.path / "server.key", os.urandom(KEY_LENGTH), secret=True)
@@ -102,7 +114,7 @@ class CaDir:
             files.write(self.config_path, TEMPLATE.encode(), secret=True)
         self._write_authority(authority)
         self._write_roles(_Roles(_name(authority)))
-        self.open_store().close()
+        self.open_store(database).close()
         return authority
 
     def load(self) -> Authorities:
@@ -121,7 +133,7 @@ class CaDir:
         if roles.next:
             raise UsageError("a rollover is prepared already; `ca rollover --activate` makes it the current CA")
         current = self._read_authority(roles.current)
-        if current.chain:
+        if current.ca.certificate.issuer != current.ca.certificate.subject:
             raise UsageError("an imported subordinate CA is rolled over by its issuer: import its new certificate")
         authority = create_authority(
             current.ca.certificate.subject,
@@ -141,8 +153,9 @@ class CaDir:
         roles = self._roles()
         if not roles.next:
             raise UsageError("no rollover is prepared; `ca rollover` prepares one")
+        authority = self._read_authority(roles.next)  # before it is in force: it may have been damaged meanwhile
         self._write_roles(_Roles(roles.next, None, (roles.current, *roles.previous)))
-        return self._read_authority(roles.next)
+        return authority
 
     def add_kem(self, kem: str, *, now: datetime) -> Authority:
         """Give the current generation's RA an ML-KEM key and certificate."""
@@ -163,24 +176,36 @@ class CaDir:
             raise UsageError(f"{self.path / 'server.key'}: {error}") from None
 
     def open_store(self, url: str | None = None) -> SqlStore:
-        """The database at `url`, or the SQLite file of this folder."""
-        return SqlStore(url or f"sqlite:///{self.path / 'store.sqlite'}")
+        """The database at `url`, or the SQLite file of this folder. Raises UsageError if it cannot be one, and
+        StoreUnavailable if it does not work.
+        """
+        try:
+            # As text, a folder named what? would be read as a file and its options.
+            return SqlStore(url or URL.create("sqlite", database=str(self.path / "store.sqlite")))
+        except OSError as error:
+            raise UsageError(f"cannot open the database {error.filename}: {error.strerror}") from None
+        except ImportError as error:
+            raise UsageError(f"cannot open the database: its driver is not installed: {error}") from None
+        except DBAPIError as error:
+            raise StoreUnavailable(f"the database cannot be opened: {' '.join(str(error.orig).split())}") from error
 
     def _roles(self) -> _Roles:
-        if not self.exists():
-            raise UsageError(f"{self.path} holds no CA; `scep-kem ca init --dir {self.path}` makes one")
+        self.require()
         try:
             found = json.loads(files.read(self.roles_path))
-            return _Roles(found["current"], found["next"], tuple(found["previous"]))
+            roles = _Roles(found["current"], found["next"], tuple(found["previous"]))
+            if not all(isinstance(name, str) for name in (roles.current, roles.next or "", *roles.previous)):
+                raise TypeError
         except (ValueError, KeyError, TypeError):
             raise UsageError(f"{self.roles_path} is damaged") from None
+        return roles
 
     def _write_roles(self, roles: _Roles) -> None:
         files.write(self.roles_path, json.dumps(asdict(roles), indent=1).encode() + b"\n", secret=True)
 
     def _write_authority(self, authority: Authority) -> None:
         folder = self.path / _name(authority)
-        folder.mkdir(mode=0o700)
+        files.make_folder(folder)
         pairs = (authority.ca, authority.ra_signer, authority.ra_decryption)
         for name, pair in zip(_PAIRS, pairs, strict=True):
             if pair is not None:
@@ -199,31 +224,45 @@ class CaDir:
         chain_path = folder / "chain.pem"
         chain = tuple(files.read_certificates(chain_path)) if chain_path.exists() else ()
         kems = (_read_kem_pair(folder, f"ra-{kem}") for kem in KEM_KEY_TYPES)
-        return Authority(
-            ca=ca,
-            chain=chain,
-            ra_signer=ra_signer,
-            ra_decryption=ra_decryption,
-            ra_kem=tuple(pair for pair in kems if pair is not None),
-        )
+        ra_kem = tuple(pair for pair in kems if pair is not None)
+        if not ra_kem and not isinstance((ra_decryption or ca).key, rsa.RSAPrivateKey):
+            raise UsageError(f"{folder} has no RSA or ML-KEM key and certificate to which clients could encrypt")
+        return Authority(ca=ca, chain=chain, ra_signer=ra_signer, ra_decryption=ra_decryption, ra_kem=ra_kem)
 
 
 def _read_pair(folder: Path, name: str) -> KeyPair | None:
-    if not (folder / f"{name}.cert.pem").exists():
+    key_path, certificate_path = _paths(folder, name)
+    if not certificate_path.exists():
         return None
-    return KeyPair(files.read_key(folder / f"{name}.key.pem"), files.read_certificate(folder / f"{name}.cert.pem"))
+    pair = KeyPair(files.read_key(key_path), files.read_certificate(certificate_path))
+    check_fits(pair.certificate, certificate_path, spki_of(pair.key), key_path)
+    return pair
 
 
 def _read_kem_pair(folder: Path, name: str) -> KemPair | None:
-    if not (folder / f"{name}.cert.pem").exists():
+    key_path, certificate_path = _paths(folder, name)
+    if not certificate_path.exists():
         return None
-    return KemPair(files.read_kem_key(folder / f"{name}.key.pem"), files.read_certificate(folder / f"{name}.cert.pem"))
+    pair = KemPair(files.read_kem_key(key_path), files.read_certificate(certificate_path))
+    check_fits(pair.certificate, certificate_path, encode_public_key(public_kem_key(pair.key)), key_path)
+    return pair
+
+
+def check_fits(certificate: x509.Certificate, certificate_path: Path, spki: bytes, key_path: Path) -> None:
+    """Raise UsageError unless the certificate is for the key. spki: the key's public half, DER."""
+    if Certificate.of(certificate).spki != spki:
+        raise UsageError(f"the first certificate in {certificate_path} is not for the key in {key_path}")
 
 
 def _write_pair(folder: Path, pair: KemPair) -> None:
-    name = f"ra-{pair.key.parameter_set.name.lower()}"
-    files.write_key(folder / f"{name}.key.pem", pair.key)
-    files.write(folder / f"{name}.cert.pem", files.pem(pair.certificate))
+    key_path, certificate_path = _paths(folder, f"ra-{pair.key.parameter_set.name.lower()}")
+    files.write_key(key_path, pair.key)
+    files.write(certificate_path, files.pem(pair.certificate))
+
+
+def _paths(folder: Path, name: str) -> tuple[Path, Path]:
+    """The files of a key and its certificate."""
+    return folder / f"{name}.key.pem", folder / f"{name}.cert.pem"
 
 
 def _name(authority: Authority) -> str:
@@ -231,4 +270,11 @@ def _name(authority: Authority) -> str:
 
 
 def _key_type(pair: KeyPair) -> str:
-    return key_type_of(pair.key.public_key())
+    """The type of a new key like the pair's. An imported RSA key may have any length: the new one is not shorter,
+    unless it was longer than the longest that we make.
+    """
+    key = pair.key
+    if not isinstance(key, rsa.RSAPrivateKey):
+        return key_type_of(key.public_key())
+    sizes = [int(name.removeprefix("rsa:")) for name in KEY_TYPES if name.startswith("rsa:")]
+    return f"rsa:{min((size for size in sizes if size >= key.key_size), default=max(sizes))}"

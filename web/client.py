@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,8 @@ from pkix.algorithms import (
 )
 from pkix.asn1 import Oid
 from pkix.certificate_builder import Extensions
-from pkix.certificates import Certificate, IssuerAndSerialNumber
+from pkix.certificates import Certificate, IssuerAndSerialNumber, load_public_key
+from pkix.errors import AlgorithmRefused
 from pkix.keys import generate, message_digest
 from pkix.pkcs10 import (
     CertificationRequest,
@@ -61,8 +63,9 @@ from web.errors import UsageError
 from web.kem import backends, public_kem_key
 from web.pending import Pending
 from web.service import utc_now
+from web.terminal import printable
 from web.trace import describe_message, describe_proof
-from web.transport import HttpTransport
+from web.transport import HttpTransport, check_url
 
 CIPHERS = {
     "aes128": AES128,
@@ -85,6 +88,19 @@ MAX_CHALLENGES = 5  # answered in a row; a server that sends more is going in ci
 
 AnyKey = SigningKey | DecapsulationKey
 
+_FINGERPRINT = re.compile("[0-9A-Fa-f]{64}|[0-9A-Fa-f]{40}")
+_SAVED = re.compile(r"([0-9]+)-(client|server)\.der")
+
+
+def fits(key: AnyKey, spki: bytes) -> bool:
+    """Whether a DER SubjectPublicKeyInfo is the public half of a key."""
+    if isinstance(key, DecapsulationKey):
+        return encode_public_key(public_kem_key(key)) == spki
+    try:
+        return load_public_key(spki, "certificate") == key.public_key()
+    except AlgorithmRefused:
+        return False
+
 
 @dataclass(frozen=True)
 class Options:
@@ -92,6 +108,7 @@ class Options:
     legacy: accept, and if need be use, SHA-1 and 3DES. prefer_get: PKIOperation by GET. pss: RSASSA-PSS.
     require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation of ML-KEM.
     trace: called with lines about each message. save: folder for the messages' octets, or None.
+    Raises UsageError if url or fingerprint cannot be one.
     """
 
     url: str
@@ -105,6 +122,11 @@ class Options:
     kem_backend: str = "automatic"
     trace: Callable[[str], None] | None = None
     save: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_url(self.url)
+        if self.fingerprint is not None and not _FINGERPRINT.fullmatch(re.sub("[: ]", "", self.fingerprint)):
+            raise UsageError("a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)")
 
 
 @dataclass(frozen=True)
@@ -139,7 +161,7 @@ class ScepClient:
     ca: CaCertificates = field(init=False)
 
     def __post_init__(self) -> None:
-        self._saved = 0
+        self._saved = _last_saved(self.options.save)
         self._transport = HttpTransport(self.options.url, prefer_get=self.options.prefer_get)
         self._backends: Backends = backends(self.options.kem_backend)
         self._caps_body, self.capabilities = self._transport.capabilities()
@@ -254,8 +276,10 @@ class ScepClient:
         return Signer(key, Certificate.of(certificate), pss=pss), ephemeral
 
     def resume(self, pending: Pending, key: AnyKey) -> Exchange:
-        """Poll for a request that an earlier run left pending."""
+        """Poll for a request that an earlier run left pending. Raises UsageError if it is not for this key."""
         request = pending.request
+        if not fits(key, request.spki):
+            raise UsageError("the key is not the one that the pending request is for")
         kem = KemKey(key, request.spki) if isinstance(key, DecapsulationKey) else None
         renewed = None
         if pending.renewed is not None:
@@ -348,7 +372,16 @@ class ScepClient:
 
     def _show(self, line: str) -> None:
         if self.options.trace is not None:
-            self.options.trace(line)
+            self.options.trace(printable(line))
+
+
+def _last_saved(folder: Path | None) -> int:
+    """The number of the last message that an earlier run saved in the folder. Raises UsageError."""
+    try:
+        names = [] if folder is None else [path.name for path in folder.iterdir()]
+    except OSError as error:
+        raise UsageError(f"cannot read {folder}: {error.strerror}") from None
+    return max((int(match[1]) for match in map(_SAVED.fullmatch, names) if match), default=0)
 
 
 @dataclass

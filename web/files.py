@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kem.errors import KemError
 from kem.keys import DecapsulationKey
 from pkix.errors import PkixError
-from pkix.keys import dump_kem_key, dump_private_key, is_kem_key, load_kem_key, load_private_key
+from pkix.keys import dump_kem_key, dump_private_key, is_kem_key, key_type_of, load_kem_key, load_private_key
 from pkix.signatures import SigningKey
 from web.errors import UsageError
 from web.kem import backends
@@ -32,22 +32,38 @@ def read(path: Path) -> bytes:
 def write(path: Path, data: bytes, *, secret: bool = False) -> None:
     """Write a file whole or not at all, with mode 0600 if `secret`, else 0644. Raises UsageError.
 
-    The data goes to a new file beside the target, which is renamed over it: a reader never sees half a key.
+    The data goes to a new file beside the target, which is renamed over it: a reader never sees half a key. A
+    symbolic link stays, and what it names is replaced. A pipe or a device (/dev/stdout) is written to instead.
     """
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(file.fileno(), SECRET_MODE if secret else PUBLIC_MODE)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+        else:
+            _replace(Path(os.path.realpath(path)), data, SECRET_MODE if secret else PUBLIC_MODE)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder with mode 0700, and what is missing above it, unless it is there. Raises UsageError."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make {path}: {error.strerror}") from None
 
 
 def read_key(path: Path) -> SigningKey:
@@ -75,10 +91,12 @@ def read_any_key(path: Path) -> SigningKey | DecapsulationKey:
     """A private key of either kind in PEM. Raises UsageError."""
     data = read(path)
     try:
-        if not is_kem_key(data):
-            return load_private_key(data)
-        key = load_kem_key(data)
-        backends().check_pair(key)
+        if is_kem_key(data):
+            kem_key = load_kem_key(data)
+            backends().check_pair(kem_key)
+            return kem_key
+        key = load_private_key(data)
+        key_type_of(key.public_key())  # refuses a curve that nothing else here knows
         return key
     except (PkixError, KemError) as error:
         raise UsageError(f"{path}: {error}") from None

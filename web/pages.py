@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from scep.responder import Responder
 
@@ -45,8 +46,11 @@ pki --scep --url {url} --in device.key --dn "CN=device" --password PASSWORD \\
 """
 
 
-def index_page(service: Service, responder: Responder, url: str) -> str:
-    """HTML for a profile that was asked for at `url`."""
+def index_page(service: Service, responder: Responder, root: str) -> str:
+    """HTML for a profile of the application at the URL `root`, which ends in a slash.
+
+    People copy the commands into a shell, so nothing of the path that was asked for is repeated in them.
+    """
     authority = responder.current
     policy = service.config.profiles[responder.profile.name].authorisation
     webhook = service.config.profiles[responder.profile.name].webhook
@@ -60,11 +64,11 @@ def index_page(service: Service, responder: Responder, url: str) -> str:
         )
         if enabled
     ]
-    base = "/scep" if responder.profile.name == "default" else f"/scep/{responder.profile.name}"
+    url = f"{root}scep" if responder.profile.name == "default" else f"{root}scep/{responder.profile.name}"
     return _PAGE.format(
         profile=escape(responder.profile.name),
         url=escape(url),
-        base=base,
+        base=escape(urlsplit(url).path),
         subject=escape(authority.ca.certificate.subject.rfc4514_string()),
         fingerprint=authority.identifier,
         not_after=authority.ca.certificate.not_valid_after_utc,

@@ -50,8 +50,9 @@ class Pending:
                 "message": base64.b64encode(self.sent).decode(),
                 "signer certificate": files.pem(self.certificate).decode(),
                 "signer key": None if self.signer is None else dump_private_key(self.signer).decode(),
-                "signer key file": None if self.signer_file is None else str(self.signer_file),
-                "renewed": None if self.renewed is None else [str(path) for path in self.renewed],
+                # A later run may be started in another folder.
+                "signer key file": None if self.signer_file is None else str(self.signer_file.absolute()),
+                "renewed": None if self.renewed is None else [str(path.absolute()) for path in self.renewed],
             },
             indent=1,
         ).encode()
@@ -62,11 +63,11 @@ class Pending:
         data = files.read(path)
         try:
             found = json.loads(data)
-            renewed = found["renewed"]
+            renewed, fingerprint = found["renewed"], found["ca fingerprint"]
             return cls(
-                url=found["url"],
-                fingerprint=found["ca fingerprint"],
-                transaction_id=found["transactionID"],
+                url=_text(found["url"]),
+                fingerprint=None if fingerprint is None else _text(fingerprint),
+                transaction_id=_text(found["transactionID"]),
                 request=CertificationRequest.decode(base64.b64decode(found["request"])),
                 sent=base64.b64decode(found["message"]),
                 certificate=x509.load_pem_x509_certificate(found["signer certificate"].encode()),
@@ -76,3 +77,10 @@ class Pending:
             )
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, PkixError):
             raise UsageError(f"{path} is not a pending enrolment of this program") from None
+
+
+def _text(value: object) -> str:
+    """Raises TypeError."""
+    if not isinstance(value, str):
+        raise TypeError
+    return value

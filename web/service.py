@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from ca.authorisation import Authoriser, Webhook
-from ca.store import Store
+from ca.store import Store, StoreUnavailable
+from kem.errors import KemError
+from pkix.errors import PkixError
 from scep.enrolment import Authorities
 from scep.responder import Responder
 from web.ca_dir import CaDir
 from web.config import Config
+from web.errors import UsageError
 from web.kem import backends
 from web.webhook import HttpWebhook
 
@@ -40,7 +43,7 @@ class Service:
         if config.settings.algorithms.legacy:
             log.warning("the legacy policy is on: SHA-1 and 3DES are accepted")
         self.ca_dir = CaDir(config.ca_dir)
-        self.store: Store = store or self.ca_dir.open_store(config.database)
+        self.ca_dir.require()  # before the database, which opening makes
         self._server_key = self.ca_dir.server_key()
         self._backends = backends(config.kem_backend)
         self._webhooks: dict[str, Webhook | None] = {
@@ -48,26 +51,51 @@ class Service:
         }
         self._lock = threading.Lock()
         self._purged = time.monotonic()
+        self.store: Store = store or self.ca_dir.open_store(config.database)
         self._stamp = self._roles_stamp()
-        self.generations, self._responders = self._load()
+        try:
+            self.generations, self._responders = self._load()
+        except BaseException:
+            self.store.close()
+            raise
 
     def responder(self, profile: str) -> Responder | None:
         """The responder for a profile, None if there is no such profile."""
         if self._roles_stamp() != self._stamp:
             with self._lock:
-                stamp = self._roles_stamp()
-                self.generations, self._responders = self._load()
-                self._stamp = stamp
+                self._reload()
         return self._responders.get(profile)
 
     def purge_if_due(self, now: datetime) -> None:
-        """Let the Store forget what has expired, at most once a minute."""
+        """Let the Store forget what has expired, at most once a minute. A failure is logged and costs no request."""
         if time.monotonic() - self._purged > PURGE_INTERVAL:
             self._purged = time.monotonic()
-            self.store.purge(now)
+            try:
+                self.store.purge(now)
+            except StoreUnavailable as error:
+                log.warning("what has expired stays for now: %s", error)
 
-    def _roles_stamp(self) -> tuple[int, int]:
-        status = self.ca_dir.roles_path.stat()
+    def _reload(self) -> None:
+        """Read the keys again, unless another thread has done so meanwhile.
+
+        When that fails, those in memory stay in use until roles.json is replaced again: one line in the log tells
+        the operator, and not one for each request.
+        """
+        stamp = self._roles_stamp()
+        if stamp == self._stamp:
+            return
+        try:
+            self.generations, self._responders = self._load()
+        except (UsageError, PkixError, KemError) as error:
+            log.error("the CA's keys cannot be read again, the old ones stay in use: %s", error)
+        self._stamp = stamp
+
+    def _roles_stamp(self) -> tuple[int, int] | None:
+        """What changes when roles.json is replaced; None when it is gone."""
+        try:
+            status = self.ca_dir.roles_path.stat()
+        except OSError:
+            return None
         return status.st_mtime_ns, status.st_ino
 
     def _load(self) -> tuple[Authorities, Mapping[str, Responder]]:

@@ -11,18 +11,20 @@ from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import decode
 from pkix.certificates import Certificate
 from pkix.enveloped_data import describe
-from pkix.errors import PkixError
+from pkix.errors import Malformed, PkixError
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus
+from scep.ca_certificates import load_certificate
 from scep.client import Proof
 from scep.kem_pop import Challenge, ScepKemContext, decode_confirm
 from scep.messages import PkiMessage
+from web.terminal import printable
 
 
 def describe_message(body: bytes, known: list[Certificate]) -> list[str]:
     """Lines about a pkiMessage: type, attributes, signer, envelope. known: certificates to find the signer in."""
     try:
         message = PkiMessage.decode(body)
-        return [
+        lines = [
             f"{message.message_type.name}, {len(body)} octets",
             *_attributes(message),
             *_challenge(message),
@@ -30,7 +32,8 @@ def describe_message(body: bytes, known: list[Certificate]) -> list[str]:
             *_envelope(message),
         ]
     except (PkixError, KemError) as error:
-        return [f"{len(body)} octets that are not a readable pkiMessage: {error}"]
+        lines = [f"{len(body)} octets that are not a readable pkiMessage: {error}"]
+    return [printable(line) for line in lines]
 
 
 def _attributes(message: PkiMessage) -> list[str]:
@@ -60,9 +63,16 @@ def _signature(message: PkiMessage, known: list[Certificate]) -> list[str]:
         verdict = "verified"
     except PkixError as error:
         verdict = str(error)
-    subject = x509.load_der_x509_certificate(signer.der).subject.rfc4514_string()
     digest = oids.label(info.digest_algorithm.algorithm)
-    return [f"signed by      {subject}, {_key(signer)}, {digest}: {verdict}"]
+    return [f"signed by      {_subject(signer)}, {_key(signer)}, {digest}: {verdict}"]
+
+
+def _subject(certificate: Certificate) -> str:
+    """The name of a certificate that nobody has looked at yet; those of old CAs may be unreadable."""
+    try:
+        return load_certificate(certificate.der).subject.rfc4514_string()
+    except Malformed as error:
+        return f"({error})"
 
 
 def _envelope(message: PkiMessage) -> list[str]:
@@ -138,5 +148,9 @@ def describe_certificate(certificate: x509.Certificate) -> list[str]:
         if isinstance(extension.value, x509.SubjectAlternativeName):
             lines.append(f"names          {', '.join(str(name.value) for name in extension.value)}")
         if isinstance(extension.value, x509.ExtendedKeyUsage):
-            lines.append(f"usages         {', '.join(usage._name for usage in extension.value)}")
-    return lines
+            lines.append(f"usages         {', '.join(map(_usage, extension.value))}")
+    return [printable(line) for line in lines]
+
+
+def _usage(usage: x509.ObjectIdentifier) -> str:
+    return usage.dotted_string if usage._name == "Unknown OID" else usage._name

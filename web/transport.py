@@ -9,6 +9,7 @@ import urllib3
 
 from scep.capabilities import Capabilities
 from web.errors import UsageError
+from web.terminal import printable
 
 TIMEOUT = 30.0
 MAX_BODY = 16 << 20
@@ -18,15 +19,39 @@ class TransportError(Exception):
     """The server cannot be reached or does not answer as HTTP; the text says how."""
 
 
+def check_url(url: str) -> None:
+    """Raises UsageError if no SCEP server can be at this URL."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # from `port` too, which is read only when asked for
+        usable = False
+    if not usable or " " in url or not url.isprintable():
+        raise UsageError(f"{url!r} is not an http or https URL")
+    if parts.query or parts.fragment:
+        raise UsageError(f"{url!r}: give the URL without ? and #")
+
+
+def read_body(response: urllib3.BaseHTTPResponse, most: int) -> bytes:
+    """The body of an answer, at most `most` octets. Raises urllib3's HTTPError.
+
+    After a longer one, the connection is closed: the rest must not be taken for the next answer.
+    """
+    try:
+        body = response.read(most + 1)
+        if len(body) > most:
+            response.close()
+            raise urllib3.exceptions.HTTPError(f"the answer has more than {most} octets")
+        return body
+    finally:
+        response.release_conn()
+
+
 class HttpTransport:
     """One server. url: the SCEP URL without a query. prefer_get: send PKIOperation by GET even if POST is there."""
 
     def __init__(self, url: str, *, prefer_get: bool = False) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"{url!r} is not an http or https URL")
-        if parts.query or parts.fragment:
-            raise UsageError(f"{url!r}: give the URL without ? and #")
+        check_url(url)
         self.url = url
         self._prefer_get = prefer_get
         self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
@@ -61,10 +86,7 @@ class HttpTransport:
         headers = {"Content-Type": "application/x-pki-message"} if body is not None else {}
         try:
             response = self._pool.request(method, target, body=body, headers=headers, preload_content=False)
-            try:
-                content = response.read(MAX_BODY)
-            finally:
-                response.release_conn()
+            content = read_body(response, MAX_BODY)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise TransportError(f"{self.url}: {_reason(error)}") from None
         return response.status, content
@@ -72,7 +94,7 @@ class HttpTransport:
     def _ok(self, status: int, body: bytes, operation: str) -> bytes:
         if status == 200:
             return body
-        said = " ".join(body[:200].decode("utf-8", "replace").split())
+        said = printable(" ".join(body[:200].decode("utf-8", "replace").split()))
         raise TransportError(f"{operation}: {self.url} answered HTTP {status}" + (f": {said}" if said else ""))
 
 

@@ -11,11 +11,14 @@ from __future__ import annotations
 import base64
 import json
 import logging
+from urllib.parse import urlsplit
 
 import urllib3
 
 from ca.authorisation import EnrolmentRequest, WebhookAnswer
 from web.config import WebhookConfig
+from web.terminal import printable
+from web.transport import read_body
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,9 @@ class HttpWebhook:
     def __init__(self, config: WebhookConfig, profile: str) -> None:
         self._config = config
         self._profile = profile
+        parts = urlsplit(config.url)
+        # User information and query may hold an access token, which the log must not.
+        self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         ca_certs = str(config.ca_file) if config.ca_file else None
         self._pool = urllib3.PoolManager(
             cert_reqs="CERT_REQUIRED", ca_certs=ca_certs, timeout=config.timeout, retries=False
@@ -45,21 +51,21 @@ class HttpWebhook:
         }
         try:
             response = self._pool.request("POST", self._config.url, json=question, preload_content=False)
-            try:
-                body = response.read(MAX_ANSWER)
-            finally:
-                response.release_conn()
+            body = read_body(response, MAX_ANSWER)
             if response.status != 200:
                 raise ValueError(f"HTTP status {response.status}")
             return _answer(body)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            log.warning("webhook %s: %s", self._config.url, error)
+            log.warning("webhook %s: %s", self._shown, printable(str(error)))
             return WebhookAnswer.UNREACHABLE, ""
 
 
 def _answer(body: bytes) -> tuple[WebhookAnswer, str]:
     """Raises ValueError for anything but the documented answer."""
-    document = json.loads(body)
+    try:
+        document = json.loads(body)
+    except RecursionError:
+        raise ValueError("the answer is nested too deeply") from None
     if not isinstance(document, dict) or document.get("decision") not in ("approve", "reject", "pending"):
         raise ValueError("the answer has no decision approve, reject or pending")
     reason = document.get("reason", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -16,6 +17,7 @@ from web.cli.client import cacert, caps, enroll, getcert, getcrl, poll, renew
 from web.cli.kem import kem
 from web.cli.server import serve
 from web.errors import UsageError
+from web.terminal import printable
 from web.transport import TransportError
 
 EXIT_FAILURE = 1
@@ -54,6 +56,10 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
     except click.Abort:
         sys.exit(130)
+    except BrokenPipeError:
+        # Whoever reads our output has seen enough; at its end Python would try once more to write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILURE)
     except UsageError as error:
         _stop(str(error), EXIT_USAGE)
     except (TransportError, PkixError, KemError, StoreUnavailable, StoreVersionError) as error:
@@ -61,5 +67,5 @@ def main() -> None:
 
 
 def _stop(line: str, code: int) -> None:
-    click.echo(f"scep-kem: {line}", err=True)
+    click.echo(f"scep-kem: {printable(line)}", err=True)
     sys.exit(code)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,20 @@ import click
 
 from ca.challenges import add_password, new_password
 from ca.store import Decision, State, Store, StoreConflict, Transaction
-from web.cli.common import dir_option, existing, open_store, parse_duration, parse_name
+from web.cli.common import (
+    check_profile,
+    dir_option,
+    existing,
+    open_store,
+    parse_duration,
+    parse_name,
+    stdin_password,
+)
 from web.errors import UsageError
 from web.service import utc_now
+from web.terminal import printable
+
+MOST_WAITING = 1_000_000
 
 
 @click.group()
@@ -34,9 +46,11 @@ def new_challenge(
 ) -> None:
     """Make a challenge password and print it, alone, on stdout. Only a keyed hash of it is stored."""
     found = existing(directory)
-    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else new_password(os.urandom)
+    password = stdin_password() if password_stdin else new_password(os.urandom)
     if not password:
         raise UsageError("the password is empty")
+    if profile is not None:
+        check_profile(found, profile)
     with open_store(found) as store:
         try:
             add_password(
@@ -64,17 +78,22 @@ def requests() -> None:
 @click.option("--all", "everything", is_flag=True, help="Also requests that have ended.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_requests(directory: Path, everything: bool, as_json: bool) -> None:
-    """List waiting requests, newest first: ID, state, age, profile, subject."""
+    """List waiting requests.
+
+    The newest first, each with ID, state, age, profile and subject.
+    """
     now = utc_now()
     with open_store(existing(directory)) as store:
-        for item in store.transactions(None if everything else State.AWAITING_APPROVAL):
+        for item in _all(store) if everything else _waiting(store):
             if item.expires < now:
                 continue
             if as_json:
                 click.echo(json.dumps(_summary(item)))
             else:
                 minutes = int((now - item.created).total_seconds() // 60)
-                click.echo(f"{_id(item)}  {_state(item):<17}  {minutes:>5} min  {item.profile}  {item.subject}")
+                click.echo(
+                    f"{_id(item)}  {_state(item):<17}  {minutes:>5} min  {item.profile}  {printable(item.subject)}"
+                )
 
 
 @requests.command("show")
@@ -84,14 +103,17 @@ def show_request(directory: Path, request_id: str) -> None:
     """Show one request."""
     with open_store(existing(directory)) as store:
         for name, value in _summary(_find(store, request_id)).items():
-            click.echo(f"{name:<14} {value}")
+            click.echo(f"{name:<14} {printable(value)}")
 
 
 @requests.command()
 @dir_option
 @click.argument("request_id", metavar="ID")
 def approve(directory: Path, request_id: str) -> None:
-    """Let the client have its certificate; it is issued at the next poll."""
+    """Let the client have its certificate.
+
+    It is issued when the client polls.
+    """
     _decide(directory, request_id, Decision.APPROVED, "")
 
 
@@ -100,7 +122,10 @@ def approve(directory: Path, request_id: str) -> None:
 @click.argument("request_id", metavar="ID")
 @click.option("--reason", default="", help="Shown to the client as failInfoText.")
 def reject(directory: Path, request_id: str, reason: str) -> None:
-    """Refuse the request; the client learns it at the next poll."""
+    """Refuse the request.
+
+    The client learns it when it polls.
+    """
     _decide(directory, request_id, Decision.REJECTED, reason)
 
 
@@ -113,19 +138,36 @@ def _decide(directory: Path, request_id: str, decision: Decision, reason: str) -
             store.replace(item, replace(item, decision=decision, reason=reason, updated=utc_now()))
         except StoreConflict:
             raise UsageError(f"request {request_id} has just changed; look again") from None
-        click.echo(f"{decision.value}: {item.subject}")
+        click.echo(f"{decision.value}: {printable(item.subject)}")
 
 
 def _find(store: Store, request_id: str) -> Transaction:
-    found = [item for item in store.transactions() if _id(item).startswith(request_id.lower())]
+    """The one request whose ID begins so; one that has expired counts as none, as it does for the client."""
+    now = utc_now()
+    found = [item for item in _all(store) if item.expires >= now and _id(item).startswith(request_id.lower())]
     if len(found) != 1:
         raise UsageError(f"{'no' if not found else 'more than one'} request has the ID {request_id}")
     return found[0]
 
 
 def _id(item: Transaction) -> str:
-    """Twelve hex digits from the hash of the request and the signer's key: unlike transactionID, unique and typable."""
-    return bytes(a ^ b for a, b in zip(item.request_hash[:6], item.key.signer[:6], strict=True)).hex()
+    """Twelve hex digits of a hash of transaction and request: unlike transactionID, unique and typable.
+
+    A client may ask for something else under a transactionID that has ended; an old ID must not mean that.
+    """
+    return hashlib.sha256(item.key.signer + item.request_hash + item.key.transaction_id.encode()).hexdigest()[:12]
+
+
+def _waiting(store: Store) -> Sequence[Transaction]:
+    """Newest first. The server lets far fewer wait (max_pending), so that none is left out."""
+    return store.transactions(State.AWAITING_APPROVAL, limit=MOST_WAITING)
+
+
+def _all(store: Store) -> list[Transaction]:
+    """The newest of every state, and all that wait: ended ones must not hide a request that an operator looks for."""
+    newest = store.transactions()
+    known = {item.key for item in newest}
+    return [*newest, *(item for item in _waiting(store) if item.key not in known)]
 
 
 def _state(item: Transaction) -> str:

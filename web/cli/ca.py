@@ -12,13 +12,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authority import REVOCATION_REASONS, Authority, KeyPair, create_crl
 from ca.store import IssuedCertificate
-from pkix.certificates import Certificate
-from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, spki_of
+from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from web import files
 from web.ca_dir import DEFAULT_SUBJECT, CaDir
 from web.cli.common import FILE, dir_option, existing, open_store, parse_name, parse_serial
 from web.errors import UsageError
+from web.imported_ca import read_imported
 from web.service import utc_now
+from web.terminal import printable
 
 
 @click.group()
@@ -29,7 +30,7 @@ def ca() -> None:
 @ca.command()
 @dir_option
 @click.option("--subject", default=DEFAULT_SUBJECT, show_default=True, help="Name of the CA.")
-@click.option("--key-type", type=click.Choice(KEY_TYPES), default="rsa:2048", show_default=True)
+@click.option("--key-type", type=click.Choice(KEY_TYPES), default="rsa:2048", show_default=True, help="Key of the CA.")
 @click.option("--ra", is_flag=True, help="Answers are signed by an RA certificate instead of the CA's key.")
 @click.option("--ra-key-type", type=click.Choice(KEY_TYPES), help="Key of the RA signer (implies --ra).")
 @click.option(
@@ -57,9 +58,10 @@ def init(
 
     A CA whose key is not RSA also gets an RSA certificate to which clients encrypt their requests.
     """
-    if no_rsa and (not kems or key_type.startswith("rsa:")):
-        raise UsageError("--no-rsa needs --kem and a CA key that is not RSA")
     pair, chain = _imported(import_key, import_cert)
+    is_rsa = key_type.startswith("rsa:") if pair is None else isinstance(pair.key, rsa.RSAPrivateKey)
+    if no_rsa and (not kems or is_rsa):
+        raise UsageError("--no-rsa needs --kem and a CA key that is not RSA")
     signer_type = ra_key_type or (key_type if ra else None)
     authority = CaDir(directory).create(
         parse_name(subject),
@@ -80,25 +82,7 @@ def _imported(key_file: Path | None, cert_file: Path | None) -> tuple[KeyPair | 
         return None, []
     if key_file is None or cert_file is None:
         raise UsageError("--import-key and --import-cert go together")
-    key, (certificate, *chain) = files.read_key(key_file), files.read_certificates(cert_file)
-    if Certificate.of(certificate).spki != spki_of(key):
-        raise UsageError(f"the first certificate in {cert_file} is not for the key in {key_file}")
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        return KeyPair(key, certificate), chain
-    missing = [
-        name
-        for name, present in (
-            ("keyCertSign", usage.key_cert_sign),
-            ("digitalSignature", usage.digital_signature),
-            ("keyEncipherment", usage.key_encipherment or not isinstance(key, rsa.RSAPrivateKey)),
-        )
-        if not present
-    ]
-    if missing:
-        raise UsageError(f"the CA certificate's keyUsage lacks {', '.join(missing)} (RFC 8894 section 2.1.2)")
-    return KeyPair(key, certificate), chain
+    return read_imported(key_file, cert_file, now=utc_now())
 
 
 @ca.command()
@@ -124,7 +108,7 @@ def _show(role: str, authority: Authority) -> None:
     named += [("issuer", item) for item in authority.chain]
     for title, certificate in named:
         der = certificate.public_bytes(Encoding.DER)
-        click.echo(f"  {title}: {certificate.subject.rfc4514_string()}")
+        click.echo(f"  {title}: {printable(certificate.subject.rfc4514_string())}")
         click.echo(f"    SHA-256  {hashlib.sha256(der).hexdigest()}")
         click.echo(f"    SHA-1    {hashlib.sha1(der, usedforsecurity=False).hexdigest()}")
         click.echo(f"    valid    until {certificate.not_valid_after_utc:%Y-%m-%d}")
@@ -157,7 +141,13 @@ def rollover(directory: Path, activate: bool) -> None:
 @ca.command()
 @dir_option
 @click.argument("serial")
-@click.option("--reason", type=click.Choice(REVOCATION_REASONS), default="unspecified", show_default=True)
+@click.option(
+    "--reason",
+    type=click.Choice(REVOCATION_REASONS),
+    default="unspecified",
+    show_default=True,
+    help="Reason in the CRL (RFC 5280 section 5.3.1).",
+)
 def revoke(directory: Path, serial: str, reason: str) -> None:
     """Revoke the certificate with this SERIAL (hex)."""
     with open_store(existing(directory)) as store:
@@ -166,7 +156,8 @@ def revoke(directory: Path, serial: str, reason: str) -> None:
             raise UsageError(f"no certificate with serial {serial}")
         for item in found:
             done = store.revoke(item.authority, item.serial, reason=reason, now=utc_now())
-            click.echo(f"revoked {done.serial:x} {done.subject} ({done.reason}, {done.revoked_at:%Y-%m-%d %H:%M} UTC)")
+            when = f"{done.revoked_at:%Y-%m-%d %H:%M} UTC"
+            click.echo(f"revoked {done.serial:x} {printable(done.subject)} ({done.reason}, {when})")
 
 
 @ca.command("list")
@@ -175,7 +166,7 @@ def list_certificates(directory: Path) -> None:
     """List the issued certificates, newest first."""
     with open_store(existing(directory)) as store:
         for item in store.certificates():
-            click.echo(f"{item.serial:x}  {item.not_after:%Y-%m-%d}  {_status(item):<10}  {item.subject}")
+            click.echo(f"{item.serial:x}  {item.not_after:%Y-%m-%d}  {_status(item):<10}  {printable(item.subject)}")
 
 
 def _status(item: IssuedCertificate) -> str:

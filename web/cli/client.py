@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +21,17 @@ from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
 from scep.attributes import MessageType
+from scep.ca_certificates import ReplyRefused, load_certificate
 from scep.client import Crl, Issued, Refused, StillPending
 from web import files
-from web.cli.common import FILE, parse_name, parse_serial
-from web.client import CIPHERS, DIGESTS, AnyKey, Exchange, Options, Renewing, ScepClient, Wanted
+from web.cli.common import FILE, parse_name, parse_serial, stdin_password, utf8
+from web.client import CIPHERS, DIGESTS, AnyKey, Exchange, Options, Renewing, ScepClient, Wanted, fits
 from web.errors import UsageError
 from web.kem import new_kem_key
 from web.pending import Pending
+from web.terminal import printable
 from web.trace import describe_certificate
-from web.transport import HttpTransport
+from web.transport import HttpTransport, TransportError
 
 EXIT_PENDING = 3
 EXIT_REFUSED = 4
@@ -83,7 +86,13 @@ def waiting_options(command: F) -> F:
 @click.command()
 @url_option
 @click.option("--key", "key_file", type=FILE, required=True, help="Private key (PEM); made if the file is missing.")
-@click.option("--key-type", type=click.Choice((*KEY_TYPES, *KEM_KEY_TYPES)), default="rsa:2048", show_default=True)
+@click.option(
+    "--key-type",
+    type=click.Choice((*KEY_TYPES, *KEM_KEY_TYPES)),
+    default="rsa:2048",
+    show_default=True,
+    help="Of a new key.",
+)
 @click.option("--subject", required=True, help='Subject, like "CN=device,O=Example".')
 @click.option("--san", "names", multiple=True, help="dns:NAME, ip:ADDRESS, email:ADDRESS or uri:URI; repeatable.")
 @click.option("--signing-cert", type=FILE, help="For an ML-KEM key: a signing certificate of ours (PEM), to state ...")
@@ -120,8 +129,10 @@ def enroll(
     password = _password(challenge, challenge_file)
     name, extensions = parse_name(subject), _san(names)
     statement = _statement(signing_cert, signing_key)
+    _check_outputs({"--out": out, "--ca-out": ca_out}, {"--key": key_file, "--signing-key": signing_key})
+    options = _options(url, protocol)
     key = _key(key_file, key_type)
-    client = _client(url, protocol)
+    client = ScepClient(options)
     if ca_out is not None:
         files.write(ca_out, files.pem(*client.ca.all))
     exchange = client.enrol(Wanted(key, name, extensions, password, statement))
@@ -154,18 +165,21 @@ def renew(
     max_polls: int,
     **protocol: Any,
 ) -> None:
-    """Renew a certificate with RenewalReq, signed by the old one; subject and names stay.
+    """Renew a certificate with RenewalReq.
 
-    No challenge password is needed. If the old key cannot decrypt, a response key or a fresh challenge password is sent
-    along, because the answer has to be encrypted under something. An ML-KEM certificate is renewed by proving
-    possession of the old and of the new key.
+    The old certificate signs; subject and names stay, and no challenge password is needed. If the old key cannot
+    decrypt, a response key or a fresh challenge password is sent along, because the answer has to be encrypted under
+    something. An ML-KEM certificate is renewed by proving possession of the old and of the new key.
     """
     old, old_key = files.read_certificate(cert_file), files.read_any_key(key_file)
+    _check_fit(old_key, key_file, old, cert_file)
+    _check_outputs({"--out": out}, {"--key": key_file, "--new-key": new_key_file})
     password = _password(challenge, challenge_file)
+    options = _options(url, protocol)
     kind = key_type or (old_key.parameter_set.name.lower() if isinstance(old_key, DecapsulationKey) else "rsa:2048")
     new_key = _key(new_key_file, kind) if new_key_file else old_key
     extensions = [item for item in old.extensions if isinstance(item.value, x509.SubjectAlternativeName)]
-    client = _client(url, protocol)
+    client = ScepClient(options)
     wanted = Wanted(new_key, old.subject, extensions, password)
     exchange = client.enrol(wanted, Renewing(old_key, old, key_file, cert_file))
     _finish(exchange, exchange.start(), out, poll_interval, max_polls)
@@ -177,15 +191,17 @@ def renew(
 @protocol_options
 @waiting_options
 def poll(key_file: Path, out: Path, poll_interval: float, max_polls: int, **protocol: Any) -> None:
-    """Ask again for a certificate that `enroll` or `renew` left pending, with the same --key and --out.
+    """Ask again for a certificate that is pending.
 
-    Everything else it needs is in the file that they wrote beside --out.
+    With the --out of the `enroll` or `renew` before, and the key that the certificate is for. Everything else is in the
+    file that they left beside --out.
     """
     pending = Pending.load(_pending_file(out))
     protocol["ca_fingerprint"] = protocol["ca_fingerprint"] or pending.fingerprint
-    client = _client(pending.url, protocol)
-    exchange = client.resume(pending, files.read_any_key(key_file))
-    _finish(exchange, exchange.poll(), out, poll_interval, max_polls)
+    _check_outputs({"--out": out}, {"--key": key_file})
+    key = files.read_any_key(key_file)
+    exchange = ScepClient(_options(pending.url, protocol)).resume(pending, key)
+    _finish(exchange, exchange.poll(), out, poll_interval, max_polls, resumed=True)
 
 
 @click.command()
@@ -198,13 +214,16 @@ def poll(key_file: Path, out: Path, poll_interval: float, max_polls: int, **prot
 def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, **protocol: Any) -> None:
     """Get a copy of an issued certificate with GetCert."""
     number = parse_serial(serial)
-    client = _client(url, protocol)
+    _check_outputs({"--out": out}, {"--key": key_file})
+    options = _options(url, protocol)
+    signer = _signer(key_file, cert_file, options)
+    client = ScepClient(options)
     name = IssuerAndSerialNumber(issuer=any_of(Certificate.of(client.ca.ca).subject), serial_number=number)
-    outcome = client.query(MessageType.GetCert, name, _signer(key_file, cert_file, client))
+    outcome = client.query(MessageType.GetCert, name, signer)
     if isinstance(outcome, Refused):
         _refused(outcome)
     if not isinstance(outcome, Issued):
-        raise UsageError("the CA answered PENDING to GetCert")
+        raise ReplyRefused("the CA answered PENDING to GetCert, which only an enrolment can be")
     _write_certificate(out, outcome)
 
 
@@ -216,14 +235,19 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
 @protocol_options
 def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any) -> None:
     """Get the CRL with GetCRL."""
-    client = _client(url, protocol)
-    signer = _signer(key_file, cert_file, client)
-    outcome = client.query(MessageType.GetCRL, signer.certificate.issuer_and_serial, signer)
+    _check_outputs({"--out": out}, {"--key": key_file})
+    options = _options(url, protocol)
+    signer = _signer(key_file, cert_file, options)
+    outcome = ScepClient(options).query(MessageType.GetCRL, signer.certificate.issuer_and_serial, signer)
     if isinstance(outcome, Refused):
         _refused(outcome)
     if not isinstance(outcome, Crl):
-        raise UsageError("the CA answered PENDING to GetCRL")
-    files.write(out, x509.load_der_x509_crl(outcome.crl).public_bytes(Encoding.PEM))
+        raise ReplyRefused("the CA answered PENDING to GetCRL, which only an enrolment can be")
+    try:
+        crl = x509.load_der_x509_crl(outcome.crl)
+    except ValueError:
+        raise ReplyRefused("the CRL received cannot be read") from None
+    files.write(out, crl.public_bytes(Encoding.PEM))
     click.echo(f"CRL written to {out}")
 
 
@@ -231,8 +255,11 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
 @url_option
 def caps(url: str) -> None:
     """Show what the server says it can (GetCACaps)."""
-    for keyword in sorted(HttpTransport(url).capabilities()[1].keywords):
-        click.echo(keyword)
+    body, _capabilities = HttpTransport(url).capabilities()
+    if body is None:
+        raise TransportError(f"{url}: GetCACaps is answered with an HTTP error, which means no capabilities")
+    for keyword in sorted(body.decode("utf-8", "replace").split()):
+        click.echo(printable(keyword))
 
 
 @click.command()
@@ -241,7 +268,10 @@ def caps(url: str) -> None:
 @click.option("--next", "following", is_flag=True, help="The next CA certificate (GetNextCACert), verified.")
 @click.option("--out", type=FILE, help="File for the certificates (PEM); the default is stdout.")
 def cacert(url: str, ca_fingerprint: str | None, following: bool, out: Path | None) -> None:
-    """Get and authenticate the CA's certificates (GetCACert, GetNextCACert)."""
+    """Get and authenticate the CA's certificates.
+
+    With GetCACert or GetNextCACert.
+    """
     client = ScepClient(Options(url=url, fingerprint=ca_fingerprint))
     certificates = client.next_ca() if following else client.ca.all
     if out is None:
@@ -252,33 +282,65 @@ def cacert(url: str, ca_fingerprint: str | None, following: bool, out: Path | No
         click.echo(f"CA fingerprint (SHA-256): {client.ca.fingerprint}", err=True)
 
 
-def _client(url: str, protocol: dict[str, Any]) -> ScepClient:
+def _options(url: str, protocol: dict[str, Any]) -> Options:
     save: Path | None = protocol["save_messages"]
-    if save is not None:
-        save.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if protocol["ca_fingerprint"] is None:
-        click.echo("no --ca-fingerprint: the CA certificate is not authenticated", err=True)
-    return ScepClient(
-        Options(
-            url=url,
-            fingerprint=protocol["ca_fingerprint"],
-            cipher=protocol["cipher"],
-            digest=protocol["digest"],
-            legacy=protocol["legacy"],
-            prefer_get=protocol["prefer_get"],
-            pss=protocol["pss"],
-            require_kem=protocol["require_kem"],
-            kem_backend=protocol["kem_backend"],
-            trace=click.echo if protocol["trace"] else None,
-            save=save,
-        )
+    options = Options(
+        url=url,
+        fingerprint=protocol["ca_fingerprint"],
+        cipher=protocol["cipher"],
+        digest=protocol["digest"],
+        legacy=protocol["legacy"],
+        prefer_get=protocol["prefer_get"],
+        pss=protocol["pss"],
+        require_kem=protocol["require_kem"],
+        kem_backend=protocol["kem_backend"],
+        trace=click.echo if protocol["trace"] else None,
+        save=save,
     )
+    if save is not None:
+        try:
+            save.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot make {save}: {error.strerror}") from None
+    if options.fingerprint is None:
+        click.echo("no --ca-fingerprint: the CA certificate is not authenticated", err=True)
+    return options
+
+
+def _check_outputs(outputs: dict[str, Path | None], keys: dict[str, Path | None]) -> None:
+    """Both by option: files to be written, and private keys that they must not replace. Raises UsageError.
+
+    Later would be too late: then the certificate is issued and its challenge password used up.
+    """
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        for other, taken in (keys | outputs).items():
+            if taken is not None and other != option and os.path.realpath(taken) == os.path.realpath(path):
+                raise UsageError(f"{option} and {other} are the same file, {path}")
+        if not os.access(f"{path.parent}/.", os.W_OK | os.X_OK):  # with the dot, only a folder is there
+            raise UsageError(f"cannot write {path}: {path.parent} is not a folder that we may write to")
+
+
+def _check_fit(key: AnyKey, key_file: Path, certificate: x509.Certificate, cert_file: Path) -> None:
+    if not fits(key, Certificate.of(certificate).spki):
+        raise UsageError(f"{key_file} is not the key of the certificate in {cert_file}")
 
 
 def _finish(
-    exchange: Exchange, outcome: Issued | StillPending | Refused, out: Path, interval: float, most: int
+    exchange: Exchange,
+    outcome: Issued | StillPending | Refused,
+    out: Path,
+    interval: float,
+    most: int,
+    *,
+    resumed: bool = False,
 ) -> None:
-    """Wait if asked to, then write the certificate or say why there is none, and exit."""
+    """Wait if asked to, then write the certificate or say why there is none, and exit.
+
+    A refusal ends only the enrolment that it is for (resumed: the one in the pending file), not an earlier one.
+    """
+    ours = resumed or isinstance(outcome, StillPending)
     if isinstance(outcome, StillPending):
         files.write(_pending_file(out), exchange.pending().dump(), secret=True)
         if most:
@@ -289,14 +351,16 @@ def _finish(
     if isinstance(outcome, StillPending):
         click.echo(f"still pending; later: scep-kem poll --key KEY --out {out}", err=True)
         sys.exit(EXIT_PENDING)
-    _pending_file(out).unlink(missing_ok=True)
+    if isinstance(outcome, Issued):
+        _write_certificate(out, outcome)
+    if ours or isinstance(outcome, Issued):
+        _pending_file(out).unlink(missing_ok=True)
     if isinstance(outcome, Refused):
         _refused(outcome)
-    _write_certificate(out, outcome)
 
 
 def _write_certificate(out: Path, issued: Issued) -> None:
-    certificate = x509.load_der_x509_certificate(issued.certificate)
+    certificate = load_certificate(issued.certificate)
     files.write(out, files.pem(certificate))
     click.echo(f"certificate written to {out}")
     for line in describe_certificate(certificate):
@@ -304,7 +368,8 @@ def _write_certificate(out: Path, issued: Issued) -> None:
 
 
 def _refused(outcome: Refused) -> NoReturn:
-    click.echo(f"refused: {outcome.fail_info.name}" + (f": {outcome.text}" if outcome.text else ""), err=True)
+    text = f": {printable(outcome.text)}" if outcome.text else ""
+    click.echo(f"refused: {outcome.fail_info.name}{text}", err=True)
     sys.exit(EXIT_REFUSED)
 
 
@@ -314,7 +379,7 @@ def _pending_file(out: Path) -> Path:
 
 def _key(path: Path, key_type: str) -> AnyKey:
     """The key in the file, or a new one written to it."""
-    if path.exists():
+    if os.path.lexists(path):
         return files.read_any_key(path)
     key = new_kem_key(key_type)[0] if key_type in KEM_KEY_TYPES else generate(key_type)
     files.write_key(path, key)
@@ -326,21 +391,30 @@ def _statement(cert_file: Path | None, key_file: Path | None) -> tuple[SigningKe
         return None
     if cert_file is None or key_file is None:
         raise UsageError("--signing-cert and --signing-key go together")
-    return files.read_key(key_file), files.read_certificate(cert_file)
+    key, certificate = files.read_key(key_file), files.read_certificate(cert_file)
+    _check_fit(key, key_file, certificate, cert_file)
+    return key, certificate
 
 
-def _signer(key_file: Path, cert_file: Path, client: ScepClient) -> Signer:
-    certificate = Certificate.of(files.read_certificate(cert_file))
-    return Signer(files.read_key(key_file), certificate, pss=client.options.pss)
+def _signer(key_file: Path, cert_file: Path, options: Options) -> Signer:
+    certificate, key = files.read_certificate(cert_file), files.read_key(key_file)
+    _check_fit(key, key_file, certificate, cert_file)
+    return Signer(key, Certificate.of(certificate), pss=options.pss)
 
 
 def _password(given: str | None, file: Path | None) -> str | None:
     if given is not None and file is not None:
         raise UsageError("give either --challenge or --challenge-file")
+    if given is not None:
+        return utf8(given, "the challenge password")
     if file is None:
-        return given
-    text = sys.stdin.readline() if str(file) == "-" else files.read(file).decode("utf-8", "replace")
-    return text.rstrip("\r\n")
+        return None
+    if str(file) == "-":
+        return stdin_password()
+    try:
+        return files.read(file).decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise UsageError(f"the challenge password in {file} is not UTF-8") from None
 
 
 def _san(names: tuple[str, ...]) -> list[x509.Extension[x509.ExtensionType]]:

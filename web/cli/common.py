@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -50,12 +51,39 @@ def parse_serial(text: str) -> int:
         raise UsageError(f"{text!r} is not a serial number in hex") from None
 
 
+def stdin_password() -> str:
+    """The first line of stdin without its end. Raises UsageError."""
+    try:
+        return utf8(sys.stdin.readline().rstrip("\r\n"), "the password on stdin")
+    except UnicodeDecodeError:
+        raise UsageError("the password on stdin is not UTF-8") from None
+
+
+def utf8(text: str, what: str) -> str:
+    """The text as it is. Raises UsageError if it came with octets that are not UTF-8, which Python reads as lone
+    surrogates.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} is not UTF-8") from None
+    return text
+
+
 def existing(directory: Path) -> CaDir:
     """The CA folder, which must hold a CA. Raises UsageError."""
     found = CaDir(directory)
     if not found.exists():
         raise UsageError(f"{directory} holds no CA; `scep-kem ca init --dir {directory}` makes one")
     return found
+
+
+def check_profile(ca_dir: CaDir, profile: str) -> None:
+    """Raises UsageError if the folder's configuration has no such profile."""
+    if ca_dir.config_path.exists():
+        known = load(ca_dir.config_path).profiles
+        if profile not in known:
+            raise UsageError(f"{ca_dir.config_path} has no profile {profile!r}; it has {', '.join(known)}")
 
 
 def open_store(ca_dir: CaDir) -> SqlStore:

@@ -14,9 +14,10 @@ def kem() -> None:
 
 @kem.command("backends")
 def list_backends() -> None:
-    """List the implementations of ML-KEM and what each can do; why one cannot be used, if it cannot.
+    """List the implementations of ML-KEM.
 
-    liboqs is looked for among the system's libraries and under the prefix that OQS_INSTALL_PATH names.
+    Each with what it can do, or why it cannot be used. liboqs is looked for among the system's libraries and under the
+    prefix that OQS_INSTALL_PATH names.
     """
     for status in backend_list():
         if status.problem is not None:

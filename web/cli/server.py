@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -17,6 +19,8 @@ from web.cli.common import FILE, parse_name
 from web.config import Config, load
 from web.errors import UsageError
 from web.service import Service, utc_now
+
+log = logging.getLogger(__name__)
 
 THREADS = 8
 
@@ -53,25 +57,37 @@ def _run(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("waitress").setLevel(logging.ERROR)
     service = Service(config)
+    with contextlib.closing(service.store):
+        server = _listen(config, service)
+        try:
+            signal.signal(signal.SIGTERM, _interrupt)
+            # Whoever waits for the announcement may stop the server at once, before it runs.
+            _announce(config, service, _port(server))
+            server.run()
+        except KeyboardInterrupt:
+            log.info("stopped")
+        finally:
+            server.close()
+
+
+def _listen(config: Config, service: Service) -> BaseWSGIServer | MultiSocketServer:
+    """waitress reads a request completely before it takes a thread, so slow senders block nobody."""
+    app = create_flask_app(service)
     try:
-        # waitress reads a request completely before it takes a thread, so slow senders block nobody.
-        server = create_server(
-            create_flask_app(service),
+        return create_server(
+            app,
             host=config.host,
             port=config.port,
             threads=THREADS,
-            max_request_body_size=config.max_body,
+            # Up to this much is read and then refused by the application, because a client that is still sending
+            # sees a closed connection instead of the answer; beyond, waitress refuses by itself.
+            max_request_body_size=2 * config.max_body,
             max_request_header_size=max(config.max_body, 1 << 18),
             ident="scep-kem",
         )
-    except OSError as error:
-        raise UsageError(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from None
-    signal.signal(signal.SIGTERM, _interrupt)
-    _announce(config, service, _port(server))
-    try:
-        server.run()
-    finally:
-        server.close()
+    except (OSError, ValueError) as error:  # ValueError: waitress has looked up the host in vain
+        reason = error.strerror if isinstance(error, OSError) else "the host is not known"
+        raise UsageError(f"cannot listen on {config.host}:{config.port}: {reason}") from None
 
 
 def _port(server: BaseWSGIServer | MultiSocketServer) -> int:
@@ -88,14 +104,15 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def _announce(config: Config, service: Service, port: int) -> None:
     host = f"[{config.host}]" if ":" in config.host else config.host
-    click.echo(f"URL: http://{host}:{port}/scep")
     for name in config.profiles:
-        if name != DEFAULT_PROFILE:
+        if name == DEFAULT_PROFILE:
+            click.echo(f"URL: http://{host}:{port}/scep")
+        else:
             click.echo(f"URL of profile {name}: http://{host}:{port}/scep/{name}")
     click.echo(f"CA fingerprint (SHA-256): {service.generations.current.identifier}")
     uses_passwords = [name for name, item in config.profiles.items() if item.authorisation.challenge_password]
     if uses_passwords:
-        click.echo(f"Challenge password: scep-kem challenge new --dir {config.ca_dir}")
+        click.echo(f"Challenge password: scep-kem challenge new --dir {shlex.quote(str(config.ca_dir))}")
     for name, item in config.profiles.items():
         if item.authorisation.nothing(None) and item.webhook is None:
             click.echo(f"Profile {name} has no way of authorising requests: it issues nothing")
