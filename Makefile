@@ -4,17 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 INTEROP_FLAGS ?=
 
-.PHONY: help demo test lint interop bench clean
+.PHONY: help demo test lint liboqs interop bench clean
 help:
 	@echo "make demo     make a CA, start the responder, enrol a client, show every message"
 	@echo "make test     formatting, types and all tests"
+	@echo "make liboqs   build the C library of the second ML-KEM backend, once"
 	@echo "make interop  install the peers (strongSwan, certmonger, micromdm, jscep) and run them against us"
 	@echo "make bench    enrolments per second next to micromdm's scepserver"
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench,oqs]'
 	@touch $@
 
 demo: $(VENV)/ready
@@ -27,6 +28,9 @@ lint: $(VENV)/ready
 
 test: lint
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+liboqs: $(VENV)/ready
+	$(BIN)/python -m interop.liboqs.build
 
 interop: $(VENV)/ready
 	$(BIN)/python -m interop install

@@ -127,10 +127,13 @@ class Authority:
         return found
 
     def certificates(self, *, kem: bool = True) -> tuple[bytes, ...]:
-        """DER of all certificates a client needs: RA signer, RA decryption, RA ML-KEM (unless not `kem`), CA, chain."""
+        """DER of all certificates a client needs: RA signer, RA decryption, CA, chain, RA ML-KEM (unless not `kem`).
+
+        ML-KEM comes last, so that what was there before keeps its place: sscep's users know certificates by number.
+        """
         pairs = [pair.certificate for pair in (self.ra_signer, self.ra_decryption) if pair is not None]
         kems = [pair.certificate for pair in self.ra_kem] if kem else []
-        return tuple(item.public_bytes(Encoding.DER) for item in (*pairs, *kems, self.ca.certificate, *self.chain))
+        return tuple(item.public_bytes(Encoding.DER) for item in (*pairs, self.ca.certificate, *self.chain, *kems))
 
 
 def new_serial(random: RandomBytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from interop.bouncycastle import PEER as BOUNCYCASTLE
 from interop.certmonger import PEER as CERTMONGER
 from interop.client_jscep import PEER as CLIENT_JSCEP
 from interop.client_micromdm import PEER as CLIENT_MICROMDM
@@ -9,6 +10,9 @@ from interop.client_scepserver import PEER as CLIENT_SCEPSERVER
 from interop.jscep import PEER as JSCEP
 from interop.kit.cases import Peer
 from interop.micromdm import PEER as MICROMDM
+from interop.openssl import PEER as OPENSSL
+from interop.openssl35 import PEER as OPENSSL35
+from interop.scep_kem import PEER as SCEP_KEM
 from interop.scepclient import PEER as SCEPCLIENT
 from interop.sscep import PEER as SSCEP
 from interop.strongswan import PEER as STRONGSWAN
@@ -25,4 +29,8 @@ PEERS: tuple[Peer, ...] = (
     CLIENT_MICROMDM,
     CLIENT_SCEPSERVER,
     CLIENT_JSCEP,
+    SCEP_KEM,
+    OPENSSL,
+    OPENSSL35,
+    BOUNCYCASTLE,
 )

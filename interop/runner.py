@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from interop.kit import transcript
+from interop.kit import our_cms, transcript
 from interop.kit.bench import Bench
 from interop.kit.cases import Case, CaseFailed, Missing, NotToBeHad, Outcome, Peer, Status
 from interop.kit.install import CHECKOUT, InstallFailed
@@ -18,6 +18,7 @@ from interop.kit.servers import SERVERS, Server
 from interop.peers import PEERS
 
 WORK = CHECKOUT / "interop" / "work"
+SERVERS_OF_SCEP_PEERS = ("ours", "micromdm", "micromdm-stock", "jscep")
 CELLS = {Status.PASS: "PASS", Status.FAIL: "FAIL", Status.MISSING: "missing", Status.NOT_TO_BE_HAD: "n/a"}
 
 
@@ -61,7 +62,7 @@ def _list(peers: Sequence[Peer]) -> int:
     for peer in peers:
         print(f"{peer.name}: {peer.title}")
         for case in peer.cases:
-            print(f"  {case.name:10} {case.proves}")
+            print(f"  {case.name:15} {case.proves}")
     return 0
 
 
@@ -83,8 +84,13 @@ def _install(peers: Sequence[Peer]) -> int:
 def _run(peers: Sequence[Peer], options: Options) -> int:
     started = time.monotonic()
     outcomes: list[Outcome] = []
-    for peer in peers:
-        outcomes += _run_peer(peer, options)
+    our_cms.use_liboqs()
+    shared = _SharedServers()
+    try:
+        for peer in peers:
+            outcomes += _run_peer(peer, options, shared)
+    finally:
+        shared.close()
     _print_matrix(peers, outcomes)
     counts = {status: sum(o.status is status for o in outcomes) for status in Status}
     skipped = counts[Status.MISSING] + counts[Status.NOT_TO_BE_HAD]
@@ -94,7 +100,27 @@ def _run(peers: Sequence[Peer], options: Options) -> int:
     return 1 if bad else 0
 
 
-def _run_peer(peer: Peer, options: Options) -> list[Outcome]:
+class _SharedServers:
+    """Servers of cases that name one, started when first needed."""
+
+    def __init__(self) -> None:
+        self._processes = Processes()
+        self._running: dict[str, Server] = {}
+
+    def get(self, name: str) -> Server:
+        """The running server. Raises CaseFailed, Missing."""
+        if name not in self._running:
+            folder = WORK / "servers" / name
+            shutil.rmtree(folder, ignore_errors=True)
+            self._running[name] = SERVERS[name](folder, self._processes)
+        return self._running[name]
+
+    def close(self) -> None:
+        """Stop them."""
+        self._processes.close()
+
+
+def _run_peer(peer: Peer, options: Options, shared: _SharedServers) -> list[Outcome]:
     cases = [case for case in peer.cases if _wanted(peer, case, options.only)]
     try:
         version = peer.probe()
@@ -107,24 +133,35 @@ def _run_peer(peer: Peer, options: Options) -> list[Outcome]:
     shutil.rmtree(folder, ignore_errors=True)
     processes = Processes()
     try:
-        return _run_cases(peer, cases, version, folder, processes, options)
+        return _run_cases(peer, cases, version, folder, processes, options, shared)
     finally:
         processes.close()
 
 
 def _run_cases(
-    peer: Peer, cases: Sequence[Case], version: str, folder: Path, processes: Processes, options: Options
+    peer: Peer,
+    cases: Sequence[Case],
+    version: str,
+    folder: Path,
+    processes: Processes,
+    options: Options,
+    shared: _SharedServers,
 ) -> list[Outcome]:
     server_name = options.against if peer.server == "ours" else peer.server
-    try:
-        server: Server = SERVERS[server_name](folder / "server", processes)
-    except (CaseFailed, Missing) as error:
-        status = Status.MISSING if isinstance(error, Missing) else Status.FAIL
-        print(f"   {status.value}: server {server_name}: {error}", flush=True)
-        return [Outcome(peer.name, case.name, status, f"server: {error}", None) for case in cases]
     outcomes = []
     curated = [f"{peer.title}, version {version}, against: {server_name}\n"]
+    own: Server | None = None
     for case in cases:
+        try:
+            if case.server is None and own is None:
+                own = SERVERS[server_name](folder / "server", processes)
+            server = own if case.server is None else shared.get(case.server)
+            assert server is not None
+        except (CaseFailed, Missing) as error:
+            status = Status.MISSING if isinstance(error, Missing) else Status.FAIL
+            print(f"   {case.name}: {status.value}: server: {error}", flush=True)
+            outcomes.append(Outcome(peer.name, case.name, status, f"server: {error}", None))
+            continue
         outcome, short = _run_case(peer, case, version, folder, server, processes)
         outcomes.append(outcome)
         curated.append(short)
@@ -154,11 +191,23 @@ def _run_case(
     story = transcript.full(bench, f"{peer.name}/{case.name} ({version}): {case.proves}\n{verdict}")
     path = folder / f"{case.name}.txt"
     path.write_text(story, encoding="utf-8")
-    print(f"   {case.name:10} {verdict}", flush=True)
+    print(f"   {case.name:15} {verdict}", flush=True)
     if status is Status.FAIL:
         print("\n".join(f"   | {line[:300]}" for line in story.splitlines()), flush=True)
     short = transcript.short(bench, f"=== {case.name}: {case.proves}\n{verdict}")
     return Outcome(peer.name, case.name, status, reason, path), short
+
+
+def _print_group(peers: Sequence[Peer], outcomes: Sequence[Outcome]) -> None:
+    names = {peer.name for peer in peers}
+    columns = list(dict.fromkeys(outcome.case for outcome in outcomes if outcome.peer in names))
+    cells = {(outcome.peer, outcome.case): CELLS[outcome.status] for outcome in outcomes}
+    width = max((len(name) for name in names), default=0)
+    if columns:
+        print("\n" + " " * width + "".join(f" {column:>12}" for column in columns))
+    for peer in peers:
+        row = (cells.get((peer.name, column), "·") for column in columns)
+        print(f"{peer.name:{width}}" + "".join(f" {cell:>12}" for cell in row))
 
 
 def _wanted(peer: Peer, case: Case, only: Sequence[str]) -> bool:
@@ -166,13 +215,9 @@ def _wanted(peer: Peer, case: Case, only: Sequence[str]) -> bool:
 
 
 def _print_matrix(peers: Sequence[Peer], outcomes: Sequence[Outcome]) -> None:
-    columns = list(dict.fromkeys(outcome.case for outcome in outcomes))
-    cells = {(outcome.peer, outcome.case): CELLS[outcome.status] for outcome in outcomes}
-    width = max(len(peer.name) for peer in peers)
-    print("\n" + " " * width + "".join(f" {column:>8}" for column in columns))
-    for peer in peers:
-        row = (cells.get((peer.name, column), "·") for column in columns)
-        print(f"{peer.name:{width}}" + "".join(f" {cell:>8}" for cell in row))
+    clients = [peer for peer in peers if peer.server in SERVERS_OF_SCEP_PEERS]
+    for group in (clients, [peer for peer in peers if peer not in clients]):
+        _print_group(group, outcomes)
     for outcome in outcomes:
         if outcome.status is not Status.PASS:
             print(f"{outcome.peer}/{outcome.case}: {outcome.status.value}: {outcome.reason.splitlines()[0][:200]}")

@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 from kem.keys import DecapsulationKey, decode_private_key, encode_private_key
 from kem.parameters import PARAMETER_SETS, is_ml_kem
 from kem.structures import OneAsymmetricKey
-from pkix.asn1 import decode
+from pkix import oids
+from pkix.asn1 import Oid, decode, sequence
 from pkix.errors import AlgorithmRefused, Malformed
 from pkix.signatures import MlDsaPrivateKey, MlDsaPublicKey, SigningKey
 
@@ -39,6 +40,11 @@ _ML_DSA: dict[str, tuple[type[MlDsaPrivateKey], type[MlDsaPublicKey]]] = {
     "ml-dsa-44": (mldsa.MLDSA44PrivateKey, mldsa.MLDSA44PublicKey),
     "ml-dsa-65": (mldsa.MLDSA65PrivateKey, mldsa.MLDSA65PublicKey),
     "ml-dsa-87": (mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey),
+}
+_ML_DSA_BY_OID: dict[Oid, type[MlDsaPrivateKey]] = {
+    oids.ML_DSA_44: mldsa.MLDSA44PrivateKey,
+    oids.ML_DSA_65: mldsa.MLDSA65PrivateKey,
+    oids.ML_DSA_87: mldsa.MLDSA87PrivateKey,
 }
 KEM_KEY_TYPES = tuple(parameter_set.name.lower() for parameter_set in PARAMETER_SETS)
 KEY_TYPES = ("rsa:2048", "rsa:3072", "rsa:4096", *(f"ec:{name}" for name in _CURVES), "ed25519", *_ML_DSA)
@@ -75,7 +81,10 @@ def key_type_of(key: PublicKeyTypes) -> str:
 
 
 def load_private_key(pem: bytes, *, password: bytes | None = None) -> SigningKey:
-    """A private key from PEM (PKCS #8, PKCS #1 or SEC 1). Raises Malformed, AlgorithmRefused."""
+    """A private key that signs, from PEM (PKCS #8, PKCS #1, SEC 1). Raises Malformed, AlgorithmRefused."""
+    ml_dsa = _ml_dsa_both(pem)
+    if ml_dsa is not None:
+        return ml_dsa
     try:
         key = load_pem_private_key(pem, password)
     except UnsupportedAlgorithm:
@@ -85,6 +94,41 @@ def load_private_key(pem: bytes, *, password: bytes | None = None) -> SigningKey
     if isinstance(key, SigningKey):
         return key
     raise AlgorithmRefused(f"key type {type(key).__name__.removesuffix('PrivateKey')} is not supported")
+
+
+@sequence
+class _MlDsaBoth:
+    """The third form of ML-DSA-*-PrivateKey (RFC 9881 section 6), which `openssl genpkey` writes by default."""
+
+    seed: bytes
+    expanded_key: bytes
+
+
+def _ml_dsa_both(pem: bytes) -> MlDsaPrivateKey | None:
+    """An ML-DSA key in the forms that `cryptography` does not read; None for everything else.
+
+    Of `both`, the seed is used and checked against what the expanded key begins with: rho, K and tr (FIPS 204
+    algorithm 24). Raises Malformed, AlgorithmRefused.
+    """
+    try:
+        package = decode(OneAsymmetricKey, _pem_octets(pem), "private key")
+    except Malformed:
+        return None
+    private = _ML_DSA_BY_OID.get(package.private_key_algorithm.algorithm)
+    if private is None or package.private_key[:1] not in (b"\x30", b"\x04"):
+        return None
+    if package.private_key[:1] == b"\x04":
+        raise AlgorithmRefused("an ML-DSA private key without its seed (expandedKey) is not supported")
+    both = decode(_MlDsaBoth, package.private_key, "ML-DSA private key")
+    try:
+        key = private.from_seed_bytes(both.seed)
+    except ValueError:
+        raise Malformed("the ML-DSA private key's seed does not have 32 octets") from None
+    public = key.public_key().public_bytes_raw()
+    expected = public[:32] + hashlib.shake_256(public).digest(64)
+    if both.expanded_key[:32] + both.expanded_key[64:128] != expected:
+        raise Malformed("the ML-DSA private key's seed and expandedKey do not belong together")
+    return key
 
 
 def is_kem_key(pem: bytes) -> bool:

@@ -18,14 +18,17 @@ FINAL = ("MONITORING", "CA_REJECTED", "CA_UNREACHABLE", "CA_UNCONFIGURED", "NEED
 class Session:
     """Context manager: starts bus and daemon, adds the SCEP CA and waits until its data is there.
 
+    discover: let it choose the RA's and the CA's certificate from GetCACert, instead of naming the CA's for both.
+
     The daemon is told to run a command and to leave with it; that command writes down the address of the bus, which
     is how getcert is called from outside of it. Were getcert called before the daemon has its name on the bus, the
     bus would start a second daemon.
     """
 
-    def __init__(self, bench: Bench, url: str) -> None:
+    def __init__(self, bench: Bench, url: str, *, discover: bool = False) -> None:
         self.bench = bench
         self.url = url
+        self._discover = discover
         self.key = bench.folder / "key.pem"
         self.certificate = bench.folder / "cert.pem"
         self._address = bench.folder / "bus-address"
@@ -47,7 +50,8 @@ class Session:
         try:
             wait_until(self._read_address, seconds=20, what="certmonger on its bus")
             ca = str(self.bench.server.ca_pem)
-            self.getcert("add-scep-ca", "-c", NICKNAME, "-u", self.url, "-N", ca, "-r", ca)
+            given = () if self._discover else ("-N", ca, "-r", ca)
+            self.getcert("add-scep-ca", "-c", NICKNAME, "-u", self.url, *given)
             wait_until(self._ca_is_known, seconds=20, what="certmonger to fetch the CA's data")
         except CaseFailed:
             # A daemon left running holds a lock that would stop the next case's daemon.
@@ -60,14 +64,14 @@ class Session:
     ) -> None:
         self._child.stop()
 
-    def request(self, name: str, challenge: str) -> None:
+    def request(self, name: str, challenge: str, *, seconds: int = 20) -> None:
         """Ask for a certificate for a new RSA-2048 key and wait until the daemon has nothing more to do."""
         self.getcert(
             *("request", "-c", NICKNAME, "-k", str(self.key), "-f", str(self.certificate), "-g", "2048"),
-            *("-N", f"CN={name},O=interop", "-w", "-v", "--wait-timeout", "20"),
+            *("-N", f"CN={name},O=interop", "-w", "-v", "--wait-timeout", str(seconds)),
             *(("-L", challenge) if challenge else ()),
         )
-        wait_until(lambda: self.status(quiet=True) in FINAL, seconds=20, what="certmonger to finish the request")
+        wait_until(lambda: self.status(quiet=True) in FINAL, seconds=seconds, what="certmonger to finish the request")
 
     def getcert(self, command: str, *options: str) -> Result:
         """Run a getcert command on the session bus; getcert's exit code says little and is not looked at."""

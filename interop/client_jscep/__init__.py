@@ -28,7 +28,7 @@ PEER = Peer(
     title="our client against jscep's ScepServlet",
     folder=Path(__file__).parent,
     probe=probe_client,
-    install=install.build_jscep,
+    install=lambda: install.build_java("jscep"),
     server="jscep",
 )
 

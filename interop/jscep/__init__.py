@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from interop.kit import install
+from interop.kit import install, kem_bag
 from interop.kit.bench import Bench
 from interop.kit.cases import Missing, Peer, check
 from interop.kit.certs import check_issued, load_certificate, read_certificate
@@ -31,12 +31,12 @@ PEER = Peer(
     title="jscep from Maven Central",
     folder=Path(__file__).parent,
     probe=_probe,
-    install=install.build_jscep,
+    install=lambda: install.build_java("jscep"),
 )
 
 
 def _drive(bench: Bench, operation: str, url: str, *arguments: str, ok: tuple[int, ...] = (0,)) -> Result:
-    command = install.java_command("interop.ScepDriver")
+    command = install.java_command("jscep", "interop.ScepDriver")
     return bench.run(*command, operation, url, str(bench.folder), *arguments, ok=ok, seconds=60)
 
 
@@ -152,3 +152,20 @@ def rollover(bench: Bench) -> None:
     current = bench.server.authority
     check(following.public_key() != current.public_key(), "the next CA certificate has the current key")
     check(following.subject == current.subject, "the next CA certificate has another name")
+
+
+def _enrol_as_found(bench: Bench) -> None:
+    _enrol(bench, bench.url(), "jscep7")
+
+
+# It takes any certificate with keyEncipherment that is not a CA's, the first in the order of a hash set, and puts an
+# ML-KEM key into a KeyTransRecipientInfo. Only without such a certificate it takes the CA's.
+_REFUSED = "FAILURE badMessageCheck"
+kem_bag.register(
+    PEER,
+    _enrol_as_found,
+    {
+        "enrol-kem": kem_bag.Disturbed(_REFUSED),
+        "enrol-kem-ra": kem_bag.Disturbed(_REFUSED, by_chance=True),
+    },
+)

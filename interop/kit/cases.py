@@ -35,11 +35,15 @@ class Status(enum.Enum):
 
 @dataclass(frozen=True)
 class Case:
-    """name: short, lower case, unique within its peer. proves: one line for the README's reader."""
+    """name: short, lower case, unique within its peer. proves: one line for the README's reader.
+
+    server: the name of another server than the peer's, shared by all peers' cases that name it.
+    """
 
     name: str
     proves: str
     run: Callable[[Bench], None]
+    server: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,13 @@ class Peer:
     server: str = "ours"
     cases: list[Case] = field(default_factory=list)
 
-    def case(self, name: str, proves: str) -> Callable[[Callable[[Bench], None]], Callable[[Bench], None]]:
+    def case(
+        self, name: str, proves: str, server: str | None = None
+    ) -> Callable[[Callable[[Bench], None]], Callable[[Bench], None]]:
         """Register the decorated function as a case."""
 
         def register(run: Callable[[Bench], None]) -> Callable[[Bench], None]:
-            self.cases.append(Case(name, proves, run))
+            self.cases.append(Case(name, proves, run, server))
             return run
 
         return register

@@ -35,6 +35,11 @@ def common_name(certificate: x509.Certificate) -> str:
     return str(names[0].value) if names else ""
 
 
+def subject(path: Path) -> str:
+    """The subject of a certificate in a file."""
+    return read_certificate(path).subject.rfc4514_string()
+
+
 def check_issued(certificate: x509.Certificate, authority: x509.Certificate, *, name: str, key: Path | None) -> None:
     """The CA signed it, its common name is `name`, and it certifies the private key in the PEM file `key`."""
     try:

@@ -1,4 +1,4 @@
-"""Getting the peers: Debian packages, a Go binary, a Java archive, a Debian 13 root. All of it is cached.
+"""Getting the peers: Debian packages, a Go binary, Java archives. All of it is cached.
 
 Built things go to .cache/interop/<name>-<hash of the sources>/ in the checkout, so a second install does nothing
 and a changed driver is built anew.
@@ -21,8 +21,8 @@ CACHE = CHECKOUT / ".cache" / "interop"
 SOURCES = {
     "micromdm": ("micromdm/go.mod", "micromdm/go.sum", "micromdm/*.go"),
     "jscep": ("jscep/pom.xml", "jscep/src/main/java/interop/*.java"),
+    "bouncycastle": ("bouncycastle/pom.xml", "bouncycastle/src/main/java/interop/*.java"),
 }
-TRIXIE_PACKAGES = ("strongswan-pki", "libstrongswan-extra-plugins")
 
 
 class InstallFailed(Exception):
@@ -110,47 +110,24 @@ def build_micromdm() -> None:
     _done(target)
 
 
-def build_jscep() -> None:
-    """The jar of the driver and the toy CA, and the jars they need, with Maven."""
-    target = _fresh("jscep")
+def build_java(name: str) -> None:
+    """The jar of a driver in Java, interop/NAME, and the jars it needs, with Maven."""
+    target = _fresh(name)
     if target is None:
         return
     if shutil.which("mvn") is None or shutil.which("java") is None:
         apt_install("maven", "default-jdk-headless")
-    pom = CHECKOUT / "interop" / "jscep" / "pom.xml"
+    pom = CHECKOUT / "interop" / name / "pom.xml"
     step(("mvn", "-B", "-q", "-f", str(pom), f"-Dbuild.folder={target}", "package"))
     _done(target)
 
 
-def java_command(main_class: str) -> tuple[str, ...]:
-    """How to start a class of the jscep build."""
-    folder = require_built("jscep")
+def java_command(name: str, main_class: str) -> tuple[str, ...]:
+    """How to start a class of such a build."""
+    folder = require_built(name)
     if shutil.which("java") is None:
         raise Missing("java is not installed")
-    return ("java", "-cp", f"{folder}/jscep-peer.jar:{folder}/lib/*", main_class)
-
-
-def trixie_root() -> Path:
-    """The folder of the Debian 13 root."""
-    return CACHE / "trixie"
-
-
-def build_trixie() -> None:
-    """A Debian 13 root with strongSwan 6, for what 5.9.8 of Debian 12 cannot do."""
-    root = trixie_root()
-    if (root / "done").exists():
-        return
-    if os.geteuid() != 0:
-        raise InstallFailed("a Debian 13 root needs debootstrap, which needs root")
-    apt_install("debootstrap")
-    shutil.rmtree(root, ignore_errors=True)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    include = "--include=" + ",".join(TRIXIE_PACKAGES)
-    step(("debootstrap", "--variant=minbase", include, "trixie", str(root)))
-    # What unpacking left behind is most of the size and of no use to a folder that is never upgraded.
-    for leftover in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
-        shutil.rmtree(root / leftover, ignore_errors=True)
-    _done(root)
+    return ("java", "-cp", f"{folder}/{name}-peer.jar:{folder}/lib/*", main_class)
 
 
 def free_port() -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from interop.kit import install
+from interop.kit import install, our_cms
 from interop.kit.cases import CaseFailed, Missing
 from interop.kit.certs import load_certificate
 from interop.kit.process import Background, Processes, Result, wait_until
@@ -31,6 +31,7 @@ host = "127.0.0.1"
 port = 8080
 [algorithms]
 legacy = {legacy}
+kem_backend = "{kem_backend}"
 [profiles.default]
 validity_days = 365
 [profiles.default.authorisation]
@@ -38,6 +39,10 @@ challenge_password = true
 renewal = true
 [profiles.manual.authorisation]
 manual = true
+[profiles.manual.kem]
+classic = {classic}
+[profiles.default.kem]
+classic = {classic}
 """
 
 
@@ -45,10 +50,12 @@ class Server(abc.ABC):
     """A running SCEP server on 127.0.0.1.
 
     abilities: what it can do beyond enrolling: "pending", "renewal", "getcert", "getcrl", "rollover", "refusal".
+    has_ra: RA certificates with RSA keys sign and decrypt instead of the CA's.
     """
 
     abilities: frozenset[str] = frozenset()
     path = "/scep"
+    has_ra = False
 
     def __init__(self, folder: Path, processes: Processes) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +97,12 @@ class Server(abc.ABC):
     def _fetch_authority(self) -> x509.Certificate:
         url = f"http://127.0.0.1:{self.port}{self.path}?operation=GetCACert"
         with urllib.request.urlopen(url, timeout=10) as answer:
-            return load_certificate(answer.read())
+            body = answer.read()
+        return self.choose_authority(body)
+
+    def choose_authority(self, body: bytes) -> x509.Certificate:
+        """The CA certificate in the answer to GetCACert."""
+        return load_certificate(body)
 
 
 class OurResponder(Server):
@@ -98,17 +110,29 @@ class OurResponder(Server):
 
     abilities = frozenset({"pending", "renewal", "getcert", "getcrl", "rollover", "refusal", "strict"})
     legacy = False
+    classic = False
+    kem_backend = "automatic"
+    key_type = "rsa:2048"
+    init_options: tuple[str, ...] = ()
 
     def launch(self) -> Background:
         shutil.rmtree(self.folder / "ca", ignore_errors=True)
         directory = str(self.folder / "ca")
-        made = self.command("ca", "init", "--dir", directory, "--key-type", "rsa:2048", "--subject", "CN=Interop CA")
+        options = ("--key-type", self.key_type, "--subject", "CN=Interop CA", *self.init_options)
+        made = self.command("ca", "init", "--dir", directory, *options)
         if made.code != 0:
             raise CaseFailed(f"scep-kem ca init failed: {made.text}")
-        configuration = RESPONDER_CONFIGURATION.format(legacy=str(self.legacy).lower())
+        configuration = RESPONDER_CONFIGURATION.format(
+            legacy=str(self.legacy).lower(), classic=str(self.classic).lower(), kem_backend=self.kem_backend
+        )
         (self.folder / "ca" / "scep.toml").write_text(configuration)
         argv = (scep_kem(), "serve", "--dir", directory, "--port", "0")
         return self.processes.start(argv, cwd=self.folder, log=self.log)
+
+    def choose_authority(self, body: bytes) -> x509.Certificate:
+        """From the disk, whatever else the answer holds."""
+        (found,) = (self.folder / "ca").glob("ca-*/ca.cert.pem")
+        return load_certificate(found.read_bytes())
 
     def command(self, *arguments: str) -> Result:
         """Run an operator's command of scep-kem."""
@@ -144,6 +168,78 @@ class OurResponder(Server):
     def fingerprint(self) -> str:
         """SHA-256 of the DER CA certificate, hex."""
         return hashlib.sha256(self.authority.public_bytes(serialization.Encoding.DER)).hexdigest()
+
+
+class KemResponder(OurResponder):
+    """Everything that ML-KEM adds is on: two RA certificates for it beside an RSA CA that signs and decrypts."""
+
+    init_options = ("--kem", "ml-kem-768", "--kem", "ml-kem-1024")
+
+
+class KemRaResponder(OurResponder):
+    """The same with RA certificates for RSA, too: a signer and a decryption certificate."""
+
+    init_options = (*KemResponder.init_options, "--ra")
+    has_ra = True
+
+
+class RaResponder(OurResponder):
+    """RA certificates for RSA and no ML-KEM: the control of KemRaResponder."""
+
+    init_options = ("--ra",)
+    has_ra = True
+
+
+class ClassicResponder(KemResponder):
+    """The keys of KemResponder behind profiles with `classic = true`."""
+
+    classic = True
+
+
+class ClassicRaResponder(KemRaResponder):
+    """The keys of KemRaResponder behind profiles with `classic = true`."""
+
+    classic = True
+
+
+class KemOnlyResponder(OurResponder):
+    """No RSA key anywhere: an ECDSA CA signs, an ML-KEM-768 key of the RA decrypts."""
+
+    key_type = "ec:P-256"
+    init_options = ("--kem", "ml-kem-768", "--no-rsa")
+
+
+class MlDsaResponder(OurResponder):
+    """The same with an ML-DSA-65 CA, an ML-DSA-44 signer and an ML-KEM-1024 key for the RA."""
+
+    key_type = "ml-dsa-65"
+    init_options = ("--kem", "ml-kem-1024", "--no-rsa", "--ra-key-type", "ml-dsa-44")
+
+
+class LiboqsResponder(OurResponder):
+    """An ECDSA CA with an ML-KEM-512 key for the RA, and liboqs as the only backend."""
+
+    key_type = "ec:P-256"
+    kem_backend = "liboqs"
+    init_options = ("--kem", "ml-kem-512", "--no-rsa")
+
+    def launch(self) -> Background:
+        if "ml-kem-512" not in our_cms.parameter_sets():
+            raise Missing("liboqs (python -m interop install) or liboqs-python (pip install '.[oqs]') is not there")
+        return super().launch()
+
+
+class NoServer(Server):
+    """For peers that are no SCEP peers: nothing runs."""
+
+    def __init__(self, folder: Path, processes: Processes) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.processes = folder, processes
+        self.log = folder / "server.log"
+        self.log.write_bytes(b"")
+
+    def launch(self) -> Background:
+        raise NotImplementedError
 
 
 class MicromdmServer(Server):
@@ -188,14 +284,23 @@ class JscepServer(Server):
 
     def launch(self) -> Background:
         return self.processes.start(
-            (*install.java_command("interop.ToyCa"), str(self.folder / "written-ca.pem"), STATIC_CHALLENGE),
+            (*install.java_command("jscep", "interop.ToyCa"), str(self.folder / "written-ca.pem"), STATIC_CHALLENGE),
             cwd=self.folder,
             log=self.log,
         )
 
 
 SERVERS: dict[str, type[Server]] = {
+    "none": NoServer,
     "ours": OurResponder,
+    "ours-ra": RaResponder,
+    "ours-kem": KemResponder,
+    "ours-kem-ra": KemRaResponder,
+    "ours-kem-only": KemOnlyResponder,
+    "ours-ml-dsa": MlDsaResponder,
+    "ours-liboqs": LiboqsResponder,
+    "ours-classic": ClassicResponder,
+    "ours-classic-ra": ClassicRaResponder,
     "micromdm": MicromdmServer,
     "micromdm-stock": StockMicromdmServer,
     "jscep": JscepServer,

@@ -30,6 +30,7 @@ _NORMALISATIONS = (
     (re.compile(r"\b[A-Z2-7]{32}\b"), "<challenge password>"),
     (re.compile(r"took=\S+"), "took=…"),
     (re.compile(r"\[\d+\]"), "[PID]"),
+    (re.compile(r"\bca-[0-9a-f]{16}\b"), "ca-<16 hex>"),
 )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from interop.kit import install
+from interop.kit import install, kem_bag
 from interop.kit.bench import Bench
 from interop.kit.cases import Peer, check
 from interop.kit.certs import check_issued, read_certificate
@@ -100,3 +100,13 @@ def refused(bench: Bench) -> None:
     result = _drive(bench, "enrol", bench.url(), "mdm4", "wrong", ok=(4,))
     check("badRequest" in result.stdout, "the driver did not report badRequest")
     bench.expect("PKCSReq > FAILURE badRequest")
+
+
+def _enrol_as_found(bench: Bench) -> None:
+    _drive(bench, "enrol", bench.url(), "mdm5", bench.server.challenge())
+    _check(bench, "mdm5")
+
+
+# By default it encrypts to every certificate of the answer.
+_GIVES_UP = kem_bag.Disturbed("pkcs7: only RSA keys are supported")
+kem_bag.register(PEER, _enrol_as_found, {"enrol-kem": _GIVES_UP, "enrol-kem-ra": _GIVES_UP})

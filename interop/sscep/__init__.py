@@ -16,10 +16,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import AttributeOID, NameOID
 
-from interop.kit import install
+from interop.kit import install, kem_bag
 from interop.kit.bench import Bench
 from interop.kit.cases import Missing, NotToBeHad, Peer, check
-from interop.kit.certs import check_issued, read_certificate, write_rsa_key
+from interop.kit.certs import check_issued, read_certificate, subject, write_rsa_key
 
 STRONG = ("-E", "aes", "-S", "sha256")
 BAD_REQUEST = 72  # sscep's exit code for the failInfo
@@ -58,6 +58,7 @@ class Client:
         self.bench, self.name = bench, name
         self.cert = bench.folder / "cert.pem"
         self.key = write_rsa_key(bench.folder / "key.pem", traditional=True)
+        self.authority = bench.server.ca_pem
 
     def request(self, challenge: str, key: Path) -> str:
         """Write a PKCS#10 request; sscep leaves making one to OpenSSL, the runner to cryptography."""
@@ -76,7 +77,7 @@ class Client:
     ) -> str:
         """sscep enroll; returns what it printed."""
         key = key or self.key
-        argv = ("sscep", "enroll", "-v", "-u", url, "-c", str(self.bench.server.ca_pem), "-k", str(key))
+        argv = ("sscep", "enroll", "-v", "-u", url, "-c", str(self.authority), "-k", str(key))
         request = self.request(challenge, key)
         result = self.bench.run(*argv, "-r", request, "-l", str(self.cert), *STRONG, *options, ok=ok)
         if ok == (0,):
@@ -87,6 +88,22 @@ class Client:
         """sscep getcert or getcrl, signed with the enrolled certificate."""
         argv = ("sscep", operation, "-v", "-u", url, "-c", str(self.bench.server.ca_pem), "-k", str(self.key))
         return self.bench.run(*argv, "-l", str(self.cert), *STRONG, *options).text
+
+
+def _enrol_as_found(bench: Bench) -> None:
+    """With the files that getca wrote; which of them is for what, it leaves to the user."""
+    client = Client(bench, "sscep7")
+    url = bench.url()
+    bench.run("sscep", "getca", "-v", "-u", url, "-c", str(bench.folder / "found"), "-F", "sha256")
+    files = sorted(bench.folder.glob("found*"))
+    bench.note("getca wrote: " + ", ".join(f"{path.name} ({subject(path)})" for path in files))
+    encryption, verification = kem_bag.choose_by_hand(files)
+    # sscep looks for the signer of an answer in -c alone, and wants an answer signed by it.
+    client.authority = verification
+    client.enrol(url, bench.server.challenge(), "-e", str(encryption))
+
+
+kem_bag.register(PEER, _enrol_as_found)
 
 
 @PEER.case("caps", "getcaps")

@@ -9,33 +9,30 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
+from interop.kit import kem_bag
 from interop.kit.bench import Bench
 from interop.kit.cases import NotToBeHad, Peer, check
-from interop.kit.certs import check_issued, load_certificate, write_rsa_key
+from interop.kit.certs import check_issued, load_certificate, subject, write_rsa_key
 from interop.kit.process import Background
+from interop.kit.roots import DebianRoot
 
 POST_CAPABILITIES = ("POSTPKIOperation", "SCEPStandard")
 
 
 @dataclass(frozen=True)
 class Pki:
-    """command: how to call pki. root: the folder it sees as /, when it runs in another Debian's root."""
+    """command: how to call pki. root: where it runs, None for the machine itself."""
 
     command: tuple[str, ...]
-    root: Path | None
+    root: DebianRoot | None
 
     def folder(self, bench: Bench) -> Path:
         """Where files for pki go."""
-        if self.root is None:
-            return bench.folder
-        inside = self.root / "tmp" / "interop"
-        shutil.rmtree(inside, ignore_errors=True)
-        inside.mkdir(parents=True)
-        return inside
+        return bench.folder if self.root is None else self.root.fresh_folder()
 
     def seen(self, path: Path) -> str:
         """The path as pki sees it."""
-        return str(path) if self.root is None else "/" + str(path.relative_to(self.root))
+        return str(path) if self.root is None else self.root.seen(path)
 
 
 class Enrolment:
@@ -45,15 +42,16 @@ class Enrolment:
         self.pki, self.bench, self.name = pki, bench, name
         self.folder = pki.folder(bench)
         self.key = write_rsa_key(self.folder / "key.pem")
-        self.ca = self.folder / "ca.pem"
-        shutil.copy(bench.server.ca_pem, self.ca)
+        self.encryption = self.verification = self.folder / "ca.pem"
+        shutil.copy(bench.server.ca_pem, self.encryption)
 
     def argv(self, url: str, *options: str, key: Path | None = None) -> tuple[str, ...]:
         """The command line of an enrolment for `key`."""
-        ca = self.pki.seen(self.ca)
+        encryption, verification = self.pki.seen(self.encryption), self.pki.seen(self.verification)
+        certificates = ("--cacert-enc", encryption, "--cacert-sig", verification)
         return (
             *(*self.pki.command, "--scep", "--url", url, "--in", self.pki.seen(key or self.key)),
-            *("--dn", f"C=CH, O=interop, CN={self.name}", "--cacert-enc", ca, "--cacert-sig", ca),
+            *("--dn", f"C=CH, O=interop, CN={self.name}", *certificates),
             *("--outform", "pem", *options),
         )
 
@@ -76,6 +74,21 @@ def register(peer: Peer, pki: Pki, *, can_get: Callable[[], bool]) -> None:
     """Add the cases to a peer."""
     _register_enrolments(peer, pki, can_get)
     _register_answers(peer, pki)
+    kem_bag.register(peer, lambda bench: _enrol_as_found(pki, bench))
+
+
+def _enrol_as_found(pki: Pki, bench: Bench) -> None:
+    """With the certificates that --scepca wrote; which of them is for what, it leaves to the user."""
+    client = Enrolment(pki, bench, "swan8")
+    found = client.folder / "found"
+    found.mkdir()
+    url = bench.url()
+    out = ("--caout", pki.seen(found / "ca.pem"), "--raout", pki.seen(found / "ra.pem"))
+    bench.run(*pki.command, "--scepca", "--url", url, *out, "--outform", "pem")
+    files = sorted(found.iterdir())
+    bench.note("--scepca wrote: " + ", ".join(f"{path.name} ({subject(path)})" for path in files))
+    client.encryption, client.verification = kem_bag.choose_by_hand(files)
+    client.enrol(url, "--password", bench.server.challenge())
 
 
 def _register_enrolments(peer: Peer, pki: Pki, can_get: Callable[[], bool]) -> None:
