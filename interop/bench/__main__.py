@@ -1,0 +1,7 @@
+"""`python -m interop.bench`."""
+
+import sys
+
+from interop.bench.runner import main
+
+sys.exit(main())
