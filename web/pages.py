@@ -6,11 +6,15 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from cryptography import x509
+
+from pkix import oids
 from scep.responder import Responder
 
 if TYPE_CHECKING:
     from web.service import Service
 
+_RSA = x509.ObjectIdentifier(oids.RSA_ENCRYPTION.dotted_string)
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -36,13 +40,17 @@ td {{ padding: .15rem 1rem .15rem 0; vertical-align: top; }}
 <a href="{base}/ca.cer">CA certificate</a> · <a href="{base}/crl">CRL</a></p>
 <h2>Enrol with this project's client</h2>
 <pre>scep-kem enroll --url {url} --ca-fingerprint {fingerprint} \\
-    --key device.key --subject "CN=device" --challenge PASSWORD --out device.pem</pre>
-<h2>Enrol with strongSwan</h2>
+    --key device.key --subject "CN=device" --challenge PASSWORD --out device.pem{kem}</pre>
+{strongswan}</html>
+"""
+
+# Shown where the RA has an ML-KEM key, and where it or the CA has an RSA key to encrypt to.
+_KEM = "\n\n# for a device whose only key is an ML-KEM key, add\n    --key-type {kem} --require-kem"
+_STRONGSWAN = """<h2>Enrol with strongSwan</h2>
 <pre>pki --scepca --url {url} --caout ca.pem --outform pem
 pki --gen --type rsa --size 2048 --outform pem &gt; device.key
 pki --scep --url {url} --in device.key --dn "CN=device" --password PASSWORD \\
     --cacert-enc ca.pem --cacert-sig ca.pem --outform pem &gt; device.pem</pre>
-</html>
 """
 
 
@@ -64,14 +72,19 @@ def index_page(service: Service, responder: Responder, root: str) -> str:
         )
         if enabled
     ]
+    capabilities = responder.get_ca_caps().decode().split()
     url = f"{root}scep" if responder.profile.name == "default" else f"{root}scep/{responder.profile.name}"
+    kems = [pair.key.parameter_set.name.lower() for pair in authority.ra_kem] if "KEM-PoP" in capabilities else []
+    rsa = authority.ra_decryption is not None or authority.ca.certificate.public_key_algorithm_oid == _RSA
     return _PAGE.format(
+        kem=_KEM.format(kem=kems[0]) if kems else "",
+        strongswan=_STRONGSWAN.format(url=escape(url)) if rsa else "",
         profile=escape(responder.profile.name),
         url=escape(url),
         base=escape(urlsplit(url).path),
         subject=escape(authority.ca.certificate.subject.rfc4514_string()),
         fingerprint=authority.identifier,
         not_after=authority.ca.certificate.not_valid_after_utc,
-        capabilities=escape(", ".join(responder.get_ca_caps().decode().split())),
+        capabilities=escape(", ".join(capabilities)),
         methods=escape(", ".join(methods) or "nothing: no certificate is issued"),
     )
