@@ -10,9 +10,10 @@ attribute certificates, unsigned attributes on output.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Annotated
 
 from cryptography.hazmat.primitives import hashes
@@ -140,7 +141,8 @@ class SignedData:
                 return certificate
         raise Malformed("no certificate in SignedData matches the SignerInfo's signer identifier")
 
-    def attributes(self) -> dict[Oid, TLV]:
+    @cached_property
+    def attributes(self) -> Mapping[Oid, TLV]:
         """The signed attributes: type to its one value. Raises Malformed on a repeated type or not one value."""
         if self.signer is None:
             raise Malformed("SignedData has no SignerInfo")
@@ -161,7 +163,7 @@ class SignedData:
 
         Raises AlgorithmRefused, Malformed, IntegrityFailed (RFC 5652 sections 5.4 to 5.6, 11.1, 11.2).
         """
-        attributes = self.attributes()
+        attributes = self.attributes
         assert self.signer is not None
         check_key(certificate.public_key, "signer certificate", policy=policy)
         digest = policy.digest(self.signer.digest_algorithm.algorithm)
@@ -184,21 +186,20 @@ def _verify_attributes(
     order that is not DER's; the octets as they came are tried first, then the sorted ones.
     """
     received = bytes((SET_TAG,)) + encode(signer.signed_attrs)[1:]
-    ordered = set_of(encode(item) for item in elements(signer.signed_attrs))
-    for signed in [received] if received == ordered else [received, ordered]:
-        try:
-            verify(
-                certificate.public_key,
-                signer.signature_algorithm,
-                digest,
-                signer.signature,
-                signed,
-                policy=policy,
-            )
-            return
-        except IntegrityFailed as error:
-            failure = error
-    raise failure
+    try:
+        _verify_octets(signer, certificate, digest, policy, received)
+    except IntegrityFailed:
+        ordered = set_of(encode(item) for item in elements(signer.signed_attrs))
+        if ordered == received:
+            raise
+        _verify_octets(signer, certificate, digest, policy, ordered)
+
+
+def _verify_octets(
+    signer: SignerInfo, certificate: Certificate, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy, signed: bytes
+) -> None:
+    scheme = signer.signature_algorithm
+    verify(certificate.public_key, scheme, digest, signer.signature, signed, policy=policy)
 
 
 def _only_signer(signer_infos: TLV) -> SignerInfo | None:

@@ -7,7 +7,7 @@ failure that says so. Who receives a message calls `verify` before believing any
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -42,7 +42,7 @@ class PkiMessage:
         signed = SignedData.decode(message)
         if signed.signer is None:
             raise Malformed("pkiMessage has no SignerInfo")
-        value = signed.attributes().get(attributes.TRANSACTION_ID)
+        value = signed.attributes.get(attributes.TRANSACTION_ID)
         if value is None:
             raise Malformed("pkiMessage has no transactionID attribute")
         text = bytes(value.data).decode("ascii", "replace")
@@ -65,8 +65,8 @@ class PkiMessage:
         return signer
 
     @cached_property
-    def _attributes(self) -> dict[Oid, TLV]:
-        return self.signed.attributes()
+    def _attributes(self) -> Mapping[Oid, TLV]:
+        return self.signed.attributes
 
     @property
     def message_type(self) -> MessageType:

@@ -131,5 +131,5 @@ def test_work_for_a_flood_of_values_is_bounded(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(asn1, "any_of", counting)
     with pytest.raises(Malformed):
-        SignedData.decode(SignedDataForge(peer(), attributes=[NULL] * 20_000).encode()).attributes()
+        _ = SignedData.decode(SignedDataForge(peer(), attributes=[NULL] * 20_000).encode()).attributes
     assert read < 5_000

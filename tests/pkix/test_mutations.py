@@ -51,7 +51,7 @@ def signed(key_type: str, *, pss: bool = False) -> bytes:
 
 def meaning(found: SignedData) -> Meaning:
     """What the signature covers. Content absent and empty content are the same to a digest."""
-    attributes = {oid: encode(value) for oid, value in found.attributes().items()}
+    attributes = {oid: encode(value) for oid, value in found.attributes.items()}
     return found.content_type, found.content or b"", attributes
 
 

@@ -77,7 +77,7 @@ def test_5_what_is_signed_verifies(key_type: str, pss: bool, digest: hashes.Hash
     assert found.content_type == oids.DATA
     assert found.certificates == (peer(key_type).certificate.der,)
     assert found.crls == ()
-    assert parse(found.attributes()[PRIVATE_ATTRIBUTE], bytes, "attribute") == b"an attribute"
+    assert parse(found.attributes[PRIVATE_ATTRIBUTE], bytes, "attribute") == b"an attribute"
 
 
 @every_digest
@@ -132,7 +132,7 @@ def test_5_2_content_of_any_length_and_absent_content(content: bytes | None) -> 
 
 def test_11_3_signing_time_is_written_in_whole_seconds() -> None:
     moment = datetime(2026, 11, 21, 12, 0, 0, 987_654, tzinfo=UTC)
-    found = read(made(now=moment), peer()).attributes()
+    found = read(made(now=moment), peer()).attributes
     assert parse(found[oids.SIGNING_TIME], UTCTime, "signingTime").as_datetime().replace(tzinfo=UTC) == NOW
 
 
@@ -142,7 +142,7 @@ def test_11_3_signing_time_from_1950_to_2049_is_utc_time(year: int) -> None:
 
 
 def test_11_3_signing_time_from_2050_is_generalized_time() -> None:
-    signer = SignedData.decode(made(now=NOW.replace(year=2050))).attributes()
+    signer = SignedData.decode(made(now=NOW.replace(year=2050))).attributes
     assert signer[oids.SIGNING_TIME].tag_bytes == b"\x18"
 
 

@@ -189,7 +189,7 @@ def test_limit_of_certificates() -> None:
 
 def test_5_4_apple_signs_attributes_in_the_order_it_sends() -> None:
     found = check(SignedDataForge(peer(), attributes=[MESSAGE_DIGEST, CONTENT_TYPE]).encode())
-    assert set(found.attributes()) == {oids.CONTENT_TYPE, oids.MESSAGE_DIGEST}
+    assert set(found.attributes) == {oids.CONTENT_TYPE, oids.MESSAGE_DIGEST}
 
 
 def test_5_4_attributes_sent_in_another_order_than_signed_in() -> None:
@@ -242,7 +242,7 @@ def test_5_3_unsigned_attributes_are_tolerated() -> None:
         signer_info(tree).insert(6, Node(0xA1, children=[extra]))
 
     found = check(changed(change))
-    assert oids.SHA1 not in found.attributes()
+    assert oids.SHA1 not in found.attributes
 
 
 def test_two_signers_are_refused(openssl: OpenSsl) -> None:
@@ -257,7 +257,7 @@ def test_no_signers() -> None:
     found = SignedData.decode(changed(change))
     assert found.signer is None
     with pytest.raises(Malformed, match="no SignerInfo"):
-        found.attributes()
+        _ = found.attributes
     with pytest.raises(Malformed, match="no SignerInfo"):
         found.signer_certificate()
     with pytest.raises(Malformed, match="no SignerInfo"):
