@@ -7,9 +7,11 @@ AES-128-CBC and SHA-256, one client key, another subject, transactionID and nonc
 one request, which is how SCEP clients behave.
 
 How: servers, load generator and everything else share two cores, so the figures are those of a small machine that
-also pays for its clients. Other work on the machine comes and goes: rounds of the servers alternate, a ratio is the
-median of the ratios of neighbouring rounds, and only those rounds count, one half, in which others used least of the
-cores. After the timed part every answer is checked: signature, signer, transactionID, recipientNonce, decryption, key,
+also pays for its clients. Other work on the machine comes and goes: a round waits for a quiet moment if there is one,
+rounds of the servers alternate, a ratio is the median of the ratios of neighbouring rounds, and only those rounds
+count, one half, in which others used least of the cores.
+
+After the timed part every answer is checked: signature, signer, transactionID, recipientNonce, decryption, key,
 subject, issuer, and that no serial number occurs twice.
 
 The *limit* is what the private and public keys cost if nothing else did: one RSA-2048 decryption, two signatures, two

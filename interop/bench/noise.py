@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+GLANCE_SECONDS = 0.1
+QUIET = 0.15
 _IDLE, _IOWAIT, _COUNTED = 3, 4, 8  # fields behind the name; those from the ninth on are contained in others
 
 
@@ -25,3 +28,13 @@ class Cores:
                 counted = [int(field) for field in fields[:_COUNTED]]
                 ticks += sum(counted) - counted[_IDLE] - counted[_IOWAIT]
         return ticks / os.sysconf("SC_CLK_TCK")
+
+    def wait_until_quiet(self, seconds: float) -> float:
+        """Return once they were nearly idle for a tenth of a second, or after `seconds`; and what is left of those."""
+        began = time.monotonic()
+        while (left := seconds - (time.monotonic() - began)) > 0:
+            busy = self.busy_seconds()
+            time.sleep(GLANCE_SECONDS)
+            if self.busy_seconds() - busy < QUIET * GLANCE_SECONDS * self.count:
+                break
+        return max(0.0, left)

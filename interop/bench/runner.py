@@ -33,7 +33,8 @@ CONCURRENCIES = (1, 4, 16)
 REQUESTS = {1: 100, 4: 250, 16: 250}
 WARM_UP, WARM_UP_CONCURRENCY = 32, 4
 VOLLEY_SECONDS = 30.0
-BUDGET_SECONDS = 110.0
+BUDGET_SECONDS = 105.0
+PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -140,12 +141,17 @@ def _shoot(
     cores: Cores,
     deadline: float,
 ) -> list[Shot]:
-    """Every server in turn, the other way round in every other round, so that none always goes first."""
+    """Every server in turn, the other way round in every other round, so that none always goes first.
+
+    A round begins when nobody else uses the cores, as long as there is patience left.
+    """
     shots: list[Shot] = []
+    patience = PATIENCE_SECONDS
     for number, (concurrency, requests) in enumerate(ammunition):
         if time.monotonic() > deadline:
             print(f"stopped after {number - 1} of {len(ammunition) - 1} rounds: time is up")
             break
+        patience = cores.wait_until_quiet(patience)
         bare = limit.seconds()
         for server in servers if number % 2 else reversed(servers):
             server.refresh()
