@@ -29,6 +29,7 @@ from interop.kit.process import Processes
 
 WORK = CHECKOUT / ".cache" / "bench"
 CORES = 2
+WORKERS = CORES + 1  # one more than cores, because each waits for the disk at every certificate
 CONCURRENCIES = (1, 4, 16)
 REQUESTS = {1: 100, 4: 250, 16: 250}
 WARM_UP, WARM_UP_CONCURRENCY = 32, 4
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 when an answer of ours was wrong; 2 when the bench could not run."""
     parser = argparse.ArgumentParser(prog="python -m interop.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="of every server at every concurrency (default 9)")
-    parser.add_argument("--workers", type=int, default=CORES, help=f"gunicorn's processes (default {CORES})")
+    parser.add_argument("--workers", type=int, default=WORKERS, help=f"gunicorn's processes (default {WORKERS})")
     parser.add_argument("--threads", type=int, default=1, help="of each; 1, the default, means sync workers")
     given = parser.parse_args(arguments)
     if min(given.rounds, given.workers, given.threads) < 1:
