@@ -37,7 +37,7 @@ interop: $(VENV)/ready
 	$(BIN)/python -m interop $(INTEROP_FLAGS)
 
 bench: $(VENV)/ready
-	$(BIN)/python -m interop install scepclient
+	$(BIN)/python -m interop install --only scepclient
 	$(BIN)/python -m interop.bench
 
 clean:
