@@ -204,15 +204,19 @@ class Micromdm(BenchServer):
         self.title = f"scepserver {version[-1] if version else 'of unknown version'}"
         super().__init__(folder, processes, authority, challenge_password)
 
+    @property
+    def _depot(self) -> Path:
+        # The old ones stay until the end: ext4 without a journal is slow to make files where it has just deleted some.
+        return self.folder / f"depot-{self.lives}"
+
     def refresh(self) -> None:
         self.stop()
-        shutil.rmtree(self.folder / "depot")
+        self.lives += 1
         self._prepare()
         self._start()
-        self.lives += 1
 
     def _prepare(self) -> None:
-        depot = self.folder / "depot"
+        depot = self._depot
         depot.mkdir()
         self._write_certificate(depot / "ca.pem")
         key = depot / "ca.key"
@@ -222,7 +226,7 @@ class Micromdm(BenchServer):
 
     def _command(self) -> tuple[str, ...]:
         return (
-            *(self._binary, "-depot", str(self.folder / "depot"), "-port", str(self._own_port)),
+            *(self._binary, "-depot", str(self._depot), "-port", str(self._own_port)),
             *("-challenge", self._challenge_password, "-capass", DEPOT_PASSWORD, "-allowrenew", "0"),
         )
 
