@@ -154,20 +154,22 @@ def create_authority(
     chain: Sequence[x509.Certificate] = (),
     ra_kem: Sequence[tuple[DecapsulationKey, EncapsulationKey]] = (),
     rsa_decryption: bool = True,
+    generate_key: Callable[[str], SigningKey] = generate,
 ) -> Authority:
     """A new authority, or RA certificates for an existing `ca`.
 
     ra_key_type: make an RA signer with this type of key; None lets the CA sign answers. ra_kem: ML-KEM keys for the RA.
     rsa_decryption: an RA certificate with an RSA key is made whenever there is an RA signer or the CA's key is not RSA;
-    without it, only clients that speak ML-KEM can enrol.
+    without it, only clients that speak ML-KEM can enrol. generate_key: a new private key of a type of KEY_TYPES, asked
+    for the CA's key, the RA signer's and the RA's for decryption, in this order.
     """
-    pair = ca or _create_root(subject, generate(key_type), now, random)
+    pair = ca or _create_root(subject, generate_key(key_type), now, random)
     separate = rsa_decryption and (ra_key_type is not None or not isinstance(pair.key, rsa.RSAPrivateKey))
     return Authority(
         ca=pair,
         chain=tuple(chain),
-        ra_signer=_create_ra(pair, generate(ra_key_type), "digitalSignature", now, random) if ra_key_type else None,
-        ra_decryption=_create_ra(pair, generate("rsa:2048"), "keyEncipherment", now, random) if separate else None,
+        ra_signer=_create_ra(pair, generate_key(ra_key_type), "digitalSignature", now, random) if ra_key_type else None,
+        ra_decryption=_create_ra(pair, generate_key("rsa:2048"), "keyEncipherment", now, random) if separate else None,
         ra_kem=tuple(create_ra_kem(pair, private, public, now=now, random=random) for private, public in ra_kem),
     )
 
@@ -223,7 +225,7 @@ def _ra_certificate(
         extensions=[
             extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
             extension(key_usage({usage}), critical=True),
-            # What tells an RA from a device that this CA certified (RFC 6402 section 2.10)
+            # What tells an RA from a device that this CA certified (RFC 10002)
             extension(x509.ExtendedKeyUsage([CMC_RA])),
             extension(x509.SubjectKeyIdentifier(key_identifier(spki))),
             extension(_authority_key_identifier(issuer)),

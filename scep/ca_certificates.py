@@ -51,7 +51,7 @@ class CaCertificates:
         current = [item for item in certificates if item.not_valid_before_utc <= now <= item.not_valid_after_utc]
         if trusted not in current:
             raise ReplyRefused("GetCACert: the trusted CA certificate is not valid now")
-        valid = tuple(item for item in _chained(current, trusted) if item == trusted or _may_be_ra(item))
+        valid = _of_ras([item for item in _chained(current, trusted) if item == trusted or _may_be_ra(item)], trusted)
         issuing = [item for item in valid if _is_ca(item)] or [trusted]
         leaf_most = [item for item in issuing if not any(_issued(item, other) for other in issuing if other != item)]
         return cls(ca=(leaf_most or issuing)[0], all=valid)
@@ -91,6 +91,10 @@ class CaCertificates:
     def views(self) -> list[Certificate]:
         """All of them as CMS sees them."""
         return [Certificate.of(item) for item in self.all]
+
+    def signers(self) -> list[Certificate]:
+        """Those that may sign answers: keyUsage, where an RA certificate has it, must include digitalSignature."""
+        return [Certificate.of(item) for item in self.all if _is_ca(item) or _may_sign(item)]
 
     def issued(self, certificate: x509.Certificate) -> bool:
         """Whether one of these CAs signed a certificate."""
@@ -184,16 +188,40 @@ def _may_be_ra(certificate: x509.Certificate) -> bool:
     """Whether a certificate in GetCACert may speak for the CA.
 
     The body is not signed, so a man in the middle can add the certificate of any device that this CA certified, and
-    would be taken for the RA. An RA of ours has the extendedKeyUsage cmcRA (RFC 6402); one without any extendedKeyUsage
-    is some other server's, and accepted, but not for ML-KEM, where there are no old servers to be kind to.
+    would be taken for the RA. An RA of ours has the extendedKeyUsage cmcRA (RFC 10002); one without any
+    extendedKeyUsage is some other server's, and accepted, but not for ML-KEM, where there are no old servers to be
+    kind to.
     """
-    if _is_ca(certificate):
-        return True
+    return _is_ca(certificate) or _marked(certificate) or (_unmarked(certificate) and not _is_kem(certificate))
+
+
+def _of_ras(certificates: Sequence[x509.Certificate], trusted: x509.Certificate) -> tuple[x509.Certificate, ...]:
+    """A CA with an ML-KEM certificate marks all its RAs, so beside one there is nothing to accept without the mark."""
+    if any(map(_is_kem, certificates)):
+        certificates = [item for item in certificates if item == trusted or _is_ca(item) or _marked(item)]
+    return tuple(certificates)
+
+
+def _marked(certificate: x509.Certificate) -> bool:
     try:
-        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        return CMC_RA in certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
-        return not Certificate.of(certificate).is_kem
-    return CMC_RA in usages
+        return False
+
+
+def _unmarked(certificate: x509.Certificate) -> bool:
+    return not any(isinstance(item.value, x509.ExtendedKeyUsage) for item in certificate.extensions)
+
+
+def _is_kem(certificate: x509.Certificate) -> bool:
+    return Certificate.of(certificate).is_kem
+
+
+def _may_sign(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature
+    except x509.ExtensionNotFound:
+        return True
 
 
 def _has_rsa_key(certificate: x509.Certificate) -> bool:

@@ -166,6 +166,10 @@ class _Conversation:
         if challenge_password:
             self._identities.append(PasswordIdentity(challenge_password.encode()))
 
+    def resume(self, last: bytes) -> None:
+        """Wait for the answer to a message that another process sent. last: its octets. Raises Malformed."""
+        self._sender_nonce = PkiMessage.decode(last).sender_nonce
+
     def _message(
         self,
         kind: MessageType,
@@ -195,6 +199,8 @@ class _Conversation:
         signer = message.verify(self._settings.policy, known)
         if signer not in known:
             raise ReplyRefused("the CertRep is signed by a certificate that GetCACert did not authenticate")
+        if signer not in self.ca.signers():
+            raise ReplyRefused("the CertRep is signed by a certificate whose keyUsage lacks digitalSignature")
         if message.message_type is not MessageType.CertRep:
             raise ReplyRefused(f"the answer is a {message.message_type.name}, not a CertRep")
         if message.transaction_id != self.transaction_id:

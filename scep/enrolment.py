@@ -118,8 +118,8 @@ class Enrolments:
         request = exchange.verified_request
         check_request(self.profile, request)
         self._check_kem(exchange, request)
-        recipient(exchange, request, kem=self._to_kem_key)
         renewed = self._renewed(exchange)
+        recipient(exchange, request, kem=self._to_kem_key)
         enrolment = self._enrolment(exchange, exchange.message.transaction_id, request, renewed)
         verdict = self.authoriser.decide(enrolment, now=exchange.now)
         new = self._transaction(exchange, key, request)
@@ -132,6 +132,9 @@ class Enrolments:
             new = replace(new, renews=self._name_of(renewed))
         if self._needs_proof(request, renewed):
             return self._challenge(exchange, old, new, self._stored(exchange, request))
+        if request.is_kem and request.form is Form.unsigned and not exchange.cipher.authenticated:
+            # Nothing else would notice that somebody altered the envelope and signed it anew; a challenge does.
+            raise RequestRefused("without a challenge, an unsigned request has to come in AuthEnvelopedData")
         if isinstance(verdict, Pending):
             return self._queue(exchange, old, new)
         return self._grant(exchange, old, new, request, verdict)
@@ -187,14 +190,16 @@ class Enrolments:
         if exchange.kind is not MessageType.RenewalReq:
             return None
         ours = {pair.certificate.public_bytes(Encoding.DER) for item in self.authorities.all for pair in item.ra_kem}
-        for der in exchange.message.signed.certificates:
-            certificate = Certificate.decode(der)
-            if certificate != exchange.verified_signer and certificate.is_kem and der not in ours:
-                if not exchange.verified_request.is_kem:
-                    # Without a challenge, a stranger's certificate would be enough to renew it.
-                    raise RequestRefused("the renewal of an ML-KEM certificate asks for another kind of key")
-                return certificate
-        return None
+        others = [Certificate.decode(der) for der in exchange.message.signed.certificates if der not in ours]
+        found = [item for item in others if item.is_kem]
+        if not found:
+            return None
+        if len(found) > 1:
+            raise RequestRefused("the RenewalReq brings more than one ML-KEM certificate to renew")
+        if not exchange.verified_request.is_kem:
+            # Without a challenge, a stranger's certificate would be enough to renew it.
+            raise RequestRefused("the renewal of an ML-KEM certificate asks for another kind of key")
+        return found[0]
 
     def _use_response_key(self, exchange: Exchange, request: CertificationRequest) -> None:
         """Under the policy single-request, a response key that was used before is refused."""
@@ -227,10 +232,11 @@ class Enrolments:
         """Send a challenge and wait for its confirmation."""
         if old is None or old.state is not State.CHALLENGED or old.expires < exchange.now:
             self._check_challenged(exchange, new)
-        outcome, name = self.prover.challenge(exchange, request, self._keys(new, request))
+        body, name = self.prover.challenge(exchange, request, self._keys(new, request))
         lifetime = self.kem.challenge_lifetime
         waiting = replace(
             new,
+            sealed_request=self._seal(new.key, request.answered_with(exchange.octets, body)),
             state=State.CHALLENGED,
             secret_id=name,
             challenges=new.challenges + 1,
@@ -244,7 +250,7 @@ class Enrolments:
             raise
         if old is not None and old.secret_id is not None:
             self.store.take_secret(old.secret_id)
-        return outcome
+        return Outcome(PkiStatus.PENDING, body=body)
 
     def _check_challenged(self, exchange: Exchange, new: Transaction) -> None:
         of_all = self.store.count(State.CHALLENGED, now=exchange.now)
@@ -272,14 +278,20 @@ class Enrolments:
             raise
 
     def _challenge_again(self, exchange: Exchange, transaction: Transaction) -> Outcome:
-        """CHALLENGED, and the client asks without confirming: a fresh challenge; the old secret goes."""
+        """CHALLENGED, and the client asks without confirming: a fresh challenge; the old secret goes.
+
+        A copy of a message that was answered before gets that answer once more. Else a proxy that repeats a message,
+        or anybody who recorded it, could spoil the challenge that the client is about to confirm.
+        """
+        request = self._stored_request(transaction)
+        answer = request.answer_to(exchange.octets)
+        if answer is not None:
+            return Outcome(PkiStatus.PENDING, body=answer)
         if transaction.challenges >= self.kem.max_challenges:
             return self._fail(exchange, transaction, "too many challenges were sent without a confirmation")
-        request = self._stored_request(transaction)
         if exchange.request is not None:
-            request = self._stored(exchange, exchange.request)
-        new = replace(transaction, sealed_request=self._seal(transaction.key, request))
-        return self._challenge(exchange, transaction, new, request)
+            request = replace(self._stored(exchange, exchange.request), answered=request.answered)
+        return self._challenge(exchange, transaction, transaction, request)
 
     def _confirm(self, exchange: Exchange, transaction: Transaction) -> Outcome:
         """CHALLENGED, and a confirmation came. The secret is taken first, so that it serves one attempt.
@@ -449,7 +461,8 @@ class Enrolments:
     def _stored(self, exchange: Exchange, request: CertificationRequest) -> StoredRequest:
         digest = self.kem.parameters.kdf.digest
         nonce = exchange.message.sender_nonce or b""
-        return StoredRequest(csr=request.der, client_nonce=nonce, request_hash=digest(exchange.octets))
+        hashed = digest(exchange.octets)
+        return StoredRequest(csr=request.der, client_nonce=nonce, request_hash=hashed, answered=None, answer=None)
 
     def _seal(self, key: TransactionKey, request: StoredRequest) -> bytes:
         return self.server_key.seal(encode(request), _purpose(key), self.random)

@@ -1,8 +1,9 @@
 """One request and its answer: what is known of how to answer, and the CertRep made from it (RFC 8894 section 3.3.2).
 
-An answer uses the request's cipher and digest. Who can open it, in this order: the requested key, if it is a KEM key;
-the certificate that signed the request, by the request's key transport, if its key is RSA; a response key that the
-request brought; the challengePassword (section 3.1). A failure answers with whatever is known when it happens.
+An answer uses the request's cipher and digest. Who can open it, in this order: the requested key, if it is a KEM key; a
+response key that the request brought; the certificate that signed the request, by the request's key transport, if its
+key is RSA; the challengePassword (section 3.1). The response key comes before the signer, because whoever has recorded
+an envelope can sign it anew with an RSA key. A failure answers with whatever is known when it happens.
 """
 
 from __future__ import annotations
@@ -106,11 +107,11 @@ def recipient(exchange: Exchange, request: CertificationRequest | None, *, kem: 
     if request is not None and request.is_kem and kem:
         key = decode_public_key(request.spki)
         return KemRecipient(request.key_algorithm, lambda: exchange.encapsulate(key), key_identifier(request.spki))
-    if isinstance(signer.public_key, rsa.RSAPublicKey):
-        return RsaRecipient(signer, exchange.key_transport)
     response_key = response_key_of(request) if request is not None else None
     if response_key is not None:
         return KekRecipient(response_key.key, response_key.key_identifier)
+    if isinstance(signer.public_key, rsa.RSAPublicKey):
+        return RsaRecipient(signer, exchange.key_transport)
     if request is not None and request.challenge_password:
         return PasswordRecipient(request.challenge_password.encode())
     raise RequestRefused(

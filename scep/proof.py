@@ -7,8 +7,10 @@ with one text. The transaction's moves are `scep.enrolment`'s.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Annotated
 
 from ca.errors import RequestRefused
 from ca.sealing import ServerKey, Unsealable
@@ -17,7 +19,7 @@ from kem.backends import Backends
 from kem.errors import MacMismatch
 from kem.exchange import POP_SHA256, POP_SHA512, challenge, verify_mac
 from kem.keys import EncapsulationKey
-from pkix.asn1 import GeneralizedTime, decode, encode, sequence
+from pkix.asn1 import GeneralizedTime, Implicit, decode, encode, sequence
 from pkix.errors import IntegrityFailed
 from scep.attributes import KEM_POP_CHALLENGE, NONCE_LENGTH, PkiStatus
 from scep.exchange import Exchange, Outcome, RandomBytes, encode_answer
@@ -39,12 +41,24 @@ class DowngradeDetected(RequestRefused):
 class StoredRequest:
     """What a transaction remembers of its request, sealed, because the PKCS #10 holds the challengePassword.
 
-    request_hash: H of the pkiMessage's octets. client_nonce: its senderNonce.
+    request_hash: H of the pkiMessage's octets. client_nonce: its senderNonce. answered: SHA-256 of each message that a
+    challenge has answered. answer: the latest of these CertReps, for whoever sends one of those messages once more.
     """
 
     csr: bytes
     client_nonce: bytes
     request_hash: bytes
+    answered: Annotated[list[bytes] | None, Implicit(0)]
+    answer: Annotated[bytes | None, Implicit(1)]
+
+    def answered_with(self, octets: bytes, answer: bytes) -> StoredRequest:
+        """The same after a challenge: `answer` was sent to the message `octets`."""
+        digest = hashlib.sha256(octets).digest()
+        return replace(self, answered=[*(self.answered or []), digest], answer=answer)
+
+    def answer_to(self, octets: bytes) -> bytes | None:
+        """What to send to a message that a challenge has answered before, None for any other message."""
+        return self.answer if hashlib.sha256(octets).digest() in (self.answered or []) else None
 
 
 @sequence
@@ -70,8 +84,8 @@ class Prover:
 
     def challenge(
         self, exchange: Exchange, request: StoredRequest, keys: list[EncapsulationKey]
-    ) -> tuple[Outcome, str]:
-        """A PENDING answer with a fresh challenge to these keys, and the name of the secret left in the Store."""
+    ) -> tuple[bytes, str]:
+        """A CertRep PENDING with a fresh challenge to these keys, and the name of the secret left in the Store."""
         expires = exchange.now + self.policy.challenge_lifetime
         # The configuration may have changed since the request came; the length of its hash says which it was.
         parameters = POP_SHA512 if len(request.request_hash) == POP_SHA512.length else POP_SHA256
@@ -105,7 +119,7 @@ class Prover:
         sealed = self.server_key.seal(encode(kept), _purpose(name), self.random)
         # Kept a little longer than it is good, so that a late confirmation is told that it is late.
         self.store.put_secret(name, sealed, expires + self.policy.challenge_lifetime)
-        return Outcome(PkiStatus.PENDING, body=body), name
+        return body, name
 
     def check(self, confirm: KemPopConfirm, sealed: bytes, name: str, *, now: datetime) -> str:
         """Check a confirmation against the secret that was taken from the Store. Returns the first 8 octets (hex) of

@@ -84,6 +84,8 @@ DIGESTS: dict[str, Callable[[], hashes.HashAlgorithm]] = {
 }
 EPHEMERAL_PQ = "ml-dsa-65"
 EPHEMERAL = "ec:P-256"
+# The certificate of an ephemeral key is not encrypted, so it does not give away who enrols.
+EPHEMERAL_SUBJECT = x509.Name.from_rfc4514_string("CN=SCEP client")
 MAX_CHALLENGES = 5  # answered in a row; a server that sends more is going in circles
 
 AnyKey = SigningKey | DecapsulationKey
@@ -154,17 +156,20 @@ class Renewing:
 
 @dataclass
 class ScepClient:
-    """A session with one server: capabilities and CA certificates are fetched once."""
+    """A session with one server: capabilities (caps_body: as received) and CA certificates are fetched once."""
 
     options: Options
     capabilities: Capabilities = field(init=False)
+    caps_body: bytes = field(init=False)
     ca: CaCertificates = field(init=False)
 
     def __post_init__(self) -> None:
         self._saved = _last_saved(self.options.save)
         self._transport = HttpTransport(self.options.url, prefer_get=self.options.prefer_get)
         self._backends: Backends = backends(self.options.kem_backend)
-        self._caps_body, self.capabilities = self._transport.capabilities()
+        body, self.capabilities = self._transport.capabilities()
+        # No answer counts as an empty one, so that a CA that did answer notices who suppressed it.
+        self.caps_body = body or b""
         self._show(f"GetCACaps: {', '.join(sorted(self.capabilities.keywords)) or '(nothing)'}")
         body = self._transport.get_ca_cert()
         self.ca = CaCertificates.decode(body, fingerprint=self.options.fingerprint, now=utc_now())
@@ -191,6 +196,8 @@ class ScepClient:
         renewed = None
         if renewing is not None and isinstance(renewing.key, DecapsulationKey) and old is not None:
             renewed = KemKey(renewing.key, Certificate.of(old).spki, Certificate.of(old))
+            if not self.capabilities.has("Renewal"):
+                raise ReplyRefused("the CA does not list Renewal, without which an ML-KEM certificate has no renewal")
         enrolment = Enrolment(
             request=request,
             # Without the capability, servers of the old drafts renew by PKCSReq, signed in the same way.
@@ -202,7 +209,7 @@ class ScepClient:
             random=os.urandom,
             kem=KemKey(wanted.key, request.spki) if isinstance(wanted.key, DecapsulationKey) else None,
             renewed=renewed,
-            capabilities=self._caps_body,
+            capabilities=self.caps_body,
         )
         signer_file = None
         if renewing is not None and ephemeral is None and renewing.key is not wanted.key:
@@ -269,10 +276,10 @@ class ScepClient:
         ephemeral = None
         if isinstance(wanted.key, DecapsulationKey):
             ephemeral = generate(EPHEMERAL_PQ if self.capabilities.has("ML-DSA") else EPHEMERAL)
-            key = ephemeral
+            key, subject = ephemeral, EPHEMERAL_SUBJECT
         else:
-            key = wanted.key
-        certificate = self_signed(key, request.subject, now=utc_now(), random=os.urandom)
+            key, subject = wanted.key, request.subject
+        certificate = self_signed(key, subject, now=utc_now(), random=os.urandom)
         return Signer(key, Certificate.of(certificate), pss=pss), ephemeral
 
     def resume(self, pending: Pending, key: AnyKey) -> Exchange:
@@ -299,7 +306,7 @@ class ScepClient:
             random=os.urandom,
             kem=kem,
             renewed=renewed,
-            capabilities=self._caps_body,
+            capabilities=pending.capabilities,
             sent=pending.sent,
         )
         return Exchange(
@@ -326,7 +333,10 @@ class ScepClient:
     def send(self, message: bytes) -> bytes:
         """One PKIOperation, traced and saved."""
         self._record("client", message)
-        reply = self._transport.pki_operation(message, self.capabilities)
+        keywords = self.capabilities.keywords
+        if self.ca.kem_certificates(self._backends):
+            keywords |= {"postpkioperation"}  # who has such a certificate takes POST, whatever became of GetCACaps
+        reply = self._transport.pki_operation(message, Capabilities(keywords))
         self._record("server", reply)
         return reply
 
@@ -434,6 +444,7 @@ class Exchange:
             transaction_id=self.enrolment.transaction_id,
             request=self.request,
             sent=self.enrolment.sent,
+            capabilities=self.client.caps_body,
             certificate=x509.load_der_x509_certificate(self.signer.der),
             signer=self.ephemeral,
             signer_file=self.signer_file,

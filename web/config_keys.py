@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from cryptography import x509
 
+from ca.authority import CMC_RA
 from ca.profiles import ALL_KEY_TYPES, COPYABLE, EXTENDED_KEY_USAGES, KEY_USAGES, SAN_TYPES, SUBJECT_ATTRIBUTES
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from kem.exchange import POP_SHA256, POP_SHA512
@@ -127,14 +128,13 @@ def _patterns(known: Collection[str]) -> Key:
 
 
 def _is_usage(text: str) -> bool:
-    """The name of an extended key usage, or an OID."""
+    """The name of an extended key usage, or an OID, but not the mark of an RA, which whoever has it could pose as."""
     if text in EXTENDED_KEY_USAGES:
         return True
     try:
-        x509.ObjectIdentifier(text)
+        return x509.ObjectIdentifier(text) != CMC_RA
     except ValueError:
         return False
-    return True
 
 
 def _is_location(text: str) -> bool:

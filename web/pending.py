@@ -23,7 +23,8 @@ from web.errors import UsageError
 
 @dataclass(frozen=True)
 class Pending:
-    """request: the PKCS #10. sent: octets of the pkiMessage that carried it.
+    """request: the PKCS #10. sent: octets of the pkiMessage that carried it. capabilities: the GetCACaps body that was
+    acted on.
 
     certificate: the one that signed it. signer: its key if it is ephemeral; signer_file: the file of its key if it is
     not the requested one; both None if it is. renewed: for the renewal of a KEM certificate, its file and its key's.
@@ -34,6 +35,7 @@ class Pending:
     transaction_id: str
     request: CertificationRequest
     sent: bytes
+    capabilities: bytes
     certificate: x509.Certificate
     signer: SigningKey | None = None
     signer_file: Path | None = None
@@ -48,6 +50,7 @@ class Pending:
                 "transactionID": self.transaction_id,
                 "request": base64.b64encode(self.request.der).decode(),
                 "message": base64.b64encode(self.sent).decode(),
+                "capabilities": base64.b64encode(self.capabilities).decode(),
                 "signer certificate": files.pem(self.certificate).decode(),
                 "signer key": None if self.signer is None else dump_private_key(self.signer).decode(),
                 # A later run may be started in another folder.
@@ -70,6 +73,7 @@ class Pending:
                 transaction_id=_text(found["transactionID"]),
                 request=CertificationRequest.decode(base64.b64decode(found["request"])),
                 sent=base64.b64decode(found["message"]),
+                capabilities=base64.b64decode(found["capabilities"]),
                 certificate=x509.load_pem_x509_certificate(found["signer certificate"].encode()),
                 signer=None if found["signer key"] is None else load_private_key(found["signer key"].encode()),
                 signer_file=None if found["signer key file"] is None else Path(found["signer key file"]),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ca.profiles import Profile
 from kem.errors import KemError
 from pkix.errors import Malformed, PkixError
 from pkix.signed_data import Signer, encode_degenerate
@@ -381,3 +382,24 @@ def test_a_device_s_certificate_put_into_get_ca_cert_makes_nobody_an_ra(as_recip
     bag = encode_degenerate([*world.authority.certificates(), mallory.certificate])
     found = CaCertificates.decode(bag, fingerprint=world.authority.identifier, now=world.now)
     assert craft.Certificate.decode(mallory.certificate) not in found.views()
+
+
+@pytest.mark.parametrize("kem", [True, False])
+def test_beside_an_ml_kem_certificate_nobody_is_an_ra_without_the_mark(kem: bool) -> None:
+    """Servers that know nothing of ML-KEM may have RAs without cmcRA; one that does has marked them all."""
+    world = kem_world(profile=Profile(extended_key_usage=()))
+    password = world.password("of mallory")
+    mallory = issued(world.device("ec:P-256", password=password, label="mallory", settings=classic_settings()).enrol())
+    bag = encode_degenerate([*world.authority.certificates(kem=kem), mallory.certificate])
+    found = CaCertificates.decode(bag, fingerprint=world.authority.identifier, now=world.now)
+    assert (craft.Certificate.decode(mallory.certificate) in found.views()) is not kem
+
+
+def test_the_ra_s_decryption_certificate_signs_no_answers() -> None:
+    world, backend, device, body = asked(rsa=True)
+    decryption = world.authority.ra_decryption
+    assert decryption is not None
+    signer = Signer(decryption.key, craft.Certificate.of(decryption.certificate))
+    assert refuses(backend, device, resigned(world, body, {}, signer=signer)) == (
+        "the CertRep is signed by a certificate whose keyUsage lacks digitalSignature"
+    )

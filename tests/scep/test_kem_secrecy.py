@@ -93,7 +93,7 @@ def test_a_stored_challenge_does_not_show_its_derived_key() -> None:
 def test_a_stored_request_does_not_show_the_password() -> None:
     request = challenged(kem_world()).request
     assert b"password of" in request.der
-    stored = proof.StoredRequest(csr=request.der, client_nonce=b"", request_hash=b"")
+    stored = proof.StoredRequest(csr=request.der, client_nonce=b"", request_hash=b"", answered=None, answer=None)
     assert "password of" not in repr(stored)
 
 

@@ -236,7 +236,40 @@ def test_capabilities_that_were_cut_on_the_way_are_noticed_by_both_sides(device:
         said = device.enroll("--challenge", device.password(), "--require-kem", "--trace")
     assert "GetCACaps does not list KEM-PoP, but the CA has an ML-KEM certificate: going on with ML-KEM" in said.out
     said.refused_in_one_line(4, "refused: ", "downgrade")
-    assert "signed by      CN=kem, EC secp256r1" in said.out
+    assert "signed by      CN=SCEP client, EC secp256r1" in said.out
+
+
+def test_capabilities_that_were_suppressed_are_noticed_by_the_ca(device: Device) -> None:
+    """No answer is acted on like an empty one, and confirmed like an empty one; it is asked by POST all the same."""
+    real, posts = HttpTransport(device.url), []
+
+    def answer(request: Received) -> Answer:
+        if "GetCACaps" in request.path:
+            return 500, b"oops"
+        if "GetCACert" in request.path:
+            return 200, real.get_ca_cert()
+        posts.append(request.body)
+        return 200, real.pki_operation(request.body, Capabilities(frozenset({"postpkioperation"})))
+
+    with Peer(answer) as peer:
+        device.url = peer.url
+        device.enroll("--challenge", device.password()).refused_in_one_line(4, "refused: ", "downgrade")
+    assert len(posts) == 2 and all(posts)
+
+
+def test_an_ml_kem_certificate_is_not_renewed_where_renewal_is_not_listed(device: Device) -> None:
+    device.enroll("--challenge", device.password()).good()
+    real = HttpTransport(device.url)
+
+    def answer(request: Received) -> Answer:
+        if "GetCACaps" in request.path:
+            return 200, (real.capabilities()[0] or b"").replace(b"Renewal\n", b"")
+        return 200, real.get_ca_cert()
+
+    with Peer(answer) as peer:
+        device.url = peer.url
+        found = run("renew", *device.where, "--key", device.key, "--cert", device.out, "--out", device.out)
+    found.refused_in_one_line(1, "the CA does not list Renewal")
 
 
 def test_a_wrong_password_is_refused(device: Device) -> None:

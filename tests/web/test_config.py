@@ -250,6 +250,7 @@ def test_what_is_wrong_outside_profiles_is_refused_by_name(written: Any, text: s
         ("max_rsa_bits = 1000000", "max_rsa_bits: 1000000 is not possible"),
         ('key_usage = ["keyCertSign"]', "key_usage: ['keyCertSign'] is not possible"),
         ('extended_key_usage = ["anything"]', "extended_key_usage: ['anything'] is not possible"),
+        ('extended_key_usage = ["1.3.6.1.5.5.7.3.28"]', "extended_key_usage: ['1.3.6.1.5.5.7.3.28'] is not possible"),
         ('required_subject = ["NAME"]', "required_subject: ['NAME'] is not possible"),
         ('allowed_subject = ["NAME"]', "allowed_subject: ['NAME'] is not possible"),
         ('subject_patterns = {NAME = "x"}', "subject_patterns: {'NAME': 'x'} is not possible"),

@@ -41,6 +41,7 @@ def pending(**more: object) -> Pending:
         "transaction_id": "transaction-1",
         "request": REQUEST,
         "sent": b"the message",
+        "capabilities": b"AES\n",
         "certificate": ca_pair("ec:P-256").certificate,
     }
     return Pending(**(arguments | more))  # type: ignore[arg-type]

@@ -1,0 +1,128 @@
+"""What somebody can do with messages that they have recorded, without any key of the client or the CA."""
+
+from __future__ import annotations
+
+import pytest
+
+from ca.store import State
+from pkix.algorithms import AES256, AES256_GCM
+from pkix.certificates import Certificate
+from pkix.pkcs10 import encode_certification_request
+from scep.attributes import RESPONSE_KEY
+from scep.kem_pop import encode_response_key
+from scep.settings import KemPolicy, Pop
+from tests.pkix.tlv import Node
+from tests.scep import craft
+from tests.scep.kem_kit import (
+    CHALLENGED,
+    SUBJECT,
+    challenged,
+    classic_settings,
+    enrolled,
+    issued,
+    kem_world,
+    only,
+    pending,
+    refused,
+    renewing,
+    secrets,
+    signing_certificate,
+    stated,
+    unsigned,
+    with_request,
+)
+from tests.world import kem_device, key, name
+
+
+def test_a_copy_of_the_request_gets_the_same_answer_and_leaves_the_challenge_alone() -> None:
+    world = kem_world()
+    device = kem_device(world, password=world.password())
+    request = device.start()
+    first = world.send(request).body
+    before = secrets(world)
+    for _ in range(2 * KemPolicy().max_challenges):
+        assert world.send(request).body == first
+    assert secrets(world) == before and only(world.store).challenges == 1
+    assert device.enrolment.receive(first) == CHALLENGED
+    issued(device.poll())
+
+
+def test_copies_of_earlier_messages_get_the_latest_answer() -> None:
+    world = kem_world()
+    device = kem_device(world, password=world.password())
+    request = device.start()
+    world.send(request)
+    poll = device.enrolment.poll(now=world.now)
+    second = world.send(poll).body
+    assert world.send(request).body == second == world.send(poll).body
+    assert only(world.store).challenges == 2
+    assert device.enrolment.receive(second) == CHALLENGED
+    issued(device.poll())
+
+
+def test_a_copy_of_the_confirmation_gets_the_certificate_that_only_the_client_can_read() -> None:
+    world = kem_world()
+    device = challenged(world)
+    confirm = device.enrolment.poll(now=world.now)
+    first = issued(device.enrolment.receive(world.send(confirm).body))
+    again = craft.Seen(world.send(confirm).body).content
+    assert again is not None and [info.tag for info in Node.parse(again)[1][0][1]] == [0xA4]
+    assert len(world.store.certificates()) == 1 and first.certificate == world.store.certificates()[0].der
+
+
+def test_an_envelope_signed_anew_with_an_rsa_key_does_not_divert_the_answer() -> None:
+    """The response key decides, not the key of whoever signed."""
+    world = kem_world("rsa:2048")
+    request = encode_certification_request(
+        key("ec:P-256", "device"),
+        name(SUBJECT),
+        challenge_password=world.password(),
+        attributes=[(RESPONSE_KEY, encode_response_key(b"\x11" * 16, b"\x22" * 32))],
+    )
+    device = world.device("ec:P-256", request=request, settings=classic_settings())
+    stranger = craft.self_made("rsa:2048", "CN=stranger", "stranger")
+    body = world.send(craft.request(device, signer=stranger, transaction_id="other").encode()).body
+    content = craft.Seen(body).content
+    assert content is not None
+    assert [info.tag for info in Node.parse(content)[1][0][1]] == [0xA2]
+
+
+def test_a_renewal_brings_one_kem_certificate() -> None:
+    world = kem_world()
+    first = enrolled(world)
+    password = world.password("second")
+    other = issued(challenged(world, label="other", transaction_id="other", password=password).poll())
+    device = renewing(world, first)
+    message = device.enrolment._message
+    device.enrolment._message = lambda *arguments, **more: message(  # type: ignore[method-assign]
+        *arguments, **(more | {"certificates": [first.certificate, other.certificate]})
+    )
+    refused(device.enrol(), text="more than one ML-KEM certificate")
+
+
+@pytest.mark.parametrize("pop", [Pop.implicit, Pop.none])
+def test_without_a_challenge_an_unsigned_request_comes_in_authenticated_encryption(pop: Pop) -> None:
+    """AES-CBC lets whoever recorded the envelope change the key in it; a challenge would notice."""
+    world = kem_world("rsa:2048", kem=KemPolicy(pop=pop))
+    request = unsigned(challenge_password=world.password())
+    cbc = with_request(world, request, settings=classic_settings(cipher=AES256))
+    refused(cbc.enrol(), text="has to come in AuthEnvelopedData")
+    gcm = with_request(world, request, settings=classic_settings(cipher=AES256_GCM), transaction_id="again")
+    issued(gcm.enrol())
+
+
+def test_a_statement_is_signed_and_needs_no_authenticated_encryption() -> None:
+    world = kem_world(kem=KemPolicy(pop=Pop.statement))
+    by = signing_certificate(world)
+    request = stated(by, challenge_password=world.password("statement"))
+    device = with_request(world, request, settings=classic_settings(cipher=AES256), transaction_id="stated")
+    issued(device.enrol())
+
+
+def test_under_a_challenge_cbc_will_do() -> None:
+    world = kem_world()
+    request = unsigned(challenge_password=world.password())
+    device = with_request(world, request, settings=classic_settings(cipher=AES256))
+    pending(device)
+    assert Certificate.decode(issued(device.poll()).certificate).is_kem
+    assert only(world.store).state is State.ISSUED
