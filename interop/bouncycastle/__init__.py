@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from interop.kit import install, our_cms
+from interop.kit import examples, install, our_cms
 from interop.kit.bench import Bench
 from interop.kit.cases import CaseFailed, Missing, Peer, check
 from interop.kit.servers import scep_kem
@@ -157,6 +157,38 @@ def ourkeys(bench: Bench) -> None:
         assert isinstance(seed, DecapsulationKey)
         written = (bench.folder / f"{name}-seed.der").read_bytes()
         check(seed.expanded_key() in written or encode_private_key(seed) in written, f"{name}: another key came back")
+
+
+@PEER.case("examples", "the draft's: opens every envelope and accepts every SignedData")
+def check_examples(bench: Bench) -> None:
+    """Case."""
+    operations: list[tuple[object, ...]] = []
+    contents: dict[Path, tuple[str, bytes]] = {}
+    signed, enveloped = examples.signed(), examples.enveloped()
+    for item in signed:
+        message, out = bench.folder / f"{item.file_name}.signed", bench.folder / f"{item.file_name}.content"
+        message.write_bytes(item.message)
+        operations.append(("refuse" if item.damaged else "verify", message, out))
+        if not item.damaged:
+            contents[out] = (item.name, item.content)
+    for sealed in enveloped:
+        message, out = bench.folder / f"{sealed.file_name}.enveloped", bench.folder / f"{sealed.file_name}.data"
+        message.write_bytes(sealed.message)
+        operations.append(_opening(message.with_suffix(".pem"), message, sealed, out))
+        contents[out] = (sealed.name, sealed.content)
+    _drive(bench, operations)
+    for out, (name, content) in contents.items():
+        check(out.read_bytes() == content, f"{name}: it finds another content")
+    bench.note(f"{len(enveloped)} envelopes; {len(signed)} SignedData, one of them refused, as it should be")
+
+
+def _opening(key: Path, message: Path, sealed: examples.Enveloped, out: Path) -> tuple[object, ...]:
+    """The operation that opens an envelope."""
+    if sealed.secret is not None:
+        return ("openkek", message, sealed.secret[0].hex(), out)
+    assert sealed.key is not None
+    key.write_bytes(sealed.key)
+    return ("open", message, key, out)
 
 
 @PEER.case("kemkeys", "we read its ML-KEM private keys: both (its default), seed, expandedKey")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from interop.kit import our_cms
+from interop.kit import examples, our_cms
 from interop.kit.bench import Bench
 from interop.kit.cases import NotToBeHad, Peer, check
 from interop.kit.certs import read_certificate
@@ -52,6 +52,7 @@ def register(peer: Peer, root: DebianRoot, *, has_kemri: bool) -> None:
     _register_signatures(peer, root)
     _register_certificates(peer, root)
     register_keys(peer, lambda bench: Openssl(root, bench))
+    _register_examples(peer, root, has_kemri=has_kemri)
 
 
 def _register_envelopes(peer: Peer, root: DebianRoot, *, has_kemri: bool) -> None:
@@ -166,3 +167,41 @@ def _register_certificates(peer: Peer, root: DebianRoot) -> None:
         public = openssl.file("public.der")
         openssl("pkey", "-in", key, "-pubout", "-outform", "DER", "-out", public)
         check(decode_public_key(public.read_bytes()) == ours, "the certificate is not for openssl's key")
+
+
+def _register_examples(peer: Peer, root: DebianRoot, *, has_kemri: bool) -> None:
+    @peer.case("examples", "the draft's: cms -decrypt opens every envelope, cms -verify accepts every SignedData")
+    def check_examples(bench: Bench) -> None:
+        openssl = Openssl(root, bench)
+        signed, enveloped = examples.signed(), examples.enveloped()
+        for item in signed:
+            _check_signed_example(openssl, item)
+        bench.note(f"{len(signed)} SignedData, one of them refused, as it should be")
+        opened = [item for item in enveloped if has_kemri or examples.ORI_KEM not in item.message]
+        for sealed in opened:
+            _check_enveloped_example(openssl, sealed)
+        bench.note(f"{len(opened)} of {len(enveloped)} envelopes")
+
+
+def _check_signed_example(openssl: Openssl, item: examples.Signed) -> None:
+    message, out = openssl.file(f"{item.file_name}.signed", item.message), openssl.file("content")
+    out.unlink(missing_ok=True)
+    # Whether the signer may be believed is another matter: the clients sign with certificates of their own.
+    options = ("-binary", "-noverify", "-inform", "DER", "-in", message, "-out", out)
+    result = openssl("cms", "-verify", *options, ok=(0, 4))
+    check((result.code == 0) != item.damaged, f"{item.name}: openssl ends with {result.code}")
+    check(item.damaged or out.read_bytes() == item.content, f"{item.name}: openssl finds another content")
+
+
+def _check_enveloped_example(openssl: Openssl, item: examples.Enveloped) -> None:
+    message, out = openssl.file(f"{item.file_name}.enveloped", item.message), openssl.file("content")
+    out.unlink(missing_ok=True)
+    if item.secret is not None:
+        key, identifier = item.secret
+        whose: tuple[str | Path, ...] = ("-secretkey", key.hex(), "-secretkeyid", identifier.hex())
+    else:
+        assert item.key is not None and item.certificate is not None
+        files = openssl.file("key.pem", item.key), openssl.file("certificate.pem", item.certificate)
+        whose = ("-inkey", files[0], "-recip", files[1])
+    openssl("cms", "-decrypt", "-binary", "-inform", "DER", "-in", message, *whose, "-out", out)
+    check(out.read_bytes() == item.content, f"{item.name}: openssl finds another content")

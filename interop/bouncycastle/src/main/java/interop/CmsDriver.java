@@ -11,6 +11,8 @@ import java.security.cert.X509Certificate;
 import java.util.HexFormat;
 import java.util.List;
 
+import javax.crypto.spec.SecretKeySpec;
+
 import org.bouncycastle.asn1.ASN1ObjectIdentifier;
 import org.bouncycastle.asn1.cms.CMSObjectIdentifiers;
 import org.bouncycastle.asn1.cms.ContentInfo;
@@ -26,17 +28,21 @@ import org.bouncycastle.cms.CMSAuthEnvelopedData;
 import org.bouncycastle.cms.CMSAuthEnvelopedDataGenerator;
 import org.bouncycastle.cms.CMSEnvelopedData;
 import org.bouncycastle.cms.CMSEnvelopedDataGenerator;
+import org.bouncycastle.cms.CMSException;
 import org.bouncycastle.cms.CMSProcessableByteArray;
 import org.bouncycastle.cms.CMSSignedData;
 import org.bouncycastle.cms.CMSSignedDataGenerator;
+import org.bouncycastle.cms.KeyTransRecipientInformation;
 import org.bouncycastle.cms.RecipientInformation;
 import org.bouncycastle.cms.SignerInformation;
 import org.bouncycastle.cms.jcajce.JcaSimpleSignerInfoGeneratorBuilder;
 import org.bouncycastle.cms.jcajce.JcaSimpleSignerInfoVerifierBuilder;
 import org.bouncycastle.cms.jcajce.JceCMSContentEncryptorBuilder;
+import org.bouncycastle.cms.jcajce.JceKEKAuthEnvelopedRecipient;
 import org.bouncycastle.cms.jcajce.JceKEMAuthEnvelopedRecipient;
 import org.bouncycastle.cms.jcajce.JceKEMEnvelopedRecipient;
 import org.bouncycastle.cms.jcajce.JceKEMRecipientInfoGenerator;
+import org.bouncycastle.cms.jcajce.JceKeyTransEnvelopedRecipient;
 import org.bouncycastle.jcajce.interfaces.MLDSAPrivateKey;
 import org.bouncycastle.jcajce.interfaces.MLKEMPrivateKey;
 import org.bouncycastle.jce.provider.BouncyCastleProvider;
@@ -50,9 +56,11 @@ import org.bouncycastle.operator.OutputAEADEncryptor;
  * "FAILED reason" for each line; the exit code is 1 if one failed.
  *
  * <pre>
- * open    MESSAGE KEY OUT                          decrypts EnvelopedData or AuthEnvelopedData
+ * open    MESSAGE KEY OUT                          decrypts EnvelopedData or AuthEnvelopedData, to an ML-KEM or RSA key
+ * openkek MESSAGE HEX OUT                          decrypts AuthEnvelopedData with a KEKRecipientInfo
  * seal    CERT CONTENT OUT cbc|gcm issuer|key KDF UKM   KDF is HKDF-SHA256 ..., UKM hex, "-" for none
  * verify  MESSAGE OUT                              checks SignedData with the certificate in it
+ * refuse  MESSAGE OUT                              fails unless verify does
  * sign    CERT KEY CONTENT OUT
  * genkey  ALGORITHM default|short|long OUT PUBLIC  a new key as PKCS #8 and its SubjectPublicKeyInfo, both DER
  * reform  KEY OUT                                  reads PKCS #8 in PEM, writes it in Bouncy Castle's default form, DER
@@ -85,8 +93,10 @@ public final class CmsDriver {
     private static void run(List<String> words) throws Exception {
         switch (words.get(0)) {
             case "open" -> open(words.get(1), words.get(2), words.get(3));
+            case "openkek" -> openUnderKey(words.get(1), words.get(2), words.get(3));
             case "seal" -> seal(words);
             case "verify" -> verify(words.get(1), words.get(2));
+            case "refuse" -> refuse(words.get(1), words.get(2));
             case "sign" -> sign(words.get(1), words.get(2), words.get(3), words.get(4));
             case "genkey" -> generate(words.get(1), words.get(2), words.get(3), words.get(4));
             case "reform" -> write(words.get(2), privateKey(words.get(1)).getEncoded());
@@ -104,8 +114,17 @@ public final class CmsDriver {
         } else {
             RecipientInformation info =
                     new CMSEnvelopedData(encoded).getRecipientInfos().getRecipients().iterator().next();
-            write(out, info.getContent(new JceKEMEnvelopedRecipient(key).setProvider(BC)));
+            boolean transport = info instanceof KeyTransRecipientInformation;
+            write(out, info.getContent(transport ? new JceKeyTransEnvelopedRecipient(key).setProvider(BC)
+                    : new JceKEMEnvelopedRecipient(key).setProvider(BC)));
         }
+    }
+
+    private static void openUnderKey(String message, String key, String out) throws Exception {
+        RecipientInformation info = new CMSAuthEnvelopedData(Files.readAllBytes(Path.of(message))).getRecipientInfos()
+                .getRecipients().iterator().next();
+        var secret = new SecretKeySpec(HexFormat.of().parseHex(key), "AES");
+        write(out, info.getContent(new JceKEKAuthEnvelopedRecipient(secret).setProvider(BC)));
     }
 
     private static void seal(List<String> words) throws Exception {
@@ -159,6 +178,15 @@ public final class CmsDriver {
             }
         }
         write(out, (byte[]) signed.getSignedContent().getContent());
+    }
+
+    private static void refuse(String message, String out) throws Exception {
+        try {
+            verify(message, out);
+        } catch (IllegalStateException | CMSException e) {
+            return;
+        }
+        throw new IllegalArgumentException("the signature verifies");
     }
 
     private static void sign(String certificateFile, String keyFile, String content, String out) throws Exception {
