@@ -98,6 +98,11 @@ class Authority:
         return Certificate.of(self.ca.certificate)
 
     @cached_property
+    def key_identifier(self) -> x509.Extension[x509.ExtensionType]:
+        """The authorityKeyIdentifier of what the CA signs."""
+        return extension(_authority_key_identifier(self.ca.certificate))
+
+    @cached_property
     def signer(self) -> Signer:
         """Who signs answers."""
         pair = self.ra_signer or self.ca
@@ -252,7 +257,7 @@ def issue(
         extensions=[
             extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
             extension(x509.SubjectKeyIdentifier(key_identifier(request.spki))),
-            extension(_authority_key_identifier(ca)),
+            authority.key_identifier,
             *extensions_for(profile, request),
         ],
     )
@@ -262,7 +267,7 @@ def issue(
         authority=authority.identifier,
         serial=contents.serial_number,
         der=encode_certificate(contents, authority.ca.key),
-        subject=request.subject.rfc4514_string(),
+        subject=request.subject_text,
         spki_hash=hashlib.sha256(request.spki).digest(),
         profile=profile.name,
         not_before=contents.not_before,
@@ -279,7 +284,7 @@ def create_crl(authority: Authority, revoked: Sequence[IssuedCertificate], numbe
         .last_update(now)
         .next_update(now + CRL_VALIDITY)
         .add_extension(x509.CRLNumber(number), critical=False)
-        .add_extension(_authority_key_identifier(ca), critical=False)
+        .add_extension(authority.key_identifier.value, critical=False)
     )
     for item in revoked:
         assert item.revoked_at is not None

@@ -68,6 +68,16 @@ class MemoryStore(Store):
                 for item in self._transactions.values()
             )
 
+    def count_renewals(self, *, now: datetime, of: str | None = None) -> int:
+        with self._lock:
+            return sum(
+                item.state is State.CHALLENGED
+                and item.expires >= now
+                and item.renews != ""
+                and of in (None, item.renews)
+                for item in self._transactions.values()
+            )
+
     # Certificates
 
     def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:

@@ -108,7 +108,8 @@ def check_request(profile: Profile, request: CertificationRequest) -> None:
     if not len(request.subject) and names is None:
         raise RequestRefused("the request has neither subject nor subjectAltName (RFC 5280 section 4.1.2.6)")
     _check_san(profile, names)
-    extensions_for(profile, request)
+    _key_usage(profile, request)
+    _extended_key_usage(profile, request)
 
 
 def _check_key(profile: Profile, request: CertificationRequest) -> None:
@@ -188,7 +189,10 @@ def extensions_for(profile: Profile, request: CertificationRequest) -> list[x509
 
     Raises RequestRefused when a copied usage is wider than the profile's.
     """
-    found = [_key_usage(profile, request), *_extended_key_usage(profile, request)]
+    found = [extension(key_usage(_key_usage(profile, request)), critical=True)]
+    usages = _extended_key_usage(profile, request)
+    if usages:
+        found.append(extension(x509.ExtendedKeyUsage(usages)))
     san = requested_san(request)
     if san is not None and "subjectAltName" in profile.copy_extensions:
         # RFC 5280 section 4.2.1.6: critical when there is no subject.
@@ -216,21 +220,21 @@ def extension(value: x509.ExtensionType, *, critical: bool = False) -> x509.Exte
     return x509.Extension(value.oid, critical, value)
 
 
-def _key_usage(profile: Profile, request: CertificationRequest) -> x509.Extension[x509.ExtensionType]:
+def _key_usage(profile: Profile, request: CertificationRequest) -> frozenset[str]:
+    """Raises RequestRefused when the request asks for more than the profile allows."""
     if request.is_kem:
-        return extension(key_usage(_KEM_USAGE), critical=True)
-    allowed = set(profile.key_usage)
+        return _KEM_USAGE
+    allowed = frozenset(profile.key_usage)
     if not request.key_type.startswith("rsa:"):
         allowed -= _ENCIPHERMENT
-    chosen = allowed
     if "keyUsage" in profile.copy_extensions:
         requested = _requested_key_usage(request)
         if requested is not None:
             if not requested <= set(profile.key_usage):
                 wider = ", ".join(sorted(requested - set(profile.key_usage)))
                 raise RequestRefused(f"the requested keyUsage {wider} is not allowed")
-            chosen = requested & allowed
-    return extension(key_usage(chosen), critical=True)
+            return allowed & requested
+    return allowed
 
 
 def _requested_key_usage(request: CertificationRequest) -> set[str] | None:
@@ -268,7 +272,8 @@ def key_usage(names: set[str] | frozenset[str]) -> x509.KeyUsage:
     )
 
 
-def _extended_key_usage(profile: Profile, request: CertificationRequest) -> list[x509.Extension[x509.ExtensionType]]:
+def _extended_key_usage(profile: Profile, request: CertificationRequest) -> list[x509.ObjectIdentifier]:
+    """Raises RequestRefused when the request asks for more than the profile allows."""
     allowed = [EXTENDED_KEY_USAGES.get(name) or x509.ObjectIdentifier(name) for name in profile.extended_key_usage]
     chosen = allowed
     if "extendedKeyUsage" in profile.copy_extensions:
@@ -279,7 +284,7 @@ def _extended_key_usage(profile: Profile, request: CertificationRequest) -> list
         wider = [usage.dotted_string for usage in chosen if usage not in allowed]
         if wider:
             raise RequestRefused(f"the requested extendedKeyUsage {', '.join(wider)} is not allowed")
-    return [extension(x509.ExtendedKeyUsage(chosen))] if chosen else []
+    return chosen
 
 
 def microsoft_sids(extensions: x509.Extensions) -> list[bytes]:

@@ -287,7 +287,7 @@ def challenge_of(row: Row) -> ChallengePassword:
     identifier, one_time, created, expires, subject, profile, holder, authority, serial = row
     return ChallengePassword(
         identifier=identifier,
-        one_time=one_time,
+        one_time=bool(one_time),
         created=_moment(created),
         expires=_moment_or_none(expires),
         subject=subject,

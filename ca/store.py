@@ -181,6 +181,9 @@ class Store(Protocol):
     def count(self, state: State, *, now: datetime, signer: bytes | None = None) -> int:
         """How many transactions are in `state` and unexpired at `now`, of all signers or of one."""
 
+    def count_renewals(self, *, now: datetime, of: str | None = None) -> int:
+        """How many of those in CHALLENGED renew a KEM certificate: any, or the one that `Transaction.renews` names."""
+
     # Certificates
 
     def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:

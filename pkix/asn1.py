@@ -11,6 +11,7 @@ compiled code. What that library cannot say and we need is solved here or noted 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Annotated, TypeVar, cast
 
@@ -50,11 +51,14 @@ __all__ = [
     "UTCTime",
     "algorithm",
     "any_of",
+    "attribute",
     "decode",
     "elements",
     "encode",
+    "encode_oid",
     "explicit",
     "number",
+    "octet_string",
     "parameters_der",
     "parse",
     "reason",
@@ -68,6 +72,7 @@ T = TypeVar("T")
 
 MAX_ELEMENTS = 1024  # that `elements` reads; every caller expects far fewer
 
+OCTET_STRING_TAG = 0x04
 SEQUENCE_TAG = 0x30
 SET_TAG = 0x31
 _MEMBERS_TAG = 0xA0
@@ -100,6 +105,12 @@ def parse(value: TLV, cls: type[T], what: str) -> T:
 def encode(value: object) -> bytes:
     """DER of a declared structure or a primitive value."""
     return encode_der(value)
+
+
+@functools.lru_cache(maxsize=256)
+def encode_oid(oid: Oid) -> bytes:
+    """DER of an OBJECT IDENTIFIER, of which there are few: remembered."""
+    return encode_der(oid)
 
 
 def reason(error: Exception) -> str:
@@ -156,6 +167,11 @@ def wrap(tag: int, contents: bytes) -> bytes:
     return bytes((tag, 0x80 | len(octets))) + octets + contents
 
 
+def octet_string(octets: bytes) -> bytes:
+    """DER of an OCTET STRING."""
+    return wrap(OCTET_STRING_TAG, octets)
+
+
 def explicit(number: int, der: bytes) -> bytes:
     """[number] EXPLICIT der."""
     return wrap(0xA0 | number, der)
@@ -164,6 +180,11 @@ def explicit(number: int, der: bytes) -> bytes:
 def set_of(members: Iterable[bytes], tag: int = SET_TAG) -> bytes:
     """SET OF in DER order (X.690 11.6), from encoded members."""
     return wrap(tag, b"".join(sorted(members)))
+
+
+def attribute(kind: Oid, value: bytes) -> bytes:
+    """DER of an Attribute with one value, which is DER."""
+    return wrap(SEQUENCE_TAG, encode_oid(kind) + wrap(SET_TAG, value))
 
 
 def algorithm(oid: Oid, parameters: bytes | None = None) -> AlgorithmIdentifier:

@@ -9,22 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
 
 from cryptography import x509
 
 from pkix.asn1 import (
-    TLV,
-    AlgorithmIdentifier,
+    SEQUENCE_TAG,
     BitString,
-    Explicit,
     GeneralizedTime,
     UTCTime,
-    any_of,
     encode,
+    explicit,
     sequence,
+    wrap,
 )
-from pkix.certificates import Extension, encode_extension
+from pkix.certificates import encode_extension
 from pkix.keys import message_digest
 from pkix.signatures import SigningKey, certificate_signature_algorithm, sign
 
@@ -35,25 +33,6 @@ Extensions = Sequence[x509.Extension[x509.ExtensionType]]
 class _Validity:
     not_before: UTCTime | GeneralizedTime
     not_after: UTCTime | GeneralizedTime
-
-
-@sequence
-class _TbsCertificate:
-    version: Annotated[int, Explicit(0)]
-    serial_number: int
-    signature: AlgorithmIdentifier
-    issuer: TLV
-    validity: _Validity
-    subject: TLV
-    subject_public_key_info: TLV
-    extensions: Annotated[list[Extension], Explicit(3)]
-
-
-@sequence
-class _Certificate:
-    tbs_certificate: TLV
-    signature_algorithm: AlgorithmIdentifier
-    signature_value: BitString
 
 
 @dataclass(frozen=True)
@@ -72,24 +51,20 @@ class Contents:
 def encode_certificate(contents: Contents, key: SigningKey) -> bytes:
     """A v3 certificate's DER, signed by the issuer's key."""
     digest = message_digest(key)
-    scheme = certificate_signature_algorithm(key, digest)
-    tbs = encode(
-        _TbsCertificate(
-            version=2,
-            serial_number=contents.serial_number,
-            signature=scheme,
-            issuer=any_of(contents.issuer),
-            validity=_Validity(not_before=_time(contents.not_before), not_after=_time(contents.not_after)),
-            subject=any_of(contents.subject),
-            subject_public_key_info=any_of(contents.spki),
-            extensions=[encode_extension(item) for item in contents.extensions],
-        )
+    scheme = encode(certificate_signature_algorithm(key, digest))
+    tbs_certificate = (
+        explicit(0, encode(2)),
+        encode(contents.serial_number),
+        scheme,
+        contents.issuer,
+        encode(_Validity(not_before=_time(contents.not_before), not_after=_time(contents.not_after))),
+        contents.subject,
+        contents.spki,
+        explicit(3, wrap(SEQUENCE_TAG, b"".join(encode_extension(item) for item in contents.extensions))),
     )
+    tbs = wrap(SEQUENCE_TAG, b"".join(tbs_certificate))
     _scheme, signature = sign(key, tbs, digest)
-    certificate = _Certificate(
-        tbs_certificate=any_of(tbs), signature_algorithm=scheme, signature_value=BitString(signature, 0)
-    )
-    return encode(certificate)
+    return wrap(SEQUENCE_TAG, tbs + scheme + encode(BitString(signature, 0)))
 
 
 def _time(moment: datetime) -> UTCTime | GeneralizedTime:

@@ -20,6 +20,7 @@ from kem.parameters import is_ml_kem
 from kem.structures import SubjectPublicKeyInfo
 from pkix import oids
 from pkix.asn1 import (
+    SEQUENCE_TAG,
     TLV,
     BitString,
     Default,
@@ -29,12 +30,16 @@ from pkix.asn1 import (
     any_of,
     decode,
     encode,
+    encode_oid,
+    octet_string,
     parse,
     sequence,
+    wrap,
 )
 from pkix.errors import AlgorithmRefused, Malformed
 
 _SUBJECT_KEY_IDENTIFIER = Oid("2.5.29.14")
+_TRUE = encode(True)
 _KEY_ALGORITHMS = frozenset(
     {
         oids.RSA_ENCRYPTION,
@@ -143,7 +148,7 @@ class Certificate:
                 return decode(bytes, extension.extn_value, "subjectKeyIdentifier")
         return key_identifier(self.spki)
 
-    @property
+    @cached_property
     def issuer_and_serial(self) -> IssuerAndSerialNumber:
         """How CMS names this certificate."""
         return IssuerAndSerialNumber(issuer=any_of(self.issuer), serial_number=self.serial_number)
@@ -159,9 +164,11 @@ def key_identifier(spki: bytes) -> bytes:
     return hashlib.sha1(info.subject_public_key.as_bytes(), usedforsecurity=False).digest()
 
 
-def encode_extension(extension: x509.Extension[x509.ExtensionType]) -> Extension:
-    """An extension of `cryptography.x509` as the ASN.1 structure."""
-    return Extension(extn_id=extension.oid, critical=extension.critical, extn_value=extension.value.public_bytes())
+def encode_extension(extension: x509.Extension[x509.ExtensionType]) -> bytes:
+    """DER of an extension of `cryptography.x509`."""
+    critical = _TRUE if extension.critical else b""
+    value = octet_string(extension.value.public_bytes())
+    return wrap(SEQUENCE_TAG, encode_oid(extension.oid) + critical + value)
 
 
 def load_public_key(spki: bytes, whose: str) -> PublicKeyTypes:

@@ -15,7 +15,17 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from pkix import oids
 from pkix.algorithms import ContentCipher
-from pkix.asn1 import AlgorithmIdentifier, Default, algorithm, decode, encode, number, parameters_der, sequence, wrap
+from pkix.asn1 import (
+    AlgorithmIdentifier,
+    Default,
+    algorithm,
+    decode,
+    encode,
+    number,
+    octet_string,
+    parameters_der,
+    sequence,
+)
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 
 CANNOT_DECRYPT = "the envelope cannot be decrypted"
@@ -57,7 +67,7 @@ def encrypt(cipher: ContentCipher, key: bytes, iv: bytes, plaintext: bytes) -> E
     count = cipher.block_length - len(plaintext) % cipher.block_length
     context = _cbc(cipher, key, iv).encryptor()
     ciphertext = context.update(plaintext + bytes((count,)) * count) + context.finalize()
-    return Encrypted(algorithm(cipher.oid, wrap(0x04, iv)), ciphertext, None)
+    return Encrypted(algorithm(cipher.oid, octet_string(iv)), ciphertext, None)
 
 
 def open_content(

@@ -51,7 +51,7 @@ from pkix.recipients import (
     open_password,
     open_rsa,
 )
-from pkix.signed_data import ContentInfo
+from pkix.signed_data import ContentInfo, encode_content_info
 
 MAX_RECIPIENTS = 16
 PASSWORD_TAG = 0xA3
@@ -218,7 +218,7 @@ def encrypt(content: bytes, recipients: Sequence[Recipient], cipher: ContentCiph
             mac=encrypted.tag,
             unauth_attrs=None,
         )
-        return encode(ContentInfo(content_type=oids.AUTH_ENVELOPED_DATA, content=any_of(encode(authenticated))))
+        return encode_content_info(oids.AUTH_ENVELOPED_DATA, encode(authenticated))
     enveloped = _EnvelopedData(
         version=max(recipient.version for recipient in recipients),
         originator_info=None,
@@ -226,7 +226,7 @@ def encrypt(content: bytes, recipients: Sequence[Recipient], cipher: ContentCiph
         encrypted_content_info=content_info,
         unprotected_attrs=None,
     )
-    return encode(ContentInfo(content_type=oids.ENVELOPED_DATA, content=any_of(encode(enveloped))))
+    return encode_content_info(oids.ENVELOPED_DATA, encode(enveloped))
 
 
 def decrypt(content_info: bytes, identities: Sequence[Identity], policy: AlgorithmPolicy) -> Opened:

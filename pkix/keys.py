@@ -182,11 +182,11 @@ def message_digest(key: SigningKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SH
     """The digest to sign a CMS message with by default: SHA-256, the larger curves' match, SHA-512 for Ed25519 and
     ML-DSA.
     """
-    if isinstance(key, ed25519.Ed25519PrivateKey | MlDsaPrivateKey):
-        return hashes.SHA512()
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256:
-        return hashes.SHA384() if key.curve.key_size <= 384 else hashes.SHA512()
-    return hashes.SHA256()
+    if isinstance(key, rsa.RSAPrivateKey):
+        return hashes.SHA256()
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size <= 384:
+        return hashes.SHA256() if key.curve.key_size <= 256 else hashes.SHA384()
+    return hashes.SHA512()
 
 
 def certificate_hash(key: SigningKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None:

@@ -6,11 +6,11 @@ The subject and the requested extensions are read by `cryptography.x509`.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import hashlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
@@ -18,6 +18,7 @@ from typing import Annotated
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.x509.oid import NameOID
 
 from kem.parameters import by_oid, is_ml_kem
 from kem.structures import SubjectPublicKeyInfo
@@ -35,6 +36,7 @@ from pkix.asn1 import (
     Oid,
     algorithm,
     any_of,
+    attribute,
     decode,
     elements,
     encode,
@@ -69,17 +71,17 @@ _STRING_CODECS = {
 }
 
 
-# DER of the attribute type: its name, least and most characters
+# Attribute type: its name, least and most characters
 _LENGTHS = {
-    b"\x06\x03\x55\x04\x03": ("commonName", 1, 64),
-    b"\x06\x03\x55\x04\x06": ("countryName", 2, 2),
-    b"\x06\x0b\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x03": ("jurisdictionCountryName", 2, 2),
+    NameOID.COMMON_NAME: ("commonName", 1, 64),
+    NameOID.COUNTRY_NAME: ("countryName", 2, 2),
+    NameOID.JURISDICTION_COUNTRY_NAME: ("jurisdictionCountryName", 2, 2),
 }
+_EXTENSION_REQUESTS = frozenset({oids.EXTENSION_REQUEST, oids.MS_EXTENSION_REQUEST})
 _SINGLE_VALUED = frozenset(
     {
         oids.CHALLENGE_PASSWORD,
-        oids.EXTENSION_REQUEST,
-        oids.MS_EXTENSION_REQUEST,
+        *_EXTENSION_REQUESTS,
         oids.STATEMENT_OF_POSSESSION,
         oids.RESPONSE_KEY,
     }
@@ -172,7 +174,7 @@ class CertificationRequest:
         """Whether the requested key is an ML-KEM key."""
         return is_ml_kem(self.key_algorithm)
 
-    @property
+    @cached_property
     def key_type(self) -> str:
         """The requested key's type as `pkix.keys` names it, such as "rsa:2048". Raises AlgorithmRefused."""
         if self.is_kem:
@@ -193,10 +195,10 @@ class CertificationRequest:
         """
         if self.is_kem:
             self._verify_for_kem(policy, statement_signer)
-        elif self.form is not Form.self_signed:
-            raise Malformed(f"PKCS #10 request: {self.form.value}, but a key of this kind can sign its own request")
         else:
-            check_key(self.public_key, "PKCS #10 request", policy=policy)
+            check_key(self.public_key, "PKCS #10 request", policy=policy)  # of an unknown kind: badAlg, whatever the form
+            if self.form is not Form.self_signed:
+                raise Malformed(f"PKCS #10 request: {self.form.value}, but a key of this kind can sign its own request")
             self._verify_with(self.public_key, policy)
 
     def _verify_for_kem(self, policy: AlgorithmPolicy, statement_signer: Certificate | None) -> None:
@@ -235,6 +237,8 @@ class CertificationRequest:
 
     @cached_property
     def _x509(self) -> x509.CertificateSigningRequest:
+        with contextlib.suppress(ValueError, x509.InvalidVersion):
+            return x509.load_der_x509_csr(self.der)
         try:
             return x509.load_der_x509_csr(self._sorted_der())
         except (ValueError, x509.InvalidVersion) as error:
@@ -254,16 +258,25 @@ class CertificationRequest:
         """The subject as a Name. Raises Malformed for string types that no certificate may carry today, and for a
         commonName or countryName of a length that none may have (RFC 5280 appendix A.1).
         """
-        _check_lengths(self.subject_der)
         try:
             with _quiet():
-                return self._x509.subject
+                name = self._x509.subject
         except (ValueError, TypeError) as error:
             raise Malformed(f"PKCS #10 request: unusable subject: {reason(error)}") from None
+        for item in name:
+            _check_length(item)
+        return name
+
+    @cached_property
+    def subject_text(self) -> str:
+        """The subject for people and the Store, as RFC 4514 has it. Raises Malformed."""
+        return self.subject.rfc4514_string()
 
     @cached_property
     def extensions(self) -> x509.Extensions:
         """The requested extensions (extensionRequest). Raises Malformed."""
+        if not _EXTENSION_REQUESTS & self.attributes.keys():
+            return x509.Extensions([])
         try:
             with _quiet():
                 return self._x509.extensions
@@ -279,23 +292,20 @@ def _attributes(attributes: list[Attribute]) -> dict[Oid, bytes]:
     if len(attributes) > MAX_ATTRIBUTES:
         raise Malformed(f"PKCS #10 request: more than {MAX_ATTRIBUTES} attributes")
     found: dict[Oid, bytes] = {}
-    for attribute in attributes:
-        values = elements(attribute.values) if tag_of(attribute.values) == SET_TAG else []
-        if attribute.type in found or len(values) != 1:
-            if attribute.type in _SINGLE_VALUED:
-                name = oids.name(attribute.type)
+    for item in attributes:
+        values = elements(item.values) if tag_of(item.values) == SET_TAG else []
+        if item.type in found or len(values) != 1:
+            if item.type in _SINGLE_VALUED:
+                name = oids.name(item.type)
                 raise Malformed(f"PKCS #10 request: attribute {name} must appear once, with one value")
             continue
-        found[attribute.type] = encode(values[0])
+        found[item.type] = encode(values[0])
     return found
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep `cryptography.x509` from warning about names that are longer in octets than in characters."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield
+def _quiet() -> warnings.catch_warnings[None]:
+    """Keep `cryptography.x509` from warning about names that are longer than it likes, or than it counts."""
+    return warnings.catch_warnings(action="ignore", category=UserWarning)
 
 
 def _challenge_password(attributes: Mapping[Oid, bytes]) -> str | None:
@@ -303,20 +313,11 @@ def _challenge_password(attributes: Mapping[Oid, bytes]) -> str | None:
     return None if der is None else _directory_string(any_of(der))
 
 
-def _check_lengths(name: bytes) -> None:
+def _check_length(item: x509.NameAttribute[str | bytes]) -> None:
     """Of the attributes whose length `cryptography.x509` would only warn about."""
-    for rdn in elements(any_of(name)):
-        for pair in elements(rdn):
-            kind, value = (*elements(pair), None, None)[:2]
-            if kind is None or value is None:
-                raise Malformed("PKCS #10 request: unusable subject")
-            limits = _LENGTHS.get(encode(kind))
-            codec = _STRING_CODECS.get(tag_of(value))
-            if limits is None or codec is None:
-                continue
-            length = len(bytes(value.data).decode(codec, "replace"))
-            if not limits[1] <= length <= limits[2]:
-                raise Malformed(f"PKCS #10 request: a {limits[0]} of {length} characters (RFC 5280 appendix A.1)")
+    limits, length = _LENGTHS.get(item.oid), len(item.value)
+    if limits is not None and not limits[1] <= length <= limits[2]:
+        raise Malformed(f"PKCS #10 request: a {limits[0]} of {length} characters (RFC 5280 appendix A.1)")
 
 
 def _directory_string(value: TLV) -> str:
@@ -390,9 +391,9 @@ def _encode_info(
     if challenge_password is not None:
         found.append((oids.CHALLENGE_PASSWORD, encode(challenge_password)))
     if extensions:
-        encoded = b"".join(encode(encode_extension(item)) for item in extensions)
+        encoded = b"".join(encode_extension(item) for item in extensions)
         found.append((oids.EXTENSION_REQUEST, wrap(SEQUENCE_TAG, encoded)))
-    members = [encode(Attribute(type=kind, values=any_of(set_of([value])))) for kind, value in found]
+    members = [attribute(kind, value) for kind, value in found]
     version, attribute_set = encode(0), set_of(members, tag=_ATTRIBUTES_TAG)
     return wrap(SEQUENCE_TAG, version + subject.public_bytes() + spki + attribute_set)
 

@@ -27,9 +27,9 @@ from pkix.asn1 import (
     decode,
     encode,
     number,
+    octet_string,
     parameters_der,
     sequence,
-    wrap,
 )
 from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.content import CANNOT_DECRYPT
@@ -150,7 +150,7 @@ class PasswordRecipient:
             key_length=None,
             prf=algorithm(oids.HMAC_SHA256, NULL),
         )
-        wrap_cipher = algorithm(self.cipher.oid, wrap(0x04, iv))
+        wrap_cipher = algorithm(self.cipher.oid, octet_string(iv))
         info = PasswordRecipientInfo(
             version=0,
             key_derivation_algorithm=algorithm(oids.PBKDF2, encode(derivation)),

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Annotated
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy, check_key, digest_oid
@@ -26,28 +26,35 @@ from pkix.asn1 import (
     SET_TAG,
     TLV,
     AlgorithmIdentifier,
-    Attribute,
     Explicit,
     GeneralizedTime,
     Implicit,
     Oid,
+    SetOf,
     UTCTime,
     algorithm,
     any_of,
+    attribute,
     decode,
     elements,
     encode,
+    encode_oid,
+    explicit,
+    octet_string,
     parse,
     sequence,
     set_of,
     tag_of,
+    wrap,
 )
 from pkix.ber import read_ber
 from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.errors import IntegrityFailed, Malformed
-from pkix.signatures import MlDsaPrivateKey, SigningKey, sign, verify
+from pkix.signatures import SigningKey, sign, verify
 
 SIGNED_ATTRS_TAG = 0xA0
+_CERTIFICATES_TAG = 0xA0
+_CRLS_TAG = 0xA1
 MAX_CERTIFICATES = 32
 MAX_ATTRIBUTES = 64
 
@@ -58,6 +65,11 @@ class ContentInfo:
 
     content_type: Oid
     content: Annotated[TLV, Explicit(0)]
+
+
+def encode_content_info(content_type: Oid, content: bytes) -> bytes:
+    """DER of a ContentInfo. content: DER."""
+    return wrap(SEQUENCE_TAG, encode_oid(content_type) + explicit(0, content))
 
 
 @sequence
@@ -79,6 +91,21 @@ class SignerInfo:
     signature_algorithm: AlgorithmIdentifier
     signature: bytes
     unsigned_attrs: Annotated[list[TLV] | None, Implicit(1)]
+
+
+@sequence
+class _SignedAttribute:
+    """RFC 5652 section 5.3. A SET OF is read only in DER order, but none here has more than one value."""
+
+    type: Oid
+    values: SetOf[TLV]
+
+
+@sequence
+class _SignedAttributes:
+    """signedAttrs inside a SEQUENCE of our own. The order is the sender's."""
+
+    attributes: Annotated[list[_SignedAttribute], Implicit(0)]
 
 
 @sequence
@@ -147,15 +174,15 @@ class SignedData:
         if self.signer is None:
             raise Malformed("SignedData has no SignerInfo")
         found: dict[Oid, TLV] = {}
-        encoded = elements(self.signer.signed_attrs)
-        if len(encoded) > MAX_ATTRIBUTES:
+        wrapped = wrap(SEQUENCE_TAG, encode(self.signer.signed_attrs))
+        received = decode(_SignedAttributes, wrapped, "signedAttrs").attributes
+        if len(received) > MAX_ATTRIBUTES:
             raise Malformed(f"more than {MAX_ATTRIBUTES} signed attributes")
-        for item in encoded:
-            attribute = parse(item, Attribute, "signed attribute")
-            values = elements(attribute.values)
-            if attribute.type in found or tag_of(attribute.values) != SET_TAG or len(values) != 1:
-                raise Malformed(f"signed attribute {oids.name(attribute.type)} does not have exactly one value")
-            found[attribute.type] = values[0]
+        for item in received:
+            values = item.values.as_list()
+            if item.type in found or len(values) != 1:
+                raise Malformed(f"signed attribute {oids.name(item.type)} does not have exactly one value")
+            found[item.type] = values[0]
         return found
 
     def verify(self, certificate: Certificate, policy: AlgorithmPolicy) -> None:
@@ -254,16 +281,16 @@ def encode_signed_data(
     messageDigest and signingTime (`now`, aware UTC) are added. certificates: DER each, included as given.
     Ed25519 and ML-DSA signers always use SHA-512 (RFC 8419 section 3, RFC 9882 section 3.3).
     """
-    if isinstance(signer.key, ed25519.Ed25519PrivateKey | MlDsaPrivateKey):
+    if not isinstance(signer.key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         digest = hashes.SHA512()
     digest_algorithm = algorithm(digest_oid(digest))
     signed = [
-        (oids.CONTENT_TYPE, encode(oids.DATA)),
+        (oids.CONTENT_TYPE, encode_oid(oids.DATA)),
         (oids.SIGNING_TIME, encode(_time(now.replace(microsecond=0)))),
-        (oids.MESSAGE_DIGEST, encode(_hash(digest, content or b""))),
+        (oids.MESSAGE_DIGEST, octet_string(_hash(digest, content or b""))),
         *attributes,
     ]
-    to_sign = set_of(encode(Attribute(type=kind, values=any_of(set_of([value])))) for kind, value in signed)
+    to_sign = set_of(attribute(kind, value) for kind, value in signed)
     scheme, signature = sign(signer.key, to_sign, digest, pss=signer.pss)
     info = SignerInfo(
         version=1,
@@ -297,12 +324,14 @@ def _encode(
     digest_algorithms: Sequence[bytes],
     signer_infos: Sequence[bytes],
 ) -> bytes:
-    signed_data = _SignedData(
-        version=1,
-        digest_algorithms=any_of(set_of(digest_algorithms)),
-        encap_content_info=EncapsulatedContentInfo(e_content_type=oids.DATA, e_content=content),
-        certificates=[any_of(der) for der in certificates] or None,
-        crls=[any_of(der) for der in crls] or None,
-        signer_infos=any_of(set_of(signer_infos)),
+    """ContentInfo with SignedData (RFC 5652 section 5.1) from its encoded parts."""
+    e_content = b"" if content is None else explicit(0, octet_string(content))
+    signed_data = (
+        encode(1),
+        set_of(digest_algorithms),
+        wrap(SEQUENCE_TAG, encode_oid(oids.DATA) + e_content),
+        wrap(_CERTIFICATES_TAG, b"".join(certificates)) if certificates else b"",
+        wrap(_CRLS_TAG, b"".join(crls)) if crls else b"",
+        set_of(signer_infos),
     )
-    return encode(ContentInfo(content_type=oids.SIGNED_DATA, content=any_of(encode(signed_data))))
+    return encode_content_info(oids.SIGNED_DATA, wrap(SEQUENCE_TAG, b"".join(signed_data)))

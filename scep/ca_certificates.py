@@ -51,7 +51,7 @@ class CaCertificates:
         current = [item for item in certificates if item.not_valid_before_utc <= now <= item.not_valid_after_utc]
         if trusted not in current:
             raise ReplyRefused("GetCACert: the trusted CA certificate is not valid now")
-        valid = _of_ras([item for item in _chained(current, trusted) if item == trusted or _may_be_ra(item)], trusted)
+        valid = _of_ras([item for item in _chained(current, trusted) if item == trusted or _may_be_ra(item)], [trusted])
         issuing = [item for item in valid if _is_ca(item)] or [trusted]
         leaf_most = [item for item in issuing if not any(_issued(item, other) for other in issuing if other != item)]
         return cls(ca=(leaf_most or issuing)[0], all=valid)
@@ -82,8 +82,8 @@ class CaCertificates:
         return RsaRecipient(Certificate.of(best))
 
     def kem_certificates(self, backends: Backends) -> list[Certificate]:
-        """RA certificates whose ML-KEM key can be encapsulated to, from small parameter sets to large."""
-        found = [view for view in self.views() if view.is_kem]
+        """RA certificates whose ML-KEM key may and can be encapsulated to, from small parameter sets to large."""
+        found = [Certificate.of(item) for item in self.all if _is_kem(item) and _may_encipher(item)]
         usable = {parameter_set.oid: order for order, parameter_set in enumerate(backends.parameter_sets)}
         chosen = [view for view in found if view.key_algorithm in usable]
         return sorted(chosen, key=lambda view: usable[view.key_algorithm])
@@ -195,11 +195,20 @@ def _may_be_ra(certificate: x509.Certificate) -> bool:
     return _is_ca(certificate) or _marked(certificate) or (_unmarked(certificate) and not _is_kem(certificate))
 
 
-def _of_ras(certificates: Sequence[x509.Certificate], trusted: x509.Certificate) -> tuple[x509.Certificate, ...]:
+def _of_ras(
+    certificates: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate]
+) -> tuple[x509.Certificate, ...]:
     """A CA with an ML-KEM certificate marks all its RAs, so beside one there is nothing to accept without the mark."""
     if any(map(_is_kem, certificates)):
-        certificates = [item for item in certificates if item == trusted or _is_ca(item) or _marked(item)]
+        certificates = [item for item in certificates if item in trusted or _is_ca(item) or _marked(item)]
     return tuple(certificates)
+
+
+def of_next_ca(certificates: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    """Of the certificates that GetNextCACert authenticated, those of CAs, and of RAs that these certified."""
+    issuing = [item for item in certificates if _is_ca(item)]
+    ras = [item for item in certificates if _may_be_ra(item) and any(_issued(issuer, item) for issuer in issuing)]
+    return _of_ras([item for item in certificates if item in issuing or item in ras], issuing)
 
 
 def _marked(certificate: x509.Certificate) -> bool:

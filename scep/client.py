@@ -32,7 +32,7 @@ from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, NONCE_LENGTH, FailInfo, MessageType, PkiStatus
-from scep.ca_certificates import CaCertificates, ReplyRefused, load_certificate
+from scep.ca_certificates import CaCertificates, ReplyRefused, load_certificate, of_next_ca
 from scep.kem_pop import Binding, Challenge, encode_confirm, mac_input, response_key_of
 from scep.messages import Header, PkiMessage, encode_pki_message
 
@@ -416,7 +416,8 @@ def decode_next_ca(body: bytes, ca: CaCertificates, policy: AlgorithmPolicy) -> 
     if signer != Certificate.of(ca.ca):
         raise ReplyRefused("GetNextCACert is not signed by the current CA's own key (RFC 8894 section 4.7.1)")
     signed.verify(signer, policy)
-    found = tuple(map(load_certificate, SignedData.decode(signed.content).certificates)) if signed.content else ()
+    received = list(map(load_certificate, SignedData.decode(signed.content).certificates)) if signed.content else []
+    found = of_next_ca(received)
     if not found:
         raise ReplyRefused("GetNextCACert carries no certificates")
     return found

@@ -122,14 +122,10 @@ class Enrolments:
         recipient(exchange, request, kem=self._to_kem_key)
         enrolment = self._enrolment(exchange, exchange.message.transaction_id, request, renewed)
         verdict = self.authoriser.decide(enrolment, now=exchange.now)
-        new = self._transaction(exchange, key, request)
+        new = self._transaction(exchange, key, verdict, renewed)
         if isinstance(verdict, Reissue):
             return self._grant(exchange, old, new, request, verdict)
         self._use_response_key(exchange, request)
-        if isinstance(verdict, Approved):
-            new = replace(new, challenge_id=verdict.challenge_id, approved_by=verdict.method)
-        if renewed is not None:
-            new = replace(new, renews=self._name_of(renewed))
         if self._needs_proof(request, renewed):
             return self._challenge(exchange, old, new, self._stored(exchange, request))
         if request.is_kem and request.form is Form.unsigned and not exchange.cipher.authenticated:
@@ -139,18 +135,24 @@ class Enrolments:
             return self._queue(exchange, old, new)
         return self._grant(exchange, old, new, request, verdict)
 
-    def _transaction(self, exchange: Exchange, key: TransactionKey, request: CertificationRequest) -> Transaction:
+    def _transaction(
+        self, exchange: Exchange, key: TransactionKey, verdict: Verdict, renewed: Certificate | None
+    ) -> Transaction:
+        request = exchange.verified_request
         return Transaction(
             key=key,
             state=State.AWAITING_APPROVAL,
             request_hash=request.hash,
             sealed_request=self._seal(key, self._stored(exchange, request)),
-            subject=request.subject.rfc4514_string(),
+            subject=request.subject_text,
             profile=self.profile.name,
             authority=self.authorities.issuer(exchange.authority).identifier,
             created=exchange.now,
             updated=exchange.now,
             expires=exchange.now + self.settings.pending_lifetime,
+            challenge_id=verdict.challenge_id if isinstance(verdict, Approved) else None,
+            approved_by=verdict.method if isinstance(verdict, Approved) else "",
+            renews="" if renewed is None else self._name_of(renewed),
         )
 
     def _queue(self, exchange: Exchange, old: Transaction | None, new: Transaction) -> Outcome:
@@ -257,6 +259,15 @@ class Enrolments:
         of_signer = self.store.count(State.CHALLENGED, now=exchange.now, signer=new.key.signer)
         if of_all >= self.kem.max_challenged or of_signer >= self.kem.max_challenged_per_signer:
             raise RequestRefused("busy: too many challenges wait for an answer; try again later")
+        if new.renews:
+            self._check_renewals(exchange, new.renews)
+
+    def _check_renewals(self, exchange: Exchange, renews: str) -> None:
+        """Only the confirmation authorises a renewal, so anybody could begin one and keep it waiting."""
+        of_all = self.store.count_renewals(now=exchange.now)
+        of_one = self.store.count_renewals(now=exchange.now, of=renews)
+        if of_one >= self.kem.max_challenged_per_certificate or 2 * of_all >= self.kem.max_challenged:
+            raise RequestRefused("busy: too many renewals wait for an answer; try again later")
 
     def _keys(self, transaction: Transaction, request: StoredRequest) -> list[EncapsulationKey]:
         """The requested key, and that of the KEM certificate being renewed."""
@@ -399,13 +410,11 @@ class Enrolments:
         verdict: Verdict,
     ) -> Outcome:
         """Issue (or find) the certificate and move the transaction to ISSUED."""
-        expires = exchange.now + self.settings.ended_lifetime
-        ended = replace(new, state=State.ISSUED, updated=exchange.now, expires=expires)
         if isinstance(verdict, Reissue):
             found = self.store.certificate(verdict.authority, verdict.serial)
             if found is None or found.revoked_at is not None:
                 raise RequestRefused("the challengePassword has been used")
-            self._put(old, replace(ended, authority=found.authority, serial=found.serial))
+            self._put(old, self._issued(exchange, new, found, new.challenge_id))
             return self._success(exchange, found, request)
         assert isinstance(verdict, Approved)
         recipient(exchange, request, kem=self._to_kem_key)
@@ -413,15 +422,23 @@ class Enrolments:
             self._check_unique(exchange, new)
         issuer = self.authorities.by_identifier(new.authority)
         certificate = issue(issuer, self.profile, request, now=exchange.now, random=self.random)
-        ended = replace(
-            ended,
-            authority=certificate.authority,
-            serial=certificate.serial,
-            challenge_id=verdict.challenge_id,
-        )
-        self.store.issue(old, ended, certificate)
+        self.store.issue(old, self._issued(exchange, new, certificate, verdict.challenge_id), certificate)
         exchange.details["authorised by"] = verdict.method
         return self._success(exchange, certificate, request)
+
+    def _issued(
+        self, exchange: Exchange, transaction: Transaction, certificate: IssuedCertificate, challenge_id: str | None
+    ) -> Transaction:
+        """ISSUED with this certificate, which used up the challenge password."""
+        return replace(
+            transaction,
+            state=State.ISSUED,
+            authority=certificate.authority,
+            serial=certificate.serial,
+            challenge_id=challenge_id,
+            updated=exchange.now,
+            expires=exchange.now + self.settings.ended_lifetime,
+        )
 
     def _check_unique(self, exchange: Exchange, new: Transaction) -> None:
         """RFC 8894 figure 12: under this rule an operator revokes before the same subject enrols again."""
@@ -431,17 +448,12 @@ class Enrolments:
 
     def _success(self, exchange: Exchange, certificate: IssuedCertificate, request: CertificationRequest) -> Outcome:
         exchange.details["serial"] = f"{certificate.serial:x}"
-        data = encode_degenerate([certificate.der])
-        return Outcome(PkiStatus.SUCCESS, data, request=request, kem=self._to_kem_key)
+        return Outcome(PkiStatus.SUCCESS, encode_degenerate([certificate.der]), request=request, kem=self._to_kem_key)
 
     # Small things
 
     def _enrolment(
-        self,
-        exchange: Exchange,
-        transaction_id: str,
-        request: CertificationRequest,
-        renewed: Certificate | None,
+        self, exchange: Exchange, transaction_id: str, request: CertificationRequest, renewed: Certificate | None
     ) -> EnrolmentRequest:
         return EnrolmentRequest(
             protocol=PROTOCOL,
@@ -459,9 +471,8 @@ class Enrolments:
             self.store.replace(old, new)
 
     def _stored(self, exchange: Exchange, request: CertificationRequest) -> StoredRequest:
-        digest = self.kem.parameters.kdf.digest
         nonce = exchange.message.sender_nonce or b""
-        hashed = digest(exchange.octets)
+        hashed = self.kem.parameters.kdf.digest(exchange.octets)
         return StoredRequest(csr=request.der, client_nonce=nonce, request_hash=hashed, answered=None, answer=None)
 
     def _seal(self, key: TransactionKey, request: StoredRequest) -> bytes:

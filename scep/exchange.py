@@ -131,7 +131,9 @@ def encode_answer(exchange: Exchange, outcome: Outcome, random: RandomBytes) -> 
     header = _header(exchange, outcome.status, random)
     if outcome.sender_nonce is not None:
         header = replace(header, sender_nonce=outcome.sender_nonce)
-    return _cert_rep(exchange, replace(header, more=outcome.attributes), envelope)
+    if outcome.attributes:
+        header = replace(header, more=outcome.attributes)
+    return _cert_rep(exchange, header, envelope)
 
 
 def encode_failure(exchange: Exchange, error: Refusal, random: RandomBytes) -> bytes:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
-from pkix.asn1 import TLV, GeneralizedTime, Oid, PrintableString, UTCTime, encode, parse, tag_of
+from pkix.asn1 import TLV, GeneralizedTime, Oid, PrintableString, UTCTime, encode, octet_string, parse, tag_of
 from pkix.certificates import Certificate
 from pkix.errors import Malformed
 from pkix.signed_data import SignedData, Signer, encode_signed_data
@@ -89,7 +89,7 @@ class PkiMessage:
         value = self._attributes.get(attributes.FAIL_INFO_TEXT)
         return None if value is None else bytes(value.data).decode("utf-8", "replace")
 
-    @property
+    @cached_property
     def sender_nonce(self) -> bytes | None:
         """The octets of senderNonce, or None. Raises Malformed. Their number is the reader's concern."""
         return self._octets(attributes.SENDER_NONCE, "senderNonce")
@@ -156,10 +156,10 @@ class Header:
         found = [
             (attributes.TRANSACTION_ID, encode(PrintableString(self.transaction_id))),
             (attributes.MESSAGE_TYPE, _decimal(self.message_type)),
-            (attributes.SENDER_NONCE, encode(self.sender_nonce)),
+            (attributes.SENDER_NONCE, octet_string(self.sender_nonce)),
         ]
         if self.recipient_nonce is not None:
-            found.append((attributes.RECIPIENT_NONCE, encode(self.recipient_nonce)))
+            found.append((attributes.RECIPIENT_NONCE, octet_string(self.recipient_nonce)))
         if self.pki_status is not None:
             found.append((attributes.PKI_STATUS, _decimal(self.pki_status)))
         if self.fail_info is not None:

@@ -82,9 +82,7 @@ class Prover:
     random: RandomBytes
     capabilities: bytes
 
-    def challenge(
-        self, exchange: Exchange, request: StoredRequest, keys: list[EncapsulationKey]
-    ) -> tuple[bytes, str]:
+    def challenge(self, exchange: Exchange, request: StoredRequest, keys: list[EncapsulationKey]) -> tuple[bytes, str]:
         """A CertRep PENDING with a fresh challenge to these keys, and the name of the secret left in the Store."""
         expires = exchange.now + self.policy.challenge_lifetime
         # The configuration may have changed since the request came; the length of its hash says which it was.

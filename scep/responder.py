@@ -241,7 +241,7 @@ class Responder:
             raise DecryptionFailed(CANNOT_DECRYPT)
         request = CertificationRequest.decode(content)
         request.verify(self._settings.algorithms, self._statement_signer(request, exchange.now))
-        exchange.details["subject"] = request.subject.rfc4514_string()
+        exchange.details["subject"] = request.subject_text
         return request
 
     def _authority_of(self, identity: Identity) -> Authority:

@@ -50,7 +50,9 @@ class ResponseKeyReuse(enum.Enum):
 @dataclass(frozen=True)
 class KemPolicy:
     """pop: see Pop. parameters: KDF and MAC of the challenge. challenge_lifetime: time to answer one.
-    max_challenges: of one transaction. max_challenged, max_challenged_per_signer: transactions waiting for an answer.
+    max_challenges: of one transaction. max_challenged, max_challenged_per_signer: transactions waiting for an answer;
+    max_challenged_per_certificate: of those, renewals of one KEM certificate. All such renewals together get half of
+    max_challenged, because anybody who has seen a certificate can begin one.
     response_key: see ResponseKeyReuse. classic: this profile knows nothing of KEM keys and serves the certificates
     that clients of today expect.
     """
@@ -61,5 +63,6 @@ class KemPolicy:
     max_challenges: int = 5
     max_challenged: int = 1000
     max_challenged_per_signer: int = 10
+    max_challenged_per_certificate: int = 3
     response_key: ResponseKeyReuse = ResponseKeyReuse.single_request
     classic: bool = False

@@ -9,6 +9,7 @@ CRL Distribution Points and Authority Information Access may name.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 from collections.abc import Iterable
@@ -88,15 +89,16 @@ def _shortcut(service: Service, flask_app: WSGIApplication) -> WSGIApplication:
             return flask_app(environ, start_response)
         message = environ["wsgi.input"].read(int(length))
         environ["wsgi.input"] = BytesIO(message)
-        answer: WSGIApplication = flask_app
-        try:
+        answer = None
+        with contextlib.suppress(Exception):
             profile, _tail = _route(environ.get("PATH_INFO", "").lstrip("/"), service)
             responder = service.responder(profile) if profile else None
             if responder is not None and len(message) == int(length):
-                answer = _pki_operation(service, responder, message)
-        except Exception:
-            answer = flask_app
-        return answer(environ, start_response)
+                answer = _answer(service, responder, message)
+        if answer is None:
+            return flask_app(environ, start_response)
+        start_response("200 OK", [("Content-Type", PKI_MESSAGE), ("Content-Length", str(len(answer)))])
+        return [answer]
 
     return application
 
@@ -158,12 +160,17 @@ def _pki_operation(service: Service, responder: Responder, message: bytes) -> Re
     """Raises Malformed."""
     if not message:
         return _text("the request has no message", 400)
+    return _reply(_answer(service, responder, message), PKI_MESSAGE)
+
+
+def _answer(service: Service, responder: Responder, message: bytes) -> bytes:
+    """The CertRep that answers a pkiMessage, with its line in the log. Raises Malformed."""
     now = utc_now()
     service.purge_if_due(now)
     reply = responder.pki_operation(message, now=now)
     for event in reply.events:
         log.info("%s", _line(event))
-    return _reply(reply.body, PKI_MESSAGE)
+    return reply.body
 
 
 def _base64(text: str) -> bytes:

@@ -203,6 +203,7 @@ KEM: Keys = {
     "max_challenges": _count(1),
     "max_challenged": _count(1),
     "max_challenged_per_signer": _count(1),
+    "max_challenged_per_certificate": _count(1),
     "response_key": _one_of([item.value for item in ResponseKeyReuse], convert=ResponseKeyReuse),
     "classic": _FLAG,
 }

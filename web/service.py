@@ -44,6 +44,7 @@ class Service:
             log.warning("the legacy policy is on: SHA-1 and 3DES are accepted")
         self.ca_dir = CaDir(config.ca_dir)
         self.ca_dir.require()  # before the database, which opening makes
+        self._roles_path = self.ca_dir.roles_path  # made once, because every request looks at it
         self._server_key = self.ca_dir.server_key()
         self._backends = backends(config.kem_backend)
         self._webhooks: dict[str, Webhook | None] = {
@@ -93,7 +94,7 @@ class Service:
     def _roles_stamp(self) -> tuple[int, int] | None:
         """What changes when roles.json is replaced; None when it is gone."""
         try:
-            status = self.ca_dir.roles_path.stat()
+            status = self._roles_path.stat()
         except OSError:
             return None
         return status.st_mtime_ns, status.st_ino

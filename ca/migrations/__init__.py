@@ -13,7 +13,7 @@ import threading
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from ca.sql_engine import writing
+from ca.sql_engine import migrating
 
 # The revision that this program works with: the last one in `versions`.
 SCHEMA_HEAD = "0002"
@@ -38,7 +38,7 @@ def ensure_schema(engine: Engine, *, migrate: bool) -> None:
     with engine.connect() as connection:
         if _version(connection) == SCHEMA_HEAD:
             return
-    with _migrating, writing(engine) as connection:
+    with _migrating, migrating(engine) as connection:
         version = _version(connection)
         if version != SCHEMA_HEAD:
             _upgrade(connection, version, migrate=migrate)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from drafts.labelled import NOW, value
-from drafts.testkit.ca_classic import BAD_REQUEST, negative, pkcs8, positive
+from drafts.testkit.ca_classic import BAD_ALG, BAD_REQUEST, negative, pkcs8, positive
 from drafts.testkit.der import NULL, Node, node, scheme
 from drafts.testkit.kem_messages import KemTo
 from drafts.testkit.messages import Attributes, Message, envelope, request_attributes
@@ -301,6 +301,17 @@ def _other_sets() -> Iterator[Planned]:
             values={"ciphertexts": parameter_set},
         )
 
+    def unknown(tree: Node) -> None:
+        tree[0][2][0] = node(scheme("2.16.840.1.101.3.4.4.9"))
+
+    yield refused(
+        "set-unknown",
+        "The requested key's algorithm is 2.16.840.1.101.3.4.4.9, which nobody knows.",
+        BAD_ALG,
+        "2.16.840.1.101.3.4.4.9",
+        "ca-kem-sets",
+        pkcs_req(respoiled(unsigned(info()), unknown)),
+    )
     largest = client("ML-KEM-1024")
     message = pkcs_req(unsigned(info(spki=largest.spki)))
     yield positive(

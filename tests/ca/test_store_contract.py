@@ -444,6 +444,16 @@ class TestTransactions:
         assert store.count(State.FAILED, now=NOW) == 1
         assert store.count(State.ISSUED, now=NOW) == 0
 
+    def test_count_renewals_takes_the_unexpired_challenged_ones(self, store: Store) -> None:
+        store.create(transaction("no renewal", state=State.CHALLENGED))
+        store.create(transaction("one", state=State.CHALLENGED, renews="ca:1", expires=NOW))
+        store.create(transaction("two", state=State.CHALLENGED, renews="ca:2"))
+        store.create(transaction("over", state=State.CHALLENGED, renews="ca:2", expires=NOW - SECOND))
+        store.create(transaction("waits", renews="ca:2"))
+        assert store.count_renewals(now=NOW) == 2
+        assert store.count_renewals(now=NOW, of="ca:2") == 1
+        assert store.count_renewals(now=NOW, of="ca:3") == 0
+
 
 class TestCertificates:
     @pytest.mark.parametrize("item", [certificate(), FULL_CERTIFICATE], ids=["least", "full"])
@@ -885,9 +895,7 @@ class TestSqlite:
 
 def open_connections(store: SqlStore) -> int:
     """How many connections the store keeps for the next call."""
-    pool: Any = store._engine.pool
-    found: int = pool.checkedin()
-    return found
+    return store._database.idle
 
 
 def run_script(script: str, *arguments: str) -> None:

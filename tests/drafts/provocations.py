@@ -136,14 +136,19 @@ def signed_with(scheme: oids.Oid, der: bytes) -> bytes:
     return craft.pkcs10(CertificationRequest.decode(der).signed_der, encode(algorithm(scheme)), b"")
 
 
-def key_transport(scheme: oids.Oid) -> FailInfo:
-    """A KeyTransRecipientInfo that names the RA's ML-KEM certificate."""
+def key_transport(scheme: oids.Oid, *, to_rsa: bool = False) -> FailInfo:
+    """A KeyTransRecipientInfo that names the RA's ML-KEM certificate, or its RSA one."""
 
     def change(recipients: Node) -> None:
         rid = decode_kem_recipient_info_rid(recipients[0])
+        if to_rsa:
+            decryption = device.world.authority.ra_decryption
+            assert decryption is not None
+            rid = craft.issuer_and_serial(decryption.certificate)
         recipients[0] = Node.parse(tlv(0x30, b"\x02\x01\x00", rid, encode(algorithm(scheme)), tlv(0x04, bytes(256))))
 
-    device = new_device()
+    world = kem_world(rsa=True)
+    device = kem_device(world, password=world.password())
     tree = Node.parse(Seen(device.start()).content or b"")
     change(tree[1][0][1])
     return answered(device.world, craft.request(device, message=tree.der()))
@@ -329,10 +334,11 @@ CONDITIONS: dict[str, list[Callable[[], FailInfo]]] = {
         lambda: enveloped(set_to(RID, wrap(0x80, bytes(20)))),
     ],
     "KEM ciphertext of the wrong length": [lambda: enveloped(set_to(CIPHERTEXT, wrap(0x04, bytes(1087))))],
-    "KeyTransRecipientInfo": [
+    "KeyTransRecipientInfo that names an ML-KEM certificate": [
         lambda: key_transport(oids.RSA_ENCRYPTION),
         lambda: key_transport(oids.ML_KEM_768),
     ],
+    "KeyTransRecipientInfo with an ML-KEM algorithm": [lambda: key_transport(oids.ML_KEM_768, to_rsa=True)],
     "kekLength": [lambda: enveloped(set_to(KEK_LENGTH, b"\x02\x01\x10"))],
     "Signature of the pkiMessage": [wrong_signature, wrong_request_signature],
     "neither unsigned nor has a statement": [

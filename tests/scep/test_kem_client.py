@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from ca.authority import _ra_certificate
 from ca.profiles import Profile
 from kem.errors import KemError
+from kem.keys import encode_public_key
 from pkix.errors import Malformed, PkixError
 from pkix.signed_data import Signer, encode_degenerate
 from scep.attributes import KEM_POP_CHALLENGE, RECIPIENT_NONCE, TRANSACTION_ID
@@ -33,7 +35,7 @@ from tests.scep.kem_kit import (
     resigned,
 )
 from tests.scep.seen import Seen
-from tests.world import Device, World, authority, kem_device, key
+from tests.world import Device, Random, World, authority, kem_device, kem_key, key
 
 Tamper = Callable[[World, bytes], bytes]
 
@@ -346,6 +348,17 @@ def test_an_ml_kem_certificate_that_does_not_chain_to_the_ca_is_not_used() -> No
     assert found.kem_certificates(BACKENDS) == []
     with pytest.raises(ReplyRefused, match="ML-KEM is required"):
         found.recipient(BACKENDS, require_kem=True)
+
+
+def test_an_ml_kem_certificate_that_is_not_for_encryption_is_not_used() -> None:
+    world = World()
+    _private, public = kem_key("ML-KEM-768", "RA")
+    wrong = _ra_certificate(
+        world.authority.ca, encode_public_key(public), "digitalSignature", "odd RA", world.now, Random("odd RA")
+    )
+    bag = encode_degenerate([*world.authority.certificates(), craft.der_of(wrong)])
+    found = CaCertificates.decode(bag, fingerprint=world.authority.identifier, now=world.now)
+    assert wrong in found.all and found.kem_certificates(BACKENDS) == []
 
 
 def test_the_largest_parameter_set_is_chosen() -> None:

@@ -18,6 +18,7 @@ from tests.scep.kem_kit import (
     kem_world,
     pending,
     refused,
+    renewing,
     secrets,
 )
 from tests.scep.test_kem_proof import with_mac
@@ -97,6 +98,33 @@ def test_all_signers_together_have_a_limited_number_of_challenges_waiting() -> N
     assert devices[0].enrol() == CHALLENGED  # who waits already may ask again
     issued(devices[0].poll())
     pending(third)
+
+
+def test_one_certificate_has_a_limited_number_of_renewals_waiting() -> None:
+    """A certificate is public, so anybody can begin its renewal, each time with a new signer."""
+    world = kem_world(kem=KemPolicy(max_challenged_per_certificate=2))
+    password = world.password(one_time=False)
+    first, second = (
+        issued(challenged(world, password=password, label=label, transaction_id=label).poll()) for label in "ab"
+    )
+    waiting = [renewing(world, first, old_label="a", label=f"new {at}", transaction_id=f"r{at}") for at in range(3)]
+    for device in waiting[:2]:
+        pending(device)
+    refused(waiting[2].enrol(), text="busy: too many renewals")
+    issued(waiting[0].poll())
+    pending(renewing(world, second, old_label="b", label="of b", transaction_id="of b"))
+    challenged(world, password=password, label="c", transaction_id="c")
+
+
+def test_renewals_leave_room_for_others() -> None:
+    world = kem_world(kem=KemPolicy(max_challenged=4))
+    password = world.password(one_time=False)
+    old = [issued(challenged(world, password=password, label=label, transaction_id=label).poll()) for label in "abc"]
+    for at, label in enumerate("ab"):
+        pending(renewing(world, old[at], old_label=label, label=f"new {label}", transaction_id=f"r{label}"))
+    refused(renewing(world, old[2], old_label="c", label="new c", transaction_id="rc").enrol(), text="busy")
+    for label in "de":
+        challenged(world, password=password, label=label, transaction_id=label)
 
 
 def test_challenges_that_nobody_can_answer_any_more_do_not_count() -> None:

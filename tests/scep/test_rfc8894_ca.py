@@ -146,6 +146,20 @@ def test_4_7_1_an_ra_does_not_sign_the_next_ca() -> None:
     craft.verify(Seen(body), world.authority.certificate)
 
 
+def test_4_7_1_of_the_next_ca_only_marked_ras_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device's certificate beside the next CA's does not make an RA, though the current CA signs the answer."""
+    stranger = craft.self_made("rsa:2048", "CN=stranger", "stranger").certificate.der
+    ra = authority("rsa:2048", "rsa:2048", "Next CA with RA")
+    world = World("rsa:2048", next_authority=ra)
+    real = type(ra).certificates
+    monkeypatch.setattr(type(ra), "certificates", lambda self, **more: [*real(self, **more), stranger])
+    body = world.responder.get_next_ca_cert(now=NOW)
+    monkeypatch.undo()
+    assert body is not None and stranger in SignedData.decode(Seen(body).content or b"").certificates
+    found = decode_next_ca(body, world.ca_certificates(), AlgorithmPolicy())
+    assert {craft.der_of(item) for item in found} == set(ra.certificates())
+
+
 def rolled_over(world: World) -> CaCertificates:
     """What a client has after GetNextCACert."""
     body = world.responder.get_next_ca_cert(now=NOW)
