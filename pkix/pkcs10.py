@@ -196,7 +196,8 @@ class CertificationRequest:
         if self.is_kem:
             self._verify_for_kem(policy, statement_signer)
         else:
-            check_key(self.public_key, "PKCS #10 request", policy=policy)  # of an unknown kind: badAlg, whatever the form
+            # First, so that a key of an unknown kind is badAlg whatever the form.
+            check_key(self.public_key, "PKCS #10 request", policy=policy)
             if self.form is not Form.self_signed:
                 raise Malformed(f"PKCS #10 request: {self.form.value}, but a key of this kind can sign its own request")
             self._verify_with(self.public_key, policy)
