@@ -72,7 +72,10 @@ UNSIGNED = Oid("1.3.6.1.5.5.7.6.36")
 NO_SIGNATURE = Oid("1.3.6.1.5.5.7.6.2")
 STATEMENT_OF_POSSESSION = Oid("1.3.6.1.4.1.22112.2.1")
 
-# The update's PKCS #10 attribute. TBD: to be assigned by IANA under id-scep; until then RFC 5612's documentation arc.
+# The update's attributes, the last of them PKCS #10's. TBD: to be assigned by IANA under id-scep; until then they are
+# in the documentation arc of RFC 5612.
+KEM_POP_CHALLENGE = Oid("1.3.6.1.4.1.32473.8894.1")
+KEM_POP_CONFIRM = Oid("1.3.6.1.4.1.32473.8894.2")
 RESPONSE_KEY = Oid("1.3.6.1.4.1.32473.8894.3")
 
 # Content encryption, RFC 3565, RFC 8018, RFC 5084

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 
+from pkix import oids
 from pkix.asn1 import Oid
 
 _VERISIGN_ATTRIBUTES = "2.16.840.1.113733.1.9"
@@ -17,11 +18,9 @@ TRANSACTION_ID = Oid(f"{_VERISIGN_ATTRIBUTES}.7")
 ID_SCEP = Oid("1.3.6.1.5.5.7.24")
 FAIL_INFO_TEXT = Oid(f"{ID_SCEP.dotted_string}.1")
 
-# TBD: to be assigned by IANA under id-scep. Until then, the documentation arc of RFC 5612.
-_TO_BE_DEFINED = "1.3.6.1.4.1.32473.8894"
-KEM_POP_CHALLENGE = Oid(f"{_TO_BE_DEFINED}.1")
-KEM_POP_CONFIRM = Oid(f"{_TO_BE_DEFINED}.2")
-RESPONSE_KEY = Oid(f"{_TO_BE_DEFINED}.3")  # PKCS #10 attribute
+KEM_POP_CHALLENGE = oids.KEM_POP_CHALLENGE
+KEM_POP_CONFIRM = oids.KEM_POP_CONFIRM
+RESPONSE_KEY = oids.RESPONSE_KEY
 
 NONCE_LENGTH = 16
 MAX_TRANSACTION_ID = 255

@@ -1,10 +1,13 @@
-"""python -m drafts.testkit: write the cases of drafts/vectors/ anew. With --check, only say what would change."""
+"""Makes the cases of drafts/vectors/: `python -m drafts.testkit`."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from drafts.testkit.generate import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="python -m drafts.testkit", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
+    sys.exit(main(check=parser.parse_args().check))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from drafts.labelled import rsa_from_random
@@ -102,12 +102,12 @@ def wanted() -> dict[Path, str]:
     return {CASES / name: text for name, text in texts.items()} | {INDEX: index(texts)}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write, or with --check compare; the exit status."""
+def main(*, check: bool) -> int:
+    """Write, or compare; the exit status."""
     texts = wanted()
     present = {path: path.read_text() for path in [*CASES.glob("*"), INDEX] if path.exists()}
     changed = sorted(path for path in {*texts, *present} if texts.get(path) != present.get(path))
-    if "--check" in arguments:
+    if check:
         for path in changed:
             print(f"{path.name}: not what the generator makes")
         return 1 if changed else 0

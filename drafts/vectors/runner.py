@@ -8,6 +8,7 @@ function of its own: from a case to what became of it. Everything else here read
 
 from __future__ import annotations
 
+import argparse
 import base64
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -107,10 +108,14 @@ def differences(case: Case, result: Result) -> list[str]:
 
 
 def main(files: Sequence[str], run: Callable[[Case], Result]) -> int:
-    """Run cases and print a line for each; the exit status."""
+    """Run cases and print a line for each; the exit status: 1 if one failed, 2 if a file is no case."""
     failed = 0
     for path in [Path(name) for name in files] or sorted(CASES.glob("*.txt")):
-        case = Case.decode(path.read_text("ascii"))
+        try:
+            case = Case.decode(path.read_text("ascii"))
+        except (OSError, ValueError) as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            return 2
         try:
             found = differences(case, run(case))
         except Exception as error:  # of whatever is under test; the other cases want to be run, too
@@ -123,4 +128,7 @@ def main(files: Sequence[str], run: Callable[[Case], Result]) -> int:
 if __name__ == "__main__":
     from drafts.testkit.ours import run as ours
 
-    sys.exit(main(sys.argv[1:], ours))
+    about = "Runs cases through this project's responder and client. README.md describes the format."
+    parser = argparse.ArgumentParser(prog="python -m drafts.vectors.runner", description=about)
+    parser.add_argument("files", nargs="*", help="cases; all, if none is named")
+    sys.exit(main(parser.parse_args().files, ours))

@@ -127,6 +127,10 @@ def show(results: Results) -> None:
             _show_row(results, concurrency, server)
     bare = 1000 * results.cores / results.limit()
     print(f"\nThe limit is {results.limit():.0f} per s: {bare:.2f} ms of key operations on {results.cores} cores.")
+    at = HEADLINE_CONCURRENCY
+    beyond = ", ".join(f"{name} {results.cpu_ms(name, at) - bare:.2f}" for name in results.servers)
+    # Where RSA is fast everything else weighs more, so this tells more about the code than the ratio to the limit.
+    print(f"CPU ms of an enrolment beyond the key operations, at concurrency {at}: {beyond}.")
     print(f"The load generator used {results.load_ms():.2f} ms of the same cores for each answer.")
     counted = [r for c in results.concurrencies for name in results.servers for r in results.timed(name, c)]
     noise = f"{results.others(results.rounds):.0%} of them, {results.others(counted):.0%} in the rounds that count"

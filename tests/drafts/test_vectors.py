@@ -89,7 +89,7 @@ def test_the_draft_has_the_sections_that_requirements_name() -> None:
 
 
 def test_the_generator_makes_these_octets(capsys: pytest.CaptureFixture[str]) -> None:
-    assert generate.main(["--check"]) == 0, capsys.readouterr().out
+    assert generate.main(check=True) == 0, capsys.readouterr().out
 
 
 def test_the_generator_writes_and_removes(
@@ -99,14 +99,14 @@ def test_the_generator_writes_and_removes(
     monkeypatch.setattr(generate, "CASES", cases)
     monkeypatch.setattr(generate, "INDEX", index)
     monkeypatch.setattr(generate, "wanted", lambda: {cases / "one.txt": "1\n", index: "one\n"})
-    assert generate.main([]) == 0
+    assert generate.main(check=False) == 0
     (cases / "one.txt").write_text("another\n")
     (cases / "two.txt").write_text("2\n")
-    assert generate.main(["--check"]) == 1
-    assert generate.main([]) == 0
+    assert generate.main(check=True) == 1
+    assert generate.main(check=False) == 0
     assert {path.name: path.read_text() for path in cases.iterdir()} == {"one.txt": "1\n"}
     assert index.read_text() == "one\n"
-    assert generate.main(["--check"]) == 0
+    assert generate.main(check=True) == 0
     assert capsys.readouterr().out.splitlines() == [
         "1 cases, 2 files changed",
         "one.txt: not what the generator makes",
