@@ -255,6 +255,11 @@ class Served:
         return self.process.wait(30)
 
 
+def _heed_interrupts() -> None:
+    """Tests that a shell runs in the background inherit that SIGINT is ignored, and so would the server."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def served(directory: Path, config_file: Path | None = None) -> Iterator[Served]:
     """`scep-kem serve --dir`, or --config, once it listens, until the block ends."""
@@ -262,7 +267,9 @@ def served(directory: Path, config_file: Path | None = None) -> Iterator[Served]
     source = ["--dir", str(directory)] if config_file is None else ["--config", str(config_file)]
     command = [*SCEP_KEM, "serve", *source, "--port", "0"]
     with log_path.open("w") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment())
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment(), preexec_fn=_heed_interrupts
+        )
     with process:
         try:
             found = Served(process, directory, log_path)
