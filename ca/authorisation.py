@@ -190,7 +190,10 @@ class Authoriser:
         if not self.policy.renewal:
             raise RequestRefused("renewal is not enabled for this profile")
         if previous is None:
-            raise RequestRefused("a RenewalReq must be signed with a certificate issued by this CA")
+            raise RequestRefused(
+                "a RenewalReq must be signed with a certificate issued by this CA, "
+                "or bring the ML-KEM certificate to renew"
+            )
         if previous.revoked_at is not None:
             raise RequestRefused("the certificate to renew is revoked")
         if now < previous.not_before or previous.not_after + self.policy.renewal_grace < now:

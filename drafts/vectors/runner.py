@@ -98,11 +98,11 @@ class Result:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-def differences(case: Case, result: Result) -> list[str]:
-    """What is not as expected; nothing if the case passes. Another implementation leaves out `text`."""
+def differences(case: Case, result: Result, *, text: bool = True) -> list[str]:
+    """What is not as expected; nothing if the case passes. Another implementation says text=False."""
     if result.outcome in case.headers.get("also", ()):
         return []
-    wanted = {"outcome": case.header("expect"), "text": case.header("text")} | case.expected
+    wanted = {"outcome": case.header("expect")} | ({"text": case.header("text")} if text else {}) | case.expected
     got = {"outcome": result.outcome, "text": result.text} | dict(result.values)
     return [f"{name}: {got.get(name)!r}, not {value!r}" for name, value in wanted.items() if got.get(name) != value]
 

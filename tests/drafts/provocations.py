@@ -261,6 +261,10 @@ def renewal_of_an_unknown_certificate() -> FailInfo:
     return refusal(renewing(kem_world(), old).enrol())
 
 
+def renewal_of_nothing() -> FailInfo:
+    return refusal(kem_device(kem_world(), renewal=True).enrol())
+
+
 def renewal_after_revocation() -> FailInfo:
     world = kem_world()
     old = enrolled(world)
@@ -362,6 +366,7 @@ CONDITIONS: dict[str, list[Callable[[], FailInfo]]] = {
     "Another request in an open transaction": [another_request],
     "Certificate to be renewed": [renewal_of_an_unknown_certificate, renewal_after_revocation],
     "Renewal of a KEM certificate": [renewal_for_a_signature_key],
+    "RenewalReq with an ephemeral signer": [renewal_of_nothing],
     "Unsigned CSR that is not challenged": [unsigned_in_cbc],
     "Response key": [response_key_length, response_key_used],
     "Nobody could decrypt": [nobody_decrypts],
