@@ -10,7 +10,7 @@ from ca.store import Decision
 from drafts.labelled import Labelled
 from drafts.page import Page
 from drafts.parties import EPHEMERAL, ExampleCa, name
-from drafts.scene import MANUAL
+from drafts.scene import MANUAL, Scene
 from drafts.stories import CHALLENGED, WAITING, Stage, Story, expect, issued
 from kem.parameters import ML_KEM_768
 from kem.structures import SubjectPublicKeyInfo, algorithm, bit_string, encode
@@ -37,6 +37,11 @@ def _tell(page: Page, text: str, *, listed: tuple[int, ...] = (), answer: int = 
         page.say(text)
     page.listing(*(listed or range(1, len(page.scene.messages) + 1)))
     page.attributes(answer or len(page.scene.messages))
+
+
+def _story(scene: Scene, text: str, *, listed: tuple[int, ...] = (), answer: int = 0) -> Story:
+    """A scene of which there is nothing to tell but this."""
+    return Story(scene, lambda page: _tell(page, text, listed=listed, answer=answer))
 
 
 def wrong_mac(stage: Stage) -> Story:
@@ -68,7 +73,7 @@ def expired_challenge(stage: Stage) -> Story:
     expect(client.start(), CHALLENGED)
     scene.tick(minutes=11)
     refused(client.poll(), FailInfo.badRequest)
-    return Story(scene, lambda page: _tell(page, "The CertPoll is sent eleven minutes after the challenge."))
+    return _story(scene, "The CertPoll is sent eleven minutes after the challenge.")
 
 
 def downgrade(stage: Stage) -> Story:
@@ -126,13 +131,9 @@ def used_password(stage: Stage) -> Story:
     issued(first.poll())
     second = stage.kem_client(scene, "15b", password=USED_PASSWORD, who="client-b")
     refused(second.start(), FailInfo.badRequest)
-    return Story(
+    return _story(
         scene,
-        lambda page: _tell(
-            page,
-            "Message 5 is another device's PKCSReq, with the challengePassword of messages 1 to 4. No challenge is "
-            "made.",
-        ),
+        "Message 5 is another device's PKCSReq, with the challengePassword of messages 1 to 4. No challenge is made.",
     )
 
 
@@ -152,13 +153,10 @@ def malformed_key(stage: Stage) -> Story:
     request = encode_unsigned_request(damaged, name("CN=device 16"), challenge_password=scene.password("password-16"))
     client = scene.enrolment(request, signer, keys=(("device-16", KemKey(good.key, damaged)),))
     refused(client.start(), FailInfo.badRequest)
-    return Story(
+    return _story(
         scene,
-        lambda page: _tell(
-            page,
-            "The first two octets of the encapsulation key are ff ff, so that its first coefficient is 4095, which "
-            "is not below q = 3329. Nothing is encapsulated to it.",
-        ),
+        "The first two octets of the encapsulation key are ff ff, so that its first coefficient is 4095, which "
+        "is not below q = 3329. Nothing is encapsulated to it.",
     )
 
 
@@ -181,7 +179,7 @@ def unknown_transaction(stage: Stage) -> Story:
     scene = stage.scene("18-unknown-transaction", "badRequest: a CertPoll that no transaction matches.")
     client = stage.kem_client(scene, "18")
     refused(client.poll(), FailInfo.badRequest)
-    return Story(scene, lambda page: _tell(page, "The CA knows no transaction of this transactionID and signer."))
+    return _story(scene, "The CA knows no transaction of this transactionID and signer.")
 
 
 def busy(stage: Stage) -> Story:
@@ -196,12 +194,7 @@ def busy(stage: Stage) -> Story:
     expect(first.start(), CHALLENGED)
     second = stage.kem_client(scene, "19b", who="client-b")
     refused(second.start(), FailInfo.badRequest)
-    return Story(
-        scene,
-        lambda page: _tell(
-            page, "This CA allows one open challenge, which device 19 has when device 19b asks for another."
-        ),
-    )
+    return _story(scene, "This CA allows one open challenge, which device 19 has when device 19b asks for another.")
 
 
 def too_many_challenges(stage: Stage) -> Story:
@@ -215,13 +208,10 @@ def too_many_challenges(stage: Stage) -> Story:
     for _ in range(2):
         expect(client.start(), CHALLENGED)
     refused(client.start(), FailInfo.badRequest)
-    return Story(
+    return _story(
         scene,
-        lambda page: _tell(
-            page,
-            "The client sends its CertificationRequest again and again and never confirms. This CA sends two "
-            "challenges for one transaction, each made anew, and then ends it.",
-        ),
+        "The client sends its CertificationRequest again and again and never confirms. This CA sends two "
+        "challenges for one transaction, each made anew, and then ends it.",
     )
 
 
@@ -233,7 +223,7 @@ def rejected(stage: Stage) -> Story:
     expect(client.poll(), WAITING)
     scene.decide(Decision.REJECTED, "not one of our devices")
     refused(client.poll(), FailInfo.badRequest)
-    return Story(scene, lambda page: _tell(page, "Between messages 4 and 5 the operator rejects the request."))
+    return _story(scene, "Between messages 4 and 5 the operator rejects the request.")
 
 
 def used_response_key(stage: Stage) -> Story:
@@ -253,10 +243,7 @@ def used_response_key(stage: Stage) -> Story:
         )
         outcome = scene.enrolment(request, signer, who=who).start()
     refused(outcome, FailInfo.badRequest)
-    return Story(
-        scene,
-        lambda page: _tell(page, "Message 3 is another device's PKCSReq, with the responseKey of message 1."),
-    )
+    return _story(scene, "Message 3 is another device's PKCSReq, with the responseKey of message 1.")
 
 
 def unknown_certificate(stage: Stage) -> Story:
@@ -267,7 +254,7 @@ def unknown_certificate(stage: Stage) -> Story:
     wanted = IssuerAndSerialNumber(issuer=issuer, serial_number=int.from_bytes(Labelled("no certificate")(16), "big"))
     query = scene.query(MessageType.GetCert, wanted, signer=signer)
     refused(scene.send("GetCert", query.start(now=scene.now), query.receive), FailInfo.badCertId)
-    return Story(scene, lambda page: _tell(page, "messageData of message 1 is an IssuerAndSerialNumber."))
+    return _story(scene, "messageData of message 1 is an IssuerAndSerialNumber.")
 
 
 def bad_time(stage: Stage) -> Story:
@@ -295,7 +282,7 @@ def wrong_signature(stage: Stage) -> Story:
     octets = client.start(now=scene.now)
     damaged = octets[:-1] + bytes((octets[-1] ^ 1,))
     refused(scene.send("PKCSReq", damaged, client.receive), FailInfo.badMessageCheck)
-    return Story(scene, lambda page: _tell(page, "The last bit of message 1 was flipped after it was signed."))
+    return _story(scene, "The last bit of message 1 was flipped after it was signed.")
 
 
 def renewal_for_another_key(stage: Stage) -> Story:
@@ -314,13 +301,10 @@ def renewal_for_another_key(stage: Stage) -> Story:
         request, signer, renewal=True, renewed=KemKey(old.key, old.spki, certificate), capabilities=None
     )
     refused(client.start("RenewalReq"), FailInfo.badRequest)
-    return Story(
+    return _story(
         scene,
-        lambda page: _tell(
-            page,
-            "The RenewalReq brings the certificate of 02-mlkem768, which anybody could bring. Only a second "
-            "ciphertext could prove that the client has its key, and there is no challenge for a P-256 key.",
-        ),
+        "The RenewalReq brings the certificate of 02-mlkem768, which anybody could bring. Only a second "
+        "ciphertext could prove that the client has its key, and there is no challenge for a P-256 key.",
     )
 
 
@@ -340,7 +324,7 @@ def unknown_statement(stage: Stage) -> Story:
     )
     client = scene.enrolment(request, signer, keys=(("device-27", key),))
     refused(client.start(), FailInfo.badRequest)
-    return Story(scene, lambda page: _tell(page, "The statement is by the ephemeral signer's self-signed certificate."))
+    return _story(scene, "The statement is by the ephemeral signer's self-signed certificate.")
 
 
 FAILURES = (

@@ -17,7 +17,7 @@ from interop.kit.process import Processes
 from interop.kit.servers import SERVERS, Server
 from interop.peers import PEERS
 
-WORK = CHECKOUT / "interop" / "work"
+WORK = CHECKOUT / "interop" / "runs"
 SERVERS_OF_SCEP_PEERS = ("ours", "micromdm", "micromdm-stock", "jscep")
 CELLS = {Status.PASS: "PASS", Status.FAIL: "FAIL", Status.MISSING: "missing", Status.NOT_TO_BE_HAD: "n/a"}
 

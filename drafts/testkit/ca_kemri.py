@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from drafts.testkit.ca_classic import BAD_ALG, BAD_CHECK, BAD_REQUEST, positive
 from drafts.testkit.ca_kem import CHALLENGED, ONE_TEXT, pkcs_req, refused, scene
-from drafts.testkit.der import NULL, Node, flipped, node, scheme
-from drafts.testkit.kem_messages import kemri
+from drafts.testkit.der import NULL, Node, node, scheme
+from drafts.testkit.kem_messages import kemri, kemri_bit, kemri_short, kemri_with
 from drafts.testkit.messages import recipient_info
 from drafts.testkit.parties import kem_ca, ra_kem
 from drafts.testkit.scene import Planned
@@ -30,21 +30,6 @@ def _recipient_infos() -> Iterator[Planned]:
         message = pkcs_req(sealing={"tree": change})
         return refused(f"envelope-{name}", defect, expect, because, "ca-kemri", message)
 
-    def replaced(index: int, der: bytes) -> Callable[[Node], None]:
-        def change(tree: Node) -> None:
-            kemri(tree)[index] = node(der)
-
-        return change
-
-    def bit(index: int) -> Callable[[Node], None]:
-        def change(tree: Node) -> None:
-            kemri(tree)[index].content = flipped(kemri(tree)[index].content)
-
-        return change
-
-    def short(tree: Node) -> None:
-        kemri(tree)[3].content = kemri(tree)[3].content[:-1]
-
     def transport(tree: Node) -> None:
         old = kemri(tree)
         parts = [node(encode(0)), old[1], old[2], old[3]]
@@ -58,85 +43,85 @@ def _recipient_infos() -> Iterator[Planned]:
         "KEMRecipientInfo has version 1 (RFC 9629 section 3: 0).",
         BAD_REQUEST,
         "version 1",
-        replaced(0, encode(1)),
+        kemri_with(0, encode(1)),
     )
     yield spoiled(
         "rid",
         "rid names another certificate of this CA.",
         BAD_CHECK,
         "none of our certificates",
-        replaced(1, encode(kem_ca().certificate.issuer_and_serial)),
+        kemri_with(1, encode(kem_ca().certificate.issuer_and_serial)),
     )
     yield spoiled(
         "key-identifier",
         "rid is a subjectKeyIdentifier of no key of the RA.",
         BAD_CHECK,
         "none of our certificates",
-        replaced(1, wrap(0x80, bytes(20))),
+        kemri_with(1, wrap(0x80, bytes(20))),
     )
     yield spoiled(
         "kem-parameters",
         "The parameters of id-alg-ml-kem-768 are NULL (RFC 9936 section 3: absent).",
         BAD_REQUEST,
         "must be absent",
-        replaced(2, scheme(oids.ML_KEM_768, NULL)),
+        kemri_with(2, scheme(oids.ML_KEM_768, NULL)),
     )
     yield spoiled(
         "other-set",
         "kem is id-alg-ml-kem-1024, but rid names an ML-KEM-768 key.",
         BAD_CHECK,
         "none of our certificates",
-        replaced(2, scheme(oids.ML_KEM_1024)),
+        kemri_with(2, scheme(oids.ML_KEM_1024)),
     )
     yield spoiled(
         "ciphertext-length",
         "The last octet of kemct is missing (FIPS 203 section 7.3).",
         BAD_CHECK,
         "ciphertext",
-        short,
+        kemri_short,
     )
     yield spoiled(
         "ciphertext",
         "One bit of kemct is changed: decapsulation gives another secret and no error.",
         BAD_CHECK,
         ONE_TEXT,
-        bit(3),
+        kemri_bit(3),
     )
     yield spoiled(
-        "kdf", "The KDF is X9.63 with SHA-256.", BAD_ALG, f"KDF {X963_SHA256}", replaced(4, scheme(X963_SHA256))
+        "kdf", "The KDF is X9.63 with SHA-256.", BAD_ALG, f"KDF {X963_SHA256}", kemri_with(4, scheme(X963_SHA256))
     )
     yield spoiled(
         "kdf-parameters",
         "The parameters of HKDF-SHA256 are NULL (RFC 8619 section 2: absent).",
         BAD_REQUEST,
         "must be absent",
-        replaced(4, scheme(oids.HKDF_SHA256, NULL)),
+        kemri_with(4, scheme(oids.HKDF_SHA256, NULL)),
     )
     yield spoiled(
         "kdf-other",
         "The KDF is HKDF-SHA512, but the key was derived with HKDF-SHA256.",
         BAD_CHECK,
         ONE_TEXT,
-        replaced(4, scheme(oids.HKDF_SHA512)),
+        kemri_with(4, scheme(oids.HKDF_SHA512)),
     )
     yield spoiled(
         "kek-length",
         "kekLength is 16, but the wrap is aes256-wrap (RFC 9629 section 3).",
         BAD_REQUEST,
         "kekLength 16 does not fit",
-        replaced(5, encode(16)),
+        kemri_with(5, encode(16)),
     )
     yield spoiled(
-        "wrap", "The key wrap is 3DES.", BAD_ALG, "key wrap", replaced(6, scheme("1.2.840.113549.1.9.16.3.6", NULL))
+        "wrap", "The key wrap is 3DES.", BAD_ALG, "key wrap", kemri_with(6, scheme("1.2.840.113549.1.9.16.3.6", NULL))
     )
     yield spoiled(
         "wrap-parameters",
         "The parameters of aes256-wrap are NULL (RFC 3565: absent).",
         BAD_ALG,
         "key wrap",
-        replaced(6, scheme(oids.AES256_WRAP, NULL)),
+        kemri_with(6, scheme(oids.AES256_WRAP, NULL)),
     )
-    yield spoiled("encrypted-key", "One bit of encryptedKey is changed.", BAD_CHECK, ONE_TEXT, bit(7))
+    yield spoiled("encrypted-key", "One bit of encryptedKey is changed.", BAD_CHECK, ONE_TEXT, kemri_bit(7))
     yield spoiled(
         "ukm-added",
         "An empty ukm was added, which is another KDF input than an absent one.",

@@ -20,7 +20,7 @@ from drafts.testkit.ca_proof import POLL_NONCE
 from drafts.testkit.client_classic import client_scene, leaf, rejected, reply, taken
 from drafts.testkit.client_kem import CA_NONCE, challenge, pending, scene
 from drafts.testkit.der import NULL, Node, flipped, node, scheme, sequence
-from drafts.testkit.kem_messages import KemTo, kemri
+from drafts.testkit.kem_messages import KemTo, kemri_bit, kemri_short, kemri_with
 from drafts.testkit.messages import Message, authenticating, content_info, envelope, recipient_info, reply_attributes
 from drafts.testkit.parties import (
     CLIENT_AUTH,
@@ -95,21 +95,6 @@ def _kem() -> Iterator[Planned]:
             f"kem-{name}", defect, why, because, "client-kemri", _success(sealed, **changes), scene=polled(), twin=TWIN
         )
 
-    def replaced(index: int, der: bytes) -> Callable[[Node], None]:
-        def change(tree: Node) -> None:
-            kemri(tree)[index] = node(der)
-
-        return change
-
-    def bit(index: int) -> Callable[[Node], None]:
-        def change(tree: Node) -> None:
-            kemri(tree)[index].content = flipped(kemri(tree)[index].content)
-
-        return change
-
-    def short(tree: Node) -> None:
-        kemri(tree)[3].content = kemri(tree)[3].content[:-1]
-
     def tag(tree: Node) -> None:
         tree[1][0][3].content = flipped(tree[1][0][3].content)
 
@@ -177,11 +162,17 @@ def _kem() -> Iterator[Planned]:
         ONE_TEXT,
         stranger,
     )
-    yield wrong("ciphertext", "One bit of kemct is changed.", "decryption", ONE_TEXT, _sealed(tree=bit(3)))
+    yield wrong("ciphertext", "One bit of kemct is changed.", "decryption", ONE_TEXT, _sealed(tree=kemri_bit(3)))
     yield wrong(
-        "ciphertext-length", "The last octet of kemct is missing.", "decryption", "ciphertext", _sealed(tree=short)
+        "ciphertext-length",
+        "The last octet of kemct is missing.",
+        "decryption",
+        "ciphertext",
+        _sealed(tree=kemri_short),
     )
-    yield wrong("encrypted-key", "One bit of encryptedKey is changed.", "decryption", ONE_TEXT, _sealed(tree=bit(7)))
+    yield wrong(
+        "encrypted-key", "One bit of encryptedKey is changed.", "decryption", ONE_TEXT, _sealed(tree=kemri_bit(7))
+    )
     yield wrong("gcm-tag", "One bit of the tag is changed.", "decryption", ONE_TEXT, _sealed(tree=tag))
     yield wrong(
         "gcm-tag-length", "Tag and aes-ICVlen have 8 octets.", "algorithm", "a tag of 8 octets", _sealed(tree=cut_tag)
@@ -191,24 +182,24 @@ def _kem() -> Iterator[Planned]:
         "kekLength is 16, but the wrap is aes256-wrap.",
         "malformed",
         "kekLength 16 does not fit",
-        _sealed(tree=replaced(5, encode(16))),
+        _sealed(tree=kemri_with(5, encode(16))),
     )
     yield wrong(
         "wrap",
         "The key wrap is 3DES.",
         "algorithm",
         "key wrap",
-        _sealed(tree=replaced(6, scheme("1.2.840.113549.1.9.16.3.6", NULL))),
+        _sealed(tree=kemri_with(6, scheme("1.2.840.113549.1.9.16.3.6", NULL))),
     )
     yield wrong(
         "kem-parameters",
         "id-alg-ml-kem-768 has NULL parameters.",
         "malformed",
         "must be absent",
-        _sealed(tree=replaced(2, scheme(oids.ML_KEM_768, NULL))),
+        _sealed(tree=kemri_with(2, scheme(oids.ML_KEM_768, NULL))),
     )
     yield wrong(
-        "version", "KEMRecipientInfo has version 1.", "malformed", "version 1", _sealed(tree=replaced(0, encode(1)))
+        "version", "KEMRecipientInfo has version 1.", "malformed", "version 1", _sealed(tree=kemri_with(0, encode(1)))
     )
     yield wrong(
         "other-recipient-type",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from drafts.tlv import Tlv, parse
 from pkix.asn1 import Oid, encode, wrap
 
-CONSTRUCTED = 0x20
 NULL = b"\x05\x00"
 
 
@@ -22,10 +22,13 @@ class Node:
     @classmethod
     def parse(cls, der: bytes) -> Node:
         """The tree of exactly one value with definite lengths. Raises ValueError."""
-        node, end = _read(der, 0)
-        if end != len(der):
-            raise ValueError("octets follow the value")
-        return node
+        return cls._of(parse(der))
+
+    @classmethod
+    def _of(cls, value: Tlv) -> Node:
+        if not value.constructed:
+            return cls(value.tag, value.content)
+        return cls(value.tag, children=[cls._of(child) for child in value.children()])
 
     def der(self) -> bytes:
         """The value's DER; SETs are not sorted."""
@@ -57,21 +60,6 @@ class Node:
         if self.children is None:
             raise ValueError(f"a primitive value with tag {self.tag:#x}")
         return self.children
-
-
-def _read(data: bytes, at: int) -> tuple[Node, int]:
-    tag, size, start = data[at], data[at + 1], at + 2
-    if size >= 0x80:
-        start += size & 0x7F
-        size = int.from_bytes(data[at + 2 : start], "big")
-    end = start + size
-    if not tag & CONSTRUCTED:
-        return Node(tag, data[start:end]), end
-    children = []
-    while start < end:
-        child, start = _read(data, start)
-        children.append(child)
-    return Node(tag, children=children), end
 
 
 def node(der: bytes) -> Node:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 
 from drafts.labelled import LabelledBackend
-from drafts.testkit.der import Node
+from drafts.testkit.der import Node, flipped, node
 from drafts.testkit.parties import KemParty
 from kem.exchange import POP_SHA256, MacParameters
 from kem.kdf import HKDF_SHA256, Kdf
@@ -67,6 +67,29 @@ class KemTo:
 def kemri(enveloped: Node) -> Node:
     """The KEMRecipientInfo in the tree of an envelope: version, rid, kem, kemct, kdf, kekLength, wrap, encryptedKey."""
     return enveloped[1][0][1][0][1]
+
+
+def kemri_with(index: int, der: bytes) -> Callable[[Node], None]:
+    """A change to the tree of an envelope: another value of one field of its KEMRecipientInfo."""
+
+    def change(tree: Node) -> None:
+        kemri(tree)[index] = node(der)
+
+    return change
+
+
+def kemri_bit(index: int) -> Callable[[Node], None]:
+    """The same: one bit of the field is another."""
+
+    def change(tree: Node) -> None:
+        kemri(tree)[index].content = flipped(kemri(tree)[index].content)
+
+    return change
+
+
+def kemri_short(tree: Node) -> None:
+    """The same: the last octet of kemct is missing."""
+    kemri(tree)[3].content = kemri(tree)[3].content[:-1]
 
 
 @dataclass(frozen=True)

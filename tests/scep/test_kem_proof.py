@@ -305,9 +305,11 @@ def test_a_replayed_confirmation_brings_no_second_certificate() -> None:
     device = challenged(world)
     poll = device.enrolment.poll(now=world.now)
     first = issued(device.enrolment.receive(world.send(poll).body))
-    world.send(poll)
+    again = Seen(world.send(poll).body).content
     (record,) = world.store.certificates()
     assert record.der == first.certificate
+    # Only the KEM key opens it.
+    assert again is not None and [info.tag for info in Node.parse(again)[1][0][1]] == [0xA4]
 
 
 def test_the_confirmation_of_a_failed_attempt_does_not_serve_the_next_one() -> None:

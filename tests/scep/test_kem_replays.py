@@ -60,16 +60,6 @@ def test_copies_of_earlier_messages_get_the_latest_answer() -> None:
     issued(device.poll())
 
 
-def test_a_copy_of_the_confirmation_gets_the_certificate_that_only_the_client_can_read() -> None:
-    world = kem_world()
-    device = challenged(world)
-    confirm = device.enrolment.poll(now=world.now)
-    first = issued(device.enrolment.receive(world.send(confirm).body))
-    again = craft.Seen(world.send(confirm).body).content
-    assert again is not None and [info.tag for info in Node.parse(again)[1][0][1]] == [0xA4]
-    assert len(world.store.certificates()) == 1 and first.certificate == world.store.certificates()[0].der
-
-
 def test_an_envelope_signed_anew_with_an_rsa_key_does_not_divert_the_answer() -> None:
     """The response key decides, not the key of whoever signed."""
     world = kem_world("rsa:2048")

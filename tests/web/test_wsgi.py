@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from tests.web.kit import ROOT
 from web.ca_dir import CaDir
@@ -33,7 +30,6 @@ def test_the_factory_serves_a_configuration_file(own: CaDir, tmp_path: Path) -> 
     assert "POSTPKIOperation" in done.stdout
 
 
-@pytest.mark.skipif(importlib.util.find_spec("gunicorn") is None, reason="gunicorn is of the extra `bench`")
 def test_gunicorn_loads_the_factory(own: CaDir, tmp_path: Path) -> None:
     done = run(tmp_path, "-m", "gunicorn", "--check-config", f'web.wsgi:create_app("{own.path}/scep.toml")')
     assert (done.returncode, done.stderr) == (0, "")
