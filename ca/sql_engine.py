@@ -71,7 +71,7 @@ def store_engine(url: str | URL) -> Engine:
 class Session:
     """A connection of the pool in use. All values of a statement are parameters. Exceptions are the driver's.
 
-    SQLAlchemy writes the SQL, once, and the driver executes it; its own `execute` takes four times as long for a read.
+    SQLAlchemy writes the SQL, once, and the driver executes it; its own `execute` would cost more than the read.
     """
 
     def __init__(self, connection: PoolProxiedConnection, dialect: Dialect) -> None:
