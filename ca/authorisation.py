@@ -21,34 +21,38 @@ from cryptography import x509
 
 from ca.authority import Authority
 from ca.challenges import UsedByHolder, check_password
-from ca.errors import RequestRefused
+from ca.errors import Busy, RequestRefused
 from ca.profiles import Profile, microsoft_sids, names_of, requested_san
 from ca.sealing import ServerKey
 from ca.store import IssuedCertificate, Store, holder_of
 from pkix.certificates import Certificate
 from pkix.pkcs10 import CertificationRequest
 
+# Wrong challenge passwords in a minute, after which those of fewer characters than a made one are not looked up.
+MAX_GUESSES, UNGUESSABLE = 20, 32
+
 
 @dataclass(frozen=True)
 class EnrolmentRequest:
     """What authorisation looks at.
 
-    signer: whose signature over the request has been verified; its certificate may be self-signed. renewal: the
-    protocol calls it one (RenewalReq). renewed: the KEM certificate to renew, which cannot sign; possession of its key
-    is proven afterwards, before anything is issued.
+    signer: whose signature over the message has been verified; its certificate may be self-signed. same: see
+    `Transaction.request_hash`. renewal: the protocol calls it one (RenewalReq). renewed: the KEM certificate to renew,
+    which cannot sign; possession of its key is proven afterwards, before anything is issued.
     """
 
     protocol: str
     transaction_id: str
     request: CertificationRequest
     signer: Certificate
+    same: bytes
     renewal: bool
     renewed: Certificate | None = None
 
     @property
     def holder(self) -> str:
         """See `ca.store.holder_of`."""
-        return holder_of(self.signer.key_hash, self.request.hash)
+        return holder_of(self.signer.key_hash, self.same)
 
 
 @dataclass(frozen=True)
@@ -89,18 +93,24 @@ class WebhookAnswer(enum.Enum):
 class Webhook(Protocol):
     """An external authority. `web.webhook` asks one over HTTPS."""
 
-    def ask(self, request: EnrolmentRequest) -> tuple[WebhookAnswer, str]:
-        """The answer, and a reason that may be shown to the client when it is REJECT. Does not raise."""
+    def ask(self, request: EnrolmentRequest, holds: IssuedCertificate | None) -> tuple[WebhookAnswer, str]:
+        """The answer, and a reason that may be shown to the client when it is REJECT. Does not raise.
+
+        holds: the certificate of this CA, good now, whose key has signed the message; None if it was another's.
+        """
 
 
 @dataclass(frozen=True)
 class AuthorisationPolicy:
-    """Which methods a profile uses. renewal_grace: how long after its end a certificate may still renew itself."""
+    """Which methods a profile uses. renewal_grace: how long after its end a certificate may still renew itself.
+    webhook_pause: how long the webhook is left alone about a request that it did not decide.
+    """
 
     challenge_password: bool = False
     renewal: bool = False
     manual: bool = False
     renewal_grace: timedelta = timedelta(0)
+    webhook_pause: timedelta = timedelta(minutes=1)
 
     def nothing(self, webhook: Webhook | None) -> bool:
         """Whether no method at all is enabled."""
@@ -138,30 +148,40 @@ class Authoriser:
             if verdict is not None:
                 return verdict
         if self.webhook is not None:
-            return self.ask_webhook(enrolment)
+            return self.ask_webhook(enrolment, now=now)
+        if password and self.policy.challenge_password:
+            if len(password) < UNGUESSABLE:
+                self.store.count_guess(self.profile.name, now=now)
+            raise RequestRefused("the challengePassword is not valid")
         if password:
-            raise RequestRefused(
-                "the challengePassword is not valid"
-                if self.policy.challenge_password
-                else "a challengePassword was sent, but this profile does not use them"
-            )
+            raise RequestRefused("a challengePassword was sent, but this profile does not use them")
         if self.policy.manual:
             return Pending("manual approval")
         raise RequestRefused("the PKCS #10 request has no challengePassword, which this profile asks for")
 
-    def ask_webhook(self, enrolment: EnrolmentRequest) -> Verdict:
+    def ask_webhook(self, enrolment: EnrolmentRequest, *, now: datetime) -> Verdict:
         """The webhook's verdict. Raises RequestRefused. An unreachable webhook means "later", so that an outage
         loses no transaction.
         """
         assert self.webhook is not None
-        answer, reason = self.webhook.ask(enrolment)
+        signer = self.issued_to(enrolment.signer)
+        answer, reason = self.webhook.ask(enrolment, signer if signer is not None and signer.good_at(now) else None)
         if answer is WebhookAnswer.APPROVE:
             return Approved("webhook")
         if answer is WebhookAnswer.REJECT:
             raise RequestRefused(reason or "the request was rejected")
         return Pending("webhook")
 
+    def check_held(self, identifier: str | None) -> None:
+        """Whether the challenge password that a transaction holds is still there. Raises RequestRefused."""
+        if identifier is not None and self.store.challenge(identifier) is None:
+            raise RequestRefused("the challengePassword was withdrawn")
+
     def _challenge(self, enrolment: EnrolmentRequest, password: str, now: datetime) -> Verdict | None:
+        if len(password) < UNGUESSABLE and self.store.guesses(self.profile.name, now=now) >= MAX_GUESSES:
+            # Without looking it up: else guessing would go on at full speed. Made passwords are too long to be guessed,
+            # so nobody can lock out those who have one.
+            raise Busy("busy: too many wrong challengePasswords; come back in a minute")
         found = check_password(
             self.store,
             self.server_key,

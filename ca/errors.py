@@ -7,5 +7,9 @@ class RequestRefused(PkixError):
     """The request is understood and not permitted, or not now."""
 
 
+class Busy(RequestRefused):
+    """Not now: the same request may succeed later. The text begins with "busy"."""
+
+
 class CertificateUnknown(PkixError):
     """No certificate or CRL matches the given issuer and serial number."""

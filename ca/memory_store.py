@@ -15,12 +15,17 @@ from datetime import datetime
 from typing import TypeVar
 
 from ca.store import (
+    COMPROMISED,
     ChallengePassword,
     ChallengeUnavailable,
+    Group,
     IssuedCertificate,
+    KeyCompromised,
+    RequestRepeated,
     State,
     Store,
     StoreConflict,
+    SubjectTaken,
     Transaction,
     TransactionKey,
     holder_of,
@@ -37,6 +42,7 @@ class MemoryStore(Store):
         self._challenges: dict[str, ChallengePassword] = {}
         self._crl_numbers: dict[str, int] = {}
         self._secrets: dict[str, tuple[bytes, datetime]] = {}
+        self._guesses: dict[str, tuple[datetime, int]] = {}
 
     # Transactions
 
@@ -52,8 +58,26 @@ class MemoryStore(Store):
         with self._lock:
             self._change(old, new, None)
 
-    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate) -> None:
+    def drop(self, transaction: Transaction) -> None:
         with self._lock:
+            if self._transactions.get(transaction.key) != transaction:
+                raise StoreConflict("the transaction was changed by somebody else")
+            del self._transactions[transaction.key]
+            self._challenges.update(self._released(transaction))
+            self._secrets.pop(transaction.secret_id or "", None)
+
+    def issue(
+        self,
+        old: Transaction | None,
+        new: Transaction,
+        certificate: IssuedCertificate,
+        *,
+        again: bool = False,
+        unique: bool = False,
+    ) -> None:
+        with self._lock:
+            self._check_unchanged(old, new)
+            self._check_issue(certificate, again=again, unique_at=new.updated if unique else None)
             self._change(old, new, certificate)
 
     def transactions(self, state: State | None = None, *, limit: int = 1000) -> Sequence[Transaction]:
@@ -61,22 +85,14 @@ class MemoryStore(Store):
             chosen = [item for item in self._transactions.values() if state in (None, item.state)]
         return _newest_first(chosen, lambda item: item.created)[:limit]
 
-    def count(self, state: State, *, now: datetime, signer: bytes | None = None) -> int:
+    def count(self, state: State, *, now: datetime) -> int:
         with self._lock:
-            return sum(
-                item.state is state and item.expires >= now and signer in (None, item.key.signer)
-                for item in self._transactions.values()
-            )
+            return sum(item.state is state and item.expires >= now for item in self._transactions.values())
 
-    def count_renewals(self, *, now: datetime, of: str | None = None) -> int:
+    def crowd(self, group: Group, *, now: datetime) -> tuple[int, Transaction | None]:
         with self._lock:
-            return sum(
-                item.state is State.CHALLENGED
-                and item.expires >= now
-                and item.renews != ""
-                and of in (None, item.renews)
-                for item in self._transactions.values()
-            )
+            found = [item for item in self._transactions.values() if item.expires >= now and group.holds(item)]
+        return len(found), found[0] if found else None
 
     # Certificates
 
@@ -84,15 +100,8 @@ class MemoryStore(Store):
         with self._lock:
             return self._certificates.get((authority, serial))
 
-    def valid_certificates(self, authority: str, subject: str, *, now: datetime) -> Sequence[IssuedCertificate]:
-        return self._select_certificates(
-            lambda item: (
-                item.authority == authority
-                and item.subject == subject
-                and item.revoked_at is None
-                and item.not_after >= now
-            )
-        )
+    def valid_certificates(self, name: str, *, now: datetime) -> Sequence[IssuedCertificate]:
+        return self._select_certificates(lambda item: _stands_in_the_way(item, name, now))
 
     def certificates(self, *, limit: int = 1000) -> Sequence[IssuedCertificate]:
         return self._select_certificates(lambda item: True)[:limit]
@@ -134,6 +143,18 @@ class MemoryStore(Store):
     def challenge(self, identifier: str) -> ChallengePassword | None:
         with self._lock:
             return self._challenges.get(identifier)
+
+    def count_guess(self, profile: str, *, now: datetime) -> None:
+        _check_times(now)
+        minute = now.replace(second=0)
+        with self._lock:
+            known, number = self._guesses.get(profile, (minute, 0))
+            self._guesses[profile] = (minute, number + 1 if known == minute else 1)
+
+    def guesses(self, profile: str, *, now: datetime) -> int:
+        with self._lock:
+            minute, number = self._guesses.get(profile, (now, 0))
+        return number if minute == now.replace(second=0) else 0
 
     # Secrets
 
@@ -177,11 +198,7 @@ class MemoryStore(Store):
 
     def _change(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate | None) -> None:
         """Check, then put `new` in place of `old`, move reservations and record the certificate if there is one."""
-        _check_times(new.created, new.updated, new.expires)
-        if old is not None and old.key != new.key:
-            raise ValueError("a transaction is replaced by one with the same key")
-        if self._transactions.get(new.key) != old:
-            raise StoreConflict("the transaction was changed by somebody else")
+        self._check_unchanged(old, new)
         if certificate is not None:
             _check_times(certificate.not_before, certificate.not_after, certificate.revoked_at)
             if (certificate.authority, certificate.serial) in self._certificates:
@@ -190,6 +207,27 @@ class MemoryStore(Store):
         self._transactions[new.key] = new
         if certificate is not None:
             self._certificates[certificate.authority, certificate.serial] = certificate
+
+    def _check_unchanged(self, old: Transaction | None, new: Transaction) -> None:
+        """Raises StoreConflict, or ValueError for what nobody may store."""
+        _check_times(new.created, new.updated, new.expires)
+        if old is not None and old.key != new.key:
+            raise ValueError("a transaction is replaced by one with the same key")
+        if self._transactions.get(new.key) != old:
+            raise StoreConflict("the transaction was changed by somebody else")
+
+    def _check_issue(self, certificate: IssuedCertificate, *, again: bool, unique_at: datetime | None) -> None:
+        """What forbids to issue a certificate. Raises IssueForbidden."""
+        known = list(self._certificates.values())
+        if any(item.spki_hash == certificate.spki_hash and item.reason in COMPROMISED for item in known):
+            raise KeyCompromised
+        same = [item for item in known if item.request_hash and item.request_hash == certificate.request_hash]
+        if same and (not again or any(item.message_hash == certificate.message_hash for item in same)):
+            raise RequestRepeated
+        if unique_at is not None:
+            for item in _newest_first(known, lambda item: item.not_before):
+                if _stands_in_the_way(item, certificate.name, unique_at):
+                    raise SubjectTaken(item.serial)
 
     def _moved_reservations(
         self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate | None
@@ -227,6 +265,11 @@ class MemoryStore(Store):
         with self._lock:
             chosen = [item for item in self._certificates.values() if wanted(item)]
         return _newest_first(chosen, lambda item: item.not_before)
+
+
+def _stands_in_the_way(item: IssuedCertificate, name: str, now: datetime) -> bool:
+    """Whether it is for this name, and neither revoked nor expired."""
+    return name != "" and item.name == name and item.revoked_at is None and item.not_after >= now
 
 
 def hold(transaction: Transaction) -> tuple[str | None, str]:

@@ -42,6 +42,9 @@ _NAP = 0.01
 # Seconds of a nap while another process is writing, and how many of them before SQLite's own wait begins.
 _SHORT_NAP, _SHORT_NAPS = 0.0001, 2000
 
+# How many free pages (4 kB each) `shrink` gives back at most, and how large (octets) the -wal file may stay.
+_PAGES_AT_A_TIME, _WAL_SIZE = 5000, 8 << 20
+
 # Closing any file descriptor of a file drops the process's POSIX locks on it, SQLite's among them. So a thread
 # creates the file alone, before any other can have opened it.
 _creating = threading.Lock()
@@ -163,6 +166,14 @@ class Database:
                 if turn is not None:
                     os.close(turn)
 
+    def shrink(self) -> None:
+        """Give the pages that nothing stands on back to the file system, some at a time. SQLite only; best effort."""
+        if self.engine.dialect.name == "sqlite":
+            with contextlib.suppress(StoreUnavailable), self._connection("shrunk") as connection:
+                driver: Any = connection.dbapi_connection
+                # The pragma frees one page a step, and `execute` takes one step.
+                driver.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_A_TIME})")
+
     @contextlib.contextmanager
     def _connection(self, purpose: str) -> Iterator[PoolProxiedConnection]:
         """An idle connection or a new one, without a transaction afterwards. One that has failed is not used again."""
@@ -244,7 +255,10 @@ def _create_file(url: URL) -> None:
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     try:
+        # Only for a file that is still empty; an older one keeps its size and fills its free pages again.
+        cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
         switch_to_wal(cursor)
+        cursor.execute(f"PRAGMA journal_size_limit = {_WAL_SIZE}")
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
     except BaseException:

@@ -13,38 +13,14 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import (
-    ColumnElement,
-    Insert,
-    Select,
-    Table,
-    and_,
-    bindparam,
-    delete,
-    exists,
-    func,
-    insert,
-    literal_column,
-    not_,
-    null,
-    or_,
-    select,
-    update,
-)
 from sqlalchemy.engine import URL
 
+from ca import sql_statements as sql
 from ca.migrations import ensure_schema
 from ca.sql_engine import Database, Session
 from ca.sql_tables import (
-    CERTIFICATE_COLUMNS,
-    CERTIFICATES,
-    CHALLENGES,
-    CRL_NUMBERS,
-    SECRETS,
-    TRANSACTION_COLUMNS,
-    TRANSACTIONS,
     Values,
     certificate_of,
     certificate_values,
@@ -59,126 +35,17 @@ from ca.sql_tables import (
 from ca.store import (
     ChallengePassword,
     ChallengeUnavailable,
+    Group,
     IssuedCertificate,
+    KeyCompromised,
+    RequestRepeated,
     State,
     Store,
     StoreConflict,
+    SubjectTaken,
     Transaction,
     TransactionKey,
     holder_of,
-)
-
-# Statements are built once, and so is their SQL (`ca.sql_engine.Session`); values that differ are parameters.
-
-
-def _equals(column: ColumnElement[object], name: str) -> ColumnElement[bool]:
-    """The column equals the parameter, also when both are NULL."""
-    return column.is_not_distinct_from(bindparam(name))
-
-
-def _insert(table: Table) -> Insert:
-    """A new row, of which every column but the row number is a parameter of its name."""
-    return insert(table).values({column: bindparam(column.name) for column in table.c if column.name != "id"})
-
-
-def _limited(query: Select[Any]) -> Select[Any]:
-    """At most as many rows as the parameter `limit` says. SQLite's OFFSET would otherwise be a value of its own."""
-    return query.limit(bindparam("limit")).offset(literal_column("0"))
-
-
-_T, _C, _P = TRANSACTIONS.c, CERTIFICATES.c, CHALLENGES.c
-
-_GET = select(*TRANSACTION_COLUMNS).where(
-    _T.transaction_id == bindparam("transaction_id"),
-    _T.signer == bindparam("signer"),
-    _T.protocol == bindparam("protocol"),
-)
-_CREATE = _insert(TRANSACTIONS)
-_REPLACE = (
-    update(TRANSACTIONS)
-    .where(
-        *(
-            _equals(column, f"old_{column.name}") if column.nullable else column == bindparam(f"old_{column.name}")
-            for column in TRANSACTION_COLUMNS
-        )
-    )
-    .values({column: bindparam(f"new_{column.name}") for column in TRANSACTION_COLUMNS[3:]})
-)
-_NEWEST_TRANSACTIONS = _limited(select(*TRANSACTION_COLUMNS).order_by(_T.created.desc(), _T.id.desc()))
-_NEWEST_IN_STATE = _NEWEST_TRANSACTIONS.where(_T.state == bindparam("state"))
-_COUNT = select(func.count()).where(_T.state == bindparam("state"), _T.expires >= bindparam("now"))
-_COUNT_OF_SIGNER = _COUNT.where(_T.signer == bindparam("signer"))
-_COUNT_RENEWALS = _COUNT.where(_T.renews != literal_column("''"))
-_COUNT_RENEWALS_OF = _COUNT.where(_T.renews == bindparam("renews"))
-_PUT_SECRET = _insert(SECRETS)
-_TAKE_SECRET = delete(SECRETS).where(SECRETS.c.identifier == bindparam("of")).returning(SECRETS.c.sealed)
-_PURGE_SECRETS = delete(SECRETS).where(SECRETS.c.expires < bindparam("now"))
-
-_CERTIFICATES = select(*CERTIFICATE_COLUMNS).order_by(_C.not_before.desc(), _C.id.desc())
-_NEWEST_CERTIFICATES = _limited(_CERTIFICATES)
-_CERTIFICATE = select(*CERTIFICATE_COLUMNS).where(
-    _C.authority == bindparam("authority"), _C.serial == bindparam("serial")
-)
-_VALID_CERTIFICATES = _CERTIFICATES.where(
-    _C.authority == bindparam("authority"),
-    _C.subject == bindparam("subject"),
-    _C.revoked_at.is_(None),
-    _C.not_after >= bindparam("now"),
-)
-_FIND_SERIAL = _CERTIFICATES.where(_C.serial == bindparam("serial"))
-_REVOKED = _CERTIFICATES.where(
-    _C.authority == bindparam("authority"), _C.revoked_at.is_not(None), _C.not_after >= bindparam("now")
-)
-_RECORD = _insert(CERTIFICATES)
-_REVOKE = (
-    update(CERTIFICATES)
-    .where(_C.authority == bindparam("of"), _C.serial == bindparam("number"), _C.revoked_at.is_(None))
-    .values(revoked_at=bindparam("now"), reason=bindparam("why"))
-)
-_CRL_NUMBER = select(CRL_NUMBERS.c.number).where(CRL_NUMBERS.c.authority == bindparam("of"))
-_NEXT_CRL_NUMBER = (
-    update(CRL_NUMBERS)
-    .where(CRL_NUMBERS.c.authority == bindparam("of"))
-    .values(number=CRL_NUMBERS.c.number + literal_column("1"))
-)
-_FIRST_CRL_NUMBER = _insert(CRL_NUMBERS)
-
-_CHALLENGE = select(*CHALLENGES.c).where(_P.identifier == bindparam("identifier"))
-_ONE_TIME = select(_P.one_time).where(_P.identifier == bindparam("identifier"))
-_ADD_CHALLENGE = _insert(CHALLENGES)
-_HOLD = update(CHALLENGES).where(
-    _P.identifier == bindparam("held"),
-    _P.one_time.is_(True),
-    _P.serial.is_(None),
-    or_(_P.holder.is_(None), _P.holder == bindparam("in_name_of")),
-)
-_RESERVE = _HOLD.values(holder=bindparam("in_name_of"))
-_USE_UP = _HOLD.values(
-    holder=bindparam("in_name_of"), authority=bindparam("by_authority"), serial=bindparam("by_serial")
-)
-_RELEASE = (
-    update(CHALLENGES)
-    .where(
-        _P.identifier == bindparam("held"),
-        _P.serial.is_(None),
-        _P.holder == bindparam("in_name_of"),
-        not_(
-            exists().where(
-                _T.challenge_id == bindparam("held"),
-                _T.signer == bindparam("signer"),
-                _T.request_hash == bindparam("request_hash"),
-                not_(and_(_T.transaction_id == bindparam("transaction_id"), _T.protocol == bindparam("protocol"))),
-            )
-        ),
-    )
-    .values(holder=null())
-)
-# Naming all states lets the database use the index over (state, expires).
-_EXPIRED = and_(_T.state.in_([literal_column(f"'{state.value}'") for state in State]), _T.expires < bindparam("now"))
-_EXPIRED_HOLDERS = select(*TRANSACTION_COLUMNS).where(_EXPIRED, _T.challenge_id.is_not(None)).with_for_update()
-_PURGE_TRANSACTIONS = delete(TRANSACTIONS).where(_EXPIRED)
-_PURGE_CHALLENGES = delete(CHALLENGES).where(
-    _P.expires < bindparam("now"), or_(_P.holder.is_(None), _P.serial.is_not(None))
 )
 
 
@@ -225,7 +92,7 @@ class SqlStore(Store):
 
     def get(self, key: TransactionKey) -> Transaction | None:
         with self._database.reading() as session:
-            row = session.row(_GET, key_values(key))
+            row = session.row(sql.GET, key_values(key))
         return None if row is None else transaction_of(row)
 
     def create(self, transaction: Transaction) -> None:
@@ -242,10 +109,27 @@ class SqlStore(Store):
                 if new.challenge_id is not None:
                     _hold(session, new, None)
 
-    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate) -> None:
+    def drop(self, transaction: Transaction) -> None:
+        values = {f"old_{name}": value for name, value in transaction_values(transaction).items()}
+        with self._turn, self._database.writing() as session:
+            if session.change(sql.DROP, values) != 1:
+                raise StoreConflict("the transaction was changed by somebody else")
+            _release(session, transaction)
+            session.change(sql.FORGET_SECRET, {"of": transaction.secret_id or ""})
+
+    def issue(
+        self,
+        old: Transaction | None,
+        new: Transaction,
+        certificate: IssuedCertificate,
+        *,
+        again: bool = False,
+        unique: bool = False,
+    ) -> None:
         with self._turn, self._database.writing() as session:
             _put(session, old, new)
-            session.add(_RECORD, certificate_values(certificate), "the serial number was issued before")
+            _check_issue(session, certificate, again=again, unique_at=new.updated if unique else None)
+            session.add(sql.RECORD, certificate_values(certificate), "the serial number was issued before")
             if old is not None and _reservation(old) != _reservation(new):
                 _release(session, old)
             if new.challenge_id is not None:
@@ -254,28 +138,25 @@ class SqlStore(Store):
     def transactions(self, state: State | None = None, *, limit: int = 1000) -> Sequence[Transaction]:
         with self._database.reading() as session:
             if state is None:
-                rows = session.rows(_NEWEST_TRANSACTIONS, {"limit": limit})
+                rows = session.rows(sql.NEWEST_TRANSACTIONS, {"limit": limit})
             else:
-                rows = session.rows(_NEWEST_IN_STATE, {"limit": limit, "state": state.value})
+                rows = session.rows(sql.NEWEST_IN_STATE, {"limit": limit, "state": state.value})
         return [transaction_of(row) for row in rows]
 
-    def count(self, state: State, *, now: datetime, signer: bytes | None = None) -> int:
-        values: Values = {"state": state.value, "now": seconds(now)}
+    def count(self, state: State, *, now: datetime) -> int:
         with self._database.reading() as session:
-            if signer is None:
-                ((found,),) = session.rows(_COUNT, values)
-            else:
-                ((found,),) = session.rows(_COUNT_OF_SIGNER, values | {"signer": signer})
+            ((found,),) = session.rows(sql.COUNT, {"state": state.value, "now": seconds(now)})
         return int(found)
 
-    def count_renewals(self, *, now: datetime, of: str | None = None) -> int:
-        values: Values = {"state": State.CHALLENGED.value, "now": seconds(now)}
+    def crowd(self, group: Group, *, now: datetime) -> tuple[int, Transaction | None]:
+        values: Values = {"state": group.state.value, "now": seconds(now), "profile": group.profile}
+        more = {"signer": group.signer, "renews": group.renews}
+        values |= {name: value for name, value in more.items() if value is not None}
+        query = sql.CROWDS[group.standing][group.signer is not None, group.renews is not None]
         with self._database.reading() as session:
-            if of is None:
-                ((found,),) = session.rows(_COUNT_RENEWALS, values)
-            else:
-                ((found,),) = session.rows(_COUNT_RENEWALS_OF, values | {"renews": of})
-        return int(found)
+            ((number, first),) = session.rows(query, values)
+            row = None if first is None else session.row(sql.NUMBERED, {"number": first})
+        return int(number), None if row is None else transaction_of(row)
 
     # Certificates
 
@@ -283,24 +164,24 @@ class SqlStore(Store):
         with self._database.reading() as session:
             return _certificate(session, authority, serial)
 
-    def valid_certificates(self, authority: str, subject: str, *, now: datetime) -> Sequence[IssuedCertificate]:
-        values: Values = {"authority": authority, "subject": subject, "now": seconds(now)}
+    def valid_certificates(self, name: str, *, now: datetime) -> Sequence[IssuedCertificate]:
+        values: Values = {"name": name, "now": seconds(now)}
         with self._database.reading() as session:
-            return [certificate_of(row) for row in session.rows(_VALID_CERTIFICATES, values)]
+            return [certificate_of(row) for row in session.rows(sql.VALID_CERTIFICATES, values)]
 
     def certificates(self, *, limit: int = 1000) -> Sequence[IssuedCertificate]:
         with self._database.reading() as session:
-            return [certificate_of(row) for row in session.rows(_NEWEST_CERTIFICATES, {"limit": limit})]
+            return [certificate_of(row) for row in session.rows(sql.NEWEST_CERTIFICATES, {"limit": limit})]
 
     def find_serial(self, serial: int) -> Sequence[IssuedCertificate]:
         with self._database.reading() as session:
-            rows = session.rows(_FIND_SERIAL, {"serial": serial_text(serial)})
+            rows = session.rows(sql.FIND_SERIAL, {"serial": serial_text(serial)})
             return [certificate_of(row) for row in rows]
 
     def revoke(self, authority: str, serial: int, *, reason: str, now: datetime) -> IssuedCertificate:
         values: Values = {"of": authority, "number": serial_text(serial), "why": reason, "now": seconds(now)}
         with self._turn, self._database.writing() as session:
-            session.change(_REVOKE, values)
+            session.change(sql.REVOKE, values)
             certificate = _certificate(session, authority, serial)
         if certificate is None:
             raise KeyError(f"no certificate {serial:x} of {authority}")
@@ -308,37 +189,52 @@ class SqlStore(Store):
 
     def revoked(self, authority: str, *, now: datetime) -> Sequence[IssuedCertificate]:
         with self._database.reading() as session:
-            rows = session.rows(_REVOKED, {"authority": authority, "now": seconds(now)})
+            rows = session.rows(sql.REVOKED, {"authority": authority, "now": seconds(now)})
             return [certificate_of(row) for row in rows]
 
     def next_crl_number(self, authority: str) -> int:
         with self._turn, self._database.writing() as session:
-            if session.change(_NEXT_CRL_NUMBER, {"of": authority}) == 0:
-                session.change(_FIRST_CRL_NUMBER, {"authority": authority, "number": 1})
-            ((number,),) = session.rows(_CRL_NUMBER, {"of": authority})
+            if session.change(sql.NEXT_CRL_NUMBER, {"of": authority}) == 0:
+                session.change(sql.FIRST_CRL_NUMBER, {"authority": authority, "number": 1})
+            ((number,),) = session.rows(sql.CRL_NUMBER, {"of": authority})
         return int(number)
 
     # Challenge passwords
 
     def add_challenge(self, challenge: ChallengePassword) -> None:
         with self._turn, self._database.writing() as session:
-            session.add(_ADD_CHALLENGE, challenge_values(challenge), "the challenge password exists already")
+            session.add(sql.ADD_CHALLENGE, challenge_values(challenge), "the challenge password exists already")
 
     def challenge(self, identifier: str) -> ChallengePassword | None:
         with self._database.reading() as session:
-            row = session.row(_CHALLENGE, {"identifier": identifier})
+            row = session.row(sql.CHALLENGE, {"identifier": identifier})
         return None if row is None else challenge_of(row)
+
+    def count_guess(self, profile: str, *, now: datetime) -> None:
+        minute = seconds(now) // 60
+        with self._turn, self._database.writing() as session:
+            row = session.row(sql.GUESSED, {"of": profile})
+            if row is None:
+                session.change(sql.FIRST_GUESS, {"profile": profile, "minute": minute, "number": 1})
+            else:
+                number = row[1] + 1 if row[0] == minute else 1
+                session.change(sql.NEXT_GUESS, {"of": profile, "now": minute, "counted": number})
+
+    def guesses(self, profile: str, *, now: datetime) -> int:
+        with self._database.reading() as session:
+            row = session.row(sql.GUESSED, {"of": profile})
+        return 0 if row is None or row[0] != seconds(now) // 60 else int(row[1])
 
     # Secrets
 
     def put_secret(self, identifier: str, sealed: bytes, expires: datetime) -> None:
         with self._turn, self._database.writing() as session:
             values: Values = {"identifier": identifier, "sealed": sealed, "expires": seconds(expires)}
-            session.add(_PUT_SECRET, values, "the secret exists already")
+            session.add(sql.PUT_SECRET, values, "the secret exists already")
 
     def take_secret(self, identifier: str) -> bytes | None:
         with self._turn, self._database.writing() as session:
-            row = session.row(_TAKE_SECRET, {"of": identifier})
+            row = session.row(sql.TAKE_SECRET, {"of": identifier})
         return None if row is None else bytes(row[0])
 
     # Housekeeping
@@ -346,12 +242,15 @@ class SqlStore(Store):
     def purge(self, now: datetime) -> int:
         moment = {"now": seconds(now)}
         with self._turn, self._database.writing() as session:
-            holders = [transaction_of(row) for row in session.rows(_EXPIRED_HOLDERS, moment)]
-            gone = session.change(_PURGE_TRANSACTIONS, moment)
+            holders = [transaction_of(row) for row in session.rows(sql.EXPIRED_HOLDERS, moment)]
+            gone = session.change(sql.PURGE_TRANSACTIONS, moment)
             for transaction in holders:
                 _release(session, transaction)
-            gone += session.change(_PURGE_SECRETS, moment)
-            return gone + session.change(_PURGE_CHALLENGES, moment)
+            gone += session.change(sql.PURGE_SECRETS, moment)
+            gone += session.change(sql.PURGE_CHALLENGES, moment)
+        if gone:
+            self._database.shrink()
+        return gone
 
 
 # The steps of a change, inside its transaction.
@@ -360,14 +259,28 @@ class SqlStore(Store):
 def _put(session: Session, old: Transaction | None, new: Transaction) -> None:
     """Compare-and-swap; raises StoreConflict."""
     if old is None:
-        session.add(_CREATE, transaction_values(new), "the transaction exists already")
+        session.add(sql.CREATE, transaction_values(new), "the transaction exists already")
         return
     if old.key != new.key:
         raise ValueError("a transaction is replaced by one with the same key")
     values = {f"old_{name}": value for name, value in transaction_values(old).items()}
     values |= {f"new_{name}": value for name, value in transaction_values(new).items()}
-    if session.change(_REPLACE, values) != 1:
+    if session.change(sql.REPLACE, values) != 1:
         raise StoreConflict("the transaction was changed by somebody else")
+
+
+def _check_issue(session: Session, certificate: IssuedCertificate, *, again: bool, unique_at: datetime | None) -> None:
+    """What forbids to issue a certificate. Raises IssueForbidden."""
+    ((compromised,),) = session.rows(sql.COUNT_COMPROMISED, {"key": certificate.spki_hash})
+    if compromised:
+        raise KeyCompromised
+    messages = [row[0] for row in session.rows(sql.ISSUED_FOR, {"request": certificate.request_hash or None})]
+    if messages and (not again or certificate.message_hash in messages):
+        raise RequestRepeated
+    if unique_at is not None:
+        taken = session.rows(sql.VALID_CERTIFICATES, {"name": certificate.name or None, "now": seconds(unique_at)})
+        if taken:
+            raise SubjectTaken(certificate_of(taken[0]).serial)
 
 
 def _reservation(transaction: Transaction) -> tuple[str | None, str]:
@@ -380,13 +293,13 @@ def _hold(session: Session, transaction: Transaction, certificate: IssuedCertifi
     identifier, holder = _reservation(transaction)
     values: Values = {"held": identifier, "in_name_of": holder}
     if certificate is None:
-        changed = session.change(_RESERVE, values)
+        changed = session.change(sql.RESERVE, values)
     else:
         values |= {"by_authority": certificate.authority, "by_serial": serial_text(certificate.serial)}
-        changed = session.change(_USE_UP, values)
+        changed = session.change(sql.USE_UP, values)
     if changed == 1:
         return
-    known = session.row(_ONE_TIME, {"identifier": identifier})
+    known = session.row(sql.ONE_TIME, {"identifier": identifier})
     if known is None:
         raise ChallengeUnavailable("the challenge password is gone")
     if known[0]:
@@ -400,10 +313,10 @@ def _release(session: Session, transaction: Transaction) -> None:
     identifier, holder = _reservation(transaction)
     values = key_values(transaction.key)
     values |= {"held": identifier, "in_name_of": holder, "request_hash": transaction.request_hash}
-    session.change(_RELEASE, values)
+    session.change(sql.RELEASE, values)
 
 
 def _certificate(session: Session, authority: str, serial: int) -> IssuedCertificate | None:
     values: Values = {"authority": authority, "serial": serial_text(serial)}
-    row = session.row(_CERTIFICATE, values)
+    row = session.row(sql.CERTIFICATE, values)
     return None if row is None else certificate_of(row)

@@ -67,8 +67,8 @@ TRANSACTIONS = Table(
     Column("challenges", Integer, nullable=False, server_default="0"),
     Column("approved_by", Text, nullable=False, server_default=text("''")),
     Column("renews", Text, nullable=False, server_default=text("''")),
-    UniqueConstraint("transaction_id", "signer", "protocol", name="uq_transactions_key"),
-    # For `count` and `purge`.
+    UniqueConstraint("transaction_id", "signer", "protocol", "profile", name="uq_transactions_key"),
+    # For `count`, `crowd` and `purge`.
     Index("ix_transactions_state_expires", "state", "expires"),
     # For releasing a reservation, which asks whether another transaction still holds it.
     Index(
@@ -93,11 +93,22 @@ CERTIFICATES = Table(
     Column("not_after", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
     Column("reason", Text),
+    # NULL where it is not known, which equals nothing.
+    Column("name", Text),
+    Column("request_hash", LargeBinary),
+    Column("message_hash", LargeBinary),
     # The serial number stands first so that `find_serial` uses the same index.
     UniqueConstraint("serial", "authority", name="uq_certificates_serial"),
-    # For `valid_certificates`.
-    Index("ix_certificates_subject", "subject"),
-    # For `revoked`; costs nothing while a certificate is good.
+    # For `valid_certificates` and what `issue` forbids.
+    Index("ix_certificates_name", "name"),
+    Index("ix_certificates_request", "request_hash"),
+    # For keys that were compromised, and for `revoked`; cost nothing while a certificate is good.
+    Index(
+        "ix_certificates_revoked_key",
+        "spki_hash",
+        sqlite_where=text("revoked_at IS NOT NULL"),
+        postgresql_where=text("revoked_at IS NOT NULL"),
+    ),
     Index(
         "ix_certificates_revoked",
         "authority",
@@ -127,6 +138,14 @@ SECRETS = Table(
     Column("identifier", Text, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
     Column("expires", BigInteger, nullable=False),
+)
+
+GUESSES = Table(
+    "guesses",
+    METADATA,
+    Column("profile", Text, primary_key=True),
+    Column("minute", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
 )
 
 CRL_NUMBERS = Table(
@@ -178,20 +197,22 @@ def _serial_or_none(value: str | None) -> int | None:
 
 def key_values(key: TransactionKey) -> Values:
     """The columns that identify a transaction."""
-    return {"protocol": key.protocol, "transaction_id": key.transaction_id, "signer": key.signer}
+    return {
+        "protocol": key.protocol,
+        "transaction_id": key.transaction_id,
+        "signer": key.signer,
+        "profile": key.profile,
+    }
 
 
 def transaction_values(transaction: Transaction) -> Values:
     """The row of a transaction."""
     return {
-        "protocol": transaction.key.protocol,
-        "transaction_id": transaction.key.transaction_id,
-        "signer": transaction.key.signer,
+        **key_values(transaction.key),
         "state": transaction.state.value,
         "request_hash": transaction.request_hash,
         "sealed_request": transaction.sealed_request,
         "subject": transaction.subject,
-        "profile": transaction.profile,
         "authority": transaction.authority,
         "created": seconds(transaction.created),
         "updated": seconds(transaction.updated),
@@ -213,12 +234,11 @@ def transaction_of(row: Row) -> Transaction:
     authority, created, updated, expires, challenge_id, decision, reason, serial, *proof = rest
     secret_id, challenges, approved_by, renews = proof
     return Transaction(
-        key=TransactionKey(protocol, transaction_id, signer),
+        key=TransactionKey(protocol, transaction_id, signer, profile),
         state=State(state),
         request_hash=request_hash,
         sealed_request=sealed_request,
         subject=subject,
-        profile=profile,
         authority=authority,
         created=_moment(created),
         updated=_moment(updated),
@@ -247,12 +267,16 @@ def certificate_values(certificate: IssuedCertificate) -> Values:
         "not_after": seconds(certificate.not_after),
         "revoked_at": _seconds_or_none(certificate.revoked_at),
         "reason": certificate.reason,
+        "name": certificate.name or None,
+        "request_hash": certificate.request_hash or None,
+        "message_hash": certificate.message_hash or None,
     }
 
 
 def certificate_of(row: Row) -> IssuedCertificate:
     """The certificate in a row of CERTIFICATE_COLUMNS."""
-    authority, serial, der, subject, spki_hash, profile, not_before, not_after, revoked_at, reason = row
+    authority, serial, der, subject, spki_hash, profile, not_before, not_after, revoked_at, reason, *more = row
+    name, request_hash, message_hash = more
     return IssuedCertificate(
         authority=authority,
         serial=int(serial, 16),
@@ -264,6 +288,9 @@ def certificate_of(row: Row) -> IssuedCertificate:
         not_after=_moment(not_after),
         revoked_at=_moment_or_none(revoked_at),
         reason=reason,
+        name=name or "",
+        request_hash=request_hash or b"",
+        message_hash=message_hash or b"",
     )
 
 

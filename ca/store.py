@@ -28,6 +28,32 @@ class ChallengeUnavailable(Exception):
     """The challenge password is used up, held by another request, or gone."""
 
 
+class IssueForbidden(Exception):
+    """What was recorded meanwhile forbids this certificate; nothing has changed. The text is for the client."""
+
+
+class KeyCompromised(IssueForbidden):
+    """A certificate for this key was revoked because somebody else has the key."""
+
+    def __init__(self) -> None:
+        super().__init__("a certificate for this key was revoked for keyCompromise; make a new key")
+
+
+class RequestRepeated(IssueForbidden):
+    """This request has led to a certificate before, and the message is no more than a copy of it."""
+
+    def __init__(self) -> None:
+        super().__init__("this request has led to a certificate already; make a new one")
+
+
+class SubjectTaken(IssueForbidden):
+    """A valid certificate for this name exists. serial: its number."""
+
+    def __init__(self, serial: int) -> None:
+        super().__init__(f"a valid certificate for this subject exists: serial {serial:x}")
+        self.serial = serial
+
+
 class StoreUnavailable(Exception):
     """The Store cannot be reached or is locked by somebody else for too long. Any method may raise it."""
 
@@ -55,21 +81,38 @@ class TransactionKey:
 
     protocol: "scep". transaction_id: the text as received, 1 to 255 characters.
     signer: SHA-256 (32 bytes) of the DER SubjectPublicKeyInfo that signed the request.
+    profile: name of the profile, and so of the URL, that it came in by. What was decided under one profile is nothing
+    to another: there, the same transactionID is another transaction.
     """
 
     protocol: str
     transaction_id: str
     signer: bytes
+    profile: str
+
+
+class Standing(enum.Enum):
+    """Who stands behind an open transaction; those that share one share its limits (`Group`).
+
+    AUTHORISED: a password, a signature with a certificate of ours, an external authority or an operator has approved
+    it. RENEWAL: the certificate to renew is public, and only the proof to come authorises. NOBODY: an operator still
+    has to look at it.
+    """
+
+    AUTHORISED = "authorised"
+    RENEWAL = "renewal"
+    NOBODY = "nobody"
 
 
 @dataclass(frozen=True)
 class Transaction:
     """One enrolment from its request to its certificate or failure.
 
-    request_hash: SHA-256 of the DER CertificationRequest; tells "the same request again" from another one.
+    request_hash: 32 octets that are equal for "the same request again" and for nothing else; the protocol says what
+    goes into them.
     sealed_request: the request and what else the protocol must remember of it, sealed (`ca.sealing`), because it
     holds the challengePassword.
-    subject: RFC 4514 text for the operator. profile: name of the profile it came in by.
+    Empty when nobody can need it any more. subject: RFC 4514 text for the operator.
     authority: identifier (hex) of the CA certificate that the request was addressed to.
     challenge_id: identifier of the one-time challenge password it holds in reserve, or None.
     reason: text for failInfoText when FAILED, or the operator's reason when rejected.
@@ -86,7 +129,6 @@ class Transaction:
     request_hash: bytes
     sealed_request: bytes
     subject: str
-    profile: str
     authority: str
     created: datetime
     updated: datetime
@@ -100,6 +142,41 @@ class Transaction:
     approved_by: str = ""
     renews: str = ""
 
+    @property
+    def profile(self) -> str:
+        """Name of the profile it belongs to."""
+        return self.key.profile
+
+    @property
+    def standing(self) -> Standing:
+        """Who stands behind it so far."""
+        if self.decision is not Decision.UNDECIDED:
+            return Standing.AUTHORISED
+        if self.renews:
+            return Standing.RENEWAL
+        return Standing.AUTHORISED if self.approved_by else Standing.NOBODY
+
+
+@dataclass(frozen=True)
+class Group:
+    """Transactions of one profile that share a limit. signer, renews: only those of one signer's key, or those that
+    renew one certificate; None for all.
+    """
+
+    profile: str
+    state: State
+    standing: Standing
+    signer: bytes | None = None
+    renews: str | None = None
+
+    def holds(self, transaction: Transaction) -> bool:
+        """Whether a transaction belongs to it."""
+        return (
+            (transaction.profile, transaction.state, transaction.standing) == (self.profile, self.state, self.standing)
+            and self.signer in (None, transaction.key.signer)
+            and self.renews in (None, transaction.renews)
+        )
+
 
 @dataclass(frozen=True)
 class IssuedCertificate:
@@ -107,6 +184,8 @@ class IssuedCertificate:
 
     authority: identifier (hex) of the issuing CA certificate. serial: positive, at most 20 octets (RFC 5280 4.1.2.2).
     der: the DER certificate. spki_hash: SHA-256 of its DER SubjectPublicKeyInfo.
+    name: `pkix.names.comparable` of its subject. request_hash: SHA-256 of the DER request that led to it. message_hash:
+    32 octets that a copy of the message with that request has in common with it, whatever in it was not signed.
     revoked_at and reason (RFC 5280 CRLReason name such as "keyCompromise") are None until revoked.
     """
 
@@ -120,6 +199,17 @@ class IssuedCertificate:
     not_after: datetime
     revoked_at: datetime | None = None
     reason: str | None = None
+    name: str = ""
+    request_hash: bytes = b""
+    message_hash: bytes = b""
+
+    def good_at(self, now: datetime) -> bool:
+        """Whether it is neither revoked nor outside of its validity."""
+        return self.revoked_at is None and self.not_before <= now <= self.not_after
+
+
+# Reasons (RFC 5280 CRLReason) that say that somebody else may have the private key.
+COMPROMISED = ("keyCompromise", "cACompromise", "aACompromise")
 
 
 @dataclass(frozen=True)
@@ -166,9 +256,28 @@ class Store(Protocol):
         holds and `old` did not is reserved. Raises StoreConflict, ChallengeUnavailable.
         """
 
-    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate) -> None:
+    def drop(self, transaction: Transaction) -> None:
+        """Forget a transaction, with its secret, releasing what it reserved. Raises StoreConflict if what is stored
+        does not equal it in every field.
+        """
+
+    def issue(
+        self,
+        old: Transaction | None,
+        new: Transaction,
+        certificate: IssuedCertificate,
+        *,
+        again: bool = False,
+        unique: bool = False,
+    ) -> None:
         """Create (`old` is None) or replace the transaction, record the certificate and use up new.challenge_id,
         all or nothing and durably: when this returns, a power cut does not undo it.
+
+        What forbids it is looked up in the same step, so no other worker can come between. Raises KeyCompromised if a
+        certificate for the same key was revoked for one of COMPROMISED; RequestRepeated if a certificate with the same
+        request_hash exists and has the same message_hash, or `again` is not set; under `unique`, SubjectTaken if a
+        certificate with the same name is valid at new.updated, whichever generation of the CA issued it. A request_hash
+        or name that is empty equals none.
 
         A one-time challenge password must be free or held by this transaction's holder; it then records
         the holder and the certificate's authority and serial. Raises ChallengeUnavailable, and StoreConflict (also
@@ -178,19 +287,19 @@ class Store(Protocol):
     def transactions(self, state: State | None = None, *, limit: int = 1000) -> Sequence[Transaction]:
         """Newest first; of the same second, the last added first."""
 
-    def count(self, state: State, *, now: datetime, signer: bytes | None = None) -> int:
-        """How many transactions are in `state` and unexpired at `now`, of all signers or of one."""
+    def count(self, state: State, *, now: datetime) -> int:
+        """How many transactions are in `state` and unexpired at `now`."""
 
-    def count_renewals(self, *, now: datetime, of: str | None = None) -> int:
-        """How many of those in CHALLENGED renew a KEM certificate: any, or the one that `Transaction.renews` names."""
+    def crowd(self, group: Group, *, now: datetime) -> tuple[int, Transaction | None]:
+        """How many transactions of a group are unexpired at `now`, and the one that was added first."""
 
     # Certificates
 
     def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:
         """The certificate with this issuer and serial number."""
 
-    def valid_certificates(self, authority: str, subject: str, *, now: datetime) -> Sequence[IssuedCertificate]:
-        """Unrevoked, unexpired certificates for exactly this RFC 4514 subject text."""
+    def valid_certificates(self, name: str, *, now: datetime) -> Sequence[IssuedCertificate]:
+        """Unrevoked, unexpired certificates with this `IssuedCertificate.name`, of every generation of the CA."""
 
     def certificates(self, *, limit: int = 1000) -> Sequence[IssuedCertificate]:
         """Newest not_before first."""
@@ -217,6 +326,12 @@ class Store(Protocol):
 
     def challenge(self, identifier: str) -> ChallengePassword | None:
         """The record, or None. Expiry is the caller's comparison."""
+
+    def count_guess(self, profile: str, *, now: datetime) -> None:
+        """Count a wrong challenge password."""
+
+    def guesses(self, profile: str, *, now: datetime) -> int:
+        """How many wrong ones were counted in the minute that `now` is in."""
 
     # Secrets
 

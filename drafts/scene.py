@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ca.authorisation import AuthorisationPolicy, Authoriser
+from ca.authorities import Authorities
 from ca.challenges import add_password
 from ca.profiles import Profile
 from ca.store import Decision, State
@@ -26,7 +27,6 @@ from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import Signer
 from scep.ca_certificates import CaCertificates
 from scep.client import ClientSettings, Enrolment, Issued, KemKey, Proof, Query, Refused, StillPending
-from scep.enrolment import Authorities
 from scep.responder import Responder
 from scep.settings import KemPolicy, Settings
 

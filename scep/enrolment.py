@@ -1,26 +1,32 @@
 """Enrolment on the CA's side: the steps of the transaction table (`scep.transactions`), one method each.
 
 A step returns an Outcome or raises what becomes a FAILURE. It changes the transaction by compare-and-swap; when another
-worker was faster, the step is looked up anew. Issuing records the certificate, moves the transaction and uses up the
-challenge password in one step of the Store.
+worker was faster, the step is looked up anew, and nothing is carried over but the name of the challenge that the
+message's confirmation has answered. Issuing looks up what forbids it, records the certificate, moves the transaction
+and uses up the challenge password in one step of the Store.
+
+A transaction belongs to the profile, and so to the URL, that it began at: what was decided there counts nowhere else.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authorisation import Approved, Authoriser, EnrolmentRequest, Pending, Reissue, Verdict
-from ca.authority import Authority, issue
-from ca.errors import RequestRefused
+from ca.authorities import Authorities
+from ca.authority import issue
+from ca.errors import Busy, RequestRefused
+from ca.limits import make_room
 from ca.profiles import Profile, check_request
-from ca.sealing import ServerKey, Unsealable
 from ca.store import (
     ChallengeUnavailable,
     Decision,
     IssuedCertificate,
+    IssueForbidden,
     State,
     Store,
     StoreConflict,
@@ -28,44 +34,22 @@ from ca.store import (
     TransactionKey,
 )
 from kem.keys import EncapsulationKey, decode_public_key
-from pkix.asn1 import decode, encode
 from pkix.certificates import Certificate
 from pkix.errors import IntegrityFailed, Malformed
+from pkix.names import comparable
 from pkix.pkcs10 import CertificationRequest, Form
 from pkix.signed_data import encode_degenerate
 from scep.attributes import KEM_POP_CONFIRM, NONCE_LENGTH, MessageType, PkiStatus
 from scep.exchange import PENDING, Exchange, Outcome, RandomBytes, recipient
-from scep.kem_pop import ResponseKey, decode_confirm, response_key_of
-from scep.proof import ChallengeExpired, DowngradeDetected, Prover, StoredRequest
-from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
+from scep.kem_pop import decode_confirm
+from scep.proof import ChallengeExpired, DowngradeDetected, Prover
+from scep.remembered import Memory, StoredRequest
+from scep.response_keys import ResponseKeys
+from scep.settings import KemPolicy, Pop, Settings
 from scep.transactions import Step, next_step
 
 PROTOCOL = "scep"
 ATTEMPTS = 5  # how often to look again when another worker changed the transaction first
-
-
-@dataclass(frozen=True)
-class Authorities:
-    """The generations of the CA: the current one, earlier ones that clients may address, the prepared next one."""
-
-    current: Authority
-    previous: tuple[Authority, ...] = ()
-    following: Authority | None = None
-
-    @property
-    def all(self) -> tuple[Authority, ...]:
-        """Every one, the current first."""
-        return (self.current, *self.previous, *((self.following,) if self.following else ()))
-
-    def issuer(self, addressed: Authority) -> Authority:
-        """Who issues what is enveloped for `addressed`: the prepared next CA itself (RFC 8894 figure 9), but earlier
-        generations no longer.
-        """
-        return addressed if addressed is self.following else self.current
-
-    def by_identifier(self, identifier: str) -> Authority:
-        """Who issues for a transaction that was for this CA: the current one if that has been retired meanwhile."""
-        return self.issuer(next((item for item in self.all if item.identifier == identifier), self.current))
 
 
 @dataclass(frozen=True)
@@ -76,20 +60,22 @@ class Enrolments:
     authorities: Authorities
     authoriser: Authoriser
     store: Store
-    server_key: ServerKey
+    memory: Memory
     settings: Settings
     kem: KemPolicy
     prover: Prover
+    response_keys: ResponseKeys
     random: RandomBytes
 
     def handle(self, exchange: Exchange) -> Outcome:
         """Do what the table says for a PKCSReq, RenewalReq or CertPoll."""
-        key = TransactionKey(PROTOCOL, exchange.message.transaction_id, exchange.verified_signer.key_hash)
-        request_hash = exchange.request.hash if exchange.request else None
+        signer = exchange.verified_signer.key_hash
+        key = TransactionKey(PROTOCOL, exchange.message.transaction_id, signer, self.profile.name)
+        same = self._same(exchange)
         confirming = exchange.message.attribute(KEM_POP_CONFIRM) is not None
         for _ in range(ATTEMPTS):
             transaction = self.store.get(key)
-            step = next_step(transaction, request_hash, confirming=confirming, now=exchange.now)
+            step = next_step(transaction, same, confirming=confirming, now=exchange.now)
             try:
                 if step is Step.decide:
                     return self._decide(exchange, key, transaction)
@@ -98,7 +84,7 @@ class Enrolments:
                 return self._steps[step](exchange, transaction)
             except (StoreConflict, ChallengeUnavailable):
                 continue
-        raise RequestRefused("busy with this transaction; try again")
+        raise Busy("busy with this transaction; come back in a moment")
 
     @property
     def _steps(self) -> dict[Step, Callable[[Exchange, Transaction], Outcome]]:
@@ -111,6 +97,18 @@ class Enrolments:
             Step.refuse_other: self._refuse_other,
         }
 
+    def _same(self, exchange: Exchange) -> bytes | None:
+        """What "the same request again" has in common (`Transaction.request_hash`); None for a CertPoll.
+
+        The request, and of a RenewalReq also that it is one and which certificate it renews: a PKCSReq that an operator
+        is looking at must not become a renewal.
+        """
+        request = exchange.request
+        if request is None or exchange.kind is not MessageType.RenewalReq:
+            return None if request is None else request.hash
+        renewed = self._renewed(exchange) or exchange.verified_signer
+        return hashlib.sha256(b"RenewalReq" + request.hash + hashlib.sha256(renewed.der).digest()).digest()
+
     # New requests
 
     def _decide(self, exchange: Exchange, key: TransactionKey, old: Transaction | None) -> Outcome:
@@ -120,17 +118,14 @@ class Enrolments:
         self._check_kem(exchange, request)
         renewed = self._renewed(exchange)
         recipient(exchange, request, kem=self._to_kem_key)
-        enrolment = self._enrolment(exchange, exchange.message.transaction_id, request, renewed)
+        self.response_keys.check(request)
+        enrolment = self._enrolment(exchange, request, renewed)
         verdict = self.authoriser.decide(enrolment, now=exchange.now)
         new = self._transaction(exchange, key, verdict, renewed)
         if isinstance(verdict, Reissue):
-            return self._grant(exchange, old, new, request, verdict)
-        self._use_response_key(exchange, request)
+            return self._reissue(exchange, old, new, request, verdict)
         if self._needs_proof(request, renewed):
             return self._challenge(exchange, old, new, self._stored(exchange, request))
-        if request.is_kem and request.form is Form.unsigned and not exchange.cipher.authenticated:
-            # Nothing else would notice that somebody altered the envelope and signed it anew; a challenge does.
-            raise RequestRefused("without a challenge, an unsigned request has to come in AuthEnvelopedData")
         if isinstance(verdict, Pending):
             return self._queue(exchange, old, new)
         return self._grant(exchange, old, new, request, verdict)
@@ -138,14 +133,14 @@ class Enrolments:
     def _transaction(
         self, exchange: Exchange, key: TransactionKey, verdict: Verdict, renewed: Certificate | None
     ) -> Transaction:
-        request = exchange.verified_request
+        request, same = exchange.verified_request, self._same(exchange)
+        assert same is not None
         return Transaction(
             key=key,
             state=State.AWAITING_APPROVAL,
-            request_hash=request.hash,
-            sealed_request=self._seal(key, self._stored(exchange, request)),
+            request_hash=same,
+            sealed_request=self.memory.seal(key, self._stored(exchange, request)),
             subject=request.subject_text,
-            profile=self.profile.name,
             authority=self.authorities.issuer(exchange.authority).identifier,
             created=exchange.now,
             updated=exchange.now,
@@ -157,8 +152,7 @@ class Enrolments:
 
     def _queue(self, exchange: Exchange, old: Transaction | None, new: Transaction) -> Outcome:
         """Wait for an operator."""
-        if self.store.count(State.AWAITING_APPROVAL, now=exchange.now) >= self.settings.max_pending:
-            raise RequestRefused("too many requests are waiting; try again later")
+        make_room(self.store, self.settings.waiting_limits(new), now=exchange.now)
         self._put(old, new)
         return PENDING
 
@@ -203,42 +197,20 @@ class Enrolments:
             raise RequestRefused("the renewal of an ML-KEM certificate asks for another kind of key")
         return found[0]
 
-    def _use_response_key(self, exchange: Exchange, request: CertificationRequest) -> None:
-        """Under the policy single-request, a response key that was used before is refused."""
-        found = response_key_of(request)
-        if found is None or exchange.response_key_noted:
-            return
-        if self.kem.classic or self.kem.response_key is ResponseKeyReuse.off:
-            raise RequestRefused("response keys are not enabled here")
-        if self.kem.response_key is ResponseKeyReuse.single_request:
-            self._note_response_key(exchange, request, found)
-            exchange.response_key_noted = True
-
-    def _note_response_key(self, exchange: Exchange, request: CertificationRequest, key: ResponseKey) -> None:
-        """Remember who used a response key: a retry of the same request by the same signer is no second use."""
-        name = f"response-key {self.server_key.identifier(key.key.hex())}"
-        user, expires = exchange.verified_signer.key_hash + request.hash, exchange.now + self.settings.pending_lifetime
-        try:
-            self.store.put_secret(name, user, expires)
-        except StoreConflict:
-            noted = self.store.take_secret(name)
-            self.store.put_secret(name, noted or user, expires)
-            if noted is not None and noted != user:
-                raise RequestRefused("the response key has been used; make a new one for each request") from None
-
     # Proof of possession
 
     def _challenge(
         self, exchange: Exchange, old: Transaction | None, new: Transaction, request: StoredRequest
     ) -> Outcome:
         """Send a challenge and wait for its confirmation."""
+        keys = self._keys(new, request)
         if old is None or old.state is not State.CHALLENGED or old.expires < exchange.now:
-            self._check_challenged(exchange, new)
-        body, name = self.prover.challenge(exchange, request, self._keys(new, request))
+            make_room(self.store, self.kem.limits(new), now=exchange.now)
+        body, name = self.prover.challenge(exchange, request, keys)
         lifetime = self.kem.challenge_lifetime
         waiting = replace(
             new,
-            sealed_request=self._seal(new.key, request.answered_with(exchange.octets, body)),
+            sealed_request=self.memory.seal(new.key, request.answered_with(exchange.message.signed_hash, body)),
             state=State.CHALLENGED,
             secret_id=name,
             challenges=new.challenges + 1,
@@ -254,21 +226,6 @@ class Enrolments:
             self.store.take_secret(old.secret_id)
         return Outcome(PkiStatus.PENDING, body=body)
 
-    def _check_challenged(self, exchange: Exchange, new: Transaction) -> None:
-        of_all = self.store.count(State.CHALLENGED, now=exchange.now)
-        of_signer = self.store.count(State.CHALLENGED, now=exchange.now, signer=new.key.signer)
-        if of_all >= self.kem.max_challenged or of_signer >= self.kem.max_challenged_per_signer:
-            raise RequestRefused("busy: too many challenges wait for an answer; try again later")
-        if new.renews:
-            self._check_renewals(exchange, new.renews)
-
-    def _check_renewals(self, exchange: Exchange, renews: str) -> None:
-        """Only the confirmation authorises a renewal, so anybody could begin one and keep it waiting."""
-        of_all = self.store.count_renewals(now=exchange.now)
-        of_one = self.store.count_renewals(now=exchange.now, of=renews)
-        if of_one >= self.kem.max_challenged_per_certificate or 2 * of_all >= self.kem.max_challenged:
-            raise RequestRefused("busy: too many renewals wait for an answer; try again later")
-
     def _keys(self, transaction: Transaction, request: StoredRequest) -> list[EncapsulationKey]:
         """The requested key, and that of the KEM certificate being renewed."""
         keys = [decode_public_key(CertificationRequest.decode(request.csr).spki)]
@@ -280,22 +237,14 @@ class Enrolments:
             keys.append(decode_public_key(Certificate.decode(renewed.der).spki))
         return keys
 
-    def _check_renewed(self, exchange: Exchange, transaction: Transaction) -> None:
-        """The KEM certificate being renewed may have been revoked since the challenge."""
-        try:
-            self._keys(transaction, self._stored_request(transaction))
-        except RequestRefused as refused:
-            self._end(exchange, transaction, refused.text)
-            raise
-
     def _challenge_again(self, exchange: Exchange, transaction: Transaction) -> Outcome:
         """CHALLENGED, and the client asks without confirming: a fresh challenge; the old secret goes.
 
         A copy of a message that was answered before gets that answer once more. Else a proxy that repeats a message,
         or anybody who recorded it, could spoil the challenge that the client is about to confirm.
         """
-        request = self._stored_request(transaction)
-        answer = request.answer_to(exchange.octets)
+        request = self.memory.open(transaction)
+        answer = request.answer_to(exchange.message.signed_hash)
         if answer is not None:
             return Outcome(PkiStatus.PENDING, body=answer)
         if transaction.challenges >= self.kem.max_challenges:
@@ -307,55 +256,68 @@ class Enrolments:
     def _confirm(self, exchange: Exchange, transaction: Transaction) -> Outcome:
         """CHALLENGED, and a confirmation came. The secret is taken first, so that it serves one attempt.
 
-        Without a secret, another worker is at it, or stopped halfway: PENDING, and the client asks again.
+        Without a secret, another worker is at it, or stopped halfway: PENDING, and the client asks again. The same when
+        another challenge has replaced the one that this confirmation has answered, which proves nothing about it.
         """
-        if exchange.proven != transaction.request_hash:
-            der = exchange.message.attribute(KEM_POP_CONFIRM)
-            confirm = decode_confirm(der or b"")
-            name = transaction.secret_id or ""
-            sealed = self.store.take_secret(name)
-            if sealed is None:
+        if exchange.proven is None:
+            if not self._check_proof(exchange, transaction):
                 return PENDING
-            try:
-                fingerprint = self.prover.check(confirm, sealed, name, now=exchange.now)
-            except (IntegrityFailed, ChallengeExpired, DowngradeDetected) as error:
-                self._end(exchange, transaction, error.text)
-                raise
-            exchange.proven = transaction.request_hash
-            exchange.details |= {"proof of possession": "verified", "derived key hash": fingerprint}
-        elif transaction.secret_id is not None:
-            self.store.take_secret(transaction.secret_id)
-        self._check_renewed(exchange, transaction)
+        elif exchange.proven != transaction.secret_id:
+            return PENDING
+        request = self.memory.open(transaction)
+        try:
+            self._keys(transaction, request)  # the KEM certificate being renewed may have been revoked meanwhile
+        except RequestRefused as refused:
+            return self._fail(exchange, transaction, refused.text)
         new = replace(transaction, secret_id=None, updated=exchange.now)
         if not transaction.approved_by:
             expires = exchange.now + self.settings.pending_lifetime
-            return self._queue(exchange, transaction, replace(new, state=State.AWAITING_APPROVAL, expires=expires))
+            sealed = self.memory.seal(transaction.key, request.ended())
+            new = replace(new, state=State.AWAITING_APPROVAL, sealed_request=sealed, expires=expires)
+            return self._queue(exchange, transaction, new)
         verdict = Approved(transaction.approved_by, transaction.challenge_id)
+        return self._grant_waiting(exchange, transaction, new, verdict)
+
+    def _check_proof(self, exchange: Exchange, transaction: Transaction) -> bool:
+        """Take the secret of the outstanding challenge and check the confirmation; False if there is none to take."""
+        confirm = decode_confirm(exchange.message.attribute(KEM_POP_CONFIRM) or b"")
+        name = transaction.secret_id or ""
+        sealed = self.store.take_secret(name)
+        if sealed is None:
+            return False
         try:
-            return self._grant(exchange, transaction, new, self._request_of(transaction), verdict)
-        except RequestRefused as refused:
-            self._end(exchange, transaction, refused.text)
+            fingerprint = self.prover.check(confirm, sealed, name, now=exchange.now)
+        except (IntegrityFailed, ChallengeExpired, DowngradeDetected) as error:
+            self._end(exchange, transaction, error.text)
             raise
+        exchange.proven = name
+        exchange.details |= {"proof of possession": "verified", "derived key hash": fingerprint}
+        return True
 
     # Waiting and ended transactions
 
     def _review(self, exchange: Exchange, transaction: Transaction) -> Outcome:
         """AWAITING_APPROVAL: what the operator or the webhook says by now."""
-        request = self._request_of(transaction)
         verdict: Verdict = Approved("manual approval", transaction.challenge_id)
         if transaction.decision is Decision.REJECTED:
             return self._fail(exchange, transaction, transaction.reason or "the request was rejected")
         if transaction.decision is Decision.UNDECIDED:
-            if self.authoriser.webhook is None:
+            pause = self.authoriser.policy.webhook_pause
+            if self.authoriser.webhook is None or exchange.now < transaction.updated + pause:
                 return PENDING
+            # Moved on before it is asked, so that of several polls one asks.
+            asking = replace(transaction, updated=exchange.now)
+            if asking != transaction:
+                self.store.replace(transaction, asking)
+                transaction = asking
             try:
-                enrolment = self._enrolment(exchange, transaction.key.transaction_id, request, None)
-                verdict = self.authoriser.ask_webhook(enrolment)
+                enrolment = self._enrolment(exchange, self._request_of(transaction), None)
+                verdict = self.authoriser.ask_webhook(enrolment, now=exchange.now)
             except RequestRefused as refused:
                 return self._fail(exchange, transaction, refused.text)
             if isinstance(verdict, Pending):
                 return PENDING
-        return self._grant(exchange, transaction, transaction, request, verdict)
+        return self._grant_waiting(exchange, transaction, transaction, verdict)
 
     def _repeat(self, exchange: Exchange, transaction: Transaction) -> Outcome:
         """ISSUED: the same certificate again, for a client that lost the answer.
@@ -365,7 +327,7 @@ class Enrolments:
         assert transaction.serial is not None
         certificate = self.store.certificate(transaction.authority, transaction.serial)
         has_it = certificate is not None and certificate.der == exchange.verified_signer.der
-        ended = certificate is None or certificate.revoked_at is not None or certificate.not_after < exchange.now
+        ended = certificate is None or not certificate.good_at(exchange.now)
         if exchange.request is not None and (ended or has_it):
             return self._decide(exchange, transaction.key, transaction)
         if certificate is None or ended:
@@ -385,11 +347,15 @@ class Enrolments:
         raise RequestRefused(reason)
 
     def _end(self, exchange: Exchange, transaction: Transaction, reason: str) -> None:
-        """Move to FAILED, giving back the challenge password and forgetting the secret."""
+        """Move to FAILED, giving back the challenge password and forgetting the secret and the request: a retry brings
+        it, and a poll is told the reason.
+        """
+        make_room(self.store, self.settings.failed_limits(transaction), now=exchange.now)
         ended = replace(
             transaction,
             state=State.FAILED,
             reason=reason,
+            sealed_request=b"",
             challenge_id=None,
             secret_id=None,
             updated=exchange.now,
@@ -401,6 +367,17 @@ class Enrolments:
 
     # Issuing
 
+    def _grant_waiting(
+        self, exchange: Exchange, transaction: Transaction, new: Transaction, verdict: Verdict
+    ) -> Outcome:
+        """Issue what has waited; what stands in the way now ends the transaction."""
+        try:
+            self.authoriser.check_held(transaction.challenge_id)
+            return self._grant(exchange, transaction, new, self._request_of(transaction), verdict)
+        except RequestRefused as refused:
+            self._end(exchange, transaction, refused.text)
+            raise
+
     def _grant(
         self,
         exchange: Exchange,
@@ -409,22 +386,48 @@ class Enrolments:
         request: CertificationRequest,
         verdict: Verdict,
     ) -> Outcome:
-        """Issue (or find) the certificate and move the transaction to ISSUED."""
-        if isinstance(verdict, Reissue):
-            found = self.store.certificate(verdict.authority, verdict.serial)
-            if found is None or found.revoked_at is not None:
-                raise RequestRefused("the challengePassword has been used")
-            self._put(old, self._issued(exchange, new, found, new.challenge_id))
-            return self._success(exchange, found, request)
+        """Issue the certificate and move the transaction to ISSUED."""
         assert isinstance(verdict, Approved)
         recipient(exchange, request, kem=self._to_kem_key)
-        if verdict.method != "renewal":
-            self._check_unique(exchange, new)
+        stored = self.memory.open(new)
+        user = exchange.verified_signer.key_hash + request.hash + self.profile.name.encode()
+        self.response_keys.use_up(request, user, expires=exchange.now + self.settings.pending_lifetime)
         issuer = self.authorities.by_identifier(new.authority)
-        certificate = issue(issuer, self.profile, request, now=exchange.now, random=self.random)
-        self.store.issue(old, self._issued(exchange, new, certificate, verdict.challenge_id), certificate)
+        certificate = replace(
+            issue(issuer, self.profile, request, now=exchange.now, random=self.random),
+            name=comparable(request.subject),
+            request_hash=request.hash,
+            message_hash=stored.message_hash or b"",
+        )
+        issued = replace(
+            self._issued(exchange, new, certificate, verdict.challenge_id),
+            sealed_request=self.memory.seal(new.key, stored.ended()),
+        )
+        own_key = exchange.verified_signer.key_hash == certificate.spki_hash
+        again = own_key or new.challenges > 0 or verdict.method == "renewal"
+        unique = self.profile.unique_subject and verdict.method != "renewal"
+        try:
+            self.store.issue(old, issued, certificate, again=again, unique=unique)
+        except IssueForbidden as forbidden:
+            raise RequestRefused(str(forbidden)) from None
         exchange.details["authorised by"] = verdict.method
         return self._success(exchange, certificate, request)
+
+    def _reissue(
+        self,
+        exchange: Exchange,
+        old: Transaction | None,
+        new: Transaction,
+        request: CertificationRequest,
+        verdict: Reissue,
+    ) -> Outcome:
+        """The certificate that this very request was granted before, as long as it is good."""
+        found = self.store.certificate(verdict.authority, verdict.serial)
+        if found is None or not found.good_at(exchange.now) or found.profile != self.profile.name:
+            raise RequestRefused("the challengePassword has been used")
+        sealed = self.memory.seal(new.key, self._stored(exchange, request).ended())
+        self._put(old, replace(self._issued(exchange, new, found, new.challenge_id), sealed_request=sealed))
+        return self._success(exchange, found, request)
 
     def _issued(
         self, exchange: Exchange, transaction: Transaction, certificate: IssuedCertificate, challenge_id: str | None
@@ -440,12 +443,6 @@ class Enrolments:
             expires=exchange.now + self.settings.ended_lifetime,
         )
 
-    def _check_unique(self, exchange: Exchange, new: Transaction) -> None:
-        """RFC 8894 figure 12: under this rule an operator revokes before the same subject enrols again."""
-        if self.profile.unique_subject:
-            for other in self.store.valid_certificates(new.authority, new.subject, now=exchange.now):
-                raise RequestRefused(f"a valid certificate for this subject exists: serial {other.serial:x}")
-
     def _success(self, exchange: Exchange, certificate: IssuedCertificate, request: CertificationRequest) -> Outcome:
         exchange.details["serial"] = f"{certificate.serial:x}"
         return Outcome(PkiStatus.SUCCESS, encode_degenerate([certificate.der]), request=request, kem=self._to_kem_key)
@@ -453,13 +450,14 @@ class Enrolments:
     # Small things
 
     def _enrolment(
-        self, exchange: Exchange, transaction_id: str, request: CertificationRequest, renewed: Certificate | None
+        self, exchange: Exchange, request: CertificationRequest, renewed: Certificate | None
     ) -> EnrolmentRequest:
         return EnrolmentRequest(
             protocol=PROTOCOL,
-            transaction_id=transaction_id,
+            transaction_id=exchange.message.transaction_id,
             request=request,
             signer=exchange.verified_signer,
+            same=self._same(exchange) or b"",
             renewal=exchange.kind is MessageType.RenewalReq,
             renewed=renewed,
         )
@@ -471,30 +469,20 @@ class Enrolments:
             self.store.replace(old, new)
 
     def _stored(self, exchange: Exchange, request: CertificationRequest) -> StoredRequest:
-        nonce = exchange.message.sender_nonce or b""
-        hashed = self.kem.parameters.kdf.digest(exchange.octets)
-        return StoredRequest(csr=request.der, client_nonce=nonce, request_hash=hashed, answered=None, answer=None)
-
-    def _seal(self, key: TransactionKey, request: StoredRequest) -> bytes:
-        return self.server_key.seal(encode(request), _purpose(key), self.random)
-
-    def _stored_request(self, transaction: Transaction) -> StoredRequest:
-        try:
-            opened = self.server_key.open(transaction.sealed_request, _purpose(transaction.key))
-        except Unsealable:
-            raise RequestRefused("the server's key was replaced since this request; send a new one") from None
-        return decode(StoredRequest, opened, "stored request")
+        return StoredRequest(
+            csr=request.der,
+            client_nonce=exchange.message.sender_nonce or b"",
+            request_hash=self.kem.parameters.kdf.digest(exchange.octets),
+            answered=None,
+            answer=None,
+            message_hash=exchange.message_hash,
+        )
 
     def _request_of(self, transaction: Transaction) -> CertificationRequest:
-        return CertificationRequest.decode(self._stored_request(transaction).csr)
+        return CertificationRequest.decode(self.memory.open(transaction).csr)
 
     def _name_of(self, renewed: Certificate) -> str:
         """As Transaction.renews has it; the authoriser has found the certificate to be ours."""
         record = self.authoriser.issued_to(renewed)
         assert record is not None
         return f"{record.authority}:{record.serial:x}"
-
-
-def _purpose(key: TransactionKey) -> bytes:
-    """What a sealed request is bound to."""
-    return b"request " + key.signer + key.transaction_id.encode()

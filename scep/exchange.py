@@ -8,6 +8,7 @@ an envelope can sign it anew with an RSA key. A failure answers with whatever is
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -40,9 +41,8 @@ class Exchange:
     """What is known of one request so far.
 
     octets: the message as it came. authority: the CA that it is addressed to, whose signer answers. encapsulate:
-    ML-KEM's. proven: hash of the request whose key's possession this message has proven. response_key_noted: the first
-    use of its response key is in the Store, so that looking again after a conflict is no second use. details: for the
-    log; nothing secret.
+    ML-KEM's. proven: name of the challenge that this message's confirmation answers rightly; good for nothing else,
+    also when another worker was faster and the transaction is looked at again. details: for the log; nothing secret.
     """
 
     octets: bytes
@@ -56,8 +56,7 @@ class Exchange:
     signer: Certificate | None = None
     kind: MessageType | None = None
     request: CertificationRequest | None = None
-    proven: bytes | None = None
-    response_key_noted: bool = False
+    proven: str | None = None
     details: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -71,6 +70,11 @@ class Exchange:
         """The PKCS #10 request, once its signature is verified."""
         assert self.request is not None
         return self.request
+
+    @property
+    def message_hash(self) -> bytes:
+        """32 octets that this message has in common with its copies, and with no other signer's message."""
+        return hashlib.sha256(self.verified_signer.key_hash + self.message.signed_hash).digest()
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ failure that says so. Who receives a message calls `verify` before believing any
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,19 @@ from cryptography.hazmat.primitives import hashes
 
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
-from pkix.asn1 import TLV, GeneralizedTime, Oid, PrintableString, UTCTime, encode, octet_string, parse, tag_of
+from pkix.asn1 import (
+    TLV,
+    GeneralizedTime,
+    Oid,
+    PrintableString,
+    UTCTime,
+    elements,
+    encode,
+    octet_string,
+    parse,
+    set_of,
+    tag_of,
+)
 from pkix.certificates import Certificate
 from pkix.errors import Malformed
 from pkix.signed_data import SignedData, Signer, encode_signed_data
@@ -63,6 +76,17 @@ class PkiMessage:
         signer = self.signed.signer_certificate(known)
         self.signed.verify(signer, policy)
         return signer
+
+    @cached_property
+    def signed_hash(self) -> bytes:
+        """SHA-256 over the signed attributes in DER order: what all copies of a message have in common.
+
+        Anybody can alter the rest of a copy: an ECDSA signature's s, unsigned attributes, certificates, BER for DER. It
+        means nothing before `verify`, and two signers' messages may share it.
+        """
+        assert self.signed.signer is not None
+        members = (encode(item) for item in elements(self.signed.signer.signed_attrs))
+        return hashlib.sha256(set_of(members)).digest()
 
     @cached_property
     def _attributes(self) -> Mapping[Oid, TLV]:

@@ -7,10 +7,8 @@ with one text. The transaction's moves are `scep.enrolment`'s.
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
 
 from ca.errors import RequestRefused
 from ca.sealing import ServerKey, Unsealable
@@ -19,11 +17,12 @@ from kem.backends import Backends
 from kem.errors import MacMismatch
 from kem.exchange import POP_SHA256, POP_SHA512, challenge, verify_mac
 from kem.keys import EncapsulationKey
-from pkix.asn1 import GeneralizedTime, Implicit, decode, encode, sequence
+from pkix.asn1 import GeneralizedTime, decode, encode, sequence
 from pkix.errors import IntegrityFailed
 from scep.attributes import KEM_POP_CHALLENGE, NONCE_LENGTH, PkiStatus
 from scep.exchange import Exchange, Outcome, RandomBytes, encode_answer
 from scep.kem_pop import Binding, Challenge, KemPopConfirm, mac_input
+from scep.remembered import StoredRequest
 from scep.settings import KemPolicy
 
 WRONG_PROOF = "the proof of possession is wrong"
@@ -35,30 +34,6 @@ class ChallengeExpired(RequestRefused):
 
 class DowngradeDetected(RequestRefused):
     """The client acted on capabilities that this CA does not serve."""
-
-
-@sequence
-class StoredRequest:
-    """What a transaction remembers of its request, sealed, because the PKCS #10 holds the challengePassword.
-
-    request_hash: H of the pkiMessage's octets. client_nonce: its senderNonce. answered: SHA-256 of each message that a
-    challenge has answered. answer: the latest of these CertReps, for whoever sends one of those messages once more.
-    """
-
-    csr: bytes
-    client_nonce: bytes
-    request_hash: bytes
-    answered: Annotated[list[bytes] | None, Implicit(0)]
-    answer: Annotated[bytes | None, Implicit(1)]
-
-    def answered_with(self, octets: bytes, answer: bytes) -> StoredRequest:
-        """The same after a challenge: `answer` was sent to the message `octets`."""
-        digest = hashlib.sha256(octets).digest()
-        return replace(self, answered=[*(self.answered or []), digest], answer=answer)
-
-    def answer_to(self, octets: bytes) -> bytes | None:
-        """What to send to a message that a challenge has answered before, None for any other message."""
-        return self.answer if hashlib.sha256(octets).digest() in (self.answered or []) else None
 
 
 @sequence

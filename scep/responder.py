@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives import hashes
 
 from ca.authorisation import Authoriser
+from ca.authorities import Authorities
 from ca.authority import Authority, create_crl
 from ca.errors import CertificateUnknown, RequestRefused
 from ca.profiles import Profile
@@ -32,11 +33,13 @@ from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import encode_degenerate, encode_signed_data
 from scep.attributes import MessageType, PkiStatus
 from scep.capabilities import encode_capabilities
-from scep.enrolment import Authorities, Enrolments
+from scep.enrolment import Enrolments
 from scep.exchange import Exchange, Outcome, RandomBytes, encode_answer, encode_failure
 from scep.failures import TimeRefused, fail_info
 from scep.messages import PkiMessage
 from scep.proof import Prover
+from scep.remembered import Memory
+from scep.response_keys import ResponseKeys
 from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
 
 MIN_NONCE, MAX_NONCE = 8, 64  # Apple's clients send 8 octets where section 3.2.1.5 says 16
@@ -106,9 +109,10 @@ class Responder:
             authorities=authorities,
             authoriser=authoriser,
             store=store,
-            server_key=server_key,
+            memory=Memory(server_key, random),
             settings=settings,
             kem=kem,
+            response_keys=ResponseKeys(kem, store, server_key),
             prover=Prover(kem, backends, store, server_key, random, self.get_ca_caps()),
             random=random,
         )

@@ -19,6 +19,7 @@ from typing import Any
 from cryptography import x509
 
 from ca.authorisation import AuthorisationPolicy, Authoriser, Webhook
+from ca.authorities import Authorities
 from ca.authority import Authority, create_authority
 from ca.challenges import add_password
 from ca.memory_store import MemoryStore
@@ -37,7 +38,6 @@ from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
 from scep.ca_certificates import CaCertificates
 from scep.client import ClientSettings, Enrolment, Issued, KemKey, Refused, StillPending, self_signed
-from scep.enrolment import Authorities
 from scep.messages import PkiMessage
 from scep.responder import Reply, Responder
 from scep.settings import KemPolicy, Settings

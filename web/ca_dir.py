@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from ca.authorities import Authorities
 from ca.authority import Authority, KemPair, KeyPair, create_authority, create_ra_kem
 from ca.sealing import KEY_LENGTH, ServerKey
 from ca.sql_store import SqlStore
@@ -31,7 +32,6 @@ from ca.store import StoreUnavailable
 from kem.keys import encode_public_key
 from pkix.certificates import Certificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, key_type_of, spki_of
-from scep.enrolment import Authorities
 from web import files
 from web.config import CONFIG_NAME, TEMPLATE, load
 from web.errors import UsageError

@@ -148,7 +148,7 @@ def _is_location(text: str) -> bool:
 _FLAG = Key(bool)
 _TEXT = Key(str)
 _LOCATIONS = Key(list, lambda value: all(_is_location(item) for item in value))
-_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+_SECOND, _MINUTE, _HOUR, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _PARAMETERS = {"sha256": POP_SHA256, "sha512": POP_SHA512}
 
 CA: Keys = {"dir": _TEXT, "database": _TEXT}
@@ -163,6 +163,8 @@ TRANSACTIONS: Keys = {
     "pending_days": _time(_DAY, "pending_lifetime"),
     "ended_hours": _time(_HOUR, "ended_lifetime"),
     "max_pending": _count(0),
+    "max_pending_per_signer": _count(1),
+    "max_failed": _count(1),
     "max_clock_skew_minutes": _time(_MINUTE, "max_clock_skew"),
 }
 PROFILE: Keys = {
@@ -194,6 +196,7 @@ AUTHORISATION: Keys = {
     "renewal_grace_days": _time(_DAY, "renewal_grace", zero=True),
     "webhook": _TEXT,
     "webhook_ca_file": _TEXT,
+    "webhook_pause_seconds": _time(_SECOND, "webhook_pause", zero=True),
     "webhook_timeout_seconds": Key((int, float), lambda value: 0 < value <= MAX_WEBHOOK_SECONDS),
 }
 KEM: Keys = {
@@ -202,6 +205,8 @@ KEM: Keys = {
     "challenge_minutes": _time(_MINUTE, "challenge_lifetime"),
     "max_challenges": _count(1),
     "max_challenged": _count(1),
+    "max_challenged_for_operator": _count(0),
+    "max_challenged_renewals": _count(0),
     "max_challenged_per_signer": _count(1),
     "max_challenged_per_certificate": _count(1),
     "response_key": _one_of([item.value for item in ResponseKeyReuse], convert=ResponseKeyReuse),

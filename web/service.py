@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from ca.authorisation import Authoriser, Webhook
+from ca.authorities import Authorities
 from ca.store import Store, StoreUnavailable
 from kem.errors import KemError
 from pkix.errors import PkixError
-from scep.enrolment import Authorities
 from scep.responder import Responder
 from web.ca_dir import CaDir
 from web.config import Config

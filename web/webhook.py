@@ -1,7 +1,8 @@
 """Asks an external authority about a request, over HTTPS.
 
 POST, application/json: {"protocol", "transactionId", "profile", "certificateRequest" (base64 of the DER PKCS #10,
-challengePassword included), "renewal" (true or false)}. Answer, 200 with application/json: {"decision": "approve" |
+challengePassword included), "renewal" (true: the message is signed with a certificate of this CA that is good now),
+"renews" (its serial number in hex, or null)}. Answer, 200 with application/json: {"decision": "approve" |
 "reject" | "pending", "reason": "shown to the client when rejected"}. Anything else counts as unreachable, and the
 client is told to come back.
 """
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import urllib3
 
 from ca.authorisation import EnrolmentRequest, WebhookAnswer
+from ca.store import IssuedCertificate
 from web.config import WebhookConfig
 from web.terminal import printable
 from web.transport import read_body
@@ -40,14 +42,15 @@ class HttpWebhook:
             cert_reqs="CERT_REQUIRED", ca_certs=ca_certs, timeout=config.timeout, retries=False
         )
 
-    def ask(self, request: EnrolmentRequest) -> tuple[WebhookAnswer, str]:
+    def ask(self, request: EnrolmentRequest, holds: IssuedCertificate | None) -> tuple[WebhookAnswer, str]:
         """See Webhook."""
         question = {
             "protocol": request.protocol,
             "transactionId": request.transaction_id,
             "profile": self._profile,
             "certificateRequest": base64.b64encode(request.request.der).decode(),
-            "renewal": request.renewal,
+            "renewal": holds is not None,
+            "renews": None if holds is None else f"{holds.serial:x}",
         }
         try:
             response = self._pool.request("POST", self._config.url, json=question, preload_content=False)

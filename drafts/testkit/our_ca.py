@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ca.authorisation import AuthorisationPolicy, Authoriser
+from ca.authorities import Authorities
 from ca.authority import Authority
 from ca.challenges import add_password
 from ca.memory_store import MemoryStore
@@ -31,7 +32,6 @@ from pkix.errors import Malformed
 from pkix.kem_recipients import KemIdentity
 from pkix.signed_data import SignedData
 from scep.attributes import KEM_POP_CHALLENGE, PkiStatus
-from scep.enrolment import Authorities
 from scep.kem_pop import Challenge
 from scep.messages import PkiMessage
 from scep.responder import Responder
@@ -93,7 +93,7 @@ class CaUnderTest:
         moment = now(self.case)
         for index, der in enumerate(self.case.blocks.get("issued", ())):
             found = x509.load_der_x509_certificate(der)
-            key = TransactionKey("scep", f"earlier-{index}", bytes(32))
+            key = TransactionKey("scep", f"earlier-{index}", bytes(32), Profile().name)
             certificate = IssuedCertificate(
                 authority=self.authority.identifier,
                 serial=found.serial_number,
@@ -215,7 +215,6 @@ def _ended(key: TransactionKey, certificate: IssuedCertificate, moment: datetime
         request_hash=bytes(32),
         sealed_request=b"",
         subject=certificate.subject,
-        profile=certificate.profile,
         authority=certificate.authority,
         created=moment,
         updated=moment,

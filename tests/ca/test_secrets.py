@@ -6,7 +6,7 @@ import multiprocessing
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from ca.memory_store import MemoryStore
 from ca.sql_store import SqlStore
 from ca.store import State, Store, StoreConflict
-from tests.ca.test_store_contract import DAY, NOW, OTHER_SIGNER, SECOND, SIGNER, transaction
+from tests.ca.test_store_contract import DAY, NOW, SECOND, transaction
 
 SEALED = bytes(range(256)) * 3
 
@@ -163,33 +163,6 @@ def test_of_processes_that_take_the_same_secrets_each_goes_to_one(url: str) -> N
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         found = pool.starmap(_take_all, [(url, rounds)] * 3)
     assert sorted(number for part in found for number in part) == list(range(rounds))
-
-
-class TestCount:
-    """How many transactions wait, of all signers or of one."""
-
-    def test_of_one_signer(self, store: Store) -> None:
-        store.create(transaction("t1", state=State.CHALLENGED))
-        store.create(transaction("t2", state=State.CHALLENGED))
-        store.create(transaction("t3", state=State.CHALLENGED, signer=OTHER_SIGNER))
-        assert store.count(State.CHALLENGED, now=NOW) == 3
-        assert store.count(State.CHALLENGED, now=NOW, signer=SIGNER) == 2
-        assert store.count(State.CHALLENGED, now=NOW, signer=OTHER_SIGNER) == 1
-        assert store.count(State.CHALLENGED, now=NOW, signer=b"\x09" * 32) == 0
-
-    def test_in_one_state(self, store: Store) -> None:
-        store.create(transaction("t1", state=State.CHALLENGED))
-        store.create(transaction("t2"))
-        assert store.count(State.CHALLENGED, now=NOW, signer=SIGNER) == 1
-        assert store.count(State.AWAITING_APPROVAL, now=NOW, signer=SIGNER) == 1
-        assert store.count(State.ISSUED, now=NOW, signer=SIGNER) == 0
-
-    def test_expired_ones_do_not_count(self, store: Store) -> None:
-        for number, end in enumerate((NOW - SECOND, NOW, NOW + SECOND)):
-            store.create(transaction(f"t{number}", state=State.CHALLENGED, expires=end))
-        assert store.count(State.CHALLENGED, now=NOW) == 2
-        assert store.count(State.CHALLENGED, now=NOW, signer=SIGNER) == 2
-        assert store.count(State.CHALLENGED, now=NOW + timedelta(days=1), signer=SIGNER) == 0
 
 
 def test_what_a_transaction_remembers_of_its_proof_comes_back(store: Store) -> None:

@@ -41,19 +41,20 @@ SIGNER, OTHER_SIGNER = b"\x01" * 32, b"\x02" * 32
 REQUEST, OTHER_REQUEST = b"\xaa" * 32, b"\xbb" * 32
 
 
-def transaction(name: str = "t1", *, protocol: str = "scep", signer: bytes = SIGNER, **fields: Any) -> Transaction:
+def transaction(
+    name: str = "t1", *, protocol: str = "scep", signer: bytes = SIGNER, profile: str = "default", **fields: Any
+) -> Transaction:
     values: dict[str, Any] = {
         "state": State.AWAITING_APPROVAL,
         "request_hash": REQUEST,
         "sealed_request": b"\x00sealed\xff",
         "subject": "CN=device",
-        "profile": "default",
         "authority": "aa",
         "created": NOW,
         "updated": NOW,
         "expires": NOW + DAY,
     }
-    return Transaction(key=TransactionKey(protocol, name, signer), **(values | fields))
+    return Transaction(key=TransactionKey(protocol, name, signer, profile), **(values | fields))
 
 
 def certificate(serial: int = 1, **fields: Any) -> IssuedCertificate:
@@ -123,7 +124,13 @@ FULL_TRANSACTION = transaction(
     serial=2**159 + 12345,
 )
 FULL_CERTIFICATE = certificate(
-    2**159 + 2**158 + 7, subject="CN=Gerät,O=\N{SNOWMAN}", revoked_at=NOW, reason="keyCompromise"
+    2**159 + 2**158 + 7,
+    subject="CN=Gerät,O=\N{SNOWMAN}",
+    revoked_at=NOW,
+    reason="superseded",
+    name="2.5.4.3=gerät",
+    request_hash=b"\x01" * 32,
+    message_hash=b"\x02" * 32,
 )
 FULL_PASSWORD = password(
     one_time=True, subject="CN=x", profile="p", holder="ab" * 64, authority="aa", serial=2**160 - 1
@@ -444,16 +451,6 @@ class TestTransactions:
         assert store.count(State.FAILED, now=NOW) == 1
         assert store.count(State.ISSUED, now=NOW) == 0
 
-    def test_count_renewals_takes_the_unexpired_challenged_ones(self, store: Store) -> None:
-        store.create(transaction("no renewal", state=State.CHALLENGED))
-        store.create(transaction("one", state=State.CHALLENGED, renews="ca:1", expires=NOW))
-        store.create(transaction("two", state=State.CHALLENGED, renews="ca:2"))
-        store.create(transaction("over", state=State.CHALLENGED, renews="ca:2", expires=NOW - SECOND))
-        store.create(transaction("waits", renews="ca:2"))
-        assert store.count_renewals(now=NOW) == 2
-        assert store.count_renewals(now=NOW, of="ca:2") == 1
-        assert store.count_renewals(now=NOW, of="ca:3") == 0
-
 
 class TestCertificates:
     @pytest.mark.parametrize("item", [certificate(), FULL_CERTIFICATE], ids=["least", "full"])
@@ -491,18 +488,19 @@ class TestCertificates:
 
     def test_valid_certificates(self, store: Store) -> None:
         items = [
-            certificate(1),
-            certificate(2, not_after=NOW),
-            certificate(3, not_after=NOW - SECOND),
-            certificate(4, subject="CN=Device"),
-            certificate(5, authority="bb"),
-            certificate(6),
+            certificate(1, name="cn=device"),
+            certificate(2, name="cn=device", not_after=NOW),
+            certificate(3, name="cn=device", not_after=NOW - SECOND),
+            certificate(4, name="cn=other"),
+            certificate(5, name="cn=device", authority="bb"),
+            certificate(6, name="cn=device"),
+            certificate(7),
         ]
         for item in items:
             store.issue(None, transaction(str(item.serial)), item)
         store.revoke("aa", 6, reason="superseded", now=NOW)
-        found = store.valid_certificates("aa", "CN=device", now=NOW)
-        assert sorted(item.serial for item in found) == [1, 2]
+        assert sorted(item.serial for item in store.valid_certificates("cn=device", now=NOW)) == [1, 2, 5]
+        assert store.valid_certificates("", now=NOW) == []
 
 
 class TestRevocation:

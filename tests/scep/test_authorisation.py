@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,20 +12,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from ca.authorisation import AuthorisationPolicy
+from ca.authorisation import AuthorisationPolicy, EnrolmentRequest, WebhookAnswer
 from ca.profiles import Profile
-from ca.store import Decision
+from ca.store import Decision, IssuedCertificate
 from pkix.pkcs10 import encode_certification_request
-from scep.attributes import FailInfo
+from scep.attributes import FailInfo, PkiStatus
 from scep.client import Issued, Refused, StillPending
 from scep.settings import Settings
 from tests.scep import craft
 from tests.scep.craft import Scripted, see
-from tests.world import ALL_METHODS, Device, World, key, name
+from tests.world import ALL_METHODS, Device, World, key, name, reply_of
 
 MANUAL = AuthorisationPolicy(manual=True)
 PASSWORDS = AuthorisationPolicy(challenge_password=True)
 NOTHING = AuthorisationPolicy()
+PAUSE = NOTHING.webhook_pause
 USED = "the challengePassword has been used"
 
 
@@ -219,8 +221,10 @@ def test_a_webhook_that_answers_later_is_asked_again(first: str, arrives: Callab
     world = World(policy=NOTHING, webhook=webhook)
     device = world.device(password="x")
     assert device.enrol() == StillPending()
-    assert arrives(device) == StillPending()
-    assert arrives(device) == StillPending()
+    for _ in range(2):
+        world.tick(PAUSE)
+        assert arrives(device) == StillPending()
+    world.tick(PAUSE)
     assert certificate(arrives(device)).subject == name("CN=device,O=Example")
     assert {item.transaction_id for item in webhook.asked} == {"transaction-1"}
     assert {item.request.challenge_password for item in webhook.asked} == {"x"}
@@ -233,9 +237,69 @@ def test_a_webhook_that_rejects_later_ends_the_transaction() -> None:
     world = World(policy=NOTHING, webhook=webhook)
     device = world.device(password="x")
     device.enrol()
+    world.tick(PAUSE)
     assert refusal(device.poll()) == "no such device"
     assert refusal(device.poll()) == "no such device"
     assert len(webhook.asked) == 2
+
+
+def test_a_webhook_is_left_alone_for_a_while_after_it_could_not_decide() -> None:
+    """However often clients poll: each question may take as long as its time-out."""
+    webhook = Scripted("pending", "unreachable", "approve")
+    world = World(policy=NOTHING, webhook=webhook)
+    device = world.device(password="x")
+    device.enrol()
+    for seconds in (0, 30, 29):
+        world.tick(timedelta(seconds=seconds))
+        assert device.poll() == StillPending()
+    assert len(webhook.asked) == 1
+    world.tick(timedelta(seconds=1))
+    for _ in range(3):
+        assert device.poll() == StillPending()
+    assert len(webhook.asked) == 2
+    world.tick(PAUSE)
+    certificate(device.poll())
+
+
+def test_of_polls_at_the_same_moment_one_asks_the_webhook() -> None:
+    class Slow(Scripted):
+        def ask(self, request: EnrolmentRequest, holds: IssuedCertificate | None) -> tuple[WebhookAnswer, str]:
+            answer = super().ask(request, holds)
+            if len(self.asked) == 2:
+                assert device.poll() == StillPending()  # arrives while the first poll's question is open
+            return answer
+
+    webhook = Slow("pending", "pending")
+    world = World(policy=NOTHING, webhook=webhook)
+    device = world.device(password="x")
+    device.enrol()
+    world.tick(PAUSE)
+    poll = device.enrolment.poll(now=world.now)
+    assert reply_of(world, poll).pki_status is PkiStatus.PENDING
+    assert len(webhook.asked) == 2
+
+
+def test_a_webhook_hears_of_a_certificate_only_if_its_key_has_signed() -> None:
+    """What the message calls itself (RenewalReq) tells it nothing."""
+    webhook = Scripted("approve", "pending", "pending", "pending")
+    world = World(policy=NOTHING, webhook=webhook)
+    first = world.device(password="x")
+    got = first.enrol()
+    first.renewal(got, request=first.request.der, renewal=False, transaction_id="2").enrol()
+    world.tick(timedelta(days=366))
+    first.renewal(got, request=first.request.der, renewal=False, transaction_id="3").enrol()
+    serials = [None if item is None else item.serial for item in webhook.holds]
+    assert serials == [None, certificate(got).serial_number, None]
+
+
+def test_an_open_request_does_not_become_a_renewal() -> None:
+    webhook = Scripted("pending", "approve")
+    world = World(policy=replace(NOTHING, renewal=True), webhook=webhook)
+    device = world.device(password="x")
+    device.enrol()
+    world.tick(PAUSE)
+    craft.failed(world, craft.request(device, 17), craft.BAD_REQUEST, "another request is waiting")
+    assert len(webhook.asked) == 1
 
 
 def test_an_operator_can_decide_while_the_webhook_is_silent() -> None:
@@ -264,4 +328,6 @@ def test_a_webhook_is_not_asked_about_a_request_that_the_profile_refuses() -> No
 def test_a_webhook_may_leave_no_more_than_max_pending_waiting() -> None:
     world = World(policy=NOTHING, webhook=Scripted("pending", "pending"), settings=Settings(max_pending=1))
     world.device(password="x").enrol()
-    assert "too many" in refusal(world.device(password="x", transaction_id="2").enrol())
+    assert world.device(password="x", transaction_id="2").enrol() == StillPending()
+    (left,) = world.store.transactions()
+    assert left.key.transaction_id == "2"

@@ -6,10 +6,13 @@ from datetime import timedelta
 
 import pytest
 
+from ca.profiles import Profile
+from ca.store import Decision, State
 from kem.exchange import POP_SHA256, POP_SHA512
-from scep.settings import KemPolicy
+from scep.attributes import FailInfo
+from scep.client import Issued, StillPending
+from scep.settings import KemPolicy, Settings
 from tests.scep.kem_kit import (
-    CHALLENGED,
     challenged,
     confirm_with,
     confirmation,
@@ -22,7 +25,7 @@ from tests.scep.kem_kit import (
     secrets,
 )
 from tests.scep.test_kem_proof import with_mac
-from tests.world import World, kem_device
+from tests.world import ALL_METHODS, World, kem_device
 
 
 def held(world: World, text: str = "one-time secret") -> tuple[bool, bool]:
@@ -75,56 +78,113 @@ def test_the_password_is_released_when_the_transaction_fails(how: str) -> None:
     issued(rival.poll())
 
 
-# Caps on waiting challenges
+# Limits on waiting challenges: at one, the oldest of the same kind gives way
 
 
-def test_a_signer_has_a_limited_number_of_challenges_waiting() -> None:
+def names(world: World) -> set[str]:
+    """The transactionIDs of those that wait for a confirmation."""
+    return {item.key.transaction_id for item in world.store.transactions(State.CHALLENGED)}
+
+
+def test_a_signer_s_oldest_challenge_gives_way() -> None:
     world = kem_world(kem=KemPolicy(max_challenged_per_signer=2))
     password = world.password(one_time=False)
-    for number in range(2):
-        challenged(world, password=password, transaction_id=f"t{number}")
-    refused(kem_device(world, password=password, transaction_id="t2").enrol(), text="busy")
     challenged(world, password=password, transaction_id="other", label="another signer")
-    assert len(world.store.transactions()) == 3
+    for number in range(3):
+        challenged(world, password=password, transaction_id=f"t{number}")
+    assert names(world) == {"t1", "t2", "other"}
+    assert len(secrets(world)) == 3
 
 
-def test_all_signers_together_have_a_limited_number_of_challenges_waiting() -> None:
+def test_the_oldest_authorised_challenge_gives_way_and_can_begin_anew() -> None:
     world = kem_world(kem=KemPolicy(max_challenged=2))
-    password = world.password(one_time=False)
-    devices = [challenged(world, password=password, label=label, transaction_id=label) for label in "ab"]
-    third = kem_device(world, password=password, label="c", transaction_id="c")
-    refused(third.enrol(), text="busy")
+    passwords = [world.password(f"password {label}") for label in "abc"]
+    devices = [
+        challenged(world, password=text, label=label, transaction_id=label)
+        for label, text in zip("abc", passwords, strict=True)
+    ]
+    assert names(world) == {"b", "c"}
     assert len(secrets(world)) == 2
-    assert devices[0].enrol() == CHALLENGED  # who waits already may ask again
+    refused(devices[0].poll(), text="no request matches")
+    pending(devices[0])  # its one-time password is free again
     issued(devices[0].poll())
-    pending(third)
+    assert names(world) == {"c"}
 
 
-def test_one_certificate_has_a_limited_number_of_renewals_waiting() -> None:
+def test_one_certificate_s_oldest_renewal_gives_way() -> None:
     """A certificate is public, so anybody can begin its renewal, each time with a new signer."""
     world = kem_world(kem=KemPolicy(max_challenged_per_certificate=2))
     password = world.password(one_time=False)
     first, second = (
         issued(challenged(world, password=password, label=label, transaction_id=label).poll()) for label in "ab"
     )
-    waiting = [renewing(world, first, old_label="a", label=f"new {at}", transaction_id=f"r{at}") for at in range(3)]
-    for device in waiting[:2]:
-        pending(device)
-    refused(waiting[2].enrol(), text="busy: too many renewals")
-    issued(waiting[0].poll())
     pending(renewing(world, second, old_label="b", label="of b", transaction_id="of b"))
-    challenged(world, password=password, label="c", transaction_id="c")
+    waiting = [renewing(world, first, old_label="a", label=f"new {at}", transaction_id=f"r{at}") for at in range(3)]
+    for device in waiting:
+        pending(device)
+    assert names(world) == {"r1", "r2", "of b"}
+    issued(waiting[2].poll())
 
 
-def test_renewals_leave_room_for_others() -> None:
-    world = kem_world(kem=KemPolicy(max_challenged=4))
+def test_renewals_give_way_to_renewals_and_leave_others_alone() -> None:
+    world = kem_world(kem=KemPolicy(max_challenged_renewals=2, max_challenged=2))
     password = world.password(one_time=False)
     old = [issued(challenged(world, password=password, label=label, transaction_id=label).poll()) for label in "abc"]
-    for at, label in enumerate("ab"):
-        pending(renewing(world, old[at], old_label=label, label=f"new {label}", transaction_id=f"r{label}"))
-    refused(renewing(world, old[2], old_label="c", label="new c", transaction_id="rc").enrol(), text="busy")
     for label in "de":
         challenged(world, password=password, label=label, transaction_id=label)
+    for at, label in enumerate("abc"):
+        pending(renewing(world, old[at], old_label=label, label=f"new {label}", transaction_id=f"r{label}"))
+    assert names(world) == {"d", "e", "rb", "rc"}
+
+
+def test_what_nobody_has_authorised_takes_no_room_from_what_somebody_has() -> None:
+    world = kem_world(policy=ALL_METHODS, kem=KemPolicy(max_challenged=1, max_challenged_for_operator=2))
+    honest = challenged(world, password=world.password("good"), label="honest", transaction_id="honest")
+    for at in range(5):
+        challenged(world, password=None, label=f"junk {at}", transaction_id=f"j{at}", signer_key="ec:P-384")
+    assert names(world) == {"honest", "j3", "j4"}
+    issued(honest.poll())
+
+
+def test_limits_are_each_profile_s_own() -> None:
+    store = kem_world().store
+    guest, admin = (
+        kem_world(
+            store=store, policy=ALL_METHODS, profile=Profile(name=name), kem=KemPolicy(max_challenged_for_operator=1)
+        )
+        for name in ("guest", "admin")
+    )
+    challenged(admin, password=None, label="admin", transaction_id="admin")
+    for at in range(3):
+        challenged(guest, password=None, label=f"guest {at}", transaction_id=f"g{at}")
+    assert names(guest) == {"admin", "g2"}
+
+
+def test_a_signer_s_oldest_request_for_an_operator_gives_way() -> None:
+    world = World("rsa:2048", policy=ALL_METHODS, settings=Settings(max_pending_per_signer=2))
+    assert world.device(label="other", transaction_id="other").enrol() == StillPending()
+    for at in range(4):
+        assert world.device(transaction_id=f"t{at}").enrol() == StillPending()
+    waiting = {item.key.transaction_id for item in world.store.transactions(State.AWAITING_APPROVAL)}
+    assert waiting == {"other", "t2", "t3"}
+
+
+def test_what_an_operator_has_decided_does_not_give_way() -> None:
+    world = World("rsa:2048", policy=ALL_METHODS, settings=Settings(max_pending=1))
+    approved = world.device(label="approved", transaction_id="approved")
+    assert approved.enrol() == StillPending()
+    world.decide(Decision.APPROVED)
+    for at in range(3):
+        assert world.device(label=f"l{at}", transaction_id=f"t{at}").enrol() == StillPending()
+    assert isinstance(approved.poll(), Issued)
+
+
+def test_failed_transactions_give_way_too() -> None:
+    world = kem_world(policy=ALL_METHODS, settings=Settings(max_failed=2))
+    for at in range(4):
+        device = challenged(world, password=None, label=f"l{at}", transaction_id=f"t{at}")
+        refused(confirm_with(device, with_mac(confirmation(device), flipped)), FailInfo.badMessageCheck)
+    assert {item.key.transaction_id for item in world.store.transactions(State.FAILED)} == {"t2", "t3"}
 
 
 def test_challenges_that_nobody_can_answer_any_more_do_not_count() -> None:
@@ -133,15 +193,17 @@ def test_challenges_that_nobody_can_answer_any_more_do_not_count() -> None:
     challenged(world, password=password, label="a", transaction_id="a")
     world.tick(timedelta(minutes=21))
     challenged(world, password=password, label="b", transaction_id="b")
+    assert {item.key.transaction_id for item in world.store.transactions()} == {"a", "b"}
 
 
-def test_a_transaction_that_expired_unpurged_is_counted_when_it_starts_anew() -> None:
+def test_a_transaction_that_expired_unpurged_counts_when_it_starts_anew() -> None:
     world = kem_world(kem=KemPolicy(max_challenged=1))
     password = world.password(one_time=False)
     first = challenged(world, password=password, label="a", transaction_id="a")
     world.tick(timedelta(minutes=21))
     challenged(world, password=password, label="b", transaction_id="b")
-    refused(first.enrol(), text="busy")
+    pending(first)
+    assert names(world) == {"a"}
 
 
 def test_a_challenge_outlives_a_change_of_parameters() -> None:

@@ -9,6 +9,7 @@ from pkix.asn1 import decode
 from scep import proof
 from scep.client import Refused
 from scep.kem_pop import ResponseKey, response_key_of
+from scep.remembered import StoredRequest
 from tests.scep.kem_kit import (
     challenged,
     confirm_with,
@@ -75,7 +76,8 @@ def test_the_store_cannot_be_read_with_another_server_key() -> None:
     other = type(world.server_key)(b"\x02" * 32)
     enrolments = elsewhere.responder._enrolments
     prover = replace(enrolments.prover, server_key=other)
-    elsewhere.responder._enrolments = replace(enrolments, prover=prover, server_key=other)
+    memory = replace(enrolments.memory, server_key=other)
+    elsewhere.responder._enrolments = replace(enrolments, prover=prover, memory=memory)
     device.world = elsewhere
     assert isinstance(confirm_with(device, confirmation(device)), Refused)
     assert not world.store.certificates()
@@ -93,7 +95,9 @@ def test_a_stored_challenge_does_not_show_its_derived_key() -> None:
 def test_a_stored_request_does_not_show_the_password() -> None:
     request = challenged(kem_world()).request
     assert b"password of" in request.der
-    stored = proof.StoredRequest(csr=request.der, client_nonce=b"", request_hash=b"", answered=None, answer=None)
+    stored = StoredRequest(
+        csr=request.der, client_nonce=b"", request_hash=b"", answered=None, answer=None, message_hash=None
+    )
     assert "password of" not in repr(stored)
 
 

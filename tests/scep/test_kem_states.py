@@ -294,12 +294,13 @@ def test_another_request_leaves_a_waiting_transaction_as_it_is() -> None:
     assert only(world.store) == before
 
 
-def test_a_full_queue_refuses_also_after_the_proof() -> None:
+def test_a_full_queue_lets_the_oldest_go_also_after_the_proof() -> None:
     world = kem_world(policy=MANUAL, settings=Settings(max_pending=1))
-    approval(world)
+    first = approval(world)
     second = challenged(world, password=None, label="second", transaction_id="second")
-    refused(second.poll(), text="too many requests are waiting")
-    assert len(world.store.transactions(State.AWAITING_APPROVAL)) == 1
+    assert second.poll() == StillPending()
+    assert [item.key.transaction_id for item in world.store.transactions(State.AWAITING_APPROVAL)] == ["second"]
+    refused(first.poll(), text="no request matches")
 
 
 # ISSUED and FAILED

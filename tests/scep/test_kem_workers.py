@@ -117,18 +117,19 @@ def test_who_comes_second_to_the_secret_is_told_to_come_back() -> None:
     assert issued(device.poll()).certificate == first.certificate
 
 
-def test_a_confirmation_goes_on_when_the_client_asked_for_a_fresh_challenge_meanwhile() -> None:
-    """The proof that this worker has verified stays verified."""
+def test_a_proof_is_bound_to_the_challenge_that_it_answers() -> None:
+    """Another challenge came between the check of the MAC and the issuing: what was proven says nothing about it."""
     store = Between()
     one, two = workers(store)
     device, twin = challenged(one), kem_device(two, password="password of kem device")
     poll = device.enrolment.poll(now=one.now)
     answers: list[object] = []
     store.between = lambda: answers.append(twin.enrol())
-    issued(device.enrolment.receive(one.send(poll).body))
+    assert device.enrolment.receive(one.send(poll).body) == StillPending()
     assert answers == [CHALLENGED]
-    assert len(store.certificates()) == 1
-    assert not store._secrets
+    assert not store.certificates()
+    assert only(store).state is State.CHALLENGED
+    issued(twin.poll())
 
 
 def test_a_wrong_confirmation_beside_a_right_one_brings_at_most_one_certificate() -> None:

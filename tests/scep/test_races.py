@@ -69,9 +69,9 @@ class Contested(MemoryStore):
         self._contest()
         super().replace(old, new)
 
-    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate) -> None:
+    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate, **rules: bool) -> None:
         self._contest()
-        super().issue(old, new, certificate)
+        super().issue(old, new, certificate, **rules)
 
 
 @pytest.mark.parametrize("conflicts", range(ATTEMPTS))
@@ -87,7 +87,7 @@ def test_with_too_many_conflicts_the_client_is_told_to_come_back() -> None:
     store = Contested(ATTEMPTS)
     world = World(store=store)
     device = world.device(password=world.password())
-    assert refusal(device.enrol()) == "busy with this transaction; try again"
+    assert refusal(device.enrol()) == "busy with this transaction; come back in a moment"
     assert store.attempts == ATTEMPTS
     assert not store.certificates()
     issued(device.enrol())
@@ -98,11 +98,11 @@ class Twins(MemoryStore):
 
     between: Callable[[], Any] | None = None
 
-    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate) -> None:
+    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate, **rules: bool) -> None:
         between, self.between = self.between, None
         if between is not None:
             between()
-        super().issue(old, new, certificate)
+        super().issue(old, new, certificate, **rules)
 
 
 @pytest.mark.parametrize("transaction_id", ["transaction-1", "another"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from cryptography import x509
@@ -284,6 +285,7 @@ def test_3_1_a_poll_by_such_a_key_is_answered_under_the_password_of_its_request(
     world = World(policy=AuthorisationPolicy(manual=True), webhook=craft.Scripted("pending", "approve"))
     device = world.device("ec:P-256", password="known to the webhook")
     assert isinstance(device.enrol(), StillPending)
+    world.tick(timedelta(minutes=1))
     assert isinstance(device.poll(), Issued)
 
 

@@ -1,0 +1,31 @@
+"""The generations of one CA, before, during and after a rollover."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ca.authority import Authority
+
+
+@dataclass(frozen=True)
+class Authorities:
+    """The generations of the CA: the current one, earlier ones that clients may address, the prepared next one."""
+
+    current: Authority
+    previous: tuple[Authority, ...] = ()
+    following: Authority | None = None
+
+    @property
+    def all(self) -> tuple[Authority, ...]:
+        """Every one, the current first."""
+        return (self.current, *self.previous, *((self.following,) if self.following else ()))
+
+    def issuer(self, addressed: Authority) -> Authority:
+        """Who issues what is enveloped for `addressed`: the prepared next CA itself (RFC 8894 figure 9), but earlier
+        generations no longer.
+        """
+        return addressed if addressed is self.following else self.current
+
+    def by_identifier(self, identifier: str) -> Authority:
+        """Who issues for a transaction that was for this CA: the current one if that has been retired meanwhile."""
+        return self.issuer(next((item for item in self.all if item.identifier == identifier), self.current))

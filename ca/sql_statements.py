@@ -1,0 +1,200 @@
+"""The statements of `ca.sql_store`: built once by SQLAlchemy Core, executed by the driver (`ca.sql_engine.Session`).
+
+Values that differ from one execution to the next are parameters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+    update,
+)
+
+from ca.sql_tables import (
+    CERTIFICATE_COLUMNS,
+    CERTIFICATES,
+    CHALLENGES,
+    CRL_NUMBERS,
+    GUESSES,
+    SECRETS,
+    TRANSACTION_COLUMNS,
+    TRANSACTIONS,
+)
+from ca.store import COMPROMISED, Decision, Standing, State
+
+
+def _equals(column: ColumnElement[object], name: str) -> ColumnElement[bool]:
+    """The column equals the parameter, also when both are NULL."""
+    return column.is_not_distinct_from(bindparam(name))
+
+
+def _insert(table: Table) -> Insert:
+    """A new row, of which every column but the row number is a parameter of its name."""
+    return insert(table).values({column: bindparam(column.name) for column in table.c if column.name != "id"})
+
+
+def _limited(query: Select[Any]) -> Select[Any]:
+    """At most as many rows as the parameter `limit` says. SQLite's OFFSET would otherwise be a value of its own."""
+    return query.limit(bindparam("limit")).offset(literal_column("0"))
+
+
+_T, _C, _P = TRANSACTIONS.c, CERTIFICATES.c, CHALLENGES.c
+
+
+def _text(value: str) -> ColumnElement[str]:
+    """A constant of ours in the SQL itself, so that the database can use a partial index."""
+    return literal_column(f"'{value}'")
+
+
+_KEY = and_(
+    _T.transaction_id == bindparam("transaction_id"),
+    _T.signer == bindparam("signer"),
+    _T.protocol == bindparam("protocol"),
+    _T.profile == bindparam("profile"),
+)
+GET = select(*TRANSACTION_COLUMNS).where(_KEY)
+CREATE = _insert(TRANSACTIONS)
+_AS_IT_WAS = and_(
+    *(
+        _equals(column, f"old_{column.name}") if column.nullable else column == bindparam(f"old_{column.name}")
+        for column in TRANSACTION_COLUMNS
+    )
+)
+REPLACE = (
+    update(TRANSACTIONS)
+    .where(_AS_IT_WAS)
+    .values({column: bindparam(f"new_{column.name}") for column in TRANSACTION_COLUMNS[3:]})
+)
+DROP = delete(TRANSACTIONS).where(_AS_IT_WAS)
+NEWEST_TRANSACTIONS = _limited(select(*TRANSACTION_COLUMNS).order_by(_T.created.desc(), _T.id.desc()))
+NEWEST_IN_STATE = NEWEST_TRANSACTIONS.where(_T.state == bindparam("state"))
+COUNT = select(func.count()).where(_T.state == bindparam("state"), _T.expires >= bindparam("now"))
+
+# As `Transaction.standing` has it.
+_UNDECIDED = _T.decision == _text(Decision.UNDECIDED.value)
+_STANDING: dict[Standing, ColumnElement[bool]] = {
+    Standing.AUTHORISED: or_(not_(_UNDECIDED), and_(_T.renews == _text(""), _T.approved_by != _text(""))),
+    Standing.RENEWAL: and_(_UNDECIDED, _T.renews != _text("")),
+    Standing.NOBODY: and_(_UNDECIDED, _T.renews == _text(""), _T.approved_by == _text("")),
+}
+
+
+def _crowds(standing: Standing) -> dict[tuple[bool, bool], Select[Any]]:
+    """The query for a group of this standing, by whether it is one signer's and whether it is one certificate's."""
+    columns: list[Any] = [func.count(), func.min(_T.id)]
+    every = select(*columns).where(
+        _T.state == bindparam("state"),
+        _T.expires >= bindparam("now"),
+        _T.profile == bindparam("profile"),
+        _STANDING[standing],
+    )
+    signers, renewals = _T.signer == bindparam("signer"), _T.renews == bindparam("renews")
+    return {
+        (False, False): every,
+        (True, False): every.where(signers),
+        (False, True): every.where(renewals),
+        (True, True): every.where(signers, renewals),
+    }
+
+
+CROWDS = {standing: _crowds(standing) for standing in Standing}
+NUMBERED = select(*TRANSACTION_COLUMNS).where(_T.id == bindparam("number"))
+PUT_SECRET = _insert(SECRETS)
+TAKE_SECRET = delete(SECRETS).where(SECRETS.c.identifier == bindparam("of")).returning(SECRETS.c.sealed)
+FORGET_SECRET = delete(SECRETS).where(SECRETS.c.identifier == bindparam("of"))
+PURGE_SECRETS = delete(SECRETS).where(SECRETS.c.expires < bindparam("now"))
+
+_CERTIFICATES = select(*CERTIFICATE_COLUMNS).order_by(_C.not_before.desc(), _C.id.desc())
+NEWEST_CERTIFICATES = _limited(_CERTIFICATES)
+CERTIFICATE = select(*CERTIFICATE_COLUMNS).where(
+    _C.authority == bindparam("authority"), _C.serial == bindparam("serial")
+)
+VALID_CERTIFICATES = _CERTIFICATES.where(
+    _C.name == bindparam("name"),
+    _C.revoked_at.is_(None),
+    _C.not_after >= bindparam("now"),
+)
+COUNT_COMPROMISED = select(func.count()).where(
+    _C.spki_hash == bindparam("key"),
+    _C.revoked_at.is_not(None),
+    _C.reason.in_([_text(reason) for reason in COMPROMISED]),
+)
+ISSUED_FOR = select(_C.message_hash).where(_C.request_hash == bindparam("request"))
+FIND_SERIAL = _CERTIFICATES.where(_C.serial == bindparam("serial"))
+REVOKED = _CERTIFICATES.where(
+    _C.authority == bindparam("authority"), _C.revoked_at.is_not(None), _C.not_after >= bindparam("now")
+)
+RECORD = _insert(CERTIFICATES)
+REVOKE = (
+    update(CERTIFICATES)
+    .where(_C.authority == bindparam("of"), _C.serial == bindparam("number"), _C.revoked_at.is_(None))
+    .values(revoked_at=bindparam("now"), reason=bindparam("why"))
+)
+CRL_NUMBER = select(CRL_NUMBERS.c.number).where(CRL_NUMBERS.c.authority == bindparam("of"))
+NEXT_CRL_NUMBER = (
+    update(CRL_NUMBERS)
+    .where(CRL_NUMBERS.c.authority == bindparam("of"))
+    .values(number=CRL_NUMBERS.c.number + literal_column("1"))
+)
+FIRST_CRL_NUMBER = _insert(CRL_NUMBERS)
+
+CHALLENGE = select(*CHALLENGES.c).where(_P.identifier == bindparam("identifier"))
+ONE_TIME = select(_P.one_time).where(_P.identifier == bindparam("identifier"))
+ADD_CHALLENGE = _insert(CHALLENGES)
+_HOLD = update(CHALLENGES).where(
+    _P.identifier == bindparam("held"),
+    _P.one_time.is_(True),
+    _P.serial.is_(None),
+    or_(_P.holder.is_(None), _P.holder == bindparam("in_name_of")),
+)
+RESERVE = _HOLD.values(holder=bindparam("in_name_of"))
+USE_UP = _HOLD.values(
+    holder=bindparam("in_name_of"), authority=bindparam("by_authority"), serial=bindparam("by_serial")
+)
+RELEASE = (
+    update(CHALLENGES)
+    .where(
+        _P.identifier == bindparam("held"),
+        _P.serial.is_(None),
+        _P.holder == bindparam("in_name_of"),
+        not_(
+            exists().where(
+                _T.challenge_id == bindparam("held"),
+                _T.signer == bindparam("signer"),
+                _T.request_hash == bindparam("request_hash"),
+                not_(_KEY),
+            )
+        ),
+    )
+    .values(holder=null())
+)
+GUESSED = select(GUESSES.c.minute, GUESSES.c.number).where(GUESSES.c.profile == bindparam("of"))
+FIRST_GUESS = _insert(GUESSES)
+NEXT_GUESS = (
+    update(GUESSES)
+    .where(GUESSES.c.profile == bindparam("of"))
+    .values(minute=bindparam("now"), number=bindparam("counted"))
+)
+# Naming all states lets the database use the index over (state, expires).
+_EXPIRED = and_(_T.state.in_([_text(state.value) for state in State]), _T.expires < bindparam("now"))
+EXPIRED_HOLDERS = select(*TRANSACTION_COLUMNS).where(_EXPIRED, _T.challenge_id.is_not(None)).with_for_update()
+PURGE_TRANSACTIONS = delete(TRANSACTIONS).where(_EXPIRED)
+PURGE_CHALLENGES = delete(CHALLENGES).where(
+    _P.expires < bindparam("now"), or_(_P.holder.is_(None), _P.serial.is_not(None))
+)
