@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -38,7 +38,8 @@ class EnrolmentRequest:
 
     signer: whose signature over the message has been verified; its certificate may be self-signed. same: see
     `Transaction.request_hash`. renewal: the protocol calls it one (RenewalReq). renewed: the KEM certificate to renew,
-    which cannot sign; possession of its key is proven afterwards, before anything is issued.
+    which cannot sign; possession of its key is proven afterwards, before anything is issued. holds: for the webhook,
+    the certificate of this CA, good now, whose key has signed the message.
     """
 
     protocol: str
@@ -48,6 +49,7 @@ class EnrolmentRequest:
     same: bytes
     renewal: bool
     renewed: Certificate | None = None
+    holds: IssuedCertificate | None = None
 
     @property
     def holder(self) -> str:
@@ -93,10 +95,10 @@ class WebhookAnswer(enum.Enum):
 class Webhook(Protocol):
     """An external authority. `web.webhook` asks one over HTTPS."""
 
-    def ask(self, request: EnrolmentRequest, holds: IssuedCertificate | None) -> tuple[WebhookAnswer, str]:
+    def ask(self, request: EnrolmentRequest) -> tuple[WebhookAnswer, str]:
         """The answer, and a reason that may be shown to the client when it is REJECT. Does not raise.
 
-        holds: the certificate of this CA, good now, whose key has signed the message; None if it was another's.
+        `request` says what was verified: `renewal` that there is a certificate in `holds`.
         """
 
 
@@ -165,7 +167,8 @@ class Authoriser:
         """
         assert self.webhook is not None
         signer = self.issued_to(enrolment.signer)
-        answer, reason = self.webhook.ask(enrolment, signer if signer is not None and signer.good_at(now) else None)
+        holds = signer if signer is not None and signer.good_at(now) else None
+        answer, reason = self.webhook.ask(replace(enrolment, renewal=holds is not None, holds=holds))
         if answer is WebhookAnswer.APPROVE:
             return Approved("webhook")
         if answer is WebhookAnswer.REJECT:

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import urllib3
 
 from ca.authorisation import EnrolmentRequest, WebhookAnswer
-from ca.store import IssuedCertificate
 from web.config import WebhookConfig
 from web.terminal import printable
 from web.transport import read_body
@@ -42,15 +41,15 @@ class HttpWebhook:
             cert_reqs="CERT_REQUIRED", ca_certs=ca_certs, timeout=config.timeout, retries=False
         )
 
-    def ask(self, request: EnrolmentRequest, holds: IssuedCertificate | None) -> tuple[WebhookAnswer, str]:
+    def ask(self, request: EnrolmentRequest) -> tuple[WebhookAnswer, str]:
         """See Webhook."""
         question = {
             "protocol": request.protocol,
             "transactionId": request.transaction_id,
             "profile": self._profile,
             "certificateRequest": base64.b64encode(request.request.der).decode(),
-            "renewal": holds is not None,
-            "renews": None if holds is None else f"{holds.serial:x}",
+            "renewal": request.renewal,
+            "renews": None if request.holds is None else f"{request.holds.serial:x}",
         }
         try:
             response = self._pool.request("POST", self._config.url, json=question, preload_content=False)

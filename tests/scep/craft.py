@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ca.authorisation import EnrolmentRequest, WebhookAnswer
 from ca.authority import Authority
 from ca.profiles import key_usage
-from ca.store import IssuedCertificate
 from pkix import oids
 from pkix.algorithms import AES128, ContentCipher, digest_oid
 from pkix.asn1 import AlgorithmIdentifier, Oid, UTCTime, algorithm, encode, wrap
@@ -295,12 +294,10 @@ class Scripted:
     def __init__(self, *script: str) -> None:
         self.script = list(script)
         self.asked: list[EnrolmentRequest] = []
-        self.holds: list[IssuedCertificate | None] = []
 
-    def ask(self, request: EnrolmentRequest, holds: IssuedCertificate | None) -> tuple[WebhookAnswer, str]:
+    def ask(self, request: EnrolmentRequest) -> tuple[WebhookAnswer, str]:
         """See `ca.authorisation.Webhook`."""
         self.asked.append(request)
-        self.holds.append(holds)
         word, _, reason = self.script.pop(0).partition(":")
         return WebhookAnswer(word), reason.strip()
 

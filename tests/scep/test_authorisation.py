@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from ca.authorisation import AuthorisationPolicy, EnrolmentRequest, WebhookAnswer
 from ca.profiles import Profile
-from ca.store import Decision, IssuedCertificate
+from ca.store import Decision
 from pkix.pkcs10 import encode_certification_request
 from scep.attributes import FailInfo, PkiStatus
 from scep.client import Issued, Refused, StillPending
@@ -263,8 +263,8 @@ def test_a_webhook_is_left_alone_for_a_while_after_it_could_not_decide() -> None
 
 def test_of_polls_at_the_same_moment_one_asks_the_webhook() -> None:
     class Slow(Scripted):
-        def ask(self, request: EnrolmentRequest, holds: IssuedCertificate | None) -> tuple[WebhookAnswer, str]:
-            answer = super().ask(request, holds)
+        def ask(self, request: EnrolmentRequest) -> tuple[WebhookAnswer, str]:
+            answer = super().ask(request)
             if len(self.asked) == 2:
                 assert device.poll() == StillPending()  # arrives while the first poll's question is open
             return answer
@@ -288,8 +288,9 @@ def test_a_webhook_hears_of_a_certificate_only_if_its_key_has_signed() -> None:
     first.renewal(got, request=first.request.der, renewal=False, transaction_id="2").enrol()
     world.tick(timedelta(days=366))
     first.renewal(got, request=first.request.der, renewal=False, transaction_id="3").enrol()
-    serials = [None if item is None else item.serial for item in webhook.holds]
+    serials = [None if item.holds is None else item.holds.serial for item in webhook.asked]
     assert serials == [None, certificate(got).serial_number, None]
+    assert [item.renewal for item in webhook.asked] == [False, True, False]
 
 
 def test_an_open_request_does_not_become_a_renewal() -> None:

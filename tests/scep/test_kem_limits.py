@@ -13,6 +13,7 @@ from scep.attributes import FailInfo
 from scep.client import Issued, StillPending
 from scep.settings import KemPolicy, Settings
 from tests.scep.kem_kit import (
+    CHALLENGED,
     challenged,
     confirm_with,
     confirmation,

@@ -26,6 +26,7 @@ from ca.profiles import key_usage
 from pkix.certificates import Certificate
 from pkix.keys import certificate_hash
 from pkix.pkcs10 import CertificationRequest, encode_certification_request
+from tests.ca.test_store_contract import certificate
 from tests.web.kit import Answer, Peer, Received, ca_pair, unused_port
 from tests.world import Random, key, name
 from web import files
@@ -37,6 +38,9 @@ UNREACHABLE = (WebhookAnswer.UNREACHABLE, "")
 PASSWORD = "a challenge of the webhook's own"
 
 
+HELD = certificate(0x1F)
+
+
 def question(*, renewal: bool = False) -> EnrolmentRequest:
     device = key("ec:P-256", "webhook")
     der = encode_certification_request(device, name("CN=device"), challenge_password=PASSWORD)
@@ -45,7 +49,9 @@ def question(*, renewal: bool = False) -> EnrolmentRequest:
         transaction_id="transaction-1",
         request=CertificationRequest.decode(der),
         signer=Certificate.of(ca_pair("ec:P-256").certificate),
+        same=bytes(32),
         renewal=renewal,
+        holds=HELD if renewal else None,
     )
 
 
@@ -73,6 +79,7 @@ def test_what_arrives_is_the_documented_json(renewal: bool) -> None:
         "profile": "laptops",
         "certificateRequest": base64.b64encode(asked.request.der).decode(),
         "renewal": renewal,
+        "renews": "1f" if renewal else None,
     }
 
 
