@@ -176,9 +176,13 @@ class Authoriser:
         return Pending("webhook")
 
     def check_held(self, identifier: str | None) -> None:
-        """Whether the challenge password that a transaction holds is still there. Raises RequestRefused."""
-        if identifier is not None and self.store.challenge(identifier) is None:
+        """Whether the challenge password that a transaction holds is still good for it. Raises RequestRefused."""
+        held = None if identifier is None else self.store.challenge(identifier)
+        if identifier is not None and held is None:
             raise RequestRefused("the challengePassword was withdrawn")
+        if held is not None and held.serial is not None:
+            # By the same request of the same client, under another transactionID or at another URL.
+            raise RequestRefused("the challengePassword has been used")
 
     def _challenge(self, enrolment: EnrolmentRequest, password: str, now: datetime) -> Verdict | None:
         if len(password) < UNGUESSABLE and self.store.guesses(self.profile.name, now=now) >= MAX_GUESSES:

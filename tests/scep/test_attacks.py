@@ -503,6 +503,16 @@ def test_a_password_withdrawn_after_the_challenge_issues_nothing() -> None:
     assert not world.store.certificates()
 
 
+def test_a_password_that_the_same_client_has_used_up_elsewhere_meanwhile_issues_nothing() -> None:
+    guest, admin = two_profiles()
+    password = guest.password()
+    one = challenged(guest, password=password)
+    two = challenged(admin, password=password, transaction_id="2")
+    issued(one.poll())
+    assert refusal(two.poll()) == "the challengePassword has been used"
+    assert certificates(guest) == [("guest", "CN=kem device,O=Example")]
+
+
 # What ended transactions keep
 
 
