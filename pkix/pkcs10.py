@@ -20,8 +20,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import NameOID
 
+from kem.keys import decode_public_key
 from kem.parameters import by_oid, is_ml_kem
 from kem.structures import SubjectPublicKeyInfo
+from kem.weak_keys import check_strength
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy, check_key
 from pkix.asn1 import (
@@ -52,10 +54,10 @@ from pkix.certificates import (
     Certificate,
     IssuerAndSerialNumber,
     encode_extension,
-    load_public_key,
 )
 from pkix.errors import AlgorithmRefused, IntegrityFailed, Malformed
 from pkix.keys import key_type_of, message_digest, spki_of
+from pkix.public_keys import load_public_key
 from pkix.signatures import SigningKey, certificate_signature_algorithm, sign, verify
 
 _ATTRIBUTES_TAG = 0xA0
@@ -191,7 +193,7 @@ class CertificationRequest:
         """Check that the form fits the key, and the signature: with the requested key, which proves its possession
         (RFC 2986 section 3 note 2), or, for a statement, with the key of `statement_signer`.
 
-        Raises AlgorithmRefused, Malformed, IntegrityFailed.
+        Raises AlgorithmRefused, Malformed, IntegrityFailed; for an ML-KEM key the errors of `kem.errors`.
         """
         if self.is_kem:
             self._verify_for_kem(policy, statement_signer)
@@ -203,6 +205,7 @@ class CertificationRequest:
             self._verify_with(self.public_key, policy)
 
     def _verify_for_kem(self, policy: AlgorithmPolicy, statement_signer: Certificate | None) -> None:
+        check_strength(decode_public_key(self.spki))
         if self.form is Form.self_signed:
             raise Malformed(
                 "PKCS #10 request: an ML-KEM key cannot sign; use id-alg-unsigned or a statement (RFC 9883)"
@@ -233,7 +236,7 @@ class CertificationRequest:
 
     @cached_property
     def public_key(self) -> PublicKeyTypes:
-        """The key to be certified. Raises AlgorithmRefused."""
+        """The key to be certified. Raises AlgorithmRefused, Malformed; see `pkix.public_keys`."""
         return load_public_key(self.spki, "PKCS #10 request")
 
     @cached_property

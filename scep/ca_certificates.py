@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ca.authority import CMC_RA
 from kem.backends import Backends
 from kem.keys import decode_public_key
+from kem.weak_keys import check_strength
 from pkix import oids
 from pkix.certificates import Certificate
 from pkix.errors import Malformed, PkixError
@@ -66,11 +67,13 @@ class CaCertificates:
         else an RSA certificate, the RA's for encipherment or the CA's.
 
         Some servers set only digitalSignature (RFC 8894 section 3.5.2), so keyUsage decides only where it can. Raises
-        ReplyRefused if there is no usable certificate, or no ML-KEM one although it is required.
+        ReplyRefused if there is no usable certificate, or no ML-KEM one although it is required, InvalidKey for an
+        ML-KEM key with which anybody could decapsulate.
         """
         if backends is not None:
             for certificate in reversed(self.kem_certificates(backends)):
                 key = decode_public_key(certificate.spki)
+                check_strength(key)
                 encapsulate = partial(backends.encapsulate, key)
                 return KemRecipient(certificate.key_algorithm, encapsulate, certificate.issuer_and_serial)
         if require_kem:
