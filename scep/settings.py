@@ -14,6 +14,7 @@ from pkix.algorithms import AlgorithmPolicy
 class Settings:
     """algorithms: which are accepted. pending_lifetime, ended_lifetime: how long a transaction is remembered while it
     waits, and after it ended (for retries). max_pending: how many may wait at a time.
+    max_request: octets of encrypted content that an envelope may hold; a larger one is refused before it is decrypted.
     max_clock_skew: refuse a signingTime farther than this from our clock with badTime; None, the default, ignores
     it, because real clients have wrong clocks.
     """
@@ -22,6 +23,7 @@ class Settings:
     pending_lifetime: timedelta = timedelta(days=7)
     ended_lifetime: timedelta = timedelta(days=1)
     max_pending: int = 1000
+    max_request: int = 64 * 1024
     max_clock_skew: timedelta | None = None
 
 
