@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from ca.authorisation import Authoriser
 from ca.authority import Authority
 from ca.errors import RequestRefused
-from ca.profiles import Profile
+from ca.profiles import Profile, check_subject_is_free
 from ca.sealing import ServerKey
 from ca.store import Store
 from kem.backends import Backends
@@ -85,6 +85,7 @@ class Responder:
         self._kem = kem
         self._backends = backends
         self._random = random
+        self._own_names = frozenset(name for item in authorities.all for name in item.names)
         self._queries = Queries(authorities, store)
         self._addressees = [
             (identity, authority) for authority in authorities.all for identity in authority.identities(backends)
@@ -234,6 +235,7 @@ class Responder:
             return self._statement_signer(request, exchange.now)
 
         request = open_request(opened, self._settings.algorithms, statement_signer, exchange.details)
+        check_subject_is_free(request, self._own_names)
         exchange.details["subject"] = request.subject_text
         return request
 
