@@ -27,6 +27,8 @@ from pkix.kem_recipients import KemRecipient
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.signed_data import SignedData
 
+MAX_BODY = 512 * 1024  # octets of an answer to GetCACert or GetNextCACert
+
 
 class ReplyRefused(PkixError):
     """The server's answer is not one that this client may accept; `text` says why."""
@@ -47,6 +49,7 @@ class CaCertificates:
         case do not matter; None trusts what came (section 2.2 allows it in a trusted environment). Certificates
         that do not chain to the trusted one, or are not valid at `now`, are left out. Raises ReplyRefused.
         """
+        check_size(body, "GetCACert")
         certificates = _certificates(body)
         trusted = _trusted(certificates, fingerprint)
         current = [item for item in certificates if item.not_valid_before_utc <= now <= item.not_valid_after_utc]
@@ -104,6 +107,14 @@ class CaCertificates:
         return any(_issued(issuer, certificate) for issuer in self.all if _is_ca(issuer) or issuer == self.ca)
 
 
+def check_size(body: bytes, what: str) -> None:
+    """What anybody on the way may have sent is not even read when no CA has so many certificates. Raises
+    ReplyRefused.
+    """
+    if len(body) > MAX_BODY:
+        raise ReplyRefused(f"{what}: an answer of {len(body)} octets; at most {MAX_BODY} are accepted")
+
+
 _UNREADABLE = (
     ValueError,
     TypeError,
@@ -115,7 +126,7 @@ _UNREADABLE = (
 
 
 def load_certificate(der: bytes) -> x509.Certificate:
-    """A certificate whose names and extensions can be read; `cryptography` looks at them only when asked. Raises
+    """A certificate whose names, times and extensions can be read; `cryptography` looks at them only when asked. Raises
     Malformed.
     """
     try:
@@ -128,8 +139,14 @@ def load_certificate(der: bytes) -> x509.Certificate:
     return certificate
 
 
+_PARTS = (
+    *("serial_number", "issuer", "subject", "not_valid_before_utc", "not_valid_after_utc"),
+    *("extensions", "signature_algorithm_oid"),
+)
+
+
 def _read_all(certificate: x509.Certificate) -> None:
-    for part in ("issuer", "subject", "extensions", "signature_algorithm_oid"):
+    for part in _PARTS:
         getattr(certificate, part)
     certificate.subject.rfc4514_string()
 

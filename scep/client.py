@@ -34,7 +34,7 @@ from pkix.recipients import Recipient
 from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, NONCE_LENGTH, FailInfo, MessageType, PkiStatus
-from scep.ca_certificates import CaCertificates, ReplyRefused, load_certificate, of_next_ca
+from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, load_certificate, of_next_ca
 from scep.kem_pop import Binding, Challenge, encode_confirm, mac_input, response_key_of
 from scep.messages import Header, PkiMessage, encode_pki_message
 
@@ -427,6 +427,7 @@ def decode_next_ca(body: bytes, ca: CaCertificates, policy: AlgorithmPolicy) -> 
 
     Raises ReplyRefused and the errors of `pkix.errors`.
     """
+    check_size(body, "GetNextCACert")
     signed = SignedData.decode(body)
     known = ca.views()
     signer = signed.signer_certificate(known)

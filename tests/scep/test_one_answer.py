@@ -30,7 +30,7 @@ from tests.pkix.tlv import Node
 from tests.scep import craft
 from tests.scep.craft import BAD_ALG, BAD_CERT_ID, BAD_MESSAGE_CHECK, failed
 from tests.scep.kem_kit import kem_world, stated, unsigned
-from tests.world import Device, World
+from tests.world import Device, World, kem_device
 
 PASSWORD = "K7QW3ZJ5PDX2M4RTBVYN6HSAFGCEULOI"
 REQUESTS, QUERIES = (17, 19), (21, 22)
@@ -389,3 +389,21 @@ def test_without_aes_gcm_no_kem_is_advertised() -> None:
 
 def test_the_stand_in_verifies() -> None:
     CertificationRequest.decode(_STAND_IN).verify(AlgorithmPolicy())
+
+
+# AES-GCM turned into CBC (RFC 9709, ePrint 2024/1110)
+
+
+def test_a_gcm_recipient_in_enveloped_data_is_refused_before_decryption(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = kem_world()
+    device = kem_device(world, password=world.password())
+    tree = Node.parse(PkiMessage.decode(device.start()).signed.content or b"")
+    recipients = tree[1][0][1].der()
+    scheme = wrap(0x30, encode(oids.AES256_CBC) + wrap(0x04, bytes(16)))
+    body = b"\x02\x01\x03" + recipients + wrap(0x30, encode(oids.DATA) + scheme + wrap(0x80, bytes(32)))
+    forged = wrap(0x30, encode(oids.ENVELOPED_DATA) + wrap(0xA0, wrap(0x30, body)))
+    monkeypatch.setattr(type(world.backends), "decapsulate", None)
+    for kind in (*REQUESTS, 20, *QUERIES):
+        failed(
+            world, message(forged, kind), BAD_ALG, "KEMRecipientInfo in EnvelopedData with CBC; use AuthEnvelopedData"
+        )
