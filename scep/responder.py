@@ -38,6 +38,7 @@ from scep.proof import Prover
 from scep.queries import Queries
 from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
 
+MAX_ENVELOPE_OVERHEAD = 64 * 1024  # octets of recipients and attributes beside the encrypted content
 MIN_NONCE, MAX_NONCE = 8, 64  # Apple's clients send 8 octets where section 3.2.1.5 says 16
 
 
@@ -205,9 +206,17 @@ class Responder:
         if skew is not None and signed_at is not None and abs(now - signed_at) > skew:
             raise TimeRefused(f"signingTime is more than {skew} away from our clock, {now:%Y-%m-%d %H:%M:%S} UTC")
 
+    def _envelope(self, exchange: Exchange) -> bytes | None:
+        """The pkcsPKIEnvelope, if it is not too large to be looked at."""
+        envelope = exchange.message.signed.content
+        most = self._settings.max_request + MAX_ENVELOPE_OVERHEAD
+        if envelope is not None and len(envelope) > most:
+            raise Malformed(f"pkcsPKIEnvelope of {len(envelope)} octets; at most {most} are accepted")
+        return envelope
+
     def _open(self, exchange: Exchange) -> Opened:
         """The pkcsPKIEnvelope, decrypted; what `scep.opening` makes of it is still to be seen."""
-        envelope = exchange.message.signed.content
+        envelope = self._envelope(exchange)
         if envelope is None:
             raise Malformed("the message has no pkcsPKIEnvelope")
         settings = self._settings
@@ -222,8 +231,9 @@ class Responder:
         """Take the answer's algorithms and the CA meant from a CertPoll, without decrypting: section 3.3.3 asks to
         go by recipientInfo and transactionID, not by the content.
         """
-        if exchange.message.signed.content is not None:
-            seen = inspect(exchange.message.signed.content, self._identities, self._settings.algorithms)
+        envelope = self._envelope(exchange)
+        if envelope is not None:
+            seen = inspect(envelope, self._identities, self._settings.algorithms)
             exchange.cipher, exchange.key_transport = seen.cipher, seen.key_transport
             if seen.identity is not None:
                 exchange.authority = self._authority_of(seen.identity)

@@ -81,6 +81,16 @@ def test_a_larger_one_is_refused_before_it_is_decrypted(
     failed(world, message, BAD_REQUEST, "encryptedContent of 65537 octets; at most 65536 are accepted")
 
 
+@pytest.mark.parametrize("kind", [19, 20, 21, 22])
+def test_an_envelope_with_much_beside_its_content_is_not_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: int
+) -> None:
+    monkeypatch.setattr("scep.responder.attempt", None)
+    monkeypatch.setattr("scep.responder.inspect", None)
+    message = craft.request(world.device(), kind, message=bytes(128 * 1024 + 1))
+    failed(world, message, BAD_REQUEST, "pkcsPKIEnvelope of 131073 octets; at most 131072 are accepted")
+
+
 def test_the_limit_is_a_setting() -> None:
     world = World(settings=Settings(max_request=1000))
     device = world.device(password=world.password())
