@@ -26,6 +26,7 @@ from pkix.certificates import Certificate, key_identifier
 from pkix.enveloped_data import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import certificate_hash, generate, spki_of
+from pkix.names import comparable
 from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
@@ -96,6 +97,12 @@ class Authority:
     def certificate(self) -> Certificate:
         """The CA certificate as CMS sees it."""
         return Certificate.of(self.ca.certificate)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The subjects of the CA, its chain and its RAs, as they compare: nobody else may have them."""
+        ras = [pair.certificate for pair in (self.ra_signer, self.ra_decryption, *self.ra_kem) if pair is not None]
+        return frozenset(comparable(item.subject) for item in (self.ca.certificate, *self.chain, *ras))
 
     @cached_property
     def key_identifier(self) -> x509.Extension[x509.ExtensionType]:

@@ -7,7 +7,7 @@ and got a certificate without it finds out much later.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -15,8 +15,9 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from ca.errors import RequestRefused
-from pkix import oids
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
+from pkix.microsoft_sid import MICROSOFT_SID, requested_sid
+from pkix.names import comparable
 from pkix.pkcs10 import CertificationRequest
 
 KEY_USAGES = (
@@ -54,7 +55,6 @@ SUBJECT_ATTRIBUTES = {
 COPYABLE = ("subjectAltName", "keyUsage", "extendedKeyUsage", "microsoftSid")
 SAN_TYPES = ("dns", "email", "ip", "uri", "upn", "dn")
 _UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
-_MICROSOFT_SID = x509.ObjectIdentifier(oids.MS_NTDS_CA_SECURITY.dotted_string)
 ALL_KEY_TYPES = ("rsa", *(kind for kind in KEY_TYPES if not kind.startswith("rsa:")), *KEM_KEY_TYPES)
 
 
@@ -99,8 +99,8 @@ class Profile:
 
 
 def check_request(profile: Profile, request: CertificationRequest) -> None:
-    """Check key, subject, subjectAltName and usages against the profile. Raises RequestRefused, and Malformed
-    or AlgorithmRefused for a request that cannot be read.
+    """Check key, subject, subjectAltName, Microsoft SID and usages against the profile. Raises RequestRefused, and
+    Malformed or AlgorithmRefused for a request that cannot be read.
     """
     _check_key(profile, request)
     _check_subject(profile, request.subject)
@@ -108,8 +108,18 @@ def check_request(profile: Profile, request: CertificationRequest) -> None:
     if not len(request.subject) and names is None:
         raise RequestRefused("the request has neither subject nor subjectAltName (RFC 5280 section 4.1.2.6)")
     _check_san(profile, names)
+    requested_sid(request.extensions)
     _key_usage(profile, request)
     _extended_key_usage(profile, request)
+
+
+def check_subject_is_free(request: CertificationRequest, ours: Collection[str]) -> None:
+    """Refuse a subject that is the CA's own or an RA's, in whatever spelling: its certificate could pass for theirs.
+
+    ours: their names, `pkix.names.comparable`. Raises RequestRefused, Malformed.
+    """
+    if len(request.subject) and comparable(request.subject) in ours:
+        raise RequestRefused("the requested subject is a name of this CA")
 
 
 def _check_key(profile: Profile, request: CertificationRequest) -> None:
@@ -198,7 +208,8 @@ def extensions_for(profile: Profile, request: CertificationRequest) -> list[x509
         # RFC 5280 section 4.2.1.6: critical when there is no subject.
         found.append(extension(san, critical=not len(request.subject)))
     if "microsoftSid" in profile.copy_extensions:
-        found.extend(item for item in request.extensions if item.oid == _MICROSOFT_SID)
+        sid = requested_sid(request.extensions)
+        found.extend([sid] if sid is not None else [])
     if profile.crl_urls:
         points = [
             x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None) for url in profile.crl_urls
@@ -289,7 +300,7 @@ def _extended_key_usage(profile: Profile, request: CertificationRequest) -> list
 
 def microsoft_sids(extensions: x509.Extensions) -> list[bytes]:
     """The contents of the extension that names a Windows account."""
-    return [item.value.public_bytes() for item in extensions if item.oid == _MICROSOFT_SID]
+    return [item.value.public_bytes() for item in extensions if item.oid == MICROSOFT_SID]
 
 
 def names_of(certificate: x509.Certificate) -> set[x509.GeneralName]:

@@ -32,7 +32,7 @@ from kem.keys import DecapsulationKey, EncapsulationKey
 from kem.mac import HMAC_SHA256, HMAC_SHA512, Mac
 from kem.mac import by_identifier as mac_by_identifier
 from kem.parameters import ParameterSet, by_identifier, check_ciphertext
-from kem.structures import KemBMParameter, KemCiphertextInfo, KemOtherInfo, algorithm, encode
+from kem.structures import KemBMParameter, KemCiphertextInfo, KemOtherInfo, algorithm, encode, number
 
 STATIC_STRING = "SCEP-KEM"
 MAX_KEYS = 2
@@ -59,7 +59,7 @@ class MacParameters:
         return KemBMParameter(kdf=self.kdf.identifier, kem_context=None, len=self.length, mac=self.mac.identifier)
 
     def __str__(self) -> str:
-        return f"{self.kdf.name}, {self.length} octets, {self.mac.name}"
+        return f"{self.kdf.name}, {number(self.length)} octets, {self.mac.name}"
 
 
 POP_SHA256 = MacParameters(HKDF_SHA256, 32, HMAC_SHA256)

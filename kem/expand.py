@@ -28,7 +28,7 @@ def _bit_reversed(value: int) -> int:
     return int(f"{value:07b}"[::-1], 2)
 
 
-_ZETAS = [pow(17, _bit_reversed(i), MODULUS) for i in range(128)]
+ZETAS = [pow(17, _bit_reversed(i), MODULUS) for i in range(128)]
 _GAMMAS = [pow(17, 2 * _bit_reversed(i) + 1, MODULUS) for i in range(128)]
 
 
@@ -90,7 +90,7 @@ def _ntt(coefficients: Polynomial) -> Polynomial:
     i, length = 1, 128
     while length >= 2:
         for start in range(0, N, 2 * length):
-            zeta = _ZETAS[i]
+            zeta = ZETAS[i]
             i += 1
             for j in range(start, start + length):
                 t = zeta * f[j + length] % MODULUS

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509 import ObjectIdentifier as Oid
 
 from kem.errors import MalformedStructure, UnsupportedAlgorithm
-from kem.structures import AlgorithmIdentifier, algorithm
+from kem.structures import AlgorithmIdentifier, algorithm, number
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Kdf:
     def derive(self, secret: bytes, length: int, info: bytes) -> bytes:
         """`length` octets from a secret of any length. Raises UnsupportedAlgorithm for more than HKDF can give."""
         if not 1 <= length <= 255 * self.hash.digest_size:
-            raise UnsupportedAlgorithm(f"{self.name} cannot derive {length} octets")
+            raise UnsupportedAlgorithm(f"{self.name} cannot derive {number(length)} octets")
         return HKDF(self.hash, length, salt=None, info=info).derive(secret)
 
     def digest(self, data: bytes) -> bytes:

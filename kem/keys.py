@@ -34,6 +34,7 @@ from kem.structures import (
     bit_string,
     decode,
     encode,
+    number,
     octets_of,
 )
 
@@ -202,7 +203,7 @@ def decode_private_key(der: bytes) -> DecapsulationKey:
     """
     package = decode(OneAsymmetricKey, der, "private key")
     if package.version not in (0, 1):
-        raise MalformedStructure(f"private key of version {package.version}; PKCS #8 knows 0 and 1")
+        raise MalformedStructure(f"private key of version {number(package.version)}; PKCS #8 knows 0 and 1")
     parameter_set = by_identifier(package.private_key_algorithm)
     key = _decode_contents(parameter_set, package.private_key)
     if package.public_key is not None:

@@ -31,6 +31,7 @@ __all__ = [
     "bit_string",
     "decode",
     "encode",
+    "number",
     "octets_of",
 ]
 
@@ -112,6 +113,11 @@ def decode(cls: type[T], der: bytes, what: str) -> T:
         return decode_der(cls, der)
     except (ValueError, OverflowError):
         raise MalformedStructure(f"{what} is not valid DER") from None
+
+
+def number(value: int) -> str:
+    """An integer for an error text; a peer may send one with more digits than Python cares to write."""
+    return str(value) if value.bit_length() <= 64 else f"of {value.bit_length()} bits"
 
 
 def encode(value: object) -> bytes:

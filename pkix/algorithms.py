@@ -1,7 +1,8 @@
 """Which algorithms are spoken, and under which policy (RFC 8894 sections 2.9 and 7.5).
 
-AES-CBC with 128, 192 or 256-bit keys and SHA-256/384/512 always; SHA-1 and 3DES only where a policy says `legacy`;
-DES, MD5 and RSA below 2048 bits never. The texts name what was refused and what to use instead.
+AES-CBC with 128, 192 or 256-bit keys and AES-GCM unless a policy forbids them, SHA-256/384/512 always; SHA-1 and 3DES
+only where a policy says `legacy`; DES, MD5 and RSA below 2048 bits never. The texts name what was refused and what to
+use instead.
 """
 
 from __future__ import annotations
@@ -56,12 +57,16 @@ _GCM = {cipher.oid: cipher for cipher in (AES128_GCM, AES192_GCM, AES256_GCM)}
 class AlgorithmPolicy:
     """legacy: also accept SHA-1 as message digest and 3DES as content cipher.
 
-    aes_gcm: accept AuthEnvelopedData. ml_dsa: accept ML-DSA signers.
+    aes_gcm: accept AuthEnvelopedData. ml_dsa: accept ML-DSA signers. aes_cbc: accept EnvelopedData.
+    kem_in_cbc: read a KEMRecipientInfo in EnvelopedData too, which no SCEP peer may (see `pkix.enveloped_data`), so
+    that this library can be tried against others' CMS.
     """
 
     legacy: bool = False
     aes_gcm: bool = True
     ml_dsa: bool = True
+    aes_cbc: bool = True
+    kem_in_cbc: bool = False
 
     def digest(self, oid: Oid) -> hashes.HashAlgorithm:
         """The hash for a digestAlgorithm. Raises AlgorithmRefused."""
@@ -80,6 +85,8 @@ class AlgorithmPolicy:
         """
         if authenticated:
             return self._authenticated_cipher(oid)
+        if not self.aes_cbc:
+            raise AlgorithmRefused("EnvelopedData is not enabled; use AuthEnvelopedData with AES-128-GCM")
         if oid in _CBC:
             return _CBC[oid]
         if oid == oids.DES_EDE3_CBC:

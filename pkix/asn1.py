@@ -32,7 +32,7 @@ from cryptography.hazmat.asn1 import (
 )
 from cryptography.x509 import ObjectIdentifier as Oid
 
-from kem.structures import AlgorithmIdentifier
+from kem.structures import AlgorithmIdentifier, number
 from pkix.errors import Malformed
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "encode",
     "encode_oid",
     "explicit",
+    "has_more_than",
     "number",
     "octet_string",
     "parameters_der",
@@ -127,11 +128,6 @@ def reason(error: Exception) -> str:
     return f"{kind}{location}"
 
 
-def number(value: int) -> str:
-    """An integer for an error text; a peer may send one with more digits than Python cares to write."""
-    return str(value) if value.bit_length() <= 64 else f"of {value.bit_length()} bits"
-
-
 def any_of(der: bytes) -> TLV:
     """A complete DER value as ANY. Raises Malformed."""
     return decode(TLV, der, "value")
@@ -150,12 +146,30 @@ class _Members:
 def elements(value: TLV) -> list[TLV]:
     """The values inside a constructed value, in the order received. Raises Malformed.
 
-    They are read as a SEQUENCE OF under a tag of our own, in one step of compiled code.
+    They are read as a SEQUENCE OF under a tag of our own, in one step of compiled code, but counted before: an object
+    for each of a million values of two octets would take a hundred times the memory of the message.
     """
-    found = decode(_Members, wrap(SEQUENCE_TAG, wrap(_MEMBERS_TAG, bytes(value.data))), "value").values
-    if len(found) > MAX_ELEMENTS:
+    contents = bytes(value.data)
+    if has_more_than(MAX_ELEMENTS, contents):
         raise Malformed(f"more than {MAX_ELEMENTS} values in one")
-    return found
+    return decode(_Members, wrap(SEQUENCE_TAG, wrap(_MEMBERS_TAG, contents)), "value").values
+
+
+def has_more_than(most: int, contents: bytes) -> bool:
+    """Whether there are more DER values than `most`, one after the other. Values that are none are not noticed."""
+    if len(contents) <= 2 * most:
+        return False
+    at, count = 0, 0
+    while at + 1 < len(contents):
+        count += 1
+        if count > most:
+            return True
+        first, at = contents[at + 1], at + 2
+        if first >= 0x80:
+            octets = first & 0x7F
+            first, at = int.from_bytes(contents[at : at + octets], "big"), at + octets
+        at += first
+    return False
 
 
 def wrap(tag: int, contents: bytes) -> bytes:

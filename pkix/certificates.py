@@ -12,13 +12,11 @@ from functools import cached_property
 from typing import Annotated
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from kem.parameters import is_ml_kem
 from kem.structures import SubjectPublicKeyInfo
-from pkix import oids
 from pkix.asn1 import (
     SEQUENCE_TAG,
     TLV,
@@ -36,21 +34,10 @@ from pkix.asn1 import (
     sequence,
     wrap,
 )
-from pkix.errors import AlgorithmRefused, Malformed
+from pkix.public_keys import load_public_key
 
 _SUBJECT_KEY_IDENTIFIER = Oid("2.5.29.14")
 _TRUE = encode(True)
-_KEY_ALGORITHMS = frozenset(
-    {
-        oids.RSA_ENCRYPTION,
-        oids.RSASSA_PSS,
-        oids.EC_PUBLIC_KEY,
-        oids.ED25519,
-        oids.ML_DSA_44,
-        oids.ML_DSA_65,
-        oids.ML_DSA_87,
-    }
-)
 
 
 @sequence
@@ -120,7 +107,7 @@ class Certificate:
 
     @cached_property
     def public_key(self) -> PublicKeyTypes:
-        """The subject's key. Raises AlgorithmRefused when it is of an unknown kind or unusable."""
+        """The subject's key. Raises AlgorithmRefused, Malformed; see `pkix.public_keys`."""
         return load_public_key(self.spki, "certificate")
 
     @cached_property
@@ -169,14 +156,3 @@ def encode_extension(extension: x509.Extension[x509.ExtensionType]) -> bytes:
     critical = _TRUE if extension.critical else b""
     value = octet_string(extension.value.public_bytes())
     return wrap(SEQUENCE_TAG, encode_oid(extension.oid) + critical + value)
-
-
-def load_public_key(spki: bytes, whose: str) -> PublicKeyTypes:
-    """The key in a DER SubjectPublicKeyInfo. Raises AlgorithmRefused; `whose` begins the text."""
-    try:
-        algorithm = decode(SubjectPublicKeyInfo, spki, "SubjectPublicKeyInfo").algorithm.algorithm
-        if algorithm not in _KEY_ALGORITHMS:
-            raise AlgorithmRefused(f"{whose}: a public key of the kind {oids.name(algorithm)} is not supported")
-        return load_der_public_key(spki)
-    except (ValueError, UnsupportedAlgorithm, Malformed):
-        raise AlgorithmRefused(f"{whose}: the public key is unusable") from None

@@ -1,7 +1,8 @@
 """Content encryption: AES-CBC with padding (RFC 3565, RFC 5652 section 6.3) and AES-GCM (RFC 5084).
 
-One interface over both: `encrypt` gives algorithm, ciphertext and, for GCM, a tag; `open_content` takes them back.
-Every failure to open gives DecryptionFailed with the same text.
+One interface over both: `encrypt` gives algorithm, ciphertext and, for GCM, a tag; `read_parameters` and `open_content`
+take them back. What anybody can see to be wrong is said before anything is decrypted. What only the key's owner can see
+has one text, and under CBC no end: wrong padding is noted, and the reader goes on (`Plaintext`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from pkix.asn1 import (
 )
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 
-CANNOT_DECRYPT = "the envelope cannot be decrypted"
+# The one text for everything that goes wrong with an envelope from its decryption on; see `scep.opening`.
+CANNOT_OPEN = "the envelope cannot be opened, or what it holds is not valid"
 GCM_NONCE_LENGTH = 12
 GCM_TAG_LENGTH = 16
 MIN_GCM_TAG_LENGTH = 12
@@ -70,45 +72,84 @@ def encrypt(cipher: ContentCipher, key: bytes, iv: bytes, plaintext: bytes) -> E
     return Encrypted(algorithm(cipher.oid, octet_string(iv)), ciphertext, None)
 
 
-def open_content(
-    cipher: ContentCipher, scheme: AlgorithmIdentifier, key: bytes, ciphertext: bytes, *, tag: bytes, aad: bytes
-) -> bytes:
-    """The plaintext. tag and aad (DER of the authenticated attributes as SET OF, or nothing) are for GCM alone.
+@dataclass(frozen=True)
+class Parameters:
+    """What a contentEncryptionAlgorithm says. iv: octets of IV or nonce. tag: the MAC, empty for CBC."""
 
-    Raises Malformed and AlgorithmRefused for the parameters, DecryptionFailed for everything that follows.
+    iv: bytes
+    tag: bytes
+
+
+def read_parameters(cipher: ContentCipher, scheme: AlgorithmIdentifier, ciphertext: bytes, *, tag: bytes) -> Parameters:
+    """Check what anybody can see. tag: that of AuthEnvelopedData, or nothing.
+
+    Raises Malformed and AlgorithmRefused for the parameters, DecryptionFailed for a ciphertext that is not whole
+    blocks.
     """
     if cipher.authenticated:
-        return _open_gcm(cipher, scheme, key, ciphertext, tag, aad)
+        return Parameters(_gcm_nonce(cipher, scheme, tag), tag)
     iv = decode(bytes, parameters_der(scheme) or b"", f"{cipher.name} IV")
     if len(iv) != cipher.block_length:
         raise Malformed(f"{cipher.name} IV of {len(iv)} octets, not {cipher.block_length}")
-    if len(key) != cipher.key_length or not ciphertext or len(ciphertext) % cipher.block_length:
-        raise DecryptionFailed(CANNOT_DECRYPT)
-    context = _cbc(cipher, key, iv).decryptor()
-    padded = context.update(ciphertext) + context.finalize()
-    count = padded[-1]
-    if not 1 <= count <= cipher.block_length or padded[-count:] != bytes((count,)) * count:
-        raise DecryptionFailed(CANNOT_DECRYPT)
-    return padded[:-count]
+    if not ciphertext or len(ciphertext) % cipher.block_length:
+        raise DecryptionFailed(CANNOT_OPEN)
+    return Parameters(iv, b"")
 
 
-def _open_gcm(
-    cipher: ContentCipher, scheme: AlgorithmIdentifier, key: bytes, ciphertext: bytes, tag: bytes, aad: bytes
-) -> bytes:
+def _gcm_nonce(cipher: ContentCipher, scheme: AlgorithmIdentifier, tag: bytes) -> bytes:
     parameters = decode(GCMParameters, parameters_der(scheme) or b"", "GCMParameters")
     nonce, length = parameters.aes_nonce, parameters.aes_icv_len
     if not MIN_GCM_TAG_LENGTH <= length <= GCM_TAG_LENGTH or len(tag) != length:
         raise AlgorithmRefused(f"{cipher.name} with a tag of {len(tag)} octets and aes-ICVlen {number(length)}")
     if not 8 <= len(nonce) <= MAX_GCM_NONCE_LENGTH:
         raise AlgorithmRefused(f"{cipher.name} with a nonce of {len(nonce)} octets")
-    if len(key) != cipher.key_length:
-        raise DecryptionFailed(CANNOT_DECRYPT)
-    context = Cipher(algorithms.AES(key), modes.GCM(nonce, tag, length)).decryptor()
+    return nonce
+
+
+@dataclass(frozen=True)
+class Plaintext:
+    """octets: what was decrypted, without its padding. fault: what shows that it is not what was sent, for the
+    operator; empty if nothing does. With a fault under CBC, the octets are those that the DER length at their beginning
+    spans, so that whoever reads them does the same work as without; under GCM there are none.
+    """
+
+    octets: bytes
+    fault: str = ""
+
+    def __repr__(self) -> str:
+        return f"Plaintext(octets=<redacted>, fault={self.fault!r})"
+
+
+def open_content(
+    cipher: ContentCipher, parameters: Parameters, key: bytes, ciphertext: bytes, *, aad: bytes
+) -> Plaintext:
+    """Decrypt. key: of the cipher's length. aad: DER of the authenticated attributes as SET OF, or nothing, for GCM."""
+    if cipher.authenticated:
+        return _open_gcm(parameters, key, ciphertext, aad)
+    context = _cbc(cipher, key, parameters.iv).decryptor()
+    padded = context.update(ciphertext) + context.finalize()
+    count = padded[-1]
+    if 1 <= count <= cipher.block_length and padded[-count:] == bytes((count,)) * count:
+        return Plaintext(padded[:-count])
+    return Plaintext(padded[: _der_length(padded)], "the padding is wrong (RFC 5652 section 6.3)")
+
+
+def _der_length(octets: bytes) -> int:
+    """How many octets the value spans that begins here, by its own length; all of them if that cannot be."""
+    first, size = octets[1], len(octets)
+    if first < 0x80:
+        return 2 + first
+    count = first & 0x7F
+    return min(size, 2 + count + int.from_bytes(octets[2 : 2 + count], "big"))
+
+
+def _open_gcm(parameters: Parameters, key: bytes, ciphertext: bytes, aad: bytes) -> Plaintext:
+    context = Cipher(algorithms.AES(key), modes.GCM(parameters.iv, parameters.tag, len(parameters.tag))).decryptor()
     context.authenticate_additional_data(aad)
     try:
-        return context.update(ciphertext) + context.finalize()
+        return Plaintext(context.update(ciphertext) + context.finalize())
     except InvalidTag:
-        raise DecryptionFailed(CANNOT_DECRYPT) from None
+        return Plaintext(b"", "the tag is wrong")
 
 
 def _cbc(cipher: ContentCipher, key: bytes, iv: bytes) -> Cipher[modes.CBC]:

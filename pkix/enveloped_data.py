@@ -4,8 +4,12 @@
 `decrypt` tries the identities it is given and returns the content together with how it was protected, so that an
 answer can use the same algorithms.
 
-CBC protects nothing against tampering, and SCEP authenticates the envelope only by whoever signed around it.
-Therefore every failure to open an envelope gives one error with one text.
+CBC protects nothing against tampering, and SCEP authenticates the envelope only by whoever signed around it. Therefore
+every failure to open an envelope gives one error with one text. A server that answers strangers must not even stop
+where it fails: `attempt` goes on with a random key or with wrongly padded content, and says at the end what was wrong.
+
+A KEMRecipientInfo is read only in AuthEnvelopedData (`AlgorithmPolicy.kem_in_cbc`): under the same key, CBC would test
+guesses about what GCM protects (RFC 9709, https://eprint.iacr.org/2024/1110).
 """
 
 from __future__ import annotations
@@ -37,9 +41,9 @@ from pkix.asn1 import (
 )
 from pkix.ber import read_ber
 from pkix.certificates import Certificate
+from pkix.content import CANNOT_OPEN, Plaintext, iv_length, open_content, read_parameters
 from pkix.content import encrypt as encrypt_content
-from pkix.content import iv_length, open_content
-from pkix.errors import DecryptionFailed, Malformed
+from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 from pkix.kem_recipients import decode_kem_recipient_info
 from pkix.recipients import (
     KEKRecipientInfo,
@@ -93,14 +97,16 @@ class _AuthEnvelopedData:
 class Opened:
     """A decrypted envelope.
 
-    content: the plaintext. cipher: the content cipher. identity: who could open it.
+    content: the plaintext. cipher: the content cipher. identity: whom it addresses.
     key_transport: the KeyEncryptionAlgorithm of the RSA recipient, None for a password.
+    fault: why the content is not what was sent, for the operator alone; empty if all is well. See `attempt`.
     """
 
     content: bytes
     cipher: ContentCipher
     identity: Identity
     key_transport: AlgorithmIdentifier | None
+    fault: str = ""
 
     def __repr__(self) -> str:
         return f"Opened(content=<redacted>, cipher={self.cipher.name})"
@@ -124,7 +130,8 @@ class Identity(Protocol):
     def unwrap(self, recipient_info: TLV) -> bytes:
         """The content-encryption key from a RecipientInfo it recognises.
 
-        Raises Malformed, AlgorithmRefused, DecryptionFailed.
+        Raises Malformed, AlgorithmRefused for what anybody can see, before anything is decrypted; DecryptionFailed for
+        everything else.
         """
 
 
@@ -234,34 +241,81 @@ def decrypt(content_info: bytes, identities: Sequence[Identity], policy: Algorit
 
     Raises Malformed, AlgorithmRefused, DecryptionFailed (nobody addressed, or wrong key or content).
     """
-    return read_ber(lambda der: _decrypt(_decode(der), identities, policy), content_info)
+    opened = attempt(content_info, identities, policy, bytes)
+    if opened.fault:
+        raise DecryptionFailed(CANNOT_OPEN)
+    return opened
 
 
-def _decrypt(
-    enveloped: _EnvelopedData | _AuthEnvelopedData, identities: Sequence[Identity], policy: AlgorithmPolicy
+def attempt(
+    content_info: bytes,
+    identities: Sequence[Identity],
+    policy: AlgorithmPolicy,
+    random: RandomBytes,
+    *,
+    max_content: int | None = None,
+) -> Opened:
+    """As `decrypt`, but what only the key's owner can see to be wrong is no exception: it is in `fault`.
+
+    random(n): n octets that nobody can guess, for a key in place of one that cannot be had (RFC 3218 section 2.3.2).
+    max_content: octets of encryptedContent that are decrypted at most.
+    Raises Malformed, AlgorithmRefused, DecryptionFailed for what anybody can see, before anything is decrypted.
+    """
+    return read_ber(lambda der: _attempt(_decode(der), identities, policy, random, max_content), content_info)
+
+
+def _attempt(
+    enveloped: _EnvelopedData | _AuthEnvelopedData,
+    identities: Sequence[Identity],
+    policy: AlgorithmPolicy,
+    random: RandomBytes,
+    max_content: int | None,
 ) -> Opened:
     cipher = _cipher(enveloped, policy)
     content = enveloped.encrypted_content_info
-    if content.encrypted_content is None:
+    ciphertext = content.encrypted_content
+    if ciphertext is None:
         raise Malformed("encryptedContentInfo has no encryptedContent")
+    if max_content is not None and len(ciphertext) > max_content:
+        raise Malformed(f"encryptedContent of {len(ciphertext)} octets; at most {max_content} are accepted")
     found = _find(enveloped.recipient_infos, identities)
     if found is None:
         raise DecryptionFailed("the envelope is addressed to none of our certificates; fetch them with GetCACert")
     info, identity = found
+    _check_recipient(info, cipher, policy)
     tag, aad = b"", b""
     if isinstance(enveloped, _AuthEnvelopedData):
         tag = enveloped.mac
         if enveloped.auth_attrs is not None:
             aad = wrap(SET_TAG, b"".join(encode(attribute) for attribute in enveloped.auth_attrs))
-    plaintext = open_content(
-        cipher,
-        content.content_encryption_algorithm,
-        identity.unwrap(info),
-        content.encrypted_content,
-        tag=tag,
-        aad=aad,
+    parameters = read_parameters(cipher, content.content_encryption_algorithm, ciphertext, tag=tag)
+    key, fault = _content_key(identity, info, cipher, random)
+    plaintext: Plaintext = open_content(cipher, parameters, key, ciphertext, aad=aad)
+    return Opened(
+        content=plaintext.octets,
+        cipher=cipher,
+        identity=identity,
+        key_transport=_key_transport(info),
+        fault=fault or plaintext.fault,
     )
-    return Opened(content=plaintext, cipher=cipher, identity=identity, key_transport=_key_transport(info))
+
+
+def _content_key(identity: Identity, info: TLV, cipher: ContentCipher, random: RandomBytes) -> tuple[bytes, str]:
+    """The content-encryption key and no fault, or a random key and why."""
+    try:
+        key = identity.unwrap(info)
+    except DecryptionFailed:
+        return random(cipher.key_length), "the content-encryption key cannot be unwrapped"
+    if len(key) != cipher.key_length:
+        return random(cipher.key_length), "the content-encryption key has another length than the cipher's"
+    return key, ""
+
+
+def _check_recipient(info: TLV, cipher: ContentCipher, policy: AlgorithmPolicy) -> None:
+    """An ML-KEM recipient and CBC do not go together. Raises AlgorithmRefused."""
+    if cipher.authenticated or policy.kem_in_cbc or decode_kem_recipient_info(info) is None:
+        return
+    raise AlgorithmRefused("a KEMRecipientInfo in EnvelopedData with CBC; use AuthEnvelopedData with AES-GCM")
 
 
 def inspect(content_info: bytes, identities: Sequence[Identity], policy: AlgorithmPolicy) -> Addressed:
@@ -276,6 +330,7 @@ def _inspect(
     found = _find(enveloped.recipient_infos, identities)
     if found is None:
         return Addressed(cipher, None, None)
+    _check_recipient(found[0], cipher, policy)
     return Addressed(cipher, found[1], _key_transport(found[0]))
 
 

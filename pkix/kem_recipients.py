@@ -39,7 +39,7 @@ from pkix.asn1 import (
     tag_of,
 )
 from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.content import CANNOT_DECRYPT
+from pkix.content import CANNOT_OPEN
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 from pkix.recipients import AES_WRAP_LENGTHS, AES_WRAPS
 
@@ -155,7 +155,7 @@ class KemIdentity:
         try:
             return aes_key_unwrap(_kek(secret, kdf, info.wrap, length, info.ukm), info.encrypted_key)
         except (InvalidUnwrap, ValueError):
-            raise DecryptionFailed(CANNOT_DECRYPT) from None
+            raise DecryptionFailed(CANNOT_OPEN) from None
 
     def __repr__(self) -> str:
         return f"KemIdentity({oids.label(self.kem)}, key={self.key_identifier.hex()})"

@@ -18,10 +18,11 @@ from typing import Annotated
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.x509.oid import NameOID
 
+from kem.keys import decode_public_key
 from kem.parameters import by_oid, is_ml_kem
 from kem.structures import SubjectPublicKeyInfo
+from kem.weak_keys import check_strength
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy, check_key
 from pkix.asn1 import (
@@ -52,31 +53,17 @@ from pkix.certificates import (
     Certificate,
     IssuerAndSerialNumber,
     encode_extension,
-    load_public_key,
 )
 from pkix.errors import AlgorithmRefused, IntegrityFailed, Malformed
 from pkix.keys import key_type_of, message_digest, spki_of
+from pkix.public_keys import load_public_key
 from pkix.signatures import SigningKey, certificate_signature_algorithm, sign, verify
+from pkix.subjects import STRING_CODECS, check_subject
 
 _ATTRIBUTES_TAG = 0xA0
 MAX_ATTRIBUTES = 64
 
-_STRING_CODECS = {
-    0x0C: "utf-8",  # UTF8String
-    0x13: "ascii",  # PrintableString
-    0x14: "latin-1",  # TeletexString, as everybody reads it
-    0x16: "ascii",  # IA5String
-    0x1C: "utf-32-be",  # UniversalString
-    0x1E: "utf-16-be",  # BMPString
-}
-
-
-# Attribute type: its name, least and most characters
-_LENGTHS = {
-    NameOID.COMMON_NAME: ("commonName", 1, 64),
-    NameOID.COUNTRY_NAME: ("countryName", 2, 2),
-    NameOID.JURISDICTION_COUNTRY_NAME: ("jurisdictionCountryName", 2, 2),
-}
+_DIRECTORY_STRINGS = frozenset({0x0C, 0x13, 0x14, 0x16, 0x1C, 0x1E})  # and IA5String, which clients write too
 _EXTENSION_REQUESTS = frozenset({oids.EXTENSION_REQUEST, oids.MS_EXTENSION_REQUEST})
 _SINGLE_VALUED = frozenset(
     {
@@ -191,7 +178,7 @@ class CertificationRequest:
         """Check that the form fits the key, and the signature: with the requested key, which proves its possession
         (RFC 2986 section 3 note 2), or, for a statement, with the key of `statement_signer`.
 
-        Raises AlgorithmRefused, Malformed, IntegrityFailed.
+        Raises AlgorithmRefused, Malformed, IntegrityFailed; for an ML-KEM key the errors of `kem.errors`.
         """
         if self.is_kem:
             self._verify_for_kem(policy, statement_signer)
@@ -203,6 +190,7 @@ class CertificationRequest:
             self._verify_with(self.public_key, policy)
 
     def _verify_for_kem(self, policy: AlgorithmPolicy, statement_signer: Certificate | None) -> None:
+        check_strength(decode_public_key(self.spki))
         if self.form is Form.self_signed:
             raise Malformed(
                 "PKCS #10 request: an ML-KEM key cannot sign; use id-alg-unsigned or a statement (RFC 9883)"
@@ -233,7 +221,7 @@ class CertificationRequest:
 
     @cached_property
     def public_key(self) -> PublicKeyTypes:
-        """The key to be certified. Raises AlgorithmRefused."""
+        """The key to be certified. Raises AlgorithmRefused, Malformed; see `pkix.public_keys`."""
         return load_public_key(self.spki, "PKCS #10 request")
 
     @cached_property
@@ -256,17 +244,13 @@ class CertificationRequest:
 
     @cached_property
     def subject(self) -> x509.Name:
-        """The subject as a Name. Raises Malformed for string types that no certificate may carry today, and for a
-        commonName or countryName of a length that none may have (RFC 5280 appendix A.1).
-        """
+        """The subject as a Name. Raises Malformed for what no certificate may carry; see `pkix.subjects`."""
+        check_subject(self.subject_der)
         try:
             with _quiet():
-                name = self._x509.subject
+                return self._x509.subject
         except (ValueError, TypeError) as error:
             raise Malformed(f"PKCS #10 request: unusable subject: {reason(error)}") from None
-        for item in name:
-            _check_length(item)
-        return name
 
     @cached_property
     def subject_text(self) -> str:
@@ -314,19 +298,12 @@ def _challenge_password(attributes: Mapping[Oid, bytes]) -> str | None:
     return None if der is None else _directory_string(any_of(der))
 
 
-def _check_length(item: x509.NameAttribute[str | bytes]) -> None:
-    """Of the attributes whose length `cryptography.x509` would only warn about."""
-    limits, length = _LENGTHS.get(item.oid), len(item.value)
-    if limits is not None and not limits[1] <= length <= limits[2]:
-        raise Malformed(f"PKCS #10 request: a {limits[0]} of {length} characters (RFC 5280 appendix A.1)")
-
-
 def _directory_string(value: TLV) -> str:
-    codec = _STRING_CODECS.get(tag_of(value))
-    if codec is None:
+    tag = tag_of(value)
+    if tag not in _DIRECTORY_STRINGS:
         raise Malformed("PKCS #10 request: challengePassword is not a DirectoryString")
     try:
-        return bytes(value.data).decode(codec)
+        return bytes(value.data).decode(STRING_CODECS[tag])
     except UnicodeDecodeError:
         raise Malformed("PKCS #10 request: challengePassword is not valid text of its string type") from None
 

@@ -32,7 +32,7 @@ from pkix.asn1 import (
     sequence,
 )
 from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.content import CANNOT_DECRYPT
+from pkix.content import CANNOT_OPEN
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 
 RandomBytes = Callable[[int], bytes]
@@ -260,7 +260,7 @@ def open_rsa(info: KeyTransRecipientInfo, key: rsa.RSAPrivateKey) -> bytes:
     try:
         return key.decrypt(info.encrypted_key, scheme)
     except ValueError:
-        raise DecryptionFailed(CANNOT_DECRYPT) from None
+        raise DecryptionFailed(CANNOT_OPEN) from None
 
 
 def open_password(info: PasswordRecipientInfo, password: bytes) -> bytes:
@@ -293,7 +293,7 @@ def open_kek(info: KEKRecipientInfo, key: bytes) -> bytes:
     try:
         return aes_key_unwrap(key, info.encrypted_key)
     except (InvalidUnwrap, ValueError):
-        raise DecryptionFailed(CANNOT_DECRYPT) from None
+        raise DecryptionFailed(CANNOT_OPEN) from None
 
 
 def _prf(identifier: AlgorithmIdentifier | None) -> hashes.HashAlgorithm:
@@ -320,13 +320,13 @@ def _pwri_wrap(kek: bytes, iv: bytes, key: bytes, random: RandomBytes) -> bytes:
 def _pwri_unwrap(kek: bytes, iv: bytes, wrapped: bytes) -> bytes:
     """RFC 3211 section 2.3.2."""
     if len(wrapped) < 32 or len(wrapped) % 16 or len(iv) != 16:
-        raise DecryptionFailed(CANNOT_DECRYPT)
+        raise DecryptionFailed(CANNOT_OPEN)
     last = _cbc(kek, wrapped[-32:-16], wrapped[-16:], encrypting=False)
     first = _cbc(kek, last, wrapped[:-16], encrypting=False) + last
     plain = _cbc(kek, iv, first, encrypting=False)
     length, check, key = plain[0], plain[1:4], plain[4 : 4 + plain[0]]
     if len(key) != length or length < 3 or bytes(octet ^ 0xFF for octet in check) != key[:3]:
-        raise DecryptionFailed(CANNOT_DECRYPT)
+        raise DecryptionFailed(CANNOT_OPEN)
     return key
 
 

@@ -40,6 +40,7 @@ from pkix.asn1 import (
     encode,
     encode_oid,
     explicit,
+    has_more_than,
     octet_string,
     parse,
     sequence,
@@ -56,6 +57,9 @@ SIGNED_ATTRS_TAG = 0xA0
 _CERTIFICATES_TAG = 0xA0
 _CRLS_TAG = 0xA1
 MAX_CERTIFICATES = 32
+MAX_CERTIFICATES_LENGTH = 256 * 1024  # octets of all of them
+MAX_CRLS = 4
+MAX_SIGNER_LENGTH = 64 * 1024  # octets of signerInfos, attributes included
 MAX_ATTRIBUTES = 64
 
 
@@ -140,10 +144,9 @@ class SignedData:
         outer = decode(ContentInfo, content_info, "ContentInfo")
         if outer.content_type != oids.SIGNED_DATA:
             raise Malformed(f"ContentInfo holds {oids.name(outer.content_type)}, not SignedData")
+        _check_sizes(outer.content)
         inner = parse(outer.content, _SignedData, "SignedData")
         certificates = [encode(item) for item in inner.certificates or () if tag_of(item) == SEQUENCE_TAG]
-        if len(certificates) > MAX_CERTIFICATES:
-            raise Malformed(f"SignedData holds more than {MAX_CERTIFICATES} certificates")
         return cls(
             content_type=inner.encap_content_info.e_content_type,
             content=inner.encap_content_info.e_content,
@@ -227,6 +230,24 @@ def _verify_octets(
 ) -> None:
     scheme = signer.signature_algorithm
     verify(certificate.public_key, scheme, digest, signer.signature, signed, policy=policy)
+
+
+def _check_sizes(signed_data: TLV) -> None:
+    """Before an object is made for every value: how many there are, and how large they may be. Raises Malformed.
+
+    A CRL may be of any size, because a CA may have revoked any number of certificates.
+    """
+    for member in elements(signed_data):
+        tag, contents = tag_of(member), bytes(member.data)
+        if tag == _CERTIFICATES_TAG:
+            if has_more_than(MAX_CERTIFICATES, contents):
+                raise Malformed(f"SignedData holds more than {MAX_CERTIFICATES} certificates")
+            if len(contents) > MAX_CERTIFICATES_LENGTH:
+                raise Malformed(f"SignedData holds more than {MAX_CERTIFICATES_LENGTH} octets of certificates")
+        if tag == _CRLS_TAG and has_more_than(MAX_CRLS, contents):
+            raise Malformed(f"SignedData holds more than {MAX_CRLS} CRLs")
+        if tag == SET_TAG and len(contents) > MAX_SIGNER_LENGTH:
+            raise Malformed(f"SignedData holds more than {MAX_SIGNER_LENGTH} octets of signers or attributes")
 
 
 def _only_signer(signer_infos: TLV) -> SignerInfo | None:

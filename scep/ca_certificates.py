@@ -19,12 +19,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ca.authority import CMC_RA
 from kem.backends import Backends
 from kem.keys import decode_public_key
+from kem.weak_keys import check_strength
 from pkix import oids
 from pkix.certificates import Certificate
 from pkix.errors import Malformed, PkixError
 from pkix.kem_recipients import KemRecipient
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.signed_data import SignedData
+
+MAX_BODY = 512 * 1024  # octets of an answer to GetCACert or GetNextCACert
 
 
 class ReplyRefused(PkixError):
@@ -46,6 +49,7 @@ class CaCertificates:
         case do not matter; None trusts what came (section 2.2 allows it in a trusted environment). Certificates
         that do not chain to the trusted one, or are not valid at `now`, are left out. Raises ReplyRefused.
         """
+        check_size(body, "GetCACert")
         certificates = _certificates(body)
         trusted = _trusted(certificates, fingerprint)
         current = [item for item in certificates if item.not_valid_before_utc <= now <= item.not_valid_after_utc]
@@ -66,11 +70,13 @@ class CaCertificates:
         else an RSA certificate, the RA's for encipherment or the CA's.
 
         Some servers set only digitalSignature (RFC 8894 section 3.5.2), so keyUsage decides only where it can. Raises
-        ReplyRefused if there is no usable certificate, or no ML-KEM one although it is required.
+        ReplyRefused if there is no usable certificate, or no ML-KEM one although it is required, InvalidKey for an
+        ML-KEM key with which anybody could decapsulate.
         """
         if backends is not None:
             for certificate in reversed(self.kem_certificates(backends)):
                 key = decode_public_key(certificate.spki)
+                check_strength(key)
                 encapsulate = partial(backends.encapsulate, key)
                 return KemRecipient(certificate.key_algorithm, encapsulate, certificate.issuer_and_serial)
         if require_kem:
@@ -101,6 +107,14 @@ class CaCertificates:
         return any(_issued(issuer, certificate) for issuer in self.all if _is_ca(issuer) or issuer == self.ca)
 
 
+def check_size(body: bytes, what: str) -> None:
+    """What anybody on the way may have sent is not even read when no CA has so many certificates. Raises
+    ReplyRefused.
+    """
+    if len(body) > MAX_BODY:
+        raise ReplyRefused(f"{what}: an answer of {len(body)} octets; at most {MAX_BODY} are accepted")
+
+
 _UNREADABLE = (
     ValueError,
     TypeError,
@@ -112,7 +126,7 @@ _UNREADABLE = (
 
 
 def load_certificate(der: bytes) -> x509.Certificate:
-    """A certificate whose names and extensions can be read; `cryptography` looks at them only when asked. Raises
+    """A certificate whose names, times and extensions can be read; `cryptography` looks at them only when asked. Raises
     Malformed.
     """
     try:
@@ -125,8 +139,14 @@ def load_certificate(der: bytes) -> x509.Certificate:
     return certificate
 
 
+_PARTS = (
+    *("serial_number", "issuer", "subject", "not_valid_before_utc", "not_valid_after_utc"),
+    *("extensions", "signature_algorithm_oid"),
+)
+
+
 def _read_all(certificate: x509.Certificate) -> None:
-    for part in ("issuer", "subject", "extensions", "signature_algorithm_oid"):
+    for part in _PARTS:
         getattr(certificate, part)
     certificate.subject.rfc4514_string()
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-STANDARD = ("AES", "GetNextCACert", "POSTPKIOperation", "SCEPStandard", "SHA-256", "SHA-384", "SHA-512")
+STANDARD = ("GetNextCACert", "POSTPKIOperation", "SHA-256", "SHA-384", "SHA-512")
+# AES-CBC in EnvelopedData, which SCEPStandard implies
+CBC = ("AES", "SCEPStandard")
 RENEWAL = "Renewal"
-LEGACY = ("DES3", "SHA-1")
+DES3, SHA_1 = "DES3", "SHA-1"
 # The update's keywords, beside ML-KEM-512, ML-KEM-768 and ML-KEM-1024
 KEM_POP = "KEM-PoP"
 AES_GCM = "AES-GCM"
@@ -23,6 +25,7 @@ def encode_capabilities(
     *,
     renewal: bool,
     legacy: bool,
+    aes_cbc: bool = True,
     aes_gcm: bool = False,
     ml_dsa: bool = False,
     kem: tuple[str, ...] = (),
@@ -33,7 +36,8 @@ def encode_capabilities(
 
     kem: names of parameter sets, such as "ML-KEM-768"; kem_pop counts only with one.
     """
-    keywords = [*STANDARD, *([RENEWAL] if renewal else []), *(LEGACY if legacy else [])]
+    keywords = sorted([*STANDARD, *(CBC if aes_cbc else ())])
+    keywords += [word for word, on in ((RENEWAL, renewal), (DES3, legacy and aes_cbc), (SHA_1, legacy)) if on]
     keywords += [*kem, *([KEM_POP] if kem and kem_pop else [])]
     keywords += [word for word, on in ((AES_GCM, aes_gcm), (RESPONSE_KEY, response_key), (ML_DSA, ml_dsa)) if on]
     return "".join(f"{keyword}\n" for keyword in keywords).encode("ascii")

@@ -26,13 +26,15 @@ from pkix.algorithms import AES128, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import TLV, Oid, any_of, encode, sequence
 from pkix.certificates import Certificate, IssuerAndSerialNumber, key_identifier
 from pkix.enveloped_data import Identity, KekIdentity, PasswordIdentity, RsaIdentity, decrypt, encrypt
+from pkix.errors import AlgorithmRefused
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import certificate_hash
-from pkix.pkcs10 import CertificationRequest
+from pkix.pkcs10 import CertificationRequest, Form
+from pkix.recipients import Recipient
 from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, NONCE_LENGTH, FailInfo, MessageType, PkiStatus
-from scep.ca_certificates import CaCertificates, ReplyRefused, load_certificate, of_next_ca
+from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, load_certificate, of_next_ca
 from scep.kem_pop import Binding, Challenge, encode_confirm, mac_input, response_key_of
 from scep.messages import Header, PkiMessage, encode_pki_message
 
@@ -181,7 +183,7 @@ class _Conversation:
     ) -> bytes:
         settings = self._settings
         self._sender_nonce = self._random(NONCE_LENGTH)
-        recipient = self.ca.recipient(settings.backends, require_kem=settings.require_kem)
+        recipient = self._recipient()
         envelope = encrypt(message_data, [recipient], settings.cipher, self._random)
         return encode_pki_message(
             Header(kind, self.transaction_id, self._sender_nonce, more=attributes),
@@ -191,6 +193,17 @@ class _Conversation:
             certificates=[self._signer.certificate.der, *certificates],
             now=now,
         )
+
+    def _recipient(self) -> Recipient:
+        """Whom to encrypt to. Under CBC that is nobody with an ML-KEM key: what is under such a key belongs in
+        AuthEnvelopedData (`pkix.enveloped_data`). Raises AlgorithmRefused, ReplyRefused.
+        """
+        settings = self._settings
+        if settings.cipher.authenticated:
+            return self.ca.recipient(settings.backends, require_kem=settings.require_kem)
+        if settings.require_kem:
+            raise AlgorithmRefused(f"an ML-KEM recipient needs an AES-GCM cipher, not {settings.cipher.name}")
+        return self.ca.recipient(None)
 
     def _check(self, body: bytes) -> PkiMessage:
         """A CertRep whose signature, signer, transactionID and nonce are right."""
@@ -289,7 +302,11 @@ class Enrolment(_Conversation):
         return self._sent
 
     def start(self, *, now: datetime) -> bytes:
-        """The PKCSReq or RenewalReq."""
+        """The PKCSReq or RenewalReq. Raises AlgorithmRefused for a cipher that does not suit the request or the CA."""
+        if self._request.form is Form.unsigned and not self._settings.cipher.authenticated:
+            raise AlgorithmRefused(
+                f"a request for a key that cannot sign needs an AES-GCM cipher, not {self._settings.cipher.name}"
+            )
         old = self._renewed.certificate if self._renewed is not None else None
         self._confirm = None
         self._sent = self._message(
@@ -410,6 +427,7 @@ def decode_next_ca(body: bytes, ca: CaCertificates, policy: AlgorithmPolicy) -> 
 
     Raises ReplyRefused and the errors of `pkix.errors`.
     """
+    check_size(body, "GetNextCACert")
     signed = SignedData.decode(body)
     known = ca.views()
     signer = signed.signer_certificate(known)

@@ -20,7 +20,7 @@ from ca.authority import Authority
 from ca.errors import RequestRefused
 from kem.exchange import Encapsulate
 from kem.keys import decode_public_key
-from pkix.algorithms import AES128, ContentCipher
+from pkix.algorithms import AES128, AES256_GCM, ContentCipher
 from pkix.asn1 import AlgorithmIdentifier, Oid
 from pkix.certificates import Certificate, key_identifier
 from pkix.enveloped_data import encrypt
@@ -131,7 +131,9 @@ def encode_answer(exchange: Exchange, outcome: Outcome, random: RandomBytes) -> 
     envelope = None
     if outcome.message_data is not None:
         to = recipient(exchange, outcome.request, kem=outcome.kem)
-        envelope = encrypt(outcome.message_data, [to], exchange.cipher, random)
+        # A KEMRecipientInfo goes into AuthEnvelopedData, whatever the request came in (`pkix.enveloped_data`).
+        cipher = AES256_GCM if isinstance(to, KemRecipient) and not exchange.cipher.authenticated else exchange.cipher
+        envelope = encrypt(outcome.message_data, [to], cipher, random)
     header = _header(exchange, outcome.status, random)
     if outcome.sender_nonce is not None:
         header = replace(header, sender_nonce=outcome.sender_nonce)

@@ -8,42 +8,41 @@ transactionID raises, because there is no transaction to answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from cryptography.hazmat.primitives import hashes
 
 from ca.authorisation import Authoriser
 from ca.authorities import Authorities
-from ca.authority import Authority, create_crl
-from ca.errors import CertificateUnknown, RequestRefused
-from ca.profiles import Profile
+from ca.authority import Authority
+from ca.errors import RequestRefused
+from ca.profiles import Profile, check_subject_is_free
 from ca.sealing import ServerKey
-from ca.store import IssuedCertificate, Store
+from ca.store import Store
 from kem.backends import Backends
 from kem.errors import KemError
 from pkix.asn1 import encode
-from pkix.ber import decode_ber
-from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.content import CANNOT_DECRYPT
-from pkix.enveloped_data import Identity, decrypt, inspect
-from pkix.errors import DecryptionFailed, Malformed, PkixError
+from pkix.certificates import Certificate
+from pkix.enveloped_data import Identity, Opened, attempt, inspect
+from pkix.errors import Malformed, PkixError
 from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import encode_degenerate, encode_signed_data
-from scep.attributes import MessageType, PkiStatus
+from scep.attributes import MessageType
 from scep.capabilities import encode_capabilities
 from scep.enrolment import Enrolments
 from scep.exchange import Exchange, Outcome, RandomBytes, encode_answer, encode_failure
 from scep.failures import TimeRefused, fail_info
 from scep.messages import PkiMessage
+from scep.opening import open_request
 from scep.proof import Prover
+from scep.queries import Queries
 from scep.remembered import Memory
 from scep.response_keys import ResponseKeys
 from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
 
+MAX_ENVELOPE_OVERHEAD = 64 * 1024  # octets of recipients and attributes beside the encrypted content
 MIN_NONCE, MAX_NONCE = 8, 64  # Apple's clients send 8 octets where section 3.2.1.5 says 16
-CRL_LIFETIME = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -60,15 +59,6 @@ class Reply:
 
     body: bytes
     events: tuple[LogEvent, ...]
-
-
-@dataclass(frozen=True)
-class _MadeCrl:
-    """A CRL, when it was made and of what."""
-
-    at: datetime
-    revoked: Sequence[IssuedCertificate]
-    der: bytes
 
 
 class Responder:
@@ -99,7 +89,8 @@ class Responder:
         self._kem = kem
         self._backends = backends
         self._random = random
-        self._crls: dict[str, _MadeCrl] = {}
+        self._own_names = frozenset(name for item in authorities.all for name in item.names)
+        self._queries = Queries(authorities, store)
         self._addressees = [
             (identity, authority) for authority in authorities.all for identity in authority.identities(backends)
         ]
@@ -130,9 +121,10 @@ class Responder:
         return encode_capabilities(
             renewal=self._authoriser.policy.renewal,
             legacy=algorithms.legacy,
+            aes_cbc=algorithms.aes_cbc,
             aes_gcm=algorithms.aes_gcm and not kem.classic,
             ml_dsa=algorithms.ml_dsa and not kem.classic,
-            kem=() if kem.classic else self._certified_kems(),
+            kem=self._certified_kems() if algorithms.aes_gcm and not kem.classic else (),
             kem_pop=kem.pop is Pop.challenge,
             response_key=kem.response_key is not ResponseKeyReuse.off and not kem.classic,
         )
@@ -207,9 +199,9 @@ class Responder:
             self._look_at_envelope(exchange)
             return self._enrolments.handle(exchange)
         if exchange.kind is MessageType.GetCert:
-            return self._get_cert(exchange)
+            return self._queries.get_cert(exchange, self._open(exchange))
         if exchange.kind is MessageType.GetCRL:
-            return self._get_crl(exchange)
+            return self._queries.get_crl(exchange, self._open(exchange))
         raise RequestRefused("a CertRep is not a request")
 
     def _check_time(self, message: PkiMessage, now: datetime) -> None:
@@ -218,33 +210,46 @@ class Responder:
         if skew is not None and signed_at is not None and abs(now - signed_at) > skew:
             raise TimeRefused(f"signingTime is more than {skew} away from our clock, {now:%Y-%m-%d %H:%M:%S} UTC")
 
-    def _open(self, exchange: Exchange) -> bytes:
-        """messageData from the pkcsPKIEnvelope."""
+    def _envelope(self, exchange: Exchange) -> bytes | None:
+        """The pkcsPKIEnvelope, if it is not too large to be looked at."""
         envelope = exchange.message.signed.content
+        most = self._settings.max_request + MAX_ENVELOPE_OVERHEAD
+        if envelope is not None and len(envelope) > most:
+            raise Malformed(f"pkcsPKIEnvelope of {len(envelope)} octets; at most {most} are accepted")
+        return envelope
+
+    def _open(self, exchange: Exchange) -> Opened:
+        """The pkcsPKIEnvelope, decrypted; what `scep.opening` makes of it is still to be seen."""
+        envelope = self._envelope(exchange)
         if envelope is None:
             raise Malformed("the message has no pkcsPKIEnvelope")
-        opened = decrypt(envelope, self._identities, self._settings.algorithms)
+        settings = self._settings
+        opened = attempt(
+            envelope, self._identities, settings.algorithms, self._random, max_content=settings.max_request
+        )
         exchange.cipher, exchange.key_transport = opened.cipher, opened.key_transport
         exchange.authority = self._authority_of(opened.identity)
-        return opened.content
+        return opened
 
     def _look_at_envelope(self, exchange: Exchange) -> None:
         """Take the answer's algorithms and the CA meant from a CertPoll, without decrypting: section 3.3.3 asks to
         go by recipientInfo and transactionID, not by the content.
         """
-        if exchange.message.signed.content is not None:
-            seen = inspect(exchange.message.signed.content, self._identities, self._settings.algorithms)
+        envelope = self._envelope(exchange)
+        if envelope is not None:
+            seen = inspect(envelope, self._identities, self._settings.algorithms)
             exchange.cipher, exchange.key_transport = seen.cipher, seen.key_transport
             if seen.identity is not None:
                 exchange.authority = self._authority_of(seen.identity)
 
     def _open_request(self, exchange: Exchange) -> CertificationRequest:
-        content = self._open(exchange)
-        if content[:1] != b"\x30":
-            # Told apart from a wrong key, this would help whoever probes with altered ciphertexts.
-            raise DecryptionFailed(CANNOT_DECRYPT)
-        request = CertificationRequest.decode(content)
-        request.verify(self._settings.algorithms, self._statement_signer(request, exchange.now))
+        opened = self._open(exchange)
+
+        def statement_signer(request: CertificationRequest) -> Certificate | None:
+            return self._statement_signer(request, exchange.now)
+
+        request = open_request(opened, self._settings.algorithms, statement_signer, exchange.details)
+        check_subject_is_free(request, self._own_names)
         exchange.details["subject"] = request.subject_text
         return request
 
@@ -267,42 +272,6 @@ class Responder:
                 return signer
         raise RequestRefused("statementOfPossession names no valid certificate of this CA (RFC 9883 section 3)")
 
-    # GetCert and GetCRL
-
-    def _get_cert(self, exchange: Exchange) -> Outcome:
-        name = self._open_name(exchange)
-        for authority in self.authorities.all:
-            if encode(name.issuer) == authority.certificate.subject:
-                found = self._store.certificate(authority.identifier, name.serial_number)
-                if found is not None:
-                    exchange.details["serial"] = f"{found.serial:x}"
-                    return Outcome(PkiStatus.SUCCESS, encode_degenerate([found.der]))
-        raise CertificateUnknown("no certificate of this CA has this issuer and serial number")
-
-    def _get_crl(self, exchange: Exchange) -> Outcome:
-        """Generations of a CA have one name, so the serial number tells which is meant. If none issued it, the current
-        one is: sscep sends the CA certificate's own, and the complete CRL answers for every certificate.
-        """
-        name = self._open_name(exchange)
-        named = [item for item in self.authorities.all if encode(name.issuer) == item.certificate.subject]
-        if not named:
-            raise CertificateUnknown("this CA issues no CRL for this issuer")
-        issued = [item for item in named if self._store.certificate(item.identifier, name.serial_number) is not None]
-        crl = self.crl((issued or named)[0], now=exchange.now)
-        return Outcome(PkiStatus.SUCCESS, encode_degenerate(crls=[crl]))
-
     def crl(self, authority: Authority, *, now: datetime) -> bytes:
-        """The CRL's DER: a new one when a certificate was revoked since the last, or after an hour.
-
-        Anybody may ask for it, so it is not signed anew for everyone who does.
-        """
-        revoked = self._store.revoked(authority.identifier, now=now)
-        made = self._crls.get(authority.identifier)
-        if made is None or made.revoked != revoked or not made.at <= now < made.at + CRL_LIFETIME:
-            number = self._store.next_crl_number(authority.identifier)
-            made = _MadeCrl(now, revoked, create_crl(authority, revoked, number, now=now))
-            self._crls[authority.identifier] = made
-        return made.der
-
-    def _open_name(self, exchange: Exchange) -> IssuerAndSerialNumber:
-        return decode_ber(IssuerAndSerialNumber, self._open(exchange), "messageData (IssuerAndSerialNumber)")
+        """The CRL's DER; see `scep.queries`."""
+        return self._queries.crl(authority, now=now)

@@ -17,6 +17,7 @@ class Settings:
     """algorithms: which are accepted. pending_lifetime, ended_lifetime: how long a transaction is remembered while it
     waits, and after it ended (for retries). max_pending, max_pending_per_signer: how many requests of a profile may
     wait for an operator at a time, in all and by one key. max_failed: how many failed ones are remembered.
+    max_request: octets of encrypted content that an envelope may hold; a larger one is refused before it is decrypted.
     max_clock_skew: refuse a signingTime farther than this from our clock with badTime; None, the default, ignores
     it, because real clients have wrong clocks.
     """
@@ -27,6 +28,7 @@ class Settings:
     max_pending: int = 1000
     max_pending_per_signer: int = 10
     max_failed: int = 1000
+    max_request: int = 64 * 1024
     max_clock_skew: timedelta | None = None
 
     def waiting_limits(self, new: Transaction) -> Limits:

@@ -29,7 +29,7 @@ from pkix.algorithms import (
 )
 from pkix.asn1 import Oid
 from pkix.certificate_builder import Extensions
-from pkix.certificates import Certificate, IssuerAndSerialNumber, load_public_key
+from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.errors import AlgorithmRefused
 from pkix.keys import generate, message_digest
 from pkix.pkcs10 import (
@@ -38,6 +38,7 @@ from pkix.pkcs10 import (
     encode_statement_request,
     encode_unsigned_request,
 )
+from pkix.public_keys import load_public_key
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
 from scep.attributes import RESPONSE_KEY, MessageType

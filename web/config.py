@@ -41,13 +41,15 @@ max_body = 1048576              # octets of one request
 
 [algorithms]
 legacy = false                  # true: also accept SHA-1 and 3DES, for clients that know nothing better
-aes_gcm = true                  # accept AuthEnvelopedData with AES-GCM
+aes_gcm = true                  # accept AuthEnvelopedData with AES-GCM, which ML-KEM needs
+aes_cbc = true                  # accept EnvelopedData with AES-CBC, all that most of today's clients know
 ml_dsa = true                   # accept ML-DSA signers
 kem_backend = "automatic"       # or "cryptography", "liboqs": see `scep-kem kem backends`
 
 [transactions]
 pending_days = 7                # how long a request waits for approval
 max_pending = 1000              # how many may wait
+max_request = 65536             # octets of encrypted content of one request
 
 # Each profile has its own URL: /scep for "default", /scep/NAME for the others.
 [profiles.default]
@@ -149,6 +151,8 @@ def _config(document: dict[str, Any], base: Path) -> Config:
         raise UsageError("[profiles] is not a table of profiles")
     backend = tables["algorithms"].pop("kem_backend", AUTOMATIC)
     algorithms = AlgorithmPolicy(**tables["algorithms"])
+    if not (algorithms.aes_gcm or algorithms.aes_cbc):
+        raise UsageError("algorithms.aes_gcm and algorithms.aes_cbc are both false; nobody could send a request")
     database = tables["ca"].get("database")
     return Config(
         kem_backend=backend,

@@ -156,6 +156,7 @@ SERVER: Keys = {"host": _TEXT, "port": _count(0, 65535), "max_body": _count(4096
 ALGORITHMS: Keys = {
     "legacy": _FLAG,
     "aes_gcm": _FLAG,
+    "aes_cbc": _FLAG,
     "ml_dsa": _FLAG,
     "kem_backend": _one_of((AUTOMATIC, *BACKEND_NAMES)),
 }
@@ -165,6 +166,7 @@ TRANSACTIONS: Keys = {
     "max_pending": _count(0),
     "max_pending_per_signer": _count(1),
     "max_failed": _count(1),
+    "max_request": _count(4096),
     "max_clock_skew_minutes": _time(_MINUTE, "max_clock_skew"),
 }
 PROFILE: Keys = {

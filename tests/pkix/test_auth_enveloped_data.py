@@ -13,7 +13,7 @@ from pyasn1_alt_modules import rfc5083, rfc5084, rfc5652
 from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM, AES192_GCM, AES256_GCM, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import encode
-from pkix.content import CANNOT_DECRYPT
+from pkix.content import CANNOT_OPEN
 from pkix.enveloped_data import KekIdentity, encrypt
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 from pkix.recipients import KekRecipient
@@ -232,7 +232,7 @@ def test_a_key_of_another_length_than_the_cipher_s_has_the_same_error(scheme: oi
 def test_the_error_explains_nothing() -> None:
     with pytest.raises(DecryptionFailed) as caught:
         opened(forged(tag=bytes(16)), KEK)
-    assert (caught.value.text, caught.value.__cause__) == (CANNOT_DECRYPT, None)
+    assert (caught.value.text, caught.value.__cause__) == (CANNOT_OPEN, None)
 
 
 def test_gcm_in_enveloped_data_is_refused() -> None:

@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import x25519
 from pkix import oids
 from pkix.algorithms import check_key
 from pkix.asn1 import any_of, encode
-from pkix.certificates import Certificate, IssuerAndSerialNumber, load_public_key
+from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.errors import AlgorithmRefused, Malformed
-from tests.pkix.forge import algorithm, bit_string, certificate, common_name, extension, peer, sequence, spki
+from pkix.public_keys import load_public_key
+from tests.pkix.forge import NULL, algorithm, bit_string, certificate, common_name, extension, peer, sequence, spki
 from tests.pkix.kem_peer import KEM_CERTIFICATE, kem_identity, kem_recipient
 from tests.pkix.openssl import OpenSsl
 from tests.pkix.tlv import Node, integer, tlv
@@ -144,7 +145,7 @@ def test_octets_after_the_certificate() -> None:
 
 
 def test_a_public_key_that_cannot_be_used_is_refused_when_it_is_asked_for() -> None:
-    found = certificate(sequence(algorithm(oids.RSA_ENCRYPTION), bit_string(b"no key")))
+    found = certificate(sequence(algorithm(oids.RSA_ENCRYPTION, NULL), bit_string(b"no key")))
     with pytest.raises(AlgorithmRefused, match="certificate: the public key is"):
         _ = found.public_key
     with pytest.raises(AlgorithmRefused, match="whose: the public key is"):

@@ -23,7 +23,7 @@ class Node:
     @classmethod
     def parse(cls, der: bytes) -> Node:
         """The tree of exactly one value with definite lengths."""
-        node, end = _read(der, 0)
+        node, end = _read(der, 0, len(der))
         assert end == len(der), "octets follow the value"
         return node
 
@@ -73,18 +73,22 @@ class Node:
         return [child.tag for child in self]
 
 
-def _read(data: bytes, at: int) -> tuple[Node, int]:
+def _read(data: bytes, at: int, limit: int) -> tuple[Node, int]:
+    """The value at `at`, which must end at `limit` or before: a child that overlapped what follows its parent would be
+    read again and again, twice as often with every level.
+    """
     tag, first, start = data[at], data[at + 1], at + 2
     size = first
     if first >= 0x80:
         start += first & 0x7F
         size = int.from_bytes(data[at + 2 : start], "big")
     end = start + size
+    assert end <= limit, "a value is longer than what it stands in"
     if not tag & CONSTRUCTED:
         return Node(tag, data[start:end]), end
     children = []
     while start < end:
-        child, start = _read(data, start)
+        child, start = _read(data, start, end)
         children.append(child)
     return Node(tag, children=children), end
 

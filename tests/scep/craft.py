@@ -22,7 +22,7 @@ from ca.authorisation import EnrolmentRequest, WebhookAnswer
 from ca.authority import Authority
 from ca.profiles import key_usage
 from pkix import oids
-from pkix.algorithms import AES128, ContentCipher, digest_oid
+from pkix.algorithms import AES128, AES128_GCM, ContentCipher, digest_oid
 from pkix.asn1 import AlgorithmIdentifier, Oid, UTCTime, algorithm, encode, wrap
 from pkix.certificates import Certificate
 from pkix.enveloped_data import Identity, encrypt
@@ -164,7 +164,8 @@ class Crafted:
 
 
 def request(device: Device, kind: int | str = 19, content: bytes | None = None, **changed: Any) -> Crafted:
-    """A request of `device`: by default its correct PKCSReq. content: messageData, put into an envelope for the CA.
+    """A request of `device`: by default its correct PKCSReq. content: messageData, put into an envelope for the CA, in
+    AES-GCM, under which the answer says what is wrong with it. cipher: another.
 
     changed: any field of Crafted, `transaction_id`, `nonce`, or `message`: the eContent in place of the envelope.
     """
@@ -174,7 +175,9 @@ def request(device: Device, kind: int | str = 19, content: bytes | None = None, 
     if attributes is None:
         attributes = header(kind, transaction_id, nonce)
     if "message" not in changed:
-        changed["message"] = envelope(device.world.authority, device.request.der if content is None else content)
+        cipher = changed.pop("cipher", AES128 if content is None else AES128_GCM)
+        content = device.request.der if content is None else content
+        changed["message"] = envelope(device.world.authority, content, cipher)
     signer = changed.pop("signer", device.signer)
     return Crafted(signer=signer, content=changed.pop("message"), attributes=attributes, **changed)
 

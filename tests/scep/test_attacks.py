@@ -373,6 +373,17 @@ def test_a_recorded_renewal_brings_nothing_later() -> None:
     assert len(world.store.certificates()) == 2
 
 
+def test_a_renewal_that_its_certificate_signs_anew_serves_again() -> None:
+    """The client lost the answer, and the CA has forgotten the transaction."""
+    world = World("rsa:2048")
+    device = world.device(password=world.password())
+    renewal = device.renewal(issued(device.enrol()))
+    issued(renewal.enrol())
+    after_a_week(world)
+    issued(renewal.enrol())
+    assert len(world.store.certificates()) == 3
+
+
 def test_a_recorded_request_that_a_webhook_approves_brings_nothing_later() -> None:
     world = World("rsa:2048", policy=AuthorisationPolicy(), webhook=Scripted("approve", "approve"))
     device = world.device()

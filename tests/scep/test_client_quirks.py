@@ -21,13 +21,14 @@ from pkix import oids
 from pkix.algorithms import AES128, AES256, TRIPLE_DES, AlgorithmPolicy
 from pkix.asn1 import algorithm, encode, wrap
 from pkix.certificates import Certificate
+from pkix.content import CANNOT_OPEN
 from pkix.enveloped_data import RsaIdentity, decrypt
 from pkix.signed_data import SignedData, Signer
 from scep.client import ClientSettings, Issued, StillPending
 from scep.settings import Settings
 from tests.pkix.tlv import Node
 from tests.scep import craft
-from tests.scep.craft import BAD_ALG, BAD_REQUEST, failed, see
+from tests.scep.craft import BAD_ALG, BAD_CERT_ID, BAD_REQUEST, failed, see
 from tests.world import Device, World, key, name
 
 OAEP_DEFAULT = algorithm(oids.RSAES_OAEP, b"\x30\x00")
@@ -345,8 +346,15 @@ def test_jscep_writes_ber_in_polls_and_queries(world: World) -> None:
     sealed = craft.indefinite(craft.envelope(manual.authority, b"\x30\x00"))
     assert see(manual, craft.indefinite(craft.request(device, 20, message=sealed).encode())).status == "3"
     crl = encode(manual.authority.certificate.issuer_and_serial)
-    query = craft.request(device, 22, message=craft.indefinite(craft.envelope(manual.authority, craft.indefinite(crl))))
+    query = craft.request(device, 22, message=craft.indefinite(craft.envelope(manual.authority, crl)))
     assert see(manual, craft.indefinite(query.encode())).status == "0"
+
+
+def test_what_a_query_asks_for_may_be_ber_only_in_authenticated_encryption(world: World, device: Device) -> None:
+    """Walking through BER takes a time that depends on the plaintext. jscep's name itself is DER."""
+    crl = craft.indefinite(encode(world.authority.certificate.issuer_and_serial))
+    assert see(world, craft.request(device, 22, content=crl)).status == "0"
+    failed(world, craft.request(device, 22, content=crl, cipher=AES128), BAD_CERT_ID, CANNOT_OPEN)
 
 
 def test_jscep_sends_the_pkcs10_itself_in_ber(world: World, device: Device) -> None:

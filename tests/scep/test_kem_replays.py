@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ca.store import State
-from pkix.algorithms import AES256, AES256_GCM
-from pkix.certificates import Certificate
+from pkix import oids
+from pkix.algorithms import AES128, AES256, AES256_GCM
+from pkix.asn1 import encode
+from pkix.content import CANNOT_OPEN
+from pkix.errors import AlgorithmRefused
 from pkix.pkcs10 import encode_certification_request
 from scep.attributes import RESPONSE_KEY
 from scep.kem_pop import encode_response_key
@@ -22,7 +24,6 @@ from tests.scep.kem_kit import (
     issued,
     kem_world,
     only,
-    pending,
     refused,
     renewing,
     secrets,
@@ -31,6 +32,7 @@ from tests.scep.kem_kit import (
     unsigned,
     with_request,
 )
+from tests.scep.seen import Seen
 from tests.world import kem_device, key, name
 
 
@@ -90,29 +92,34 @@ def test_a_renewal_brings_one_kem_certificate() -> None:
     refused(device.enrol(), text="more than one ML-KEM certificate")
 
 
-@pytest.mark.parametrize("pop", [Pop.implicit, Pop.none])
-def test_without_a_challenge_an_unsigned_request_comes_in_authenticated_encryption(pop: Pop) -> None:
-    """AES-CBC lets whoever recorded the envelope change the key in it; a challenge would notice."""
-    world = kem_world("rsa:2048", kem=KemPolicy(pop=pop))
-    request = unsigned(challenge_password=world.password())
-    cbc = with_request(world, request, settings=classic_settings(cipher=AES256))
-    refused(cbc.enrol(), text="has to come in AuthEnvelopedData")
-    gcm = with_request(world, request, settings=classic_settings(cipher=AES256_GCM), transaction_id="again")
-    issued(gcm.enrol())
+@pytest.mark.parametrize("pop", Pop)
+def test_an_unsigned_request_comes_in_authenticated_encryption(pop: Pop) -> None:
+    """Nothing in it could verify, so under AES-CBC every answer would tell something about its plaintext."""
+    world = kem_world("rsa:2048", kem=KemPolicy(pop=pop), rsa=True)
+    device = with_request(world, unsigned(challenge_password=world.password()))
+    for cipher in (AES128, AES256):
+        sealed = craft.envelope(world.authority, device.request.der, cipher)
+        craft.failed(world, craft.request(device, message=sealed), craft.BAD_MESSAGE_CHECK, CANNOT_OPEN)
+    assert not world.store.transactions()
+    sealed = craft.envelope(world.authority, device.request.der, AES256_GCM)
+    assert craft.see(world, craft.request(device, message=sealed)).status in ("0", "3")
+
+
+def test_the_client_does_not_send_one_in_anything_else() -> None:
+    world = kem_world("rsa:2048", rsa=True)
+    settings = classic_settings(cipher=AES256, require_kem=False)
+    device = with_request(world, unsigned(challenge_password=world.password()), settings=settings)
+    with pytest.raises(AlgorithmRefused, match="a key that cannot sign needs an AES-GCM cipher, not AES-256-CBC"):
+        device.start()
 
 
 def test_a_statement_is_signed_and_needs_no_authenticated_encryption() -> None:
-    world = kem_world(kem=KemPolicy(pop=Pop.statement))
+    """To an RSA recipient, that is. The answer goes to the ML-KEM key, so it is AuthEnvelopedData."""
+    world = kem_world("rsa:2048", kem=KemPolicy(pop=Pop.statement), rsa=True)
     by = signing_certificate(world)
     request = stated(by, challenge_password=world.password("statement"))
-    device = with_request(world, request, settings=classic_settings(cipher=AES256), transaction_id="stated")
-    issued(device.enrol())
-
-
-def test_under_a_challenge_cbc_will_do() -> None:
-    world = kem_world()
-    request = unsigned(challenge_password=world.password())
-    device = with_request(world, request, settings=classic_settings(cipher=AES256))
-    pending(device)
-    assert Certificate.decode(issued(device.poll()).certificate).is_kem
-    assert only(world.store).state is State.ISSUED
+    settings = classic_settings(cipher=AES256, require_kem=False)
+    device = with_request(world, request, settings=settings, transaction_id="stated")
+    body = world.send(device.start()).body
+    assert Node.parse(Seen(body).content or b"")[0].der() == encode(oids.AUTH_ENVELOPED_DATA)
+    issued(device.enrolment.receive(body))

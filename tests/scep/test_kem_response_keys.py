@@ -69,7 +69,7 @@ def test_without_that_key_the_answer_is_closed() -> None:
     world = kem_world()
     device = device_with(world)
     device.enrolment._identities = [KekIdentity(b"\x23" * 32, IDENTIFIER)]
-    with pytest.raises(DecryptionFailed, match="cannot be decrypted"):
+    with pytest.raises(DecryptionFailed, match="cannot be opened"):
         device.enrol()
 
 

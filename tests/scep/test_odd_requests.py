@@ -56,20 +56,46 @@ def padded_request(device: Device, password: str, size: int) -> bytes:
     return builder.sign(device.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-@pytest.mark.parametrize("size", [64 * 1024, 500_000])
-def test_a_request_of_64_kib_with_a_challenge_of_several_kilobytes_is_fine(world: World, size: int) -> None:
+def test_a_request_of_nearly_64_kib_with_a_challenge_of_several_kilobytes_is_fine(world: World) -> None:
     device = world.device()
-    content = padded_request(device, world.password("p" * 5000), size)
-    assert len(content) > size
+    content = padded_request(device, world.password("p" * 5000), 59_000)
+    assert len(content) > 64_000
     certificate = issued_to(world, craft.request(device, content=content))
     assert len(certificate.public_bytes(Encoding.DER)) < 2000
 
 
-def test_a_request_of_64_kib_in_ber_is_fine(world: World) -> None:
+def test_a_request_of_nearly_64_kib_in_ber_is_fine(world: World) -> None:
     device = world.device()
-    content = padded_request(device, world.password("p" * 5000), 64 * 1024)
+    content = padded_request(device, world.password("p" * 5000), 59_000)
     sealed = craft.indefinite(craft.envelope(world.authority, content))
     issued_to(world, craft.indefinite(craft.request(device, message=sealed).encode()))
+
+
+@pytest.mark.parametrize("kind", [19, 21, 22])
+def test_a_larger_one_is_refused_before_it_is_decrypted(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: int
+) -> None:
+    """What anybody can see, so the text is clear whatever the type of message."""
+    monkeypatch.setattr("pkix.enveloped_data.open_content", None)
+    message = craft.request(world.device(), kind, content=bytes(64 * 1024 + 1))
+    failed(world, message, BAD_REQUEST, "encryptedContent of 65537 octets; at most 65536 are accepted")
+
+
+@pytest.mark.parametrize("kind", [19, 20, 21, 22])
+def test_an_envelope_with_much_beside_its_content_is_not_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: int
+) -> None:
+    monkeypatch.setattr("scep.responder.attempt", None)
+    monkeypatch.setattr("scep.responder.inspect", None)
+    message = craft.request(world.device(), kind, message=bytes(128 * 1024 + 1))
+    failed(world, message, BAD_REQUEST, "pkcsPKIEnvelope of 131073 octets; at most 131072 are accepted")
+
+
+def test_the_limit_is_a_setting() -> None:
+    world = World(settings=Settings(max_request=1000))
+    device = world.device(password=world.password())
+    issued_to(world, craft.request(device))
+    failed(world, craft.request(device, content=bytes(1001)), BAD_REQUEST, "at most 1000 are accepted")
 
 
 def test_a_request_with_a_thousand_names_is_fine(world: World) -> None:

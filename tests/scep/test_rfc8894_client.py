@@ -317,7 +317,7 @@ def test_3_1_a_wrong_password_does_not_open_it(world: World) -> None:
     device = world.device("ec:P-256", password=world.password())
     body = world.send(device.start()).body
     device.enrolment._identities = [type(device.enrolment._identities[0])(b"wrong")]  # type: ignore[call-arg]
-    refused(device, body, DecryptionFailed, "cannot be decrypted")
+    refused(device, body, DecryptionFailed, "cannot be opened")
 
 
 # GetCert, GetCRL

@@ -152,10 +152,23 @@ def test_the_server_and_algorithm_keys_arrive(written: Any) -> None:
     assert found.settings == Settings(algorithms=AlgorithmPolicy(legacy=True))
 
 
-@pytest.mark.parametrize(("line", "policy"), [("aes_gcm = false", "aes_gcm"), ("ml_dsa = false", "ml_dsa")])
-def test_newer_algorithms_can_be_switched_off(written: Any, line: str, policy: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "policy"), [("aes_gcm = false", "aes_gcm"), ("aes_cbc = false", "aes_cbc"), ("ml_dsa = false", "ml_dsa")]
+)
+def test_algorithms_can_be_switched_off(written: Any, line: str, policy: str) -> None:
     found = written(f"{MINIMUM}[algorithms]\n{line}\n").settings.algorithms
     assert found == AlgorithmPolicy(**{policy: False})
+
+
+def test_one_of_the_two_content_ciphers_must_be_on(written: Any) -> None:
+    with pytest.raises(UsageError, match=r"aes_gcm and algorithms\.aes_cbc are both false"):
+        written(f"{MINIMUM}[algorithms]\naes_gcm = false\naes_cbc = false\n")
+
+
+def test_the_size_of_a_request_is_a_key(written: Any) -> None:
+    assert written(f"{MINIMUM}[transactions]\nmax_request = 4096\n").settings == Settings(max_request=4096)
+    with pytest.raises(UsageError, match=r"transactions\.max_request"):
+        written(f"{MINIMUM}[transactions]\nmax_request = 100\n")
 
 
 @pytest.mark.parametrize("backend", ["automatic", "cryptography", "liboqs"])

@@ -1,0 +1,52 @@
+"""Microsoft's security identifier extension, szOID_NTDS_CA_SECURITY_EXT ([MS-WCCE] section 2.2.2.7.7.4).
+
+    SEQUENCE { [0] { OBJECT IDENTIFIER 1.3.6.1.4.1.311.25.2.1, [0] EXPLICIT OCTET STRING "S-1-5-21-..." } }
+
+A Windows domain believes it: it says which account a certificate logs on to. So what a request asks for is read,
+checked and written anew, never copied.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from cryptography import x509
+
+from pkix import oids
+from pkix.asn1 import SEQUENCE_TAG, Explicit, Implicit, Oid, decode, encode_oid, explicit, octet_string, sequence, wrap
+from pkix.errors import Malformed
+
+MICROSOFT_SID = x509.ObjectIdentifier(oids.MS_NTDS_CA_SECURITY.dotted_string)
+_OBJECT_SID = Oid("1.3.6.1.4.1.311.25.2.1")
+# Revision 1, an authority of 48 bits, and 1 to 15 sub-authorities of 32 bits ([MS-DTYP] section 2.4.2.1)
+_SID = re.compile(rb"S-1-(?:0|[1-9][0-9]{0,14})(?:-(?:0|[1-9][0-9]{0,9})){1,15}")
+
+
+@sequence
+class _OtherName:
+    type_id: Oid
+    value: Annotated[bytes, Explicit(0)]
+
+
+@sequence
+class _SecurityIdentifiers:
+    object_sid: Annotated[_OtherName, Implicit(0)]
+
+
+def requested_sid(extensions: x509.Extensions) -> x509.Extension[x509.ExtensionType] | None:
+    """The extension to issue for the one requested, None if none is. Raises Malformed."""
+    found = next((item for item in extensions if item.oid == MICROSOFT_SID), None)
+    if found is None:
+        return None
+    if found.critical:
+        raise Malformed("PKCS #10 request: the Microsoft SID extension is critical; it must not be")
+    structure = decode(
+        _SecurityIdentifiers, found.value.public_bytes(), "PKCS #10 request: the Microsoft SID extension"
+    )
+    sid = structure.object_sid
+    if sid.type_id != _OBJECT_SID or not _SID.fullmatch(sid.value):
+        raise Malformed("PKCS #10 request: the Microsoft SID extension holds no security identifier (S-1-...)")
+    contents = encode_oid(_OBJECT_SID) + explicit(0, octet_string(sid.value))
+    value = wrap(SEQUENCE_TAG, wrap(0xA0, contents))
+    return x509.Extension(MICROSOFT_SID, False, x509.UnrecognizedExtension(MICROSOFT_SID, value))

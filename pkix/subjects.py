@@ -1,0 +1,117 @@
+"""The subject of a request: each attribute of its own type and of no more than its own length (RFC 5280 appendix A.1).
+
+The subject goes into the certificate as it was received, so what is wrong in it would be signed. Types and lengths of
+other attributes than those of RFC 5280 are those of X.520, RFC 4519 and RFC 2985. An attribute that is not listed may
+be of any string type, up to MAX_VALUE characters.
+
+RFC 5280 section 4.1.2.4 forbids no old string types in certificates for subjects that had them before, so
+DirectoryString has all its five alternatives here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pkix.asn1 import SEQUENCE_TAG, SET_TAG, TLV, Oid, any_of, elements, parse, tag_of
+from pkix.errors import Malformed
+
+MAX_SUBJECT = 4096  # octets of the whole Name
+MAX_VALUE = 256
+
+_BIT_STRING, _UTF8, _PRINTABLE, _TELETEX, _IA5, _VISIBLE, _UNIVERSAL, _BMP = (3, 12, 19, 20, 22, 26, 28, 30)
+STRING_CODECS = {
+    _UTF8: "utf-8",
+    _PRINTABLE: "ascii",
+    _TELETEX: "latin-1",  # as everybody reads it
+    _IA5: "ascii",
+    _VISIBLE: "ascii",
+    _UNIVERSAL: "utf-32-be",
+    _BMP: "utf-16-be",
+}
+_DIRECTORY_STRING = (_UTF8, _PRINTABLE, _TELETEX, _UNIVERSAL, _BMP)
+_ANY_STRING = tuple(STRING_CODECS)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """An attribute type. tags: of its ASN.1 type. least, most: characters."""
+
+    name: str
+    most: int = MAX_VALUE
+    tags: tuple[int, ...] = _DIRECTORY_STRING
+    least: int = 1
+
+
+_KINDS = {
+    Oid(dotted): kind
+    for dotted, kind in {
+        "2.5.4.3": _Kind("commonName", 64),
+        "2.5.4.4": _Kind("surname"),
+        "2.5.4.5": _Kind("serialNumber", 64, (_PRINTABLE,)),
+        "2.5.4.6": _Kind("countryName", 2, (_PRINTABLE,), 2),
+        "2.5.4.7": _Kind("localityName", 128),
+        "2.5.4.8": _Kind("stateOrProvinceName", 128),
+        "2.5.4.9": _Kind("streetAddress", 128),
+        "2.5.4.10": _Kind("organizationName", 64),
+        "2.5.4.11": _Kind("organizationalUnitName", 64),
+        "2.5.4.12": _Kind("title", 64),
+        "2.5.4.13": _Kind("description"),
+        "2.5.4.15": _Kind("businessCategory", 128),
+        "2.5.4.17": _Kind("postalCode", 40),
+        "2.5.4.41": _Kind("name"),
+        "2.5.4.42": _Kind("givenName"),
+        "2.5.4.43": _Kind("initials"),
+        "2.5.4.44": _Kind("generationQualifier"),
+        "2.5.4.45": _Kind("x500UniqueIdentifier", MAX_VALUE, (_BIT_STRING,)),
+        "2.5.4.46": _Kind("dnQualifier", MAX_VALUE, (_PRINTABLE,)),
+        "2.5.4.65": _Kind("pseudonym", 128),
+        "2.5.4.97": _Kind("organizationIdentifier"),
+        "0.9.2342.19200300.100.1.1": _Kind("userId"),
+        "0.9.2342.19200300.100.1.25": _Kind("domainComponent", 63, (_IA5,)),
+        "1.2.840.113549.1.9.1": _Kind("emailAddress", 255, (_IA5,)),
+        "1.2.840.113549.1.9.2": _Kind("unstructuredName", 255, (*_DIRECTORY_STRING, _IA5)),
+        "1.2.840.113549.1.9.8": _Kind("unstructuredAddress", 255),
+        "1.3.6.1.4.1.311.60.2.1.1": _Kind("jurisdictionLocalityName", 128),
+        "1.3.6.1.4.1.311.60.2.1.2": _Kind("jurisdictionStateOrProvinceName", 128),
+        "1.3.6.1.4.1.311.60.2.1.3": _Kind("jurisdictionCountryName", 2, (_PRINTABLE,), 2),
+    }.items()
+}
+
+
+def check_subject(name: bytes) -> None:
+    """Raises Malformed. name: DER Name; its structure is for `cryptography.x509` to check."""
+    if len(name) > MAX_SUBJECT:
+        raise Malformed(f"PKCS #10 request: a subject of {len(name)} octets; at most {MAX_SUBJECT} are accepted")
+    for relative in elements(_of_kind(any_of(name), SEQUENCE_TAG)):
+        for attribute in elements(_of_kind(relative, SET_TAG)):
+            members = elements(_of_kind(attribute, SEQUENCE_TAG))
+            if len(members) != 2:
+                raise Malformed("PKCS #10 request: unusable subject: an attribute is not a type and a value")
+            _check_value(parse(members[0], Oid, "PKCS #10 request: subject"), members[1])
+
+
+def _of_kind(value: TLV, tag: int) -> TLV:
+    if tag_of(value) != tag:
+        raise Malformed("PKCS #10 request: unusable subject: it is no Name")
+    return value
+
+
+def _check_value(kind: Oid, value: TLV) -> None:
+    known = _KINDS.get(kind) or _Kind(f"subject attribute {kind.dotted_string}", MAX_VALUE, _ANY_STRING, 0)
+    tag = tag_of(value)
+    if tag not in known.tags:
+        raise Malformed(f"PKCS #10 request: a {known.name} whose value is not of its string type (RFC 5280 appendix A)")
+    length = _characters(bytes(value.data), tag)
+    if not known.least <= length <= known.most:
+        raise Malformed(f"PKCS #10 request: a {known.name} of {length} characters (RFC 5280 appendix A.1)")
+
+
+def _characters(octets: bytes, tag: int) -> int:
+    """Of a string; of a BIT STRING, its octets."""
+    codec = STRING_CODECS.get(tag)
+    if codec is None:
+        return len(octets)
+    try:
+        return len(octets.decode(codec))
+    except UnicodeDecodeError:
+        raise Malformed("PKCS #10 request: unusable subject: a value is not valid text of its string type") from None

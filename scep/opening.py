@@ -1,0 +1,130 @@
+"""What an envelope holds, with one answer to everything that is wrong with it (RFC 8894 sections 3.2.2, 3.3.1, 3.3.4).
+
+Anybody can record an envelope, change it and sign a message of their own around it. Under CBC, which protects nothing
+against tampering, every difference between two answers would tell them something about the plaintext (Vaudenay,
+EUROCRYPT 2002), of which the challengePassword is a part. So from the decryption until the signature of the PKCS #10
+request has verified, or a certificate of ours was named, there is one failInfo, one text (`CANNOT_OPEN`), and the same
+work: wrong padding stops nobody, and whenever no signature was verified, that of a stand-in is. A request whose
+signature verifies is one that its author made; from there on, errors are specific.
+
+An unsigned request (ML-KEM) has nothing that could verify, so it always comes in AuthEnvelopedData.
+
+Under AuthEnvelopedData, failing to open has the same answer. When the tag has verified, whoever sealed the envelope
+wrote what it holds, and what they did wrong is told to them.
+
+What really went wrong is for the operator: `details["cause"]` of the log event. It holds no octets of the plaintext.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+
+from ca.errors import CertificateUnknown
+from kem.errors import KemError
+from pkix.algorithms import AlgorithmPolicy
+from pkix.asn1 import any_of, decode
+from pkix.ber import decode_ber
+from pkix.certificates import Certificate, IssuerAndSerialNumber
+from pkix.content import CANNOT_OPEN
+from pkix.enveloped_data import Opened
+from pkix.errors import DecryptionFailed, IntegrityFailed, Malformed, PkixError
+from pkix.pkcs10 import CertificationRequest, Form
+
+Details = dict[str, str]
+SignerOf = Callable[[CertificationRequest], Certificate | None]  # of a statement of possession
+
+# A PKCS #10 request for an RSA-2048 key with a right signature by it. The key is nobody's: it was made for this.
+_STAND_IN = base64.b64decode(
+    "MIICWDCCAUACAQAwEzERMA8GA1UEAwwIc3RhbmQtaW4wggEiMA0GCSqGSIb3DQEBAQUAA4IBDwAwggEKAoIBAQC6XXTNfPLpyPAO+f30inDv"
+    "chGRT6ydH/WBNHx01v62Q5RRF5/xfy5xCwvk9pq0UoLl13+uDy0pJi9Zv2nwjtJFsctDKln6VhsULRT8busJQTg6NEeB+kdcpmxvIBQ2ij0F"
+    "furFnBy9pj8oITDcLi5f68l1PbK2wt5ILy6tELBaxtMut3UxsyY8myoC3GJw8GNO0Hx++6ZQW0WhvPYpbN39eRp4FZw0rPxr1vhfi9QCC10x"
+    "5k7a33TCLhgpXgkBvcw8NZ8m2WuMlFWG75Wa6it3roYlDtkQVzFpGdaQntQ6ALiTVX6bS/Yi49A9K0VzYy9E8nLKVd/yyU1zhMgQqtXPAgMB"
+    "AAGgADANBgkqhkiG9w0BAQsFAAOCAQEAKE8mJTE6kdfBQ1JoV2vNXmV6j+DIM4NgH1Z6d1spyvYzzglYFSrEcoHRqM3wjR5V0fOsOt1oL9WF"
+    "mn8xcrRQWkwunJMU44KMwH3uFtcORjfgLC4kVNJQF17ti1idYDR/0hYIMedri+8Qw2T2V+vN/2Xb8AEUAZUp+euI/ASGuECuL0uYtu+Jjfls"
+    "YmE3Xjus5y2E34yiK6snxz+3TDWVNEWLSUt1IJIVOwlAadyB6xPkPj2HunM+vBlEubvBwgMlgKn0MH4DDh6lBvTfpVdYLwHzJsoupRl1WXhe"
+    "JbjotEGq4Xrtu7D90+G5vxXIR1OWXnKiF7EgWirnrFuxJNjBUg=="
+)
+_NOBODY = IssuerAndSerialNumber(issuer=any_of(b"\x30\x00"), serial_number=0)
+# What was read from a garbled plaintext as an object identifier is a piece of the plaintext.
+_OBJECT_IDENTIFIER = re.compile(r"(?<!section )\b\d+(?:\.\d+){2,}")
+
+
+def open_request(
+    opened: Opened, policy: AlgorithmPolicy, signer_of: SignerOf, details: Details
+) -> CertificationRequest:
+    """The PKCS #10 request in an envelope, its signature verified. signer_of: see `CertificationRequest.verify`.
+
+    Raises DecryptionFailed for whatever is wrong under CBC and for a tag that is wrong under GCM; otherwise what
+    `CertificationRequest` raises.
+    """
+    if opened.cipher.authenticated:
+        _check_tag(opened, details, DecryptionFailed)
+        request = CertificationRequest.decode(opened.content)
+        request.verify(policy, signer_of(request))
+        return request
+    found, cause = _try_request(opened.content, policy, signer_of)
+    causes = "; ".join(filter(None, (opened.fault, cause)))
+    if found is None or causes:
+        details["cause"] = causes
+        raise DecryptionFailed(CANNOT_OPEN)
+    return found
+
+
+def _try_request(
+    content: bytes, policy: AlgorithmPolicy, signer_of: SignerOf
+) -> tuple[CertificationRequest | None, str]:
+    """The request and no cause, or why not; in every case one signature has been verified."""
+    try:
+        request = CertificationRequest.decode(content)
+        if request.form is Form.unsigned:
+            raise Malformed("an unsigned request comes in EnvelopedData; AuthEnvelopedData is needed")
+        request.verify(policy, signer_of(request))
+    except IntegrityFailed as error:
+        return None, _describe(error)
+    except (PkixError, KemError) as error:
+        # Made anew every time, so that its key is loaded and checked every time.
+        CertificationRequest.decode(_STAND_IN).verify(policy)
+        return None, _describe(error)
+    return request, ""
+
+
+def open_name(opened: Opened, details: Details) -> IssuerAndSerialNumber:
+    """The certificate's name in an envelope. Under CBC, whatever is wrong gives the name of no certificate, and
+    `details` says why; the caller looks for it as for any other and calls `refuse_name`.
+
+    Raises CertificateUnknown for a tag that is wrong, Malformed for what is no name in AuthEnvelopedData.
+    """
+    if opened.cipher.authenticated:
+        _check_tag(opened, details, CertificateUnknown)
+        return decode_ber(IssuerAndSerialNumber, opened.content, "messageData (IssuerAndSerialNumber)")
+    name, cause = _NOBODY, opened.fault
+    try:
+        # BER is walked through octet by octet, in a time that depends on them, so only DER is read here.
+        decoded = decode(IssuerAndSerialNumber, opened.content, "messageData (IssuerAndSerialNumber)")
+    except Malformed as error:
+        cause = cause or _describe(error)
+    else:
+        name = name if cause else decoded
+    if cause:
+        details["cause"] = cause
+    return name
+
+
+def refuse_name(opened: Opened, details: Details, why: str) -> CertificateUnknown:
+    """What to raise when no certificate has the name; only under AuthEnvelopedData the peer learns why."""
+    if opened.cipher.authenticated:
+        return CertificateUnknown(why)
+    details.setdefault("cause", why)
+    return CertificateUnknown(CANNOT_OPEN)
+
+
+def _check_tag(opened: Opened, details: Details, kind: type[DecryptionFailed | CertificateUnknown]) -> None:
+    if opened.fault:
+        details["cause"] = opened.fault
+        raise kind(CANNOT_OPEN)
+
+
+def _describe(error: PkixError | KemError) -> str:
+    return f"{type(error).__name__}: {_OBJECT_IDENTIFIER.sub('(an object identifier)', error.text)}"

@@ -1,0 +1,113 @@
+"""Each attribute of a subject has its own type and no more than its own length (RFC 5280 appendix A.1)."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pkix.asn1 import Oid, encode
+from pkix.errors import Malformed
+from pkix.pkcs10 import CertificationRequest, encode_certification_request
+from pkix.subjects import MAX_SUBJECT, MAX_VALUE, check_subject
+from tests.pkix.forge import request_info, sequence, sign_request
+from tests.pkix.tlv import tlv
+from tests.world import key, name
+
+KEY = key("ec:P-256")
+BOUNDS = {
+    "2.5.4.3": 64,
+    "2.5.4.5": 64,
+    "2.5.4.7": 128,
+    "2.5.4.8": 128,
+    "2.5.4.9": 128,
+    "2.5.4.10": 64,
+    "2.5.4.11": 64,
+    "2.5.4.12": 64,
+    "2.5.4.17": 40,
+    "2.5.4.65": 128,
+    "0.9.2342.19200300.100.1.25": 63,
+    "1.2.840.113549.1.9.1": 255,
+    "1.2.840.113549.1.9.2": 255,
+    "1.2.3.4": MAX_VALUE,
+    "2.5.4.4": MAX_VALUE,
+    "0.9.2342.19200300.100.1.1": MAX_VALUE,
+}
+PRINTABLE, IA5 = {"2.5.4.5", "2.5.4.6"}, {"0.9.2342.19200300.100.1.25", "1.2.840.113549.1.9.1"}
+
+
+def attribute(oid: str, tag: int, octets: bytes) -> bytes:
+    return sequence(tlv(0x31, sequence(encode(Oid(oid)), tlv(tag, octets))))
+
+
+def tag_for(oid: str) -> int:
+    return 0x13 if oid in PRINTABLE else 0x16 if oid in IA5 else 0x0C
+
+
+def subject_of(der: bytes) -> x509.Name:
+    return CertificationRequest.decode(sign_request(request_info(KEY, subject=der), KEY)).subject
+
+
+@pytest.mark.parametrize("oid", BOUNDS)
+def test_an_attribute_may_be_as_long_as_its_bound_and_no_longer(oid: str) -> None:
+    bound = BOUNDS[oid]
+    assert len(next(iter(subject_of(attribute(oid, tag_for(oid), b"x" * bound)))).value) == bound
+    with pytest.raises(Malformed, match=f"of {bound + 1} characters"):
+        subject_of(attribute(oid, tag_for(oid), b"x" * (bound + 1)))
+
+
+def test_characters_count_not_octets() -> None:
+    check_subject(attribute("2.5.4.3", 0x0C, "é".encode() * 64))
+    check_subject(attribute("2.5.4.3", 0x1E, "é".encode("utf-16-be") * 64))
+    with pytest.raises(Malformed, match="of 65 characters"):
+        check_subject(attribute("2.5.4.3", 0x1E, "é".encode("utf-16-be") * 65))
+
+
+@pytest.mark.parametrize(
+    ("oid", "tag"),
+    [
+        *(("2.5.4.3", tag) for tag in (0x02, 0x03, 0x04, 0x05, 0x06, 0x12, 0x16, 0x17, 0x18, 0x1A, 0x30, 0x80)),
+        ("2.5.4.6", 0x0C),
+        ("2.5.4.5", 0x0C),
+        ("2.5.4.46", 0x0C),
+        ("0.9.2342.19200300.100.1.25", 0x0C),
+        ("1.2.840.113549.1.9.1", 0x13),
+        ("2.5.4.45", 0x0C),
+        ("1.2.3.4", 0x04),
+    ],
+)
+def test_a_value_that_is_not_of_the_attribute_s_type_is_refused(oid: str, tag: int) -> None:
+    """commonName as OCTET STRING was issued."""
+    with pytest.raises(Malformed, match="is not of its string type"):
+        check_subject(attribute(oid, tag, b"DE"))
+    with pytest.raises(Malformed):
+        subject_of(attribute(oid, tag, b"DE"))
+
+
+def test_600_kilobytes_of_organization_are_refused() -> None:
+    with pytest.raises(Malformed, match="a subject of 6000"):
+        subject_of(attribute("2.5.4.10", 0x0C, b"x" * 600_000))
+
+
+def test_the_whole_subject_has_a_bound() -> None:
+    one = attribute("2.5.4.11", 0x0C, b"x" * 64)[2:]
+    count = MAX_SUBJECT // len(one)
+    subject_of(sequence(one * (count - 1)))
+    with pytest.raises(Malformed, match=f"at most {MAX_SUBJECT} are accepted"):
+        subject_of(sequence(one * (count + 1)))
+
+
+def test_what_the_library_writes_is_accepted() -> None:
+    text = "CN=device,OU=b,O=a,L=l,ST=s,C=DE,STREET=x,DC=example,UID=u,1.2.840.113549.1.9.1=a@b.example,2.5.4.5=42"
+    subject = name(text)
+    assert CertificationRequest.decode(encode_certification_request(KEY, subject)).subject == subject
+
+
+@given(st.binary(max_size=200))
+def test_whatever_is_no_name_is_malformed(octets: bytes) -> None:
+    try:
+        check_subject(octets)
+    except Malformed:
+        return
+    assert octets[:1] == b"\x30"

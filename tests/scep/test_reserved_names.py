@@ -1,0 +1,104 @@
+"""Nobody is certified under the CA's or an RA's name, or with a Microsoft SID that is not one."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+
+from ca.profiles import Profile
+from pkix.asn1 import encode, wrap
+from pkix.oids import Oid
+from pkix.pkcs10 import CertificationRequest, encode_certification_request
+from tests.scep import craft
+from tests.scep.craft import BAD_REQUEST, failed, see
+from tests.scep.kem_kit import kem_world
+from tests.world import World, authority, key, name
+
+TAKEN = "the requested subject is a name of this CA"
+SID = "S-1-5-21-1-2-3-1105"
+SID_OID = x509.ObjectIdentifier("1.3.6.1.4.1.311.25.2")
+
+
+def asked(world: World, subject: str) -> craft.Crafted:
+    request = encode_certification_request(key("rsa:2048"), name(subject), challenge_password=world.password(subject))
+    return craft.request(world.device(), content=request)
+
+
+@pytest.mark.parametrize("subject", ["CN=CA,O=Example", "CN=ca,O=EXAMPLE", "CN=CA\\ ,O=\\ exAMPLE", "CN=Ca,O=example"])
+def test_the_name_of_the_ca_is_taken_in_every_spelling(subject: str) -> None:
+    failed(World(), asked(World(), subject), BAD_REQUEST, TAKEN)
+
+
+@pytest.mark.parametrize("subject", ["CN=CA RA signer", "CN=ca ra decryption", "CN=CA RA ML-KEM-768"])
+def test_so_are_the_names_of_the_ras(subject: str) -> None:
+    world = kem_world("rsa:2048", "ec:P-256", rsa=True)
+    failed(world, asked(world, subject), BAD_REQUEST, TAKEN)
+
+
+def test_so_is_the_name_of_every_generation() -> None:
+    world = World(previous=(authority(label="Old"),), next_authority=authority(label="New"))
+    for subject in ("CN=old,O=Example", "CN=New,O=Example"):
+        failed(world, asked(world, subject), BAD_REQUEST, TAKEN)
+
+
+def test_others_are_free() -> None:
+    world = World()
+    assert see(world, asked(world, "CN=CA 2,O=Example")).status == "0"
+
+
+# Microsoft's security identifier
+
+
+def with_sid(extension: x509.Extension[x509.ExtensionType], profile: Profile | None = None) -> tuple[World, bytes]:
+    world = World(profile=profile)
+    request = encode_certification_request(
+        key("rsa:2048"), name("CN=pc"), challenge_password=world.password(), extensions=[extension]
+    )
+    return world, craft.request(world.device(), content=request).encode()
+
+
+def raw(value: bytes, *, critical: bool = False) -> x509.Extension[x509.ExtensionType]:
+    return x509.Extension(SID_OID, critical, x509.UnrecognizedExtension(SID_OID, value))
+
+
+def other_name(sid: bytes, kind: str = "1.3.6.1.4.1.311.25.2.1", tag: int = 0x04) -> bytes:
+    return wrap(0xA0, encode(Oid(kind)) + wrap(0xA0, wrap(tag, sid)))
+
+
+ODD = {
+    "critical": raw(wrap(0x30, other_name(SID.encode())), critical=True),
+    "octets": raw(b"0\x82\x00\x00"),
+    "empty": raw(b"\x30\x00"),
+    "NULL": raw(b"\x05\x00"),
+    "two": raw(wrap(0x30, other_name(SID.encode()) * 2)),
+    "another type": raw(wrap(0x30, other_name(SID.encode(), "1.3.6.1.4.1.311.20.2.3"))),
+    "UTF8String": raw(wrap(0x30, other_name(SID.encode(), tag=0x0C))),
+    "no SID": raw(wrap(0x30, other_name(b"Administrator"))),
+    "revision 2": raw(wrap(0x30, other_name(b"S-2-5-21-1"))),
+    "no sub-authority": raw(wrap(0x30, other_name(b"S-1-5"))),
+    "16 sub-authorities": raw(wrap(0x30, other_name(b"S-1-5" + b"-1" * 16))),
+    "a line end": raw(wrap(0x30, other_name(SID.encode() + b"\n"))),
+    "leading zero": raw(wrap(0x30, other_name(b"S-1-05-21"))),
+}
+
+
+@pytest.mark.parametrize("extension", ODD.values(), ids=ODD.keys())
+def test_what_is_no_sid_is_refused(extension: x509.Extension[x509.ExtensionType]) -> None:
+    world, message = with_sid(extension)
+    failed(world, message, BAD_REQUEST, "Microsoft SID")
+    assert not world.store.certificates()
+
+
+def test_a_sid_is_issued_anew() -> None:
+    world, message = with_sid(craft.microsoft_sid(SID))
+    assert see(world, message).status == "0"
+    (record,) = world.store.certificates()
+    found = x509.load_der_x509_certificate(record.der).extensions.get_extension_for_oid(SID_OID)
+    assert found == craft.microsoft_sid(SID)
+    assert not found.critical
+
+
+def test_the_request_itself_keeps_what_it_asked() -> None:
+    """Only what is issued is made anew; renewal compares what was asked with what was issued."""
+    request = encode_certification_request(key("rsa:2048"), name("CN=pc"), extensions=[craft.microsoft_sid(SID)])
+    assert list(CertificationRequest.decode(request).extensions) == [craft.microsoft_sid(SID)]
