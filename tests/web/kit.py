@@ -136,13 +136,13 @@ class Site:
         """The clock that the service uses."""
         return utc_now()
 
-    def get(self, query: str, path: str | None = None) -> TestResponse:
+    def get(self, query: str, path: str | None = None, **more: Any) -> TestResponse:
         """GET, the query as it stands."""
-        return self.http.get(f"{path or self.path}?{query}")
+        return self.http.get(f"{path or self.path}?{query}", **more)
 
     def post(self, message: bytes, **more: Any) -> TestResponse:
         """PKIOperation by POST."""
-        return self.http.post(f"{self.path}?operation=PKIOperation", data=message, **more)
+        return self.http.post(f"{self.path}?operation=PKIOperation", data=message, buffered=True, **more)
 
     def send(self, message: bytes) -> Reply:
         """PKIOperation that must be answered by a CertRep."""

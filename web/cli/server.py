@@ -13,10 +13,11 @@ from pathlib import Path
 import click
 from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
-from web.app import DEFAULT_PROFILE, create_flask_app
+from web.app import create_flask_app
 from web.ca_dir import DEFAULT_SUBJECT, CaDir
 from web.cli.common import FILE, parse_name
 from web.config import Config, load
+from web.dispatch import DEFAULT_PROFILE
 from web.errors import UsageError
 from web.service import Service, utc_now
 
