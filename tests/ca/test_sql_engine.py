@@ -155,6 +155,23 @@ def test_who_waits_too_long_for_other_threads_is_told_that_the_store_is_unavaila
     database.close()
 
 
+def test_the_wait_for_other_threads_is_as_long_as_that_for_other_processes(tmp_path: Path) -> None:
+    waits: list[float] = []
+
+    class Lock:
+        def acquire(self, *, timeout: float) -> bool:
+            waits.append(timeout)
+            return False
+
+    for query in ("", "?timeout=3"):
+        database = Database(f"sqlite:///{tmp_path}/ca.sqlite{query}")
+        database.turn._lock = Lock()  # type: ignore[assignment]
+        with pytest.raises(StoreUnavailable), database.turn:
+            pass
+        database.close()
+    assert waits == [sql_engine.BUSY_TIMEOUT, 3.0]
+
+
 def test_the_store_writes_in_turn(store: SqlStore) -> None:
     turn: Any = store._turn
     assert turn is store._database.turn

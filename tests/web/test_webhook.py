@@ -11,12 +11,14 @@ import ipaddress
 import json
 import logging
 import os
+import queue
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -208,6 +210,24 @@ def test_an_answer_that_drips_is_no_answer_and_its_connection_is_ended(begin: by
     assert HttpWebhook(WebhookConfig(dripper.url, timeout=0.1), "default").ask(question()) == UNREACHABLE
     dripper.thread.join(30)
     assert not dripper.thread.is_alive()
+
+
+def test_a_call_is_waited_for_until_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that was spent before the wait counts."""
+    waits: list[float] = []
+    moments = iter([1000.0, 1001.5, 1003.0, 1009.0])
+
+    class Never:
+        def get(self, timeout: float) -> bytes:
+            waits.append(timeout)
+            raise queue.Empty
+
+    monkeypatch.setattr(webhook, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    monkeypatch.setattr(webhook.queue, "SimpleQueue", Never)
+    for _ in range(2):
+        with pytest.raises(TimeoutError, match="no answer within 5 seconds"):
+            webhook._Call(WebhookConfig("https://decide.example/", timeout=5)).wait()
+    assert waits == [3.5, 0.0]
 
 
 def test_only_so_many_calls_run_at_once_and_a_further_one_is_unreachable_at_once() -> None:

@@ -14,16 +14,16 @@ import click
 from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 from web.app import create_flask_app
+from web.budgets import THREADS
 from web.ca_dir import DEFAULT_SUBJECT, CaDir
 from web.cli.common import FILE, parse_name
 from web.config import Config, load
+from web.connections import Channel, server_settings
 from web.dispatch import DEFAULT_PROFILE
 from web.errors import UsageError
 from web.service import Service, utc_now
 
 log = logging.getLogger(__name__)
-
-THREADS = 8
 
 
 @click.command()
@@ -72,23 +72,18 @@ def _run(config: Config) -> None:
 
 
 def _listen(config: Config, service: Service) -> BaseWSGIServer | MultiSocketServer:
-    """waitress reads a request completely before it takes a thread, so slow senders block nobody."""
     app = create_flask_app(service)
+    settings = server_settings(config.max_body)
     try:
-        return create_server(
-            app,
-            host=config.host,
-            port=config.port,
-            threads=THREADS,
-            # Up to this much is read and then refused by the application, because a client that is still sending
-            # sees a closed connection instead of the answer; beyond, waitress refuses by itself.
-            max_request_body_size=2 * config.max_body,
-            max_request_header_size=max(config.max_body, 1 << 18),
-            ident="scep-kem",
-        )
+        server = create_server(app, host=config.host, port=config.port, threads=THREADS, ident="scep-kem", **settings)
     except (OSError, ValueError) as error:  # ValueError: waitress has looked up the host in vain
         reason = error.strerror if isinstance(error, OSError) else "the host is not known"
         raise UsageError(f"cannot listen on {config.host}:{config.port}: {reason}") from None
+    everything = (server.map or {}).values() if isinstance(server, MultiSocketServer) else [server]
+    for listener in everything:
+        if isinstance(listener, BaseWSGIServer):
+            listener.channel_class = Channel
+    return server
 
 
 def _port(server: BaseWSGIServer | MultiSocketServer) -> int:
