@@ -34,8 +34,7 @@ log = logging.getLogger(__name__)
 def serve(directory: Path | None, config_file: Path | None, host: str | None, port: int | None) -> None:
     """Run the responder until it is stopped.
 
-    With --dir, a CA is made in the folder if it has none. Behind a WSGI server, use
-    gunicorn 'web.wsgi:create_app("scep.toml")'.
+    With --dir, a CA is made in the folder if it has none. One process; for more, see deploy/README.md.
     """
     if (directory is None) == (config_file is None):
         raise UsageError("give either --dir or --config")
