@@ -6,14 +6,21 @@ at once, so neither a slow sender nor a slow reader occupies a thread. What it l
 - An octet now and then keeps a connection open for ever. Here a request must arrive within PATIENCE as a whole.
 - A client that does not read its answer is closed only when it reads. Here it is after PATIENCE without progress.
 - At the limit, nobody is accepted until somebody goes. Here whoever is quiet longest goes.
+- One connection is accepted each time around its loop, the slower the more there are. Here it is a batch.
+- A client may send hundreds of requests without reading, and a thread waits for it when the answers are large. Here
+  the connection ends after a few, and no thread waits.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
+from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
+from waitress.server import MultiSocketServer, TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher
 
 # Seconds for a request to arrive as a whole, for an answer to go on, and for a connection to be used again.
 PATIENCE = 20
@@ -27,6 +34,12 @@ MOST = 4096
 # Descriptors for listening, database, log, webhooks and files.
 _RESERVE = 256
 
+# Connections accepted each time around the loop.
+_BATCH = 64
+
+# Requests that a client may send before it reads an answer. SCEP clients send one.
+PIPELINED = 8
+
 # What of a request's body, and of an answer, is kept in memory for each connection; the rest goes to a temporary file.
 _IN_MEMORY = 1 << 16
 
@@ -36,6 +49,8 @@ class Channel(HTTPChannel):
 
     # Everything that the main loop looks at, by descriptor.
     _map: dict[int, Any]
+    requests: list[Any]
+    requests_lock: threading.Lock
     _since = 0.0
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
@@ -51,6 +66,7 @@ class Channel(HTTPChannel):
             if self.request is not before:
                 self._since = time.time()
             self.last_activity = self._since
+        self._drop_requests()
         return more
 
     def readable(self) -> bool:
@@ -60,11 +76,62 @@ class Channel(HTTPChannel):
             self.handle_close()
         return bool(self.connected and super().readable())
 
+    def _drop_requests(self) -> None:
+        """Of what came without waiting for answers, serve the first few; the last of them says that this is the end."""
+        with self.requests_lock:
+            dropped = self.requests[PIPELINED:]
+            if dropped:
+                self.requests[PIPELINED - 1].headers["CONNECTION"] = "close"
+                del self.requests[PIPELINED:]
+        for request in dropped:
+            request.close()
+
     def _make_room(self) -> None:
         others = [item for item in self._map.values() if isinstance(item, Channel) and not item.requests]
         quiet = min((item for item in others if item is not self), key=lambda item: item.last_activity, default=None)
         if quiet is not None:
             quiet.handle_close()
+
+
+class Listener(TcpWSGIServer):
+    """One address that is listened on."""
+
+    channel_class = Channel
+    _more = True
+
+    def accept(self) -> Any:
+        """A connection and its address, or None when nobody waits."""
+        self._more = False  # also when it raises
+        found = super().accept()
+        self._more = found is not None
+        return found
+
+    def handle_accept(self) -> None:
+        """Somebody waits, and often others do, too."""
+        for _ in range(_BATCH):
+            super().handle_accept()
+            if not self._more:
+                break
+
+
+def create_server(application: Any, map: Any = None, **settings: Any) -> Listener | MultiSocketServer:
+    """`waitress.create_server` with these classes: listens on every address of the host, on one port.
+
+    map: what the main loop looks at, by descriptor. Raises OSError, ValueError for a host that is not known.
+    """
+    adjustments = Adjustments(**settings)
+    watched: Any = {} if map is None else map
+    dispatcher = ThreadedTaskDispatcher()
+    dispatcher.set_thread_count(adjustments.threads)
+    addresses: Any = adjustments.listen
+    listeners: list[Any] = [
+        Listener(application, watched, dispatcher=dispatcher, adj=adjustments, sockinfo=item) for item in addresses
+    ]
+    if len(listeners) == 1:
+        only: Listener = listeners[0]
+        return only
+    listening = [(item.effective_host, item.effective_port) for item in listeners]
+    return MultiSocketServer(watched, adjustments, listening, dispatcher, listeners[0].log_info)
 
 
 def connection_limit() -> int:
@@ -99,6 +166,7 @@ def server_settings(max_body: int) -> dict[str, Any]:
         "backlog": 2048,
         "inbuf_overflow": _IN_MEMORY,
         "outbuf_overflow": _IN_MEMORY,
+        "outbuf_high_watermark": 1 << 30,  # above it, a thread waits for the client
         "max_request_body_size": max_body + (1 << 16),
         "max_request_header_size": MAX_HEADER,
         "log_socket_errors": False,

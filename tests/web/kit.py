@@ -33,7 +33,6 @@ from cryptography import x509
 from flask import Flask
 from flask.testing import FlaskClient
 from waitress import wasyncore
-from waitress.server import create_server
 from werkzeug.test import TestResponse
 
 from ca.authority import KeyPair, create_authority
@@ -48,6 +47,7 @@ from web import cli, config
 from web.app import create_flask_app
 from web.ca_dir import CaDir
 from web.cli import server as serve_command
+from web.connections import create_server
 from web.service import Service, utc_now
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 import waitress.channel
 from waitress.adjustments import Adjustments
-from waitress.server import BaseWSGIServer
+from waitress.server import BaseWSGIServer, MultiSocketServer
 
 from tests.web.kit import CONFIG, make_ca_dir, raw, serving
 from web import connections
 from web.config import Config, load
-from web.connections import MAX_HEADER, MOST, PATIENCE, Channel, connection_limit, server_settings
+from web.connections import MAX_HEADER, MOST, PATIENCE, PIPELINED, Channel, connection_limit, server_settings
 
 ASK = b"GET /scep?operation=GetCACaps HTTP/1.1\r\nHost: ca.example\r\nConnection: close\r\n\r\n"
 HALF_HEADERS = b"GET /scep?operation=GetCACaps HTTP/1.1\r\nHost: ca."
@@ -78,6 +78,22 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 @pytest.fixture
 def loop(clock: SimpleNamespace) -> Iterator[Loop]:
     with contextlib.closing(Loop(100, clock)) as found:
+        yield found
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    ca_dir = make_ca_dir(tmp_path / "ca", f"{CONFIG}[server]\nport = 0\n")
+    return load(ca_dir.config_path)
+
+
+@contextlib.contextmanager
+def strangers(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)) for _ in range(count)]
+        for item in found:
+            with contextlib.suppress(ConnectionError):
+                item.sendall(said)
         yield found
 
 
@@ -153,6 +169,25 @@ def test_who_is_being_served_is_not_closed_however_long_it_takes(loop: Loop) -> 
     assert channel.connected and not channel.will_close and loop.tasks == [channel]
 
 
+def test_a_client_that_sends_many_requests_without_reading_gets_a_few_answers_and_the_end(config: Config) -> None:
+    request = b"GET /scep?operation=GetCACaps HTTP/1.1\r\nHost: ca.example\r\n\r\n"
+    with serving(config) as port, socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(request * 100)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := connection.recv(65536):
+                answer += piece
+    assert answer.count(b"HTTP/1.1 200 OK") == PIPELINED and answer.count(b"Connection: close") == 1
+
+
+def test_no_thread_waits_for_a_client_to_read(loop: Loop) -> None:
+    """Eight that ask for a large CRL again and again would have all eight threads."""
+    channel, _theirs = loop.connect()
+    for _ in range(40):
+        channel.write_soon(b"x" * 1_000_000)
+    assert channel.total_outbufs_len > 30_000_000
+
+
 # At the limit
 
 
@@ -207,20 +242,31 @@ def test_the_limit_is_what_descriptors_allow_and_those_are_raised(
 # The server
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    ca_dir = make_ca_dir(tmp_path / "ca", f"{CONFIG}[server]\nport = 0\n")
-    return load(ca_dir.config_path)
+def test_a_host_with_several_addresses_is_listened_on_at_each() -> None:
+    map_: dict[int, Any] = {}
+    server = connections.create_server(lambda *_: [], map_, listen="127.0.0.1:0 127.0.0.2:0", threads=1)
+    try:
+        assert isinstance(server, MultiSocketServer)
+        assert [host for host, _port in server.effective_listen] == ["127.0.0.1", "127.0.0.2"]
+        for address in server.effective_listen:
+            socket.create_connection((address[0], int(address[1])), timeout=30).close()
+    finally:
+        server.close()
 
 
-@contextlib.contextmanager
-def strangers(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
+def test_all_who_wait_are_accepted_at_once() -> None:
+    """Else each of a crowd is waited for with one turn of a loop that looks at all before."""
+    map_: dict[int, Any] = {}
+    settings = server_settings(1 << 20)
     with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)) for _ in range(count)]
-        for item in found:
-            with contextlib.suppress(ConnectionError):
-                item.sendall(said)
-        yield found
+        listener: Any = connections.create_server(lambda *_: [], map_, host="127.0.0.1", port=0, threads=1, **settings)
+        stack.callback(listener.task_dispatcher.shutdown)
+        stack.callback(lambda: [item.close() for item in list(map_.values())])
+        stack.enter_context(strangers(listener.socket.getsockname()[1], 30, b""))
+        listener.handle_accept()
+        assert len(listener.active_channels) == 30
+        listener.handle_accept()
+        assert len(listener.active_channels) == 30
 
 
 @pytest.mark.parametrize("said", [b"", HALF_HEADERS, HALF_BODY], ids=["idle", "half the headers", "half the body"])

@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
+from waitress.server import BaseWSGIServer, MultiSocketServer
 
 from web.app import create_flask_app
 from web.budgets import THREADS
 from web.ca_dir import DEFAULT_SUBJECT, CaDir
 from web.cli.common import FILE, parse_name
 from web.config import Config, load
-from web.connections import Channel, server_settings
+from web.connections import create_server, server_settings
 from web.dispatch import DEFAULT_PROFILE
 from web.errors import UsageError
 from web.service import Service, utc_now
@@ -74,15 +74,10 @@ def _listen(config: Config, service: Service) -> BaseWSGIServer | MultiSocketSer
     app = create_flask_app(service)
     settings = server_settings(config.max_body)
     try:
-        server = create_server(app, host=config.host, port=config.port, threads=THREADS, ident="scep-kem", **settings)
+        return create_server(app, host=config.host, port=config.port, threads=THREADS, ident="scep-kem", **settings)
     except (OSError, ValueError) as error:  # ValueError: waitress has looked up the host in vain
         reason = error.strerror if isinstance(error, OSError) else "the host is not known"
         raise UsageError(f"cannot listen on {config.host}:{config.port}: {reason}") from None
-    everything = (server.map or {}).values() if isinstance(server, MultiSocketServer) else [server]
-    for listener in everything:
-        if isinstance(listener, BaseWSGIServer):
-            listener.channel_class = Channel
-    return server
 
 
 def _port(server: BaseWSGIServer | MultiSocketServer) -> int:
