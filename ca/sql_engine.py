@@ -28,8 +28,9 @@ from ca.store import StoreConflict, StoreUnavailable
 if sys.platform != "win32":
     import fcntl
 
-# Seconds to wait for the write lock of another process, unless the URL says otherwise (?timeout=5).
-BUSY_TIMEOUT = 30
+# Seconds to wait for the write lock, of other threads and of other processes together, unless the URL says otherwise
+# (?timeout=1). `web.budgets` says how this goes together with what others wait.
+BUSY_TIMEOUT = 5
 
 _BEGIN = "BEGIN IMMEDIATE"
 
@@ -42,8 +43,13 @@ _NAP = 0.01
 # Seconds of a nap while another process is writing, and how many of them before SQLite's own wait begins.
 _SHORT_NAP, _SHORT_NAPS = 0.0001, 2000
 
+<<<<<<< HEAD
 # How many free pages (4 kB each) `shrink` gives back at most, and how large (octets) the -wal file may stay.
 _PAGES_AT_A_TIME, _WAL_SIZE = 5000, 8 << 20
+=======
+# Seconds of waiting for other threads that do not count.
+_UNNOTICED = 0.05
+>>>>>>> http
 
 # Closing any file descriptor of a file drops the process's POSIX locks on it, SQLite's among them. So a thread
 # creates the file alone, before any other can have opened it.
@@ -128,6 +134,8 @@ class Database:
 
     def __init__(self, url: str | URL) -> None:
         self.engine = store_engine(url)
+        self._patience = _patience(self.engine.url)
+        self.turn = Turn(self._patience)
         self._idle: list[PoolProxiedConnection] = []
         _databases.add(self)
 
@@ -159,7 +167,7 @@ class Database:
             turn = _take_turn(f"{self.engine.url.database}-wal") if sqlite else None
             try:
                 if sqlite:
-                    connection.cursor().execute(_BEGIN)
+                    self._begin(connection.cursor())
                 yield Session(connection, self.engine.dialect)
                 connection.commit()
             finally:
@@ -191,6 +199,16 @@ class Database:
             raise
         self._put_back(connection)
 
+    def _begin(self, cursor: DBAPICursor) -> None:
+        """Take the write lock, waiting only for what is left: who has waited for a turn has spent that much."""
+        left = self.turn.left()
+        if left >= self._patience:
+            cursor.execute(_BEGIN)
+            return
+        cursor.execute(f"PRAGMA busy_timeout = {int(left * 1000)}")
+        cursor.execute(_BEGIN)
+        cursor.execute(f"PRAGMA busy_timeout = {int(self._patience * 1000)}")
+
     def _take(self) -> PoolProxiedConnection:
         with contextlib.suppress(IndexError):  # asked beforehand, another thread may be faster
             return self._idle.pop()
@@ -201,6 +219,42 @@ class Database:
     def _put_back(self, connection: PoolProxiedConnection) -> None:
         connection.rollback()
         self._idle.append(connection)
+
+
+class Turn:
+    """The threads of this process queue here for SQLite's one write lock, which would poll for it with growing naps.
+
+    Waiting here and for other processes has one limit: else each of many threads would wait as long as all before it.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._lock = threading.Lock()
+        self._patience = patience
+        self._until = 0.0
+
+    def __enter__(self) -> None:
+        """Raises StoreUnavailable."""
+        until = time.monotonic() + self._patience
+        if not self._lock.acquire(timeout=self._patience):
+            raise StoreUnavailable("the database cannot be written: too many requests wait for it")
+        self._until = until
+
+    def __exit__(self, *_exception: object) -> None:
+        self._lock.release()
+
+    def left(self) -> float:
+        """The seconds for which who has the turn may still wait; all of them when nobody has it."""
+        if not self._lock.locked():
+            return self._patience
+        left = self._until - time.monotonic()
+        # A wait that was not worth speaking of is not worth a statement to the database.
+        return self._patience if left > self._patience - _UNNOTICED else max(left, 0.0)
+
+
+def _patience(url: URL) -> float:
+    """Seconds to wait for SQLite's write lock, at most an hour."""
+    given = url.query.get("timeout") if url.get_backend_name() == "sqlite" else None
+    return min(float(given), 3600.0) if isinstance(given, str) else float(BUSY_TIMEOUT)
 
 
 def _take_turn(wal: str) -> int | None:
@@ -272,18 +326,18 @@ def switch_to_wal(cursor: DBAPICursor) -> None:
     """Switch the database to WAL mode, where it then stays: for all later connections this does nothing.
 
     When two processes switch a new file at the same moment, SQLite sees a deadlock between them and refuses one at
-    once, without the busy timeout: the one that lost tries again.
+    once, without the busy timeout: the one that lost tries again. A file that is locked it does wait for.
     """
-    for _ in range(int(BUSY_TIMEOUT / _NAP)):
+    until = time.monotonic() + BUSY_TIMEOUT - _NAP
+    while True:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
             time.sleep(_NAP)
         else:
             return
-    cursor.execute("PRAGMA journal_mode = WAL")
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()

@@ -9,7 +9,6 @@ anything less may lose the last commits in a power cut). Reads are single statem
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
@@ -67,9 +66,8 @@ class SqlStore(Store):
 
     def __init__(self, url: str | URL, *, migrate: bool = True) -> None:
         self._database = Database(url)
-        # SQLite polls for its one write lock with growing naps; the threads of this process queue here instead.
         sqlite = self._database.engine.dialect.name == "sqlite"
-        self._turn = threading.Lock() if sqlite else contextlib.nullcontext()
+        self._turn = self._database.turn if sqlite else contextlib.nullcontext()
         try:
             ensure_schema(self._database.engine, migrate=migrate)
         except BaseException:

@@ -12,6 +12,7 @@ from interop.kit.cases import Peer
 from interop.micromdm import PEER as MICROMDM
 from interop.openssl import PEER as OPENSSL
 from interop.openssl35 import PEER as OPENSSL35
+from interop.production import PEER as PRODUCTION
 from interop.scep_kem import PEER as SCEP_KEM
 from interop.scepclient import PEER as SCEPCLIENT
 from interop.sscep import PEER as SSCEP
@@ -30,6 +31,7 @@ PEERS: tuple[Peer, ...] = (
     CLIENT_SCEPSERVER,
     CLIENT_JSCEP,
     SCEP_KEM,
+    PRODUCTION,
     OPENSSL,
     OPENSSL35,
     BOUNCYCASTLE,

@@ -22,6 +22,7 @@ from kem.backends import AUTOMATIC
 from pkix.algorithms import AlgorithmPolicy
 from scep.settings import KemPolicy, Settings
 from web import config_keys as keys
+from web.budgets import WEBHOOK
 from web.config_keys import checked, settings, split_url
 from web.errors import UsageError
 from web.terminal import printable
@@ -81,11 +82,13 @@ classic = false                 # true: no KEM here, and only the certificates t
 
 @dataclass(frozen=True)
 class WebhookConfig:
-    """url: https, or http on a loopback address. ca_file: PEM of its CA, None for the system's. timeout in seconds."""
+    """url: https, or http on a loopback address. ca_file: PEM of its CA, None for the system's. timeout: seconds for a
+    whole call.
+    """
 
     url: str
     ca_file: Path | None = None
-    timeout: float = 10.0
+    timeout: float = WEBHOOK
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,11 @@ from kem.backends import AUTOMATIC, BACKEND_NAMES
 from kem.exchange import POP_SHA256, POP_SHA512
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
 from scep.settings import Pop, ResponseKeyReuse
+from web.budgets import LONGEST_WEBHOOK
 from web.errors import UsageError
 
 # The longest time that a key may say: any moment of ours plus or minus it is still a date.
 LONGEST = timedelta(days=36_525)
-# Far above what an answer may take, and far below what the operating system cannot wait for.
-MAX_WEBHOOK_SECONDS = 600
 
 Check = Callable[[Any], bool]
 
@@ -199,7 +198,7 @@ AUTHORISATION: Keys = {
     "webhook": _TEXT,
     "webhook_ca_file": _TEXT,
     "webhook_pause_seconds": _time(_SECOND, "webhook_pause", zero=True),
-    "webhook_timeout_seconds": Key((int, float), lambda value: 0 < value <= MAX_WEBHOOK_SECONDS),
+    "webhook_timeout_seconds": Key((int, float), lambda value: 0 < value <= LONGEST_WEBHOOK),
 }
 KEM: Keys = {
     "pop": _one_of([item.value for item in Pop], convert=Pop),

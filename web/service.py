@@ -35,7 +35,7 @@ class Service:
     """What the WSGI application serves.
 
     A rollover done by the command line replaces roles.json; the next request sees that and loads the new keys.
-    Once a minute, one request in each process lets the Store forget what has expired.
+    Once a minute, behind one request in each process, the Store forgets what has expired.
     """
 
     def __init__(self, config: Config, *, store: Store | None = None) -> None:
@@ -67,14 +67,23 @@ class Service:
                 self._reload()
         return self._responders.get(profile)
 
-    def purge_if_due(self, now: datetime) -> None:
-        """Let the Store forget what has expired, at most once a minute. A failure is logged and costs no request."""
-        if time.monotonic() - self._purged > PURGE_INTERVAL:
-            self._purged = time.monotonic()
-            try:
-                self.store.purge(now)
-            except StoreUnavailable as error:
-                log.warning("what has expired stays for now: %s", error)
+    def purge_if_due(self) -> None:
+        """Let the Store forget what has expired, at most once a minute. A failure is logged and never raised.
+
+        Called when an answer is out: a database that is locked must not be waited for in front of a request.
+        """
+        with self._lock:
+            due = time.monotonic() - self._purged > PURGE_INTERVAL
+            if due:
+                self._purged = time.monotonic()
+        if not due:
+            return
+        try:
+            self.store.purge(utc_now())
+        except StoreUnavailable as error:
+            log.warning("what has expired stays for now: %s", error)
+        except Exception:
+            log.exception("what has expired stays for now")
 
     def _reload(self) -> None:
         """Read the keys again, unless another thread has done so meanwhile.

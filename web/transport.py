@@ -11,7 +11,7 @@ from scep.capabilities import Capabilities
 from web.errors import UsageError
 from web.terminal import printable
 
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 MAX_BODY = 16 << 20
 
 

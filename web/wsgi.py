@@ -1,8 +1,8 @@
-"""The application for a WSGI server: `gunicorn 'web.wsgi:create_app("scep.toml")'`.
+"""The application for gunicorn: `gunicorn --config python:web.gunicorn 'web.wsgi:create_app("scep.toml")'`.
 
-Each worker process opens its own connections, so do not preload the application before forking. Put a server or
-proxy in front that reads requests completely, or use gunicorn's gthread workers: a client that stops in the middle
-of a POST occupies a sync worker.
+gunicorn must stand behind a proxy that reads requests completely, such as nginx with deploy/nginx.conf: alone, clients
+that stop in the middle of a POST occupy its threads. Each worker process opens its own connections to the database, so
+do not preload the application before forking. deploy/README.md says more.
 """
 
 from __future__ import annotations

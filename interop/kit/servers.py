@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import re
+import shlex
 import shutil
 import sys
 import urllib.request
@@ -126,8 +127,11 @@ class OurResponder(Server):
             legacy=str(self.legacy).lower(), classic=str(self.classic).lower(), kem_backend=self.kem_backend
         )
         (self.folder / "ca" / "scep.toml").write_text(configuration)
-        argv = (scep_kem(), "serve", "--dir", directory, "--port", "0")
-        return self.processes.start(argv, cwd=self.folder, log=self.log)
+        return self.processes.start(self.serve_command(directory), cwd=self.folder, log=self.log)
+
+    def serve_command(self, directory: str) -> tuple[str, ...]:
+        """The command line of the server on this folder."""
+        return (scep_kem(), "serve", "--dir", directory, "--port", "0")
 
     def choose_authority(self, body: bytes) -> x509.Certificate:
         """From the disk, whatever else the answer holds."""
@@ -229,6 +233,40 @@ class LiboqsResponder(OurResponder):
         return super().launch()
 
 
+class ProductionResponder(OurResponder):
+    """gunicorn and nginx, started by the commands that README.md prints, as printed. No RSA, ML-KEM-1024 for the RA."""
+
+    key_type = "ml-dsa-65"
+    init_options = ("--kem", "ml-kem-1024", "--no-rsa")
+
+    def serve_command(self, directory: str) -> tuple[str, ...]:
+        for name, target in (("my-ca", Path(directory)), ("deploy", install.CHECKOUT / "deploy")):
+            (self.folder / name).unlink(missing_ok=True)
+            (self.folder / name).symlink_to(target)
+        gunicorn, nginx = (readme_command(name) for name in ("gunicorn", "nginx"))
+        lines = (
+            f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",
+            f"trap '{nginx} -s stop; exit' TERM",
+            f"{gunicorn} &",
+            nginx,
+            "until (exec 3<>/dev/tcp/127.0.0.1/8000) 2>/dev/null; do sleep 0.05; done",
+            "echo URL: http://127.0.0.1:80/scep",
+            "wait",
+        )
+        return ("bash", "-c", "\n".join(lines))
+
+
+def readme_command(name: str) -> str:
+    """The command of this name that README.md prints in its section on production."""
+    _before, found, section = (
+        (install.CHECKOUT / "README.md").read_text(encoding="utf-8").partition("\n## In production\n")
+    )
+    commands = re.findall(rf"^    ({name} .*)$", section.partition("\n## ")[0], re.M)
+    if not found or len(commands) != 1:
+        raise CaseFailed(f"README.md prints no command {name}")
+    return str(commands[0])
+
+
 class NoServer(Server):
     """For peers that are no SCEP peers: nothing runs."""
 
@@ -299,6 +337,7 @@ SERVERS: dict[str, type[Server]] = {
     "ours-kem-only": KemOnlyResponder,
     "ours-ml-dsa": MlDsaResponder,
     "ours-liboqs": LiboqsResponder,
+    "ours-production": ProductionResponder,
     "ours-classic": ClassicResponder,
     "ours-classic-ra": ClassicRaResponder,
     "micromdm": MicromdmServer,

@@ -829,7 +829,7 @@ class TestSqlite:
                 }
         finally:
             engine.dispose()
-        assert told == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30000}
+        assert told == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
 
     @pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR])
     def test_two_that_switch_a_new_file_to_wal_together(self, monkeypatch: pytest.MonkeyPatch, code: int) -> None:

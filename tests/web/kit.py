@@ -33,7 +33,6 @@ from cryptography import x509
 from flask import Flask
 from flask.testing import FlaskClient
 from waitress import wasyncore
-from waitress.server import create_server
 from werkzeug.test import TestResponse
 
 from ca.authority import KeyPair, create_authority
@@ -48,6 +47,7 @@ from web import cli, config
 from web.app import create_flask_app
 from web.ca_dir import CaDir
 from web.cli import server as serve_command
+from web.connections import create_server
 from web.service import Service, utc_now
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,13 +136,13 @@ class Site:
         """The clock that the service uses."""
         return utc_now()
 
-    def get(self, query: str, path: str | None = None) -> TestResponse:
+    def get(self, query: str, path: str | None = None, **more: Any) -> TestResponse:
         """GET, the query as it stands."""
-        return self.http.get(f"{path or self.path}?{query}")
+        return self.http.get(f"{path or self.path}?{query}", **more)
 
     def post(self, message: bytes, **more: Any) -> TestResponse:
         """PKIOperation by POST."""
-        return self.http.post(f"{self.path}?operation=PKIOperation", data=message, **more)
+        return self.http.post(f"{self.path}?operation=PKIOperation", data=message, buffered=True, **more)
 
     def send(self, message: bytes) -> Reply:
         """PKIOperation that must be answered by a CertRep."""

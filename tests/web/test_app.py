@@ -1,4 +1,5 @@
-"""web/app.py: SCEP over HTTP (RFC 8894 section 4) as Flask sees it: paths, operations, what is refused.
+"""web/app.py and web/dispatch.py: SCEP over HTTP (RFC 8894 section 4) as Flask
+sees it: paths, operations, what is refused.
 
 What only a real connection shows (chunks, HTTP/1.0, limits of the server) is in test_http.py; what pkiMessages mean is
 in tests/scep/.

@@ -1,4 +1,4 @@
-"""What web/app.py logs and answers when something is wrong on this side; no forged lines, no secrets."""
+"""What web/dispatch.py logs and answers when something is wrong on this side; no forged lines, no secrets."""
 
 from __future__ import annotations
 

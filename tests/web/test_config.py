@@ -15,6 +15,7 @@ from ca.profiles import Profile
 from kem.exchange import POP_SHA512
 from pkix.algorithms import AlgorithmPolicy
 from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
+from web.budgets import WEBHOOK
 from web.config import TEMPLATE, Config, WebhookConfig, load
 from web.errors import UsageError
 
@@ -297,6 +298,7 @@ def test_what_is_wrong_in_a_profile_is_refused_by_name(written: Any, line: str, 
         ("webhook_ca_file = 1", "webhook_ca_file is not of type str"),
         ("webhook_timeout_seconds = inf", "webhook_timeout_seconds: inf is not possible"),
         ("webhook_timeout_seconds = 0", "webhook_timeout_seconds: 0 is not possible"),
+        ("webhook_timeout_seconds = 11", "webhook_timeout_seconds: 11 is not possible"),
     ],
 )
 def test_what_is_wrong_in_authorisation_is_refused_by_name(written: Any, line: str, said: str) -> None:
@@ -402,7 +404,7 @@ def test_the_smallest_rsa_key_cannot_be_larger_than_the_largest(written: Any) ->
 )
 def test_a_webhook_is_https_or_on_loopback(written: Any, url: str) -> None:
     found = written(f'{MINIMUM}[profiles.default.authorisation]\nwebhook = "{url}"\n').profiles["default"]
-    assert found.webhook == WebhookConfig(url) and found.webhook.timeout == 10.0
+    assert found.webhook == WebhookConfig(url) and found.webhook.timeout == WEBHOOK
     assert found.authorisation == AuthorisationPolicy()
 
 

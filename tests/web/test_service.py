@@ -215,6 +215,34 @@ def test_a_purge_that_fails_does_not_cost_a_client_its_certificate(
     assert isinstance(device.enrol(), Issued)
 
 
+def test_what_has_expired_is_forgotten_only_when_the_answer_is_out(
+    ca_dir: CaDir, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is locked would be waited for in front of an honest request, and then once more for it."""
+    site = Site(ca_dir)
+    purges = counted(monkeypatch, site)
+    clock.seconds += 61
+    answer = site.http.post("/scep?operation=PKIOperation", data=b"garbage")
+    assert answer.data.startswith(b"not a pkiMessage") and purges == []
+    answer.close()
+    assert len(purges) == 1
+
+
+def test_a_purge_that_fails_is_logged_and_nothing_else(
+    ca_dir: CaDir, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    site = Site(ca_dir)
+
+    def fail(_now: object) -> int:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(site.service.store, "purge", fail)
+    clock.seconds += 61
+    assert site.get("operation=GetCACaps", buffered=True).status_code == 200
+    (record,) = log.records
+    assert record.exc_info is not None
+
+
 # The factory for WSGI servers
 
 

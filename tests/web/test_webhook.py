@@ -6,15 +6,19 @@ What a webhook's answer does to a transaction is tested with the responder in te
 from __future__ import annotations
 
 import base64
+import contextlib
 import ipaddress
 import json
 import logging
 import os
+import queue
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,7 +33,8 @@ from pkix.pkcs10 import CertificationRequest, encode_certification_request
 from tests.ca.test_store_contract import certificate
 from tests.web.kit import Answer, Peer, Received, ca_pair, unused_port
 from tests.world import Random, key, name
-from web import files
+from web import files, webhook
+from web.budgets import THREADS, WEBHOOK_CALLS
 from web.config import WebhookConfig
 from web.service import utc_now
 from web.webhook import MAX_ANSWER, MAX_REASON, HttpWebhook
@@ -180,6 +185,127 @@ def test_an_answer_that_takes_too_long_is_no_answer() -> None:
             assert ask(peer, timeout=0.05) == UNREACHABLE
         finally:
             over.set()
+
+
+class Dripper:
+    """Sends some octets, and then one more every now and then for as long as anybody takes them."""
+
+    def __init__(self, begin: bytes) -> None:
+        self._begin = begin
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
+        self._pause = threading.Event()
+        self.thread = threading.Thread(target=self._drip)
+        self.thread.start()
+
+    def _drip(self) -> None:
+        connection, _ = self._listener.accept()
+        with self._listener, connection, contextlib.suppress(OSError):
+            connection.sendall(self._begin)
+            while not self._pause.wait(0.005):
+                connection.sendall(b"x")
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [b"", b"HTTP/1.1 200 OK\r\nX-Y: ", b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"],
+    ids=["status line", "headers", "body", "body without length"],
+)
+def test_an_answer_that_drips_is_no_answer_and_its_connection_is_ended(begin: bytes) -> None:
+    """No single step takes long; the sum must not, either. A call that went on would keep its slot for ever."""
+    dripper = Dripper(begin)
+    assert HttpWebhook(WebhookConfig(dripper.url, timeout=0.1), "default").ask(question()) == UNREACHABLE
+    dripper.thread.join(30)
+    assert not dripper.thread.is_alive()
+
+
+def test_a_call_is_waited_for_until_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that was spent before the wait counts."""
+    waits: list[float] = []
+    moments = iter([1000.0, 1001.5, 1003.0, 1009.0])
+
+    class Never:
+        def get(self, timeout: float) -> bytes:
+            waits.append(timeout)
+            raise queue.Empty
+
+    monkeypatch.setattr(webhook, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    monkeypatch.setattr(webhook.queue, "SimpleQueue", Never)
+    for _ in range(2):
+        with pytest.raises(TimeoutError, match="no answer within 5 seconds"):
+            webhook._Call(WebhookConfig("https://decide.example/", timeout=5)).wait()
+    assert waits == [3.5, 0.0]
+
+
+def test_only_so_many_calls_run_at_once_and_a_further_one_is_unreachable_at_once() -> None:
+    """Of all profiles together: whoever hangs must not get all the threads that answer requests."""
+    assert 0 < WEBHOOK_CALLS < THREADS
+    asked, over = threading.Semaphore(0), threading.Event()
+
+    def answer(_request: Received) -> Answer:
+        asked.release()
+        over.wait(30)
+        return said(decision="approve")
+
+    with Peer(answer) as peer:
+        hooks = [HttpWebhook(WebhookConfig(peer.url, timeout=30), f"profile{n}") for n in range(WEBHOOK_CALLS + 1)]
+        answers: list[Any] = []
+        threads = [
+            threading.Thread(target=lambda hook=hook: answers.append(hook.ask(question()))) for hook in hooks[1:]
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            assert all(asked.acquire(timeout=30) for _ in threads)
+            assert hooks[0].ask(question()) == UNREACHABLE
+            assert len(peer.received) == WEBHOOK_CALLS and answers == []
+        finally:
+            over.set()
+        for thread in threads:
+            thread.join(30)
+        assert answers == [(WebhookAnswer.APPROVE, "")] * WEBHOOK_CALLS
+        assert hooks[0].ask(question()) == (WebhookAnswer.APPROVE, "")
+
+
+@pytest.mark.parametrize("fault", ["a ca_file that is none", "a thread that cannot start", "nobody listening"])
+def test_a_call_that_fails_gives_its_slot_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    config = WebhookConfig(f"https://127.0.0.1:{unused_port()}/", tmp_path if "ca_file" in fault else None)
+
+    def fail(_self: object) -> None:
+        raise OSError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        if "thread" in fault:
+            patch.setattr(threading.Thread, "start", fail)
+        for _ in range(WEBHOOK_CALLS + 1):
+            assert HttpWebhook(config, "default").ask(question()) == UNREACHABLE
+    with Peer(said(decision="approve")) as peer:
+        assert ask(peer) == (WebhookAnswer.APPROVE, "")
+
+
+def test_user_and_password_of_the_url_are_sent_as_basic_authentication() -> None:
+    """RFC 7617; what a URL cannot hold is percent-encoded in it."""
+    with Peer(said(decision="approve")) as peer:
+        host = peer.url.removeprefix("http://")
+        HttpWebhook(WebhookConfig(f"http://user:p%40ss%C3%BC@{host}?key=1"), "default").ask(question())
+        ask(peer)
+    with_user, without = peer.received
+    assert with_user.headers["Authorization"] == "Basic " + base64.b64encode("user:p@ssü".encode()).decode()
+    assert with_user.headers["Host"] == host.partition("/")[0] and with_user.path == "/scep?key=1"
+    assert "Authorization" not in without.headers
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        ("https://decide.example/", "decide.example", 443),
+        ("http://[::1]/", "::1", 80),
+        ("https://[2001:db8::1]:8443/", "2001:db8::1", 8443),
+    ],
+)
+def test_the_host_and_port_of_every_form_of_url(url: str, host: str, port: int) -> None:
+    found = webhook._connection(WebhookConfig(url))
+    assert (found.host, found.port) == (host, port)
 
 
 def test_an_answer_that_ends_early_is_no_answer() -> None:

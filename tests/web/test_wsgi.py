@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.web.kit import ROOT
+from web import gunicorn
 from web.ca_dir import CaDir
 
 ASK = """
@@ -31,5 +33,19 @@ def test_the_factory_serves_a_configuration_file(own: CaDir, tmp_path: Path) -> 
 
 
 def test_gunicorn_loads_the_factory(own: CaDir, tmp_path: Path) -> None:
-    done = run(tmp_path, "-m", "gunicorn", "--check-config", f'web.wsgi:create_app("{own.path}/scep.toml")')
+    settings = ("--config", "python:web.gunicorn")
+    done = run(tmp_path, "-m", "gunicorn", *settings, "--check-config", f'web.wsgi:create_app("{own.path}/scep.toml")')
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_gunicorn_reads_every_setting_of_ours(tmp_path: Path) -> None:
+    """It ignores names that it does not know."""
+    done = run(tmp_path, "-m", "gunicorn", "--config", "python:web.gunicorn", "--print-config", "web.wsgi:create_app()")
+    found = dict(re.findall(r"^(\w+) += (.*)$", done.stdout, re.M))
+    ours = {
+        name: value for name, value in vars(gunicorn).items() if name.islower() and name not in ("os", "annotations")
+    }
+    assert len(ours) >= 9
+    for name, value in ours.items():
+        if not name.startswith("_"):
+            assert found[name] in (str(value), str([value])), name

@@ -11,18 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
+from waitress.server import BaseWSGIServer, MultiSocketServer
 
-from web.app import DEFAULT_PROFILE, create_flask_app
+from web.app import create_flask_app
+from web.budgets import THREADS
 from web.ca_dir import DEFAULT_SUBJECT, CaDir
 from web.cli.common import FILE, parse_name
 from web.config import Config, load
+from web.connections import create_server, server_settings
+from web.dispatch import DEFAULT_PROFILE
 from web.errors import UsageError
 from web.service import Service, utc_now
 
 log = logging.getLogger(__name__)
-
-THREADS = 8
 
 
 @click.command()
@@ -33,8 +34,7 @@ THREADS = 8
 def serve(directory: Path | None, config_file: Path | None, host: str | None, port: int | None) -> None:
     """Run the responder until it is stopped.
 
-    With --dir, a CA is made in the folder if it has none. Behind a WSGI server, use
-    gunicorn 'web.wsgi:create_app("scep.toml")'.
+    With --dir, a CA is made in the folder if it has none. One process; for more, see deploy/README.md.
     """
     if (directory is None) == (config_file is None):
         raise UsageError("give either --dir or --config")
@@ -71,20 +71,10 @@ def _run(config: Config) -> None:
 
 
 def _listen(config: Config, service: Service) -> BaseWSGIServer | MultiSocketServer:
-    """waitress reads a request completely before it takes a thread, so slow senders block nobody."""
     app = create_flask_app(service)
+    settings = server_settings(config.max_body)
     try:
-        return create_server(
-            app,
-            host=config.host,
-            port=config.port,
-            threads=THREADS,
-            # Up to this much is read and then refused by the application, because a client that is still sending
-            # sees a closed connection instead of the answer; beyond, waitress refuses by itself.
-            max_request_body_size=2 * config.max_body,
-            max_request_header_size=max(config.max_body, 1 << 18),
-            ident="scep-kem",
-        )
+        return create_server(app, host=config.host, port=config.port, threads=THREADS, ident="scep-kem", **settings)
     except (OSError, ValueError) as error:  # ValueError: waitress has looked up the host in vain
         reason = error.strerror if isinstance(error, OSError) else "the host is not known"
         raise UsageError(f"cannot listen on {config.host}:{config.port}: {reason}") from None

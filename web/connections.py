@@ -1,0 +1,173 @@
+"""Connections of `scep-kem serve`: waitress's, so set that no stranger's connections keep others from being answered.
+
+waitress reads a request completely before it takes a thread, and sends from its main loop what the kernel does not take
+at once, so neither a slow sender nor a slow reader occupies a thread. What it leaves open, `Channel` adds:
+
+- An octet now and then keeps a connection open for ever. Here a request must arrive within PATIENCE as a whole.
+- A client that does not read its answer is closed only when it reads. Here it is after PATIENCE without progress.
+- At the limit, nobody is accepted until somebody goes. Here whoever is quiet longest goes.
+- One connection is accepted each time around its loop, the slower the more there are. Here it is a batch.
+- A client may send hundreds of requests without reading, and a thread waits for it when the answers are large. Here
+  the connection ends after a few, and no thread waits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.server import MultiSocketServer, TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher
+
+# Seconds for a request to arrive as a whole, for an answer to go on, and for a connection to be used again.
+PATIENCE = 20
+
+# Octets of a request's line and headers, and with them of a GET: a request of 64 KiB, in base64, percent-encoded.
+MAX_HEADER = 1 << 17
+
+# More make the loop, which looks at every connection each time, slow to answer anybody.
+MOST = 4096
+
+# Descriptors for listening, database, log, webhooks and files.
+_RESERVE = 256
+
+# Connections accepted each time around the loop.
+_BATCH = 64
+
+# Requests that a client may send before it reads an answer. SCEP clients send one.
+PIPELINED = 8
+
+# What of a request's body, and of an answer, is kept in memory for each connection; the rest goes to a temporary file.
+_IN_MEMORY = 1 << 16
+
+
+class Channel(HTTPChannel):
+    """One connection. waitress runs its methods in the main loop, except those that serve a request."""
+
+    # Everything that the main loop looks at, by descriptor.
+    _map: dict[int, Any]
+    requests: list[Any]
+    requests_lock: threading.Lock
+    _since = 0.0
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        if len(self._map) >= self.adj.connection_limit:
+            self._make_room()
+
+    def received(self, data: bytes) -> bool:
+        """Octets of a request. One that is incomplete counts as quiet since its first octet."""
+        before = self.request
+        more: bool = super().received(data)
+        if self.request is not None:
+            if self.request is not before:
+                self._since = time.time()
+            self.last_activity = self._since
+        self._drop_requests()
+        return more
+
+    def readable(self) -> bool:
+        """waitress asks this every second at least, and closes by itself only who takes what is still to be sent."""
+        if self.total_outbufs_len and not self.requests and time.time() - self.last_activity > self.adj.channel_timeout:
+            self.will_close = False
+            self.handle_close()
+        return bool(self.connected and super().readable())
+
+    def _drop_requests(self) -> None:
+        """Of what came without waiting for answers, serve the first few; the last of them says that this is the end."""
+        with self.requests_lock:
+            dropped = self.requests[PIPELINED:]
+            if dropped:
+                self.requests[PIPELINED - 1].headers["CONNECTION"] = "close"
+                del self.requests[PIPELINED:]
+        for request in dropped:
+            request.close()
+
+    def _make_room(self) -> None:
+        others = [item for item in self._map.values() if isinstance(item, Channel) and not item.requests]
+        quiet = min((item for item in others if item is not self), key=lambda item: item.last_activity, default=None)
+        if quiet is not None:
+            quiet.handle_close()
+
+
+class Listener(TcpWSGIServer):
+    """One address that is listened on."""
+
+    channel_class = Channel
+    _more = True
+
+    def accept(self) -> Any:
+        """A connection and its address, or None when nobody waits."""
+        self._more = False  # also when it raises
+        found = super().accept()
+        self._more = found is not None
+        return found
+
+    def handle_accept(self) -> None:
+        """Somebody waits, and often others do, too."""
+        for _ in range(_BATCH):
+            super().handle_accept()
+            if not self._more:
+                break
+
+
+def create_server(application: Any, map: Any = None, **settings: Any) -> Listener | MultiSocketServer:
+    """`waitress.create_server` with these classes: listens on every address of the host, on one port.
+
+    map: what the main loop looks at, by descriptor. Raises OSError, ValueError for a host that is not known.
+    """
+    adjustments = Adjustments(**settings)
+    watched: Any = {} if map is None else map
+    dispatcher = ThreadedTaskDispatcher()
+    dispatcher.set_thread_count(adjustments.threads)
+    addresses: Any = adjustments.listen
+    listeners: list[Any] = [
+        Listener(application, watched, dispatcher=dispatcher, adj=adjustments, sockinfo=item) for item in addresses
+    ]
+    if len(listeners) == 1:
+        only: Listener = listeners[0]
+        return only
+    listening = [(item.effective_host, item.effective_port) for item in listeners]
+    return MultiSocketServer(watched, adjustments, listening, dispatcher, listeners[0].log_info)
+
+
+def connection_limit() -> int:
+    """How many connections this process can have, with the limit of its descriptors raised as far as that may be.
+
+    Each needs a descriptor, and a second one while a large body is in a temporary file.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return MOST
+    wanted = 2 * MOST + _RESERVE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    available = wanted if soft == resource.RLIM_INFINITY else min(soft, wanted)
+    return max((available - _RESERVE) // 2, 16)
+
+
+def server_settings(max_body: int) -> dict[str, Any]:
+    """waitress's settings. max_body: octets of the largest body that the application takes.
+
+    A little more is read and then refused by the application, because a client that is still sending sees a closed
+    connection instead of the answer. Beyond, waitress refuses by itself.
+    """
+    return {
+        "asyncore_use_poll": True,  # select() knows no descriptor above 1023
+        "connection_limit": connection_limit(),
+        "channel_timeout": PATIENCE,
+        "cleanup_interval": 2,
+        "backlog": 2048,
+        "inbuf_overflow": _IN_MEMORY,
+        "outbuf_overflow": _IN_MEMORY,
+        "outbuf_high_watermark": 1 << 30,  # above it, a thread waits for the client
+        "max_request_body_size": max_body + (1 << 16),
+        "max_request_header_size": MAX_HEADER,
+        "log_socket_errors": False,
+    }
