@@ -146,6 +146,8 @@ _FIRST_CRL_NUMBER = _insert(CRL_NUMBERS)
 _CHALLENGE = select(*CHALLENGES.c).where(_P.identifier == bindparam("identifier"))
 _ONE_TIME = select(_P.one_time).where(_P.identifier == bindparam("identifier"))
 _ADD_CHALLENGE = _insert(CHALLENGES)
+_NEWEST_CHALLENGES = _limited(select(*CHALLENGES.c).order_by(_P.created.desc(), _P.identifier))
+_REMOVE_CHALLENGE = delete(CHALLENGES).where(_P.identifier == bindparam("of"))
 _HOLD = update(CHALLENGES).where(
     _P.identifier == bindparam("held"),
     _P.one_time.is_(True),
@@ -279,6 +281,10 @@ class SqlStore(Store):
 
     # Certificates
 
+    def record(self, certificate: IssuedCertificate) -> None:
+        with self._turn, self._database.writing() as session:
+            session.add(_RECORD, certificate_values(certificate), "the serial number was issued before")
+
     def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:
         with self._database.reading() as session:
             return _certificate(session, authority, serial)
@@ -328,6 +334,14 @@ class SqlStore(Store):
         with self._database.reading() as session:
             row = session.row(_CHALLENGE, {"identifier": identifier})
         return None if row is None else challenge_of(row)
+
+    def challenges(self, *, limit: int = 1000) -> Sequence[ChallengePassword]:
+        with self._database.reading() as session:
+            return [challenge_of(row) for row in session.rows(_NEWEST_CHALLENGES, {"limit": limit})]
+
+    def remove_challenge(self, identifier: str) -> bool:
+        with self._turn, self._database.writing() as session:
+            return session.change(_REMOVE_CHALLENGE, {"of": identifier}) == 1
 
     # Secrets
 

@@ -186,6 +186,9 @@ class Store(Protocol):
 
     # Certificates
 
+    def record(self, certificate: IssuedCertificate) -> None:
+        """Add a certificate that no transaction asked for. Raises StoreConflict for an (authority, serial) known."""
+
     def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:
         """The certificate with this issuer and serial number."""
 
@@ -217,6 +220,12 @@ class Store(Protocol):
 
     def challenge(self, identifier: str) -> ChallengePassword | None:
         """The record, or None. Expiry is the caller's comparison."""
+
+    def challenges(self, *, limit: int = 1000) -> Sequence[ChallengePassword]:
+        """Newest first; of the same second in the order of their identifiers."""
+
+    def remove_challenge(self, identifier: str) -> bool:
+        """Forget a challenge password, whoever holds it; nothing is issued with it any more. Whether it was there."""
 
     # Secrets
 
