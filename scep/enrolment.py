@@ -479,11 +479,7 @@ class Enrolments:
         return self.server_key.seal(encode(request), _purpose(key), self.random)
 
     def _stored_request(self, transaction: Transaction) -> StoredRequest:
-        try:
-            opened = self.server_key.open(transaction.sealed_request, _purpose(transaction.key))
-        except Unsealable:
-            raise RequestRefused("the server's key was replaced since this request; send a new one") from None
-        return decode(StoredRequest, opened, "stored request")
+        return open_request(self.server_key, transaction)
 
     def _request_of(self, transaction: Transaction) -> CertificationRequest:
         return CertificationRequest.decode(self._stored_request(transaction).csr)
@@ -493,6 +489,15 @@ class Enrolments:
         record = self.authoriser.issued_to(renewed)
         assert record is not None
         return f"{record.authority}:{record.serial:x}"
+
+
+def open_request(server_key: ServerKey, transaction: Transaction) -> StoredRequest:
+    """What a transaction remembers of its request. Raises RequestRefused if another server key sealed it."""
+    try:
+        opened = server_key.open(transaction.sealed_request, _purpose(transaction.key))
+    except Unsealable:
+        raise RequestRefused("the server's key was replaced since this request; send a new one") from None
+    return decode(StoredRequest, opened, "stored request")
 
 
 def _purpose(key: TransactionKey) -> bytes:

@@ -15,7 +15,7 @@ from web.cli import cli
 
 CONTRACT = {
     *("ca init", "ca show", "ca list", "ca rollover", "ca revoke", "ca crl", "ca add-kem", "kem backends"),
-    *("serve", "challenge new"),
+    *("serve", "challenge new", "challenge list", "challenge revoke"),
     *("requests list", "requests show", "requests approve", "requests reject"),
     *("enroll", "renew", "poll", "getcert", "getcrl", "caps", "cacert"),
 }
