@@ -37,7 +37,7 @@ from kem.keys import encode_public_key
 from pkix.certificates import Certificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of, spki_of
 from scep.enrolment import Authorities
-from web import files
+from web import files, safety
 from web.config import CONFIG_NAME, TEMPLATE, load
 from web.errors import UsageError
 from web.kem import new_kem_key, public_kem_key
@@ -105,8 +105,10 @@ class CaDir:
         """
         if self.exists():
             raise UsageError(f"{self.path} holds a CA already")
+        safety.check_folder(self.path)
         database = load(self.config_path).database if self.config_path.exists() else None
         files.make_folder(self.path)
+        safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
         authority = create_authority(
             subject,
             key_type,
@@ -220,7 +222,9 @@ class CaDir:
     def server_key(self) -> ServerKey:
         """The key that seals stored secrets."""
         try:
-            return ServerKey(files.read(self.path / "server.key"))
+            key = files.read(self.path / "server.key", secret=True)
+            safety.warn_if_readable(self.path / "server.key")
+            return ServerKey(key)
         except ValueError as error:
             raise UsageError(f"{self.path / 'server.key'}: {error}") from None
 
@@ -257,7 +261,7 @@ class CaDir:
     def _roles(self) -> _Roles:
         self.require()
         try:
-            found = json.loads(files.read(self.roles_path))
+            found = json.loads(files.read(self.roles_path, secret=True))
             ra = {name: dict(stems) for name, stems in found.get("ra", {}).items()}
             roles = _Roles(found["current"], found["next"], tuple(found["previous"]), ra)
             if not all(isinstance(name, str) for name in (roles.current, roles.next or "", *roles.previous)):
@@ -298,6 +302,7 @@ def _read_pair(folder: Path, name: str, stems: _Stems) -> KeyPair | None:
     key_path, certificate_path = _paths(folder, stems.get(name, name))
     if name not in stems and not certificate_path.exists():
         return None
+    safety.check_secret(key_path)
     pair = KeyPair(files.read_key(key_path), files.read_certificate(certificate_path))
     check_fits(pair.certificate, certificate_path, spki_of(pair.key), key_path)
     return pair
@@ -307,6 +312,7 @@ def _read_kem_pair(folder: Path, name: str, stems: _Stems) -> KemPair | None:
     key_path, certificate_path = _paths(folder, stems.get(name, name))
     if name not in stems and not certificate_path.exists():
         return None
+    safety.check_secret(key_path)
     pair = KemPair(files.read_kem_key(key_path), files.read_certificate(certificate_path))
     check_fits(pair.certificate, certificate_path, encode_public_key(public_kem_key(pair.key)), key_path)
     return pair
