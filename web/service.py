@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from ca.authorisation import Authoriser, Webhook
+from ca.authority import lapses
 from ca.store import Store, StoreUnavailable
 from kem.errors import KemError
 from pkix.errors import PkixError
@@ -101,6 +102,8 @@ class Service:
 
     def _load(self) -> tuple[Authorities, Mapping[str, Responder]]:
         generations = self.ca_dir.load()
+        for text in lapses(generations.current, now=utc_now()):
+            log.warning("%s", text)
         responders = {}
         for name, item in self.config.profiles.items():
             authoriser = Authoriser(

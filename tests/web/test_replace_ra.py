@@ -284,3 +284,12 @@ def test_ca_show_warns_of_an_end(own: CaDir, monkeypatch: pytest.MonkeyPatch, da
     assert f"from {signer.not_valid_before_utc:%Y-%m-%d} until {signer.not_valid_after_utc:%Y-%m-%d}" in said
     for role in ROLES:
         assert (f"WARNING: the {role} certificate " in said) is expected
+
+
+def test_a_server_says_what_ends(own: CaDir, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture) -> None:
+    Site(own)
+    assert "RA signer" not in log.text
+    later = utc_now() + timedelta(days=1826)
+    monkeypatch.setattr(sys.modules["web.service"], "utc_now", lambda: later)
+    Site(own)
+    assert "the RA signer certificate has expired on" in log.text
