@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import cached_property, partial
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.errors import RequestRefused
@@ -37,7 +37,10 @@ CA_VALIDITY = timedelta(days=3650)
 RA_VALIDITY = timedelta(days=1825)
 CRL_VALIDITY = timedelta(days=7)
 BACKDATE = timedelta(days=1)
+NEAR_END = timedelta(days=60)  # how long before its end a certificate of the CA or RA is worth a warning
 CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")  # id-kp-cmcRA
+
+_NOBODY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))  # signs what must not be believed
 
 REVOCATION_REASONS = (
     "unspecified",
@@ -138,6 +141,13 @@ class Authority:
             )
         return found
 
+    @property
+    def by_role(self) -> list[tuple[str, x509.Certificate]]:
+        """Who is who: the CA's and the RA's certificates under their names for people, without the chain."""
+        found = [("CA", self.ca), ("RA signer", self.ra_signer), ("RA decryption", self.ra_decryption)]
+        named = [(role, pair.certificate) for role, pair in found if pair is not None]
+        return named + [(f"RA {pair.key.parameter_set}", pair.certificate) for pair in self.ra_kem]
+
     def certificates(self, *, kem: bool = True) -> tuple[bytes, ...]:
         """DER of all certificates a client needs: RA signer, RA decryption, CA, chain, RA ML-KEM (unless not `kem`).
 
@@ -180,8 +190,8 @@ def create_authority(
     return Authority(
         ca=pair,
         chain=tuple(chain),
-        ra_signer=_create_ra(pair, generate_key(ra_key_type), "digitalSignature", now, random) if ra_key_type else None,
-        ra_decryption=_create_ra(pair, generate_key("rsa:2048"), "keyEncipherment", now, random) if separate else None,
+        ra_signer=create_ra(pair, generate_key(ra_key_type), "digitalSignature", now, random) if ra_key_type else None,
+        ra_decryption=create_ra(pair, generate_key("rsa:2048"), "keyEncipherment", now, random) if separate else None,
         ra_kem=tuple(create_ra_kem(pair, private, public, now=now, random=random) for private, public in ra_kem),
     )
 
@@ -216,7 +226,8 @@ def _create_root(subject: x509.Name, key: SigningKey, now: datetime, random: Ran
     return KeyPair(key, x509.load_der_x509_certificate(encode_certificate(contents, key)))
 
 
-def _create_ra(ca: KeyPair, key: SigningKey, usage: str, now: datetime, random: RandomBytes) -> KeyPair:
+def create_ra(ca: KeyPair, key: SigningKey, usage: str, now: datetime, random: RandomBytes) -> KeyPair:
+    """An RA certificate; usage: digitalSignature for who signs answers, keyEncipherment for who opens envelopes."""
     role = "RA signer" if usage == "digitalSignature" else "RA decryption"
     return KeyPair(key, _ra_certificate(ca, spki_of(key), usage, role, now, random))
 
@@ -246,16 +257,41 @@ def _ra_certificate(
     return x509.load_der_x509_certificate(encode_certificate(contents, ca.key))
 
 
-def issue(
-    authority: Authority, profile: Profile, request: CertificationRequest, *, now: datetime, random: RandomBytes
-) -> IssuedCertificate:
-    """Sign a certificate for a request that has been checked and authorised; the caller records it in the Store.
+def check_validity(authority: Authority, *, now: datetime) -> None:
+    """Raise RequestRefused unless the certificates of the CA and of who signs its answers are valid: a client would
+    believe neither the certificate nor the answer that brings it.
+    """
+    for role, certificate in authority.by_role:
+        if role in ("CA", "RA signer"):
+            if now < certificate.not_valid_before_utc:
+                raise RequestRefused(f"the {role} certificate is not valid yet; is the server's clock right?")
+            if certificate.not_valid_after_utc < now:
+                raise RequestRefused(f"the {role} certificate has expired")
 
-    Raises RequestRefused if the CA certificate has ended, or for usages wider than the profile's.
+
+def lapses(authority: Authority, *, now: datetime) -> list[str]:
+    """What an operator should know of certificates that are not valid, or soon will not be; one line each."""
+    found = []
+    for role, certificate in authority.by_role:
+        start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        if now < start:
+            found.append(f"the {role} certificate is not valid before {start:%Y-%m-%d}")
+        elif end < now:
+            found.append(f"the {role} certificate has expired on {end:%Y-%m-%d}")
+        elif end < now + NEAR_END:
+            found.append(f"the {role} certificate expires on {end:%Y-%m-%d}")
+    return found
+
+
+def contents_of(
+    authority: Authority, profile: Profile, request: CertificationRequest, *, now: datetime, serial_number: int
+) -> Contents:
+    """What a certificate for the request holds, issued at `now`. Raises RequestRefused for usages wider than the
+    profile's.
     """
     ca = authority.ca.certificate
-    contents = Contents(
-        serial_number=new_serial(random),
+    return Contents(
+        serial_number=serial_number,
         issuer=authority.certificate.subject,
         subject=request.subject_der,
         spki=request.spki,
@@ -268,8 +304,17 @@ def issue(
             *extensions_for(profile, request),
         ],
     )
-    if contents.not_after <= now:
-        raise RequestRefused("the CA certificate has expired")
+
+
+def issue(
+    authority: Authority, profile: Profile, request: CertificationRequest, *, now: datetime, random: RandomBytes
+) -> IssuedCertificate:
+    """Sign a certificate for a request that has been checked and authorised; the caller records it in the Store.
+
+    Raises RequestRefused as `check_validity` and `contents_of` do.
+    """
+    check_validity(authority, now=now)
+    contents = contents_of(authority, profile, request, now=now, serial_number=new_serial(random))
     return IssuedCertificate(
         authority=authority.identifier,
         serial=contents.serial_number,
@@ -280,6 +325,17 @@ def issue(
         not_before=contents.not_before,
         not_after=contents.not_after,
     )
+
+
+def preview(
+    authority: Authority, profile: Profile, request: CertificationRequest, *, now: datetime
+) -> x509.Certificate:
+    """The certificate that `issue` would sign, with serial number 1 and a signature of a key that everybody knows.
+
+    For whoever decides about a request. Deterministic. Raises RequestRefused as `contents_of` does.
+    """
+    contents = contents_of(authority, profile, request, now=now, serial_number=1)
+    return x509.load_der_x509_certificate(encode_certificate(contents, _NOBODY))
 
 
 def create_crl(authority: Authority, revoked: Sequence[IssuedCertificate], number: int, *, now: datetime) -> bytes:

@@ -19,12 +19,34 @@ from ca.sealing import ServerKey
 from ca.store import ChallengePassword, Store
 
 PASSWORD_OCTETS = 20
+MIN_LENGTH, MAX_LENGTH = 16, 255  # characters; RFC 2985 appendix B.3 has no longer ones
+MIN_DIFFERENT = 5  # characters: fewer are a pattern, and a pattern is guessed
 DEFAULT_TTL = timedelta(hours=1)
 
 
 def new_password(random: Callable[[int], bytes]) -> str:
     """32 characters of base32 (160 random bits): survives every string type, and being read aloud."""
     return base64.b32encode(random(PASSWORD_OCTETS)).decode()
+
+
+class WeakPassword(ValueError):
+    """A password that somebody would guess; the text says why and repeats nothing of it."""
+
+
+def check_strength(password: str) -> None:
+    """Raise WeakPassword for one that cannot be random enough (RFC 8894 section 7.3), or that no request may hold.
+
+    Who records one request may try passwords at leisure: a client without an RSA key gets its answer encrypted under
+    the password (section 3.1).
+    """
+    if not password:
+        raise WeakPassword("the password is empty")
+    if len(password) < MIN_LENGTH:
+        raise WeakPassword(f"the password has {len(password)} characters; take at least {MIN_LENGTH} random ones")
+    if len(password) > MAX_LENGTH:
+        raise WeakPassword(f"the password has {len(password)} characters; the most is {MAX_LENGTH}")
+    if len(set(password)) < MIN_DIFFERENT:
+        raise WeakPassword(f"the password repeats itself: it has fewer than {MIN_DIFFERENT} different characters")
 
 
 def add_password(
@@ -37,8 +59,14 @@ def add_password(
     one_time: bool = True,
     subject: x509.Name | None = None,
     profile: str | None = None,
+    weak: bool = False,
 ) -> ChallengePassword:
-    """Remember a challenge password. ttl None: it never expires. Raises StoreConflict if it is known already."""
+    """Remember a challenge password. ttl None: it never expires. weak: take any, for tests and examples.
+
+    Raises WeakPassword, and StoreConflict if it is known already.
+    """
+    if not weak:
+        check_strength(password)
     challenge = ChallengePassword(
         identifier=server_key.identifier(password),
         one_time=one_time,

@@ -96,6 +96,13 @@ class MemoryStore(Store):
 
     # Certificates
 
+    def record(self, certificate: IssuedCertificate) -> None:
+        _check_times(certificate.not_before, certificate.not_after, certificate.revoked_at)
+        with self._lock:
+            if (certificate.authority, certificate.serial) in self._certificates:
+                raise StoreConflict("the serial number was issued before")
+            self._certificates[certificate.authority, certificate.serial] = certificate
+
     def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:
         with self._lock:
             return self._certificates.get((authority, serial))
@@ -155,6 +162,15 @@ class MemoryStore(Store):
         with self._lock:
             minute, number = self._guesses.get(profile, (now, 0))
         return number if minute == now.replace(second=0) else 0
+
+    def challenges(self, *, limit: int = 1000) -> Sequence[ChallengePassword]:
+        with self._lock:
+            chosen = sorted(self._challenges.values(), key=lambda item: item.identifier)
+        return sorted(chosen, key=lambda item: item.created, reverse=True)[:limit]
+
+    def remove_challenge(self, identifier: str) -> bool:
+        with self._lock:
+            return self._challenges.pop(identifier, None) is not None
 
     # Secrets
 

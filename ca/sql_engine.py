@@ -43,13 +43,10 @@ _NAP = 0.01
 # Seconds of a nap while another process is writing, and how many of them before SQLite's own wait begins.
 _SHORT_NAP, _SHORT_NAPS = 0.0001, 2000
 
-<<<<<<< HEAD
 # How many free pages (4 kB each) `shrink` gives back at most, and how large (octets) the -wal file may stay.
 _PAGES_AT_A_TIME, _WAL_SIZE = 5000, 8 << 20
-=======
 # Seconds of waiting for other threads that do not count.
 _UNNOTICED = 0.05
->>>>>>> http
 
 # Closing any file descriptor of a file drops the process's POSIX locks on it, SQLite's among them. So a thread
 # creates the file alone, before any other can have opened it.

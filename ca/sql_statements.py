@@ -157,6 +157,8 @@ FIRST_CRL_NUMBER = _insert(CRL_NUMBERS)
 CHALLENGE = select(*CHALLENGES.c).where(_P.identifier == bindparam("identifier"))
 ONE_TIME = select(_P.one_time).where(_P.identifier == bindparam("identifier"))
 ADD_CHALLENGE = _insert(CHALLENGES)
+NEWEST_CHALLENGES = _limited(select(*CHALLENGES.c).order_by(_P.created.desc(), _P.identifier))
+REMOVE_CHALLENGE = delete(CHALLENGES).where(_P.identifier == bindparam("of"))
 _HOLD = update(CHALLENGES).where(
     _P.identifier == bindparam("held"),
     _P.one_time.is_(True),

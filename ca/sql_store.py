@@ -158,6 +158,10 @@ class SqlStore(Store):
 
     # Certificates
 
+    def record(self, certificate: IssuedCertificate) -> None:
+        with self._turn, self._database.writing() as session:
+            session.add(sql.RECORD, certificate_values(certificate), "the serial number was issued before")
+
     def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:
         with self._database.reading() as session:
             return _certificate(session, authority, serial)
@@ -222,6 +226,14 @@ class SqlStore(Store):
         with self._database.reading() as session:
             row = session.row(sql.GUESSED, {"of": profile})
         return 0 if row is None or row[0] != seconds(now) // 60 else int(row[1])
+
+    def challenges(self, *, limit: int = 1000) -> Sequence[ChallengePassword]:
+        with self._database.reading() as session:
+            return [challenge_of(row) for row in session.rows(sql.NEWEST_CHALLENGES, {"limit": limit})]
+
+    def remove_challenge(self, identifier: str) -> bool:
+        with self._turn, self._database.writing() as session:
+            return session.change(sql.REMOVE_CHALLENGE, {"of": identifier}) == 1
 
     # Secrets
 

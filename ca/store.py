@@ -295,6 +295,9 @@ class Store(Protocol):
 
     # Certificates
 
+    def record(self, certificate: IssuedCertificate) -> None:
+        """Add a certificate that no transaction asked for. Raises StoreConflict for an (authority, serial) known."""
+
     def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:
         """The certificate with this issuer and serial number."""
 
@@ -332,6 +335,12 @@ class Store(Protocol):
 
     def guesses(self, profile: str, *, now: datetime) -> int:
         """How many wrong ones were counted in the minute that `now` is in."""
+
+    def challenges(self, *, limit: int = 1000) -> Sequence[ChallengePassword]:
+        """Newest first; of the same second in the order of their identifiers."""
+
+    def remove_challenge(self, identifier: str) -> bool:
+        """Forget a challenge password, whoever holds it; nothing is issued with it any more. Whether it was there."""
 
     # Secrets
 

@@ -52,11 +52,20 @@ class Memory:
 
     def open(self, transaction: Transaction) -> StoredRequest:
         """Raises RequestRefused."""
-        try:
-            opened = self.server_key.open(transaction.sealed_request, _purpose(transaction.key))
-        except Unsealable:
-            raise RequestRefused("the server's key was replaced since this request; send a new one") from None
-        return decode(StoredRequest, opened, "stored request")
+        return open_request(self.server_key, transaction)
+
+
+def open_request(server_key: ServerKey, transaction: Transaction) -> StoredRequest:
+    """What a transaction remembers of its request. Raises RequestRefused if another server key sealed it, or if the
+    transaction has ended and remembers nothing.
+    """
+    if not transaction.sealed_request:
+        raise RequestRefused("the transaction has ended, and its request is not kept")
+    try:
+        opened = server_key.open(transaction.sealed_request, _purpose(transaction.key))
+    except Unsealable:
+        raise RequestRefused("the server's key was replaced since this request; send a new one") from None
+    return decode(StoredRequest, opened, "stored request")
 
 
 def _purpose(key: TransactionKey) -> bytes:

@@ -154,7 +154,7 @@ class World:
 
     def password(self, text: str = "one-time secret", *, one_time: bool = True, **more: Any) -> str:
         """Register a challenge password and return it."""
-        add_password(self.store, self.server_key, text, now=self.now, one_time=one_time, **more)
+        add_password(self.store, self.server_key, text, now=self.now, one_time=one_time, weak=True, **more)
         return text
 
     def ca_certificates(self) -> CaCertificates:

@@ -32,7 +32,7 @@ def main() -> int:
 def _enrolment(folder: Path, ca: list[str], wanted: list[str]) -> None:
     """Make the CA, serve it, enrol a device, and show what the server has to say."""
     if not folder.exists():
-        folder.parent.mkdir(exist_ok=True)
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
         _show("ca", "init", "--dir", str(folder), *ca)
         _run("ca", "init", "--dir", str(folder), *ca)
     with _server(folder) as (url, fingerprint, log), tempfile.TemporaryDirectory() as scratch:

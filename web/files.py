@@ -14,6 +14,7 @@ from kem.keys import DecapsulationKey
 from pkix.errors import PkixError
 from pkix.keys import dump_kem_key, dump_private_key, is_kem_key, key_type_of, load_kem_key, load_private_key
 from pkix.signatures import SigningKey
+from web import safety
 from web.errors import UsageError
 from web.kem import backends
 
@@ -21,8 +22,10 @@ SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
 
 
-def read(path: Path) -> bytes:
-    """The file's octets. Raises UsageError."""
+def read(path: Path, *, secret: bool = False) -> bytes:
+    """The file's octets. secret: only if nobody else may have written it. Raises UsageError."""
+    if secret:
+        safety.check_secret(path)
     try:
         return path.read_bytes()
     except OSError as error:
@@ -33,10 +36,14 @@ def write(path: Path, data: bytes, *, secret: bool = False) -> None:
     """Write a file whole or not at all, with mode 0600 if `secret`, else 0644. Raises UsageError.
 
     The data goes to a new file beside the target, which is renamed over it: a reader never sees half a key. A
-    symbolic link stays, and what it names is replaced. A pipe or a device (/dev/stdout) is written to instead.
+    symbolic link stays, and what it names is replaced, unless somebody else put it there. A pipe or a device
+    (/dev/stdout) is written to instead; it gets a secret only if it is not somebody else's.
     """
+    safety.check_links(path)
     try:
         if path.exists() and not path.is_file():
+            if secret:
+                safety.check_secret(path)
             path.write_bytes(data)
         else:
             _replace(Path(os.path.realpath(path)), data, SECRET_MODE if secret else PUBLIC_MODE)
@@ -59,9 +66,11 @@ def _replace(path: Path, data: bytes, mode: int) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder with mode 0700, and what is missing above it, unless it is there. Raises UsageError."""
+    """Make a folder with mode 0700, as what is missing above it, unless it is there. Raises UsageError."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = [item for item in path.absolute().parents if not item.exists()]
+        for item in (*reversed(missing), path):  # mkdir's own `parents` would leave their modes to the umask
+            item.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot make {path}: {error.strerror}") from None
 
@@ -88,8 +97,9 @@ def read_kem_key(path: Path) -> DecapsulationKey:
 
 
 def read_any_key(path: Path) -> SigningKey | DecapsulationKey:
-    """A private key of either kind in PEM. Raises UsageError."""
+    """A private key of either kind in PEM. A file that others may read is warned of. Raises UsageError."""
     data = read(path)
+    safety.warn_if_readable(path)
     try:
         if is_kem_key(data):
             kem_key = load_kem_key(data)

@@ -63,7 +63,7 @@ class Pending:
     @classmethod
     def load(cls, path: Path) -> Pending:
         """Raises UsageError."""
-        data = files.read(path)
+        data = files.read(path, secret=True)
         try:
             found = json.loads(data)
             renewed, fingerprint = found["renewed"], found["ca fingerprint"]

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from ca.authorisation import Authoriser, Webhook
 from ca.authorities import Authorities
+from ca.authority import lapses
 from ca.store import Store, StoreUnavailable
 from kem.errors import KemError
 from pkix.errors import PkixError
@@ -110,6 +111,8 @@ class Service:
 
     def _load(self) -> tuple[Authorities, Mapping[str, Responder]]:
         generations = self.ca_dir.load()
+        for text in lapses(generations.current, now=utc_now()):
+            log.warning("%s", text)
         responders = {}
         for name, item in self.config.profiles.items():
             authoriser = Authoriser(

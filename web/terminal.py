@@ -8,4 +8,17 @@ def printable(text: str) -> str:
 
     Names, reasons and whatever else a peer says may hold such characters, to forge lines or to hide them.
     """
-    return "".join(item if item.isprintable() else item.encode("unicode_escape").decode() for item in text)
+    return "".join(item if item.isprintable() else _escaped(item) for item in text)
+
+
+def revealed(text: str) -> str:
+    """One line, for whoever decides by it: text that is not ASCII is followed by its escapes.
+
+    A Cyrillic letter that looks like a Latin one, a combining mark or a blank letter is printable and deceives
+    nevertheless. The escapes do not.
+    """
+    return printable(text) if text.isascii() else f"{printable(text)} (in ASCII: {_escaped(text)})"
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode()

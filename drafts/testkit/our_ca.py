@@ -122,6 +122,7 @@ class CaUnderTest:
                 now=moment - UNTIL,
                 ttl=expires - (moment - UNTIL) if expires else 2 * UNTIL,
                 subject=x509.Name.from_rfc4514_string(subject) if subject else None,
+                weak=True,
             )
 
     def play_earlier(self) -> list[bytes]:

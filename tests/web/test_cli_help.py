@@ -14,8 +14,18 @@ from tests.web.kit import environment, run
 from web.cli import cli
 
 CONTRACT = {
-    *("ca init", "ca show", "ca list", "ca rollover", "ca revoke", "ca crl", "ca add-kem", "kem backends"),
-    *("serve", "challenge new"),
+    *(
+        "ca init",
+        "ca show",
+        "ca list",
+        "ca rollover",
+        "ca revoke",
+        "ca crl",
+        "ca add-kem",
+        "ca replace-ra",
+        "kem backends",
+    ),
+    *("serve", "challenge new", "challenge list", "challenge revoke"),
     *("requests list", "requests show", "requests approve", "requests reject"),
     *("enroll", "renew", "poll", "getcert", "getcrl", "caps", "cacert"),
 }

@@ -76,14 +76,25 @@ def test_the_beginning_of_an_id_is_enough(own: CaDir, length: int, good: bool) -
 @pytest.mark.parametrize("command", ["show", "approve", "reject"])
 def test_an_unknown_id_is_told(own: CaDir, command: str) -> None:
     waiting(own)
-    found = run("requests", command, "ffffffffffff0", "--dir", own.path)
-    found.refused_in_one_line(2, "no request has the ID ffffffffffff0")
+    found = run("requests", command, "ffffffffffff", "--dir", own.path)
+    found.refused_in_one_line(2, "no request has the ID ffffffffffff")
 
 
 def test_an_ambiguous_id_is_told(own: CaDir) -> None:
     waiting(own)
     waiting(own, "other")
-    run("requests", "approve", "", "--dir", own.path).refused_in_one_line(2, "more than one request has the ID")
+    run("requests", "show", "", "--dir", own.path).refused_in_one_line(2, "more than one request has the ID")
+
+
+@pytest.mark.parametrize("command", ["approve", "reject"])
+@pytest.mark.parametrize("length", [0, 1, 11])
+def test_a_decision_takes_the_whole_id(own: CaDir, command: str, length: int) -> None:
+    """The request that an operator meant by its first digits may have gone, and another with these have come."""
+    request_id = waiting(own)
+    found = run("requests", command, request_id[:length], "--dir", own.path)
+    found.refused_in_one_line(2, "is not the whole ID of a request, which has 12 digits")
+    with own.open_store() as store:
+        assert [item.decision for item in store.transactions()] == [Decision.UNDECIDED]
 
 
 @pytest.mark.parametrize(("command", "state"), [("approve", "approved"), ("reject", "rejected")])
@@ -156,7 +167,10 @@ def test_no_subject_can_forge_a_line_or_control_the_terminal(own: CaDir, command
     """The subject comes from whoever sends a request, and an operator decides by what is on the screen."""
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, forged)])
     request_id = waiting(own, request=encode_certification_request(key("rsa:2048", "device"), subject))
-    before = {"list": 1, "show": 11, "approve": 1}[command[0]]
     words = [request_id if word == "ID" else word for word in command]
     lines = run("requests", *words, "--dir", own.path).good().out.split("\n")[:-1]
-    assert len(lines) == before and all(line.isprintable() for line in lines)
+    assert all(line.isprintable() for line in lines)
+    if command[0] == "show":
+        assert [sum(line.startswith(word) for line in lines) for word in ("id ", "fingerprint: ")] == [1, 1]
+    else:
+        assert len(lines) == 1

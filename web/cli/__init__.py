@@ -11,10 +11,11 @@ from ca.migrations import StoreVersionError
 from ca.store import StoreUnavailable
 from kem.errors import KemError
 from pkix.errors import PkixError
-from web.cli.admin import challenge, requests
 from web.cli.ca import ca
+from web.cli.challenge import challenge
 from web.cli.client import cacert, caps, enroll, getcert, getcrl, poll, renew
 from web.cli.kem import kem
+from web.cli.requests import requests
 from web.cli.server import serve
 from web.errors import UsageError
 from web.terminal import printable

@@ -10,11 +10,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.authority import REVOCATION_REASONS, Authority, KeyPair, create_crl
+from ca.authority import REVOCATION_REASONS, Authority, KeyPair, create_crl, lapses
 from ca.store import IssuedCertificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from web import files
-from web.ca_dir import DEFAULT_SUBJECT, CaDir
+from web.ca_dir import DEFAULT_SUBJECT, RA_ROLES, CaDir
 from web.cli.common import FILE, dir_option, existing, open_store, parse_name, parse_serial
 from web.errors import UsageError
 from web.imported_ca import read_imported
@@ -99,19 +99,15 @@ def show(directory: Path) -> None:
 
 def _show(role: str, authority: Authority) -> None:
     click.echo(f"\n{role} CA")
-    named = [("CA", authority.ca.certificate)]
-    if authority.ra_signer:
-        named.append(("RA signer", authority.ra_signer.certificate))
-    if authority.ra_decryption:
-        named.append(("RA decryption", authority.ra_decryption.certificate))
-    named += [(f"RA {pair.key.parameter_set}", pair.certificate) for pair in authority.ra_kem]
-    named += [("issuer", item) for item in authority.chain]
-    for title, certificate in named:
+    for title, certificate in [*authority.by_role, *(("issuer", item) for item in authority.chain)]:
         der = certificate.public_bytes(Encoding.DER)
         click.echo(f"  {title}: {printable(certificate.subject.rfc4514_string())}")
         click.echo(f"    SHA-256  {hashlib.sha256(der).hexdigest()}")
         click.echo(f"    SHA-1    {hashlib.sha1(der, usedforsecurity=False).hexdigest()}")
-        click.echo(f"    valid    until {certificate.not_valid_after_utc:%Y-%m-%d}")
+        start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        click.echo(f"    valid    from {start:%Y-%m-%d} until {end:%Y-%m-%d}")
+    for text in lapses(authority, now=utc_now()):
+        click.echo(f"  WARNING: {text}")
 
 
 @ca.command("add-kem")
@@ -120,6 +116,36 @@ def _show(role: str, authority: Authority) -> None:
 def add_kem(directory: Path, kem: str) -> None:
     """Give the RA an ML-KEM key and certificate. A running server notices by itself."""
     _show("current", existing(directory).add_kem(kem, now=utc_now()))
+
+
+_reason_option = click.option(
+    "--reason",
+    type=click.Choice(REVOCATION_REASONS),
+    default="unspecified",
+    show_default=True,
+    help="Reason in the CRL (RFC 5280 section 5.3.1).",
+)
+
+
+@ca.command("replace-ra")
+@dir_option
+@click.option("--only", type=click.Choice(RA_ROLES), help="Only the RA's certificate for this; the default is all.")
+@_reason_option
+def replace_ra(directory: Path, only: str | None, reason: str) -> None:
+    """Replace keys and certificates of the RA, and withdraw the old.
+
+    The old keys open and sign nothing any more, their certificates are served no more and the CRL lists them. Their
+    files are kept under names that show the moment. A running server notices by itself.
+    """
+    found = existing(directory)
+    with open_store(found) as store:
+        authority = found.replace_ra(only, store=store, reason=reason, now=utc_now())
+    _show("current", authority)
+    click.echo(
+        "\nThe old certificates are revoked. Clients have to fetch GetCACert before their next request; where the RA's"
+        "\ncertificates were stored or configured by hand, these have to be replaced. A request that was encrypted to"
+        "\nan old key is refused, and its client has to send it again."
+    )
 
 
 @ca.command()
@@ -141,19 +167,13 @@ def rollover(directory: Path, activate: bool) -> None:
 @ca.command()
 @dir_option
 @click.argument("serial")
-@click.option(
-    "--reason",
-    type=click.Choice(REVOCATION_REASONS),
-    default="unspecified",
-    show_default=True,
-    help="Reason in the CRL (RFC 5280 section 5.3.1).",
-)
+@_reason_option
 def revoke(directory: Path, serial: str, reason: str) -> None:
     """Revoke the certificate with this SERIAL (hex)."""
     with open_store(existing(directory)) as store:
         found = store.find_serial(parse_serial(serial))
         if not found:
-            raise UsageError(f"no certificate with serial {serial}")
+            raise UsageError(f"no certificate with serial {serial}; for the RA's there is `ca replace-ra`")
         for item in found:
             done = store.revoke(item.authority, item.serial, reason=reason, now=utc_now())
             when = f"{done.revoked_at:%Y-%m-%d %H:%M} UTC"

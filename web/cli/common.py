@@ -21,6 +21,8 @@ dir_option = click.option(
     "--dir", "directory", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the CA."
 )
 
+MOST = 1_000_000  # records that a list shows: all there are
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

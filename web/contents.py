@@ -1,0 +1,137 @@
+"""A certificate, fact by fact, for people who decide about it and for programs: text, lists and dictionaries only.
+
+Nothing is left out: an extension that nobody here knows is shown in hex (RFC 5280 section 4.2).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from ca.profiles import KEY_USAGES
+from pkix import oids
+from pkix.asn1 import decode
+from pkix.certificates import Certificate
+from pkix.errors import Malformed
+
+Facts = dict[str, Any]
+
+UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+MICROSOFT_SID = x509.ObjectIdentifier(oids.MS_NTDS_CA_SECURITY.dotted_string)
+_SID = re.compile(rb"S-1(-\d+)+")
+_SIMPLE = {
+    x509.DNSName: "dns",
+    x509.RFC822Name: "email",
+    x509.UniformResourceIdentifier: "uri",
+}
+# They follow from the keys of subject and issuer alone.
+_IDENTIFIERS = (x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier)
+
+
+def certificate_facts(certificate: x509.Certificate, key_type: str) -> Facts:
+    """Everything in it but serial number, signature and key identifiers. Raises ValueError if it cannot be read."""
+    facts: Facts = {
+        "issuer": certificate.issuer.rfc4514_string(),
+        "subject": certificate.subject.rfc4514_string(),
+        "subject attributes": [f"{_attribute(item)}: {_value(item.value)}" for item in certificate.subject],
+        "subjectAltName": [],
+        "key": key_type,
+        "key SHA-256": hashlib.sha256(Certificate.decode(certificate.public_bytes(Encoding.DER)).spki).hexdigest(),
+        "valid from": certificate.not_valid_before_utc.isoformat(),
+        "valid to": certificate.not_valid_after_utc.isoformat(),
+        "keyUsage": [],
+        "extendedKeyUsage": [],
+        "Microsoft SID": [],
+        "CRL URLs": [],
+        "AIA URLs": [],
+        "other extensions": [],
+    }
+    for item in certificate.extensions:
+        if not isinstance(item.value, _IDENTIFIERS):
+            name, values = extension_facts(item)
+            facts[name].extend(values)
+    return facts
+
+
+def extension_facts(item: x509.Extension[x509.ExtensionType]) -> tuple[str, list[str]]:
+    """Under which fact an extension is listed, and what it says, a line each."""
+    value = item.value
+    if isinstance(value, x509.SubjectAlternativeName):
+        return "subjectAltName", [general_name(name) for name in value]
+    if isinstance(value, x509.KeyUsage):
+        return "keyUsage", key_usages(value)
+    if isinstance(value, x509.ExtendedKeyUsage):
+        return "extendedKeyUsage", [usage_name(usage) for usage in value]
+    if isinstance(value, x509.CRLDistributionPoints):
+        return "CRL URLs", [general_name(name) for point in value for name in point.full_name or ()]
+    if isinstance(value, x509.AuthorityInformationAccess):
+        return "AIA URLs", [f"{_access(entry)} {general_name(entry.access_location)}" for entry in value]
+    if item.oid == MICROSOFT_SID:
+        octets = value.public_bytes()
+        found = _SID.search(octets)
+        return "Microsoft SID", [f"{found[0].decode() if found else 'unreadable'}, in hex {octets.hex()}"]
+    name = "basicConstraints" if isinstance(value, x509.BasicConstraints) else item.oid.dotted_string
+    told = f"{name}{', critical' if item.critical else ''}: "
+    if isinstance(value, x509.BasicConstraints):
+        return "other extensions", [told + ("a CA" if value.ca else "not a CA")]
+    return "other extensions", [told + value.public_bytes().hex()]
+
+
+def general_name(name: x509.GeneralName) -> str:
+    """Type and value, such as "dns: device.example"."""
+    for kind, title in _SIMPLE.items():
+        if isinstance(name, kind):
+            return f"{title}: {name.value}"
+    if isinstance(name, x509.IPAddress):
+        return f"ip: {name.value}"
+    if isinstance(name, x509.DirectoryName):
+        return f"dn: {name.value.rfc4514_string()}"
+    if isinstance(name, x509.RegisteredID):
+        return f"registeredID: {name.value.dotted_string}"
+    assert isinstance(name, x509.OtherName)
+    if name.type_id == UPN:
+        try:
+            return f"upn: {decode(str, name.value, 'UPN')}"
+        except Malformed:
+            return f"upn, unreadable: {name.value.hex()}"
+    return f"otherName {name.type_id.dotted_string}: {name.value.hex()}"
+
+
+def key_usages(value: x509.KeyUsage) -> list[str]:
+    """Names of RFC 5280 section 4.2.1.3."""
+    bits = {
+        **dict.fromkeys(KEY_USAGES, False),
+        "digitalSignature": value.digital_signature,
+        "contentCommitment": value.content_commitment,
+        "keyEncipherment": value.key_encipherment,
+        "dataEncipherment": value.data_encipherment,
+        "keyAgreement": value.key_agreement,
+        "keyCertSign": value.key_cert_sign,
+        "cRLSign": value.crl_sign,
+        "encipherOnly": value.key_agreement and value.encipher_only,
+        "decipherOnly": value.key_agreement and value.decipher_only,
+    }
+    return [name for name, present in bits.items() if present]
+
+
+def usage_name(usage: x509.ObjectIdentifier) -> str:
+    """Its name if it has one, and always its OID."""
+    return usage.dotted_string if usage._name == "Unknown OID" else f"{usage._name} ({usage.dotted_string})"
+
+
+def _attribute(item: x509.NameAttribute[str | bytes]) -> str:
+    return item.oid.dotted_string if item.oid._name == "Unknown OID" else item.oid._name
+
+
+def _value(value: str | bytes) -> str:
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def _access(entry: x509.AccessDescription) -> str:
+    known = {AuthorityInformationAccessOID.CA_ISSUERS: "caIssuers", AuthorityInformationAccessOID.OCSP: "ocsp"}
+    return known.get(entry.access_method, entry.access_method.dotted_string)
