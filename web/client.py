@@ -33,6 +33,7 @@ from pkix.errors import AlgorithmRefused
 from pkix.keys import generate, message_digest
 from pkix.pkcs10 import (
     CertificationRequest,
+    Form,
     encode_certification_request,
     encode_statement_request,
     encode_unsigned_request,
@@ -223,7 +224,7 @@ class ScepClient:
             ca=self.ca,
             signer=signer,
             transaction_id=new_transaction_id(os.urandom),
-            settings=self._settings(signer.key),
+            settings=self._settings(signer.key, unsigned=request.form is Form.unsigned),
             random=os.urandom,
             kem=KemKey(wanted.key, request.spki) if isinstance(wanted.key, DecapsulationKey) else None,
             renewed=renewed,
@@ -322,7 +323,7 @@ class ScepClient:
             ca=self.ca,
             signer=signer,
             transaction_id=pending.transaction_id,
-            settings=self._settings(signer.key),
+            settings=self._settings(signer.key, unsigned=request.form is Form.unsigned),
             random=os.urandom,
             kem=kem,
             renewed=renewed,
@@ -380,12 +381,14 @@ class ScepClient:
     def _policy(self) -> AlgorithmPolicy:
         return AlgorithmPolicy(legacy=self.options.legacy)
 
-    def _settings(self, key: SigningKey) -> ClientSettings:
+    def _settings(self, key: SigningKey, *, unsigned: bool = False) -> ClientSettings:
         """SHA-256 and AES-128-CBC unless told otherwise, the server knows AES-GCM, or, under --legacy, knows no better
-        (RFC 8894 section 3.5.2).
+        (RFC 8894 section 3.5.2). To an ML-KEM certificate, and around an unsigned request, nothing but AES-GCM will do,
+        whatever became of GetCACaps.
         """
         options, policy = self.options, self._policy()
-        cipher: ContentCipher = AES256_GCM if self.capabilities.has("AES-GCM") else AES128
+        gcm = unsigned or self.capabilities.has("AES-GCM") or bool(self.ca.kem_certificates(self._backends))
+        cipher: ContentCipher = AES256_GCM if gcm else AES128
         digest = DIGESTS[options.digest]() if options.digest else message_digest(key)
         if options.cipher:
             cipher = CIPHERS[options.cipher]

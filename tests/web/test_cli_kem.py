@@ -253,8 +253,10 @@ def test_capabilities_that_were_suppressed_are_noticed_by_the_ca(device: Device)
 
     with Peer(answer) as peer:
         device.url = peer.url
-        device.enroll("--challenge", device.password()).refused_in_one_line(4, "refused: ", "downgrade")
+        found = device.enroll("--challenge", device.password(), "--trace")
+    found.refused_in_one_line(4, "refused: ", "downgrade")
     assert len(posts) == 2 and all(posts)
+    assert "AES-256-GCM" in found.out and "CBC" not in found.out
 
 
 def test_an_ml_kem_certificate_is_not_renewed_where_renewal_is_not_listed(device: Device) -> None:
