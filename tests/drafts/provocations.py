@@ -109,6 +109,11 @@ def spki_with(parameters: bytes, change: Callable[[bytes], bytes] = bytes) -> by
     return wrap(0x30, wrap(0x30, encode(oids.ML_KEM_768) + parameters) + wrap(0x03, b"\0" + change(octets)))
 
 
+def kem_512_octets() -> bytes:
+    """An encapsulation key of ML-KEM-512 that passes every check: two coefficients below 3329 in three octets, rho."""
+    return b"".join(bytes([index, 0, index % 200]) for index in range(256)) + bytes(range(32))
+
+
 def not_certified() -> FailInfo:
     world = kem_world(profile=Profile(key_types=("rsa", "ec:P-256")))
     return refusal(kem_device(world, password=world.password()).enrol())
@@ -367,7 +372,7 @@ CONDITIONS: dict[str, list[Callable[[], FailInfo]]] = {
     ],
     "AES-GCM tag or nonce": [gcm_nonce],
     "Parameter set of the requested key is unknown": [
-        lambda: for_key(wrap(0x30, encode(algorithm(oids.ML_KEM_512)) + wrap(0x03, bytes(801)))),
+        lambda: for_key(wrap(0x30, encode(algorithm(oids.ML_KEM_512)) + wrap(0x03, bytes(1) + kem_512_octets()))),
     ],
     "Parameter set of the requested key is not certified": [not_certified],
     "Algorithm identifier of an ML-KEM key or ciphertext with parameters": [
