@@ -316,6 +316,15 @@ class Enrolment(_Conversation):
         self._client_nonce = self._sender_nonce
         return self._sent
 
+    def again(self) -> bytes:
+        """The octets of the request once more, if the CA does not know it: wherever the first copy is, it is the same.
+
+        Raises Malformed if there was none.
+        """
+        self._confirm = None
+        self.resume(self._sent)
+        return self._sent
+
     def poll(self, *, now: datetime) -> bytes:
         """The CertPoll; after a challenge, with the confirmation."""
         name = IssuerAndSubject(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from pkix.errors import AlgorithmRefused
 from pkix.keys import generate, message_digest
 from pkix.pkcs10 import (
     CertificationRequest,
+    Form,
     encode_certification_request,
     encode_statement_request,
     encode_unsigned_request,
@@ -47,13 +47,10 @@ from scep.capabilities import Capabilities
 from scep.client import (
     ClientSettings,
     Enrolment,
-    Issued,
     KemKey,
     Outcome,
     Proof,
     Query,
-    Refused,
-    StillPending,
     decode_next_ca,
     new_transaction_id,
     self_signed,
@@ -61,6 +58,7 @@ from scep.client import (
 from scep.kem_pop import encode_response_key
 from web import files
 from web.errors import UsageError
+from web.exchange import Exchange
 from web.kem import backends, public_kem_key
 from web.pending import Pending
 from web.service import utc_now
@@ -87,7 +85,6 @@ EPHEMERAL_PQ = "ml-dsa-65"
 EPHEMERAL = "ec:P-256"
 # The certificate of an ephemeral key is not encrypted, so it does not give away who enrols.
 EPHEMERAL_SUBJECT = x509.Name.from_rfc4514_string("CN=SCEP client")
-MAX_CHALLENGES = 5  # answered in a row; a server that sends more is going in circles
 
 AnyKey = SigningKey | DecapsulationKey
 
@@ -155,6 +152,28 @@ class Renewing:
     cert_file: Path
 
 
+def is_for(pending: Pending, url: str, wanted: Wanted, renewing: Renewing | None) -> bool:
+    """Whether a request that an earlier run left is the one that would be made now.
+
+    The challenge password does not count: a command that makes one has another each time.
+    """
+    request, signed_by = pending.request, pending.certificate
+    if renewing is not None:
+        old = files.read_certificate(pending.renewed[1]) if pending.renewed is not None else signed_by
+        same_signer = old == renewing.certificate
+    elif wanted.statement is not None:
+        same_signer = pending.renewed is None and signed_by == wanted.statement[1]
+    else:
+        same_signer = pending.renewed is None and signed_by.issuer == signed_by.subject
+    return (
+        same_signer
+        and pending.url == url
+        and fits(wanted.key, request.spki)
+        and request.subject_der == wanted.subject.public_bytes()
+        and list(request.extensions) == list(wanted.extensions)
+    )
+
+
 @dataclass
 class ScepClient:
     """A session with one server: capabilities (caps_body: as received) and CA certificates are fetched once."""
@@ -206,7 +225,7 @@ class ScepClient:
             ca=self.ca,
             signer=signer,
             transaction_id=new_transaction_id(os.urandom),
-            settings=self._settings(signer.key),
+            settings=self._settings(signer.key, unsigned=request.form is Form.unsigned),
             random=os.urandom,
             kem=KemKey(wanted.key, request.spki) if isinstance(wanted.key, DecapsulationKey) else None,
             renewed=renewed,
@@ -216,7 +235,9 @@ class ScepClient:
         if renewing is not None and ephemeral is None and renewing.key is not wanted.key:
             signer_file = renewing.key_file
         files_of_old = (renewing.key_file, renewing.cert_file) if renewing is not None and renewed else None
-        return Exchange(self, enrolment, request, signer.certificate, ephemeral, signer_file, files_of_old)
+        return Exchange(
+            self, enrolment, request, signer.certificate, ephemeral, signer_file, files_of_old, self.caps_body
+        )
 
     def _request(self, wanted: Wanted, renewing: Renewing | None) -> bytes:
         """The PKCS #10 request. Where the answer can be encrypted to nothing else, it brings a response key or, if the
@@ -284,7 +305,7 @@ class ScepClient:
         return Signer(key, Certificate.of(certificate), pss=pss), ephemeral
 
     def resume(self, pending: Pending, key: AnyKey) -> Exchange:
-        """Poll for a request that an earlier run left pending. Raises UsageError if it is not for this key."""
+        """Go on with a request that an earlier run left. Raises UsageError if it is not for this key."""
         request = pending.request
         if not fits(key, request.spki):
             raise UsageError("the key is not the one that the pending request is for")
@@ -303,7 +324,7 @@ class ScepClient:
             ca=self.ca,
             signer=signer,
             transaction_id=pending.transaction_id,
-            settings=self._settings(signer.key),
+            settings=self._settings(signer.key, unsigned=request.form is Form.unsigned),
             random=os.urandom,
             kem=kem,
             renewed=renewed,
@@ -311,7 +332,17 @@ class ScepClient:
             sent=pending.sent,
         )
         return Exchange(
-            self, enrolment, request, signer.certificate, pending.signer, pending.signer_file, pending.renewed
+            self,
+            enrolment,
+            request,
+            signer.certificate,
+            pending.signer,
+            pending.signer_file,
+            pending.renewed,
+            pending.capabilities,
+            resumed=True,
+            answered=pending.answered,
+            begun=True,
         )
 
     def query(self, kind: MessageType, name: IssuerAndSerialNumber, signer: Signer) -> Outcome:
@@ -351,12 +382,14 @@ class ScepClient:
     def _policy(self) -> AlgorithmPolicy:
         return AlgorithmPolicy(legacy=self.options.legacy)
 
-    def _settings(self, key: SigningKey) -> ClientSettings:
+    def _settings(self, key: SigningKey, *, unsigned: bool = False) -> ClientSettings:
         """SHA-256 and AES-128-CBC unless told otherwise, the server knows AES-GCM, or, under --legacy, knows no better
-        (RFC 8894 section 3.5.2).
+        (RFC 8894 section 3.5.2). To an ML-KEM certificate, and around an unsigned request, nothing but AES-GCM will do,
+        whatever became of GetCACaps.
         """
         options, policy = self.options, self._policy()
-        cipher: ContentCipher = AES256_GCM if self.capabilities.has("AES-GCM") else AES128
+        gcm = unsigned or self.capabilities.has("AES-GCM") or bool(self.ca.kem_certificates(self._backends))
+        cipher: ContentCipher = AES256_GCM if gcm else AES128
         digest = DIGESTS[options.digest]() if options.digest else message_digest(key)
         if options.cipher:
             cipher = CIPHERS[options.cipher]
@@ -393,61 +426,3 @@ def _last_saved(folder: Path | None) -> int:
     except OSError as error:
         raise UsageError(f"cannot read {folder}: {error.strerror}") from None
     return max((int(match[1]) for match in map(_SAVED.fullmatch, names) if match), default=0)
-
-
-@dataclass
-class Exchange:
-    """One enrolment on its way. ephemeral: the signer's key if it is in no file. signer_file: the file of the signer's
-    key if it is not the requested one. renewed: files of key and certificate of a KEM certificate being renewed.
-    """
-
-    client: ScepClient
-    enrolment: Enrolment
-    request: CertificationRequest
-    signer: Certificate
-    ephemeral: SigningKey | None
-    signer_file: Path | None
-    renewed: tuple[Path, Path] | None
-
-    def start(self) -> Issued | StillPending | Refused:
-        """Send the request, and confirm at once if the CA sends a challenge."""
-        return self._confirmed(self.enrolment.receive(self.client.send(self.enrolment.start(now=utc_now()))))
-
-    def poll(self) -> Issued | StillPending | Refused:
-        """Send a CertPoll, and confirm at once if the CA sends a challenge."""
-        return self._confirmed(self._poll_once())
-
-    def _poll_once(self) -> Issued | StillPending | Refused:
-        return self.enrolment.receive(self.client.send(self.enrolment.poll(now=utc_now())))
-
-    def _confirmed(self, outcome: Issued | StillPending | Refused) -> Issued | StillPending | Refused:
-        for _ in range(MAX_CHALLENGES):
-            if not isinstance(outcome, StillPending) or not outcome.challenged:
-                return outcome
-            self.client.explain(self.enrolment.proof)
-            outcome = self._poll_once()
-        return outcome
-
-    def polls(self, interval: float, most: int) -> Iterator[Issued | StillPending | Refused]:
-        """Up to `most` polls, `interval` seconds before each, until one is not StillPending."""
-        for _ in range(most):
-            time.sleep(interval)
-            outcome = self.poll()
-            yield outcome
-            if not isinstance(outcome, StillPending):
-                return
-
-    def pending(self) -> Pending:
-        """What a later `resume` needs."""
-        return Pending(
-            url=self.client.options.url,
-            fingerprint=self.client.options.fingerprint,
-            transaction_id=self.enrolment.transaction_id,
-            request=self.request,
-            sent=self.enrolment.sent,
-            capabilities=self.client.caps_body,
-            certificate=x509.load_der_x509_certificate(self.signer.der),
-            signer=self.ephemeral,
-            signer_file=self.signer_file,
-            renewed=self.renewed,
-        )

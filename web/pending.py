@@ -1,7 +1,7 @@
-"""What a pending enrolment leaves beside the file of its certificate, so that a later run can go on.
+"""What an enrolment leaves beside the file of its certificate, so that a later run can go on.
 
-The file has mode 0600 and goes when the enrolment ends: the request in it may hold the challengePassword or a response
-key, and for a key that cannot sign, the ephemeral signer's key is kept in it.
+The file is there before the first message leaves, has mode 0600, and goes when the enrolment ends: the request in it
+may hold the challengePassword or a response key, and for a key that cannot sign, the ephemeral signer's key is in it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -23,8 +24,8 @@ from web.errors import UsageError
 
 @dataclass(frozen=True)
 class Pending:
-    """request: the PKCS #10. sent: octets of the pkiMessage that carried it. capabilities: the GetCACaps body that was
-    acted on.
+    """request: the PKCS #10. sent: octets of the pkiMessage that carried it. answered: whether the CA ever answered,
+    so that it knows of the request. capabilities: the GetCACaps body that was acted on.
 
     certificate: the one that signed it. signer: its key if it is ephemeral; signer_file: the file of its key if it is
     not the requested one; both None if it is. renewed: for the renewal of a KEM certificate, its file and its key's.
@@ -40,6 +41,11 @@ class Pending:
     signer: SigningKey | None = None
     signer_file: Path | None = None
     renewed: tuple[Path, Path] | None = None
+    answered: bool = True
+
+    def is_stale(self, now: datetime) -> bool:
+        """Whether the certificate that signs its messages has expired, so that no CA would go on with it."""
+        return self.certificate.not_valid_after_utc < now
 
     def dump(self) -> bytes:
         """JSON."""
@@ -50,6 +56,7 @@ class Pending:
                 "transactionID": self.transaction_id,
                 "request": base64.b64encode(self.request.der).decode(),
                 "message": base64.b64encode(self.sent).decode(),
+                "answered": self.answered,
                 "capabilities": base64.b64encode(self.capabilities).decode(),
                 "signer certificate": files.pem(self.certificate).decode(),
                 "signer key": None if self.signer is None else dump_private_key(self.signer).decode(),
@@ -73,6 +80,7 @@ class Pending:
                 transaction_id=_text(found["transactionID"]),
                 request=CertificationRequest.decode(base64.b64decode(found["request"])),
                 sent=base64.b64decode(found["message"]),
+                answered=_flag(found.get("answered", True)),
                 capabilities=base64.b64decode(found["capabilities"]),
                 certificate=x509.load_pem_x509_certificate(found["signer certificate"].encode()),
                 signer=None if found["signer key"] is None else load_private_key(found["signer key"].encode()),
@@ -86,5 +94,12 @@ class Pending:
 def _text(value: object) -> str:
     """Raises TypeError."""
     if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _flag(value: object) -> bool:
+    """Raises TypeError."""
+    if not isinstance(value, bool):
         raise TypeError
     return value

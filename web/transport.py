@@ -11,12 +11,24 @@ from scep.capabilities import Capabilities
 from web.errors import UsageError
 from web.terminal import printable
 
-TIMEOUT = 60.0
-MAX_BODY = 16 << 20
+# Seconds to connect, and without an octet. The client gives up last, so that an answer that is on its way arrives.
+TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
+MAX_BODY = 16 << 20  # a CRL can be long
+MAX_UNSIGNED = 1 << 20  # of what GetCACert and GetCACaps answer, which is read before anything authenticates it
+# From a proxy in front of the CA, or a CA that is overloaded or stopped: nothing is said about the message.
+STATUS_OF_NO_ANSWER = {408, 429, 502, 503, 504}
 
 
 class TransportError(Exception):
     """The server cannot be reached or does not answer as HTTP; the text says how."""
+
+
+class AnswerLost(TransportError):
+    """No answer came, or not from the CA. Whether the message arrived is not known."""
+
+
+class Declined(TransportError):
+    """The server did not take the message: an HTTP status of 3xx or 4xx."""
 
 
 def check_url(url: str) -> None:
@@ -86,16 +98,19 @@ class HttpTransport:
         headers = {"Content-Type": "application/x-pki-message"} if body is not None else {}
         try:
             response = self._pool.request(method, target, body=body, headers=headers, preload_content=False)
-            content = read_body(response, MAX_BODY)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+            content = read_body(response, MAX_BODY if operation == "PKIOperation" else MAX_UNSIGNED)
+        except urllib3.exceptions.SSLError as error:
             raise TransportError(f"{self.url}: {_reason(error)}") from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise AnswerLost(f"{self.url}: {_reason(error)}") from None
         return response.status, content
 
     def _ok(self, status: int, body: bytes, operation: str) -> bytes:
         if status == 200:
             return body
         said = printable(" ".join(body[:200].decode("utf-8", "replace").split()))
-        raise TransportError(f"{operation}: {self.url} answered HTTP {status}" + (f": {said}" if said else ""))
+        kind = AnswerLost if status in STATUS_OF_NO_ANSWER else Declined if 300 <= status < 500 else TransportError
+        raise kind(f"{operation}: {self.url} answered HTTP {status}" + (f": {said}" if said else ""))
 
 
 def _reason(error: Exception) -> str:

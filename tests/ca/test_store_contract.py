@@ -902,5 +902,5 @@ def run_script(script: str, *arguments: str) -> None:
         [sys.executable, "-W", "error", "-c", script, *arguments],
         check=True,
         timeout=PATIENCE,
-        env=os.environ | {"PYTHONPATH": root},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))},
     )

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from ca.profiles import Profile, extension, key_usage
 from pkix import oids
-from pkix.algorithms import AES256
+from pkix.algorithms import AES128, AES256, AES256_GCM, ContentCipher
 from pkix.asn1 import algorithm, encode, wrap
 from pkix.pkcs10 import CertificationRequest, encode_certification_request, encode_unsigned_request
 from scep.attributes import RESPONSE_KEY, FailInfo
-from scep.client import KemKey
+from scep.client import KemKey, StillPending
 from scep.kem_pop import encode_response_key
 from scep.settings import KemPolicy, Pop
 from tests.pkix.tlv import Node, tlv
@@ -108,6 +109,11 @@ def spki_with(parameters: bytes, change: Callable[[bytes], bytes] = bytes) -> by
     return wrap(0x30, wrap(0x30, encode(oids.ML_KEM_768) + parameters) + wrap(0x03, b"\0" + change(octets)))
 
 
+def kem_512_octets() -> bytes:
+    """An encapsulation key of ML-KEM-512 that passes every check: two coefficients below 3329 in three octets, rho."""
+    return b"".join(bytes([index, 0, index % 200]) for index in range(256)) + bytes(range(32))
+
+
 def not_certified() -> FailInfo:
     world = kem_world(profile=Profile(key_types=("rsa", "ec:P-256")))
     return refusal(kem_device(world, password=world.password()).enrol())
@@ -125,10 +131,50 @@ def by_another_subject() -> FailInfo:
     return refusal(with_request(world, request, subject="CN=somebody else").enrol())
 
 
-def unsigned_in_cbc() -> FailInfo:
-    world = kem_world(kem=KemPolicy(pop=Pop.implicit))
+def unsigned_in_cbc(pop: Pop) -> FailInfo:
+    """To an RSA key, and signed by somebody: our client does not send it so."""
+    world = kem_world("rsa:2048", rsa=True, kem=KemPolicy(pop=pop))
     request = unsigned(challenge_password=world.password())
-    return refusal(with_request(world, request, settings=classic_settings(cipher=AES256)).enrol())
+    message = craft.envelope(world.authority, request, AES256)
+    return answered(world, craft.request(world.device(), message=message))
+
+
+def kem_recipient_in_cbc() -> FailInfo:
+    """The RecipientInfo of a recorded AuthEnvelopedData, with content under AES-CBC."""
+    device = new_device()
+    recipients = Node.parse(Seen(device.start()).content or b"")[1][0][1].der()
+    scheme = encode(algorithm(oids.AES256_CBC, tlv(0x04, bytes(16))))
+    content = tlv(0x30, encode(oids.DATA), scheme, tlv(0x80, bytes(64)))
+    enveloped = tlv(0x30, b"\x02\x01\x03", recipients, content)
+    message = tlv(0x30, encode(oids.ENVELOPED_DATA), tlv(0xA0, enveloped))
+    return answered(device.world, craft.request(device, message=message))
+
+
+def certificate_of_nobody(cipher: ContentCipher) -> FailInfo:
+    """GetCert for a serial number that was never given."""
+    world = World("rsa:2048")
+    certificate = tlv(0x30, world.authority.certificate.subject, b"\x02\x01\x05")
+    message = craft.envelope(world.authority, certificate, cipher)
+    return answered(world, craft.request(world.device(), message=message, kind=21))
+
+
+def weak_key() -> FailInfo:
+    """An encapsulation key whose t is zero."""
+    return for_key(spki_with(b"", lambda octets: bytes(len(octets) - 32) + octets[-32:]))
+
+
+def compromised_key() -> FailInfo:
+    world = kem_world()
+    old = enrolled(world)
+    world.store.revoke(world.authority.identifier, serial_of(old), reason="keyCompromise", now=world.now)
+    again = kem_device(world, password=world.password("another"), transaction_id="again")
+    answer = again.enrol()
+    return refusal(answer if not isinstance(answer, StillPending) else again.poll())
+
+
+def at_a_limit_of_nothing() -> FailInfo:
+    world = kem_world(kem=KemPolicy(max_challenged=0))
+    return refusal(kem_device(world, password=world.password()).enrol())
 
 
 def signed_with(scheme: oids.Oid, der: bytes) -> bytes:
@@ -326,14 +372,14 @@ CONDITIONS: dict[str, list[Callable[[], FailInfo]]] = {
     ],
     "AES-GCM tag or nonce": [gcm_nonce],
     "Parameter set of the requested key is unknown": [
-        lambda: for_key(wrap(0x30, encode(algorithm(oids.ML_KEM_512)) + wrap(0x03, bytes(801)))),
+        lambda: for_key(wrap(0x30, encode(algorithm(oids.ML_KEM_512)) + wrap(0x03, bytes(1) + kem_512_octets()))),
     ],
     "Parameter set of the requested key is not certified": [not_certified],
     "Algorithm identifier of an ML-KEM key or ciphertext with parameters": [
         lambda: enveloped(set_to(KEM, wrap(0x30, encode(oids.ML_KEM_768) + NULL))),
         lambda: for_key(spki_with(NULL)),
     ],
-    "cannot be opened": [
+    "of a request has no recipient": [
         lambda: enveloped(set_to(ENCRYPTED_KEY, wrap(0x04, bytes(40)))),
         lambda: enveloped(set_to(RID, wrap(0x80, bytes(20)))),
     ],
@@ -353,6 +399,7 @@ CONDITIONS: dict[str, list[Callable[[], FailInfo]]] = {
     "Encapsulation key": [
         lambda: for_key(spki_with(b"", lambda octets: octets[:-1])),
         lambda: for_key(spki_with(b"", lambda octets: b"\xff" * 3 + octets[3:])),
+        weak_key,
     ],
     "keyUsage": [key_usage_asked],
     "senderNonce": [short_nonce],
@@ -367,7 +414,14 @@ CONDITIONS: dict[str, list[Callable[[], FailInfo]]] = {
     "Certificate to be renewed": [renewal_of_an_unknown_certificate, renewal_after_revocation],
     "Renewal of a KEM certificate": [renewal_for_a_signature_key],
     "RenewalReq with an ephemeral signer": [renewal_of_nothing],
-    "Unsigned CSR that is not challenged": [unsigned_in_cbc],
+    "Unsigned CSR in EnvelopedData": [partial(unsigned_in_cbc, pop) for pop in Pop],
+    "That of a GetCert or GetCRL": [
+        partial(certificate_of_nobody, AES128),
+        partial(certificate_of_nobody, AES256_GCM),
+    ],
+    "KEMRecipientInfo in EnvelopedData": [kem_recipient_in_cbc],
+    "Nothing can give way": [at_a_limit_of_nothing],
+    "CSR that has led to a certificate": [compromised_key],
     "Response key": [response_key_length, response_key_used],
     "Nobody could decrypt": [nobody_decrypts],
 }

@@ -10,7 +10,16 @@ import pytest
 
 from tests.web.devices import Device, password
 from tests.web.kit import Served, Site, make_ca_dir, served
+from web import exchange
 from web.ca_dir import CaDir
+
+
+@pytest.fixture(autouse=True)
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The client's pauses in this test, in seconds: it takes none."""
+    taken: list[float] = []
+    monkeypatch.setattr(exchange, "nap", taken.append)
+    return taken
 
 
 @pytest.fixture(scope="session")

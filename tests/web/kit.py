@@ -230,7 +230,8 @@ def run(*arguments: str | Path, stdin: str = "") -> Result:
 
 def environment() -> dict[str, str]:
     """For subprocesses: they find the packages wherever they run."""
-    return os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 
 @dataclass

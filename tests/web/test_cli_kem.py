@@ -24,7 +24,7 @@ from scep.capabilities import Capabilities
 from scep.messages import PkiMessage
 from tests.web.kit import CONFIG, Answer, Peer, Received, Result, Site, ca_pair, make_ca_dir, run, serving
 from tests.world import kem_key, key
-from web import client as client_module
+from web import exchange as exchange_module
 from web import files
 from web import kem as kem_module
 from web.ca_dir import CaDir
@@ -253,8 +253,10 @@ def test_capabilities_that_were_suppressed_are_noticed_by_the_ca(device: Device)
 
     with Peer(answer) as peer:
         device.url = peer.url
-        device.enroll("--challenge", device.password()).refused_in_one_line(4, "refused: ", "downgrade")
+        found = device.enroll("--challenge", device.password(), "--trace")
+    found.refused_in_one_line(4, "refused: ", "downgrade")
     assert len(posts) == 2 and all(posts)
+    assert "AES-256-GCM" in found.out and "CBC" not in found.out
 
 
 def test_an_ml_kem_certificate_is_not_renewed_where_renewal_is_not_listed(device: Device) -> None:
@@ -330,16 +332,16 @@ def test_polling_with_a_signing_key_instead_is_exit_code_2(device: Device) -> No
 def test_a_server_that_goes_in_circles_is_left_pending(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each run answers a few challenges and no more; another run may go on."""
     device.url += "/approval"
-    polls: list[int] = []
-    poll_once = client_module.Exchange._poll_once
+    sent: list[int] = []
+    send = exchange_module.Exchange._send
 
-    def challenged(self: client_module.Exchange) -> object:
-        polls.append(1)
-        return replace(poll_once(self), challenged=True)  # type: ignore[type-var]
+    def challenged(self: exchange_module.Exchange, message: bytes) -> object:
+        sent.append(1)
+        return replace(send(self, message), challenged=True)  # type: ignore[type-var]
 
-    monkeypatch.setattr(client_module.Exchange, "_poll_once", challenged)
+    monkeypatch.setattr(exchange_module.Exchange, "_send", challenged)
     assert device.enroll(subject="CN=circles").code == 3
-    assert len(polls) == client_module.MAX_CHALLENGES
+    assert len(sent) == 1 + exchange_module.MAX_CHALLENGES
 
 
 # Renewal
@@ -349,7 +351,7 @@ def test_a_renewal_that_was_interrupted_goes_on_by_poll(device: Device, monkeypa
     """The pending file names key and certificate of both sides; the CA sends a fresh challenge."""
     device.enroll("--challenge", device.password()).good()
     monkeypatch.chdir(device.folder)
-    monkeypatch.setattr(client_module, "MAX_CHALLENGES", 0)
+    monkeypatch.setattr(exchange_module, "MAX_CHALLENGES", 0)
     old = ("--cert", "device.pem", "--key", "device.key", "--new-key", "new.key", "--out", "new.pem")
     assert run("renew", *device.where, *old).code == 3
     monkeypatch.undo()

@@ -33,9 +33,7 @@ LEGACY = "[algorithms]\nlegacy = true\n"
         ("GetCACert", (200, b""), ["GetCACert"]),
         ("GetCACert", (200, b"<html>Welcome</html>"), ["GetCACert: neither a certificate nor"]),
         ("GetCACert", (500, b"oops"), ["GetCACert", "HTTP 500: oops"]),
-        ("PKIOperation", (200, b""), []),
-        ("PKIOperation", (200, b"<html>Welcome</html>"), []),
-        ("PKIOperation", (503, b"later"), ["PKIOperation", "HTTP 503: later"]),
+        ("PKIOperation", (500, b"oops"), ["PKIOperation", "HTTP 500: oops"]),
     ],
 )
 def test_a_server_that_breaks_the_protocol_is_exit_code_1_in_one_line(

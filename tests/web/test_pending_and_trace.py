@@ -85,6 +85,7 @@ def test_the_secrets_of_a_pending_enrolment_do_not_show() -> None:
         ('"request": "MI', '"request": "AA'),
         ('"message": "', '"message": 5, "x": "'),
         ("BEGIN CERTIFICATE", "BEGIN SOMETHING"),
+        ('"answered": true', '"answered": 5'),
         ('"signer key": null', '"signer key": "x"'),
         ('"signer key file": null', '"signer key file": 5'),
         ('"renewed": null', '"renewed": ["x"]'),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,7 +13,7 @@ from scep.capabilities import Capabilities
 from tests.web.kit import Answer, Peer, unused_port
 from web import transport
 from web.errors import UsageError
-from web.transport import HttpTransport, TransportError
+from web.transport import AnswerLost, Declined, HttpTransport, TransportError
 
 POST = Capabilities(frozenset({"postpkioperation"}))
 # In base64 ++++////AA==: every character that a query must escape.
@@ -126,14 +127,41 @@ def test_an_answer_that_ends_early_is_refused() -> None:
         HttpTransport(peer.url).get_ca_cert()
 
 
-def test_an_answer_over_the_limit_is_refused_rather_than_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MAX_BODY", 1000)
-    with Peer((200, b"x" * 1001)) as peer, pytest.raises(TransportError):
-        HttpTransport(peer.url).get_ca_cert()
+@pytest.mark.parametrize(
+    ("limit", "ask"),
+    [
+        ("MAX_UNSIGNED", lambda client: client.capabilities()),
+        ("MAX_UNSIGNED", lambda client: client.get_ca_cert()),
+        ("MAX_UNSIGNED", lambda client: client.get_next_ca_cert()),
+        ("MAX_BODY", lambda client: client.pki_operation(MESSAGE, POST)),
+    ],
+)
+def test_an_answer_over_the_limit_is_refused_rather_than_cut(
+    monkeypatch: pytest.MonkeyPatch, limit: str, ask: Callable[[HttpTransport], object]
+) -> None:
+    monkeypatch.setattr(transport, limit, 1000)
+    with Peer((200, b"x" * 1001)) as peer, pytest.raises(TransportError, match="more than 1000 octets"):
+        ask(HttpTransport(peer.url))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(302, Declined), (400, Declined), (413, Declined), (408, AnswerLost), (429, AnswerLost), (500, TransportError)]
+    + [(status, AnswerLost) for status in (502, 503, 504)],
+)
+def test_whether_a_message_was_taken_is_known_from_the_status(status: int, kind: type[TransportError]) -> None:
+    with Peer((status, b"")) as peer, pytest.raises(TransportError) as refused:
+        HttpTransport(peer.url).pki_operation(MESSAGE, POST)
+    assert type(refused.value) is kind
+
+
+def test_the_client_gives_up_later_than_a_ca_does() -> None:
+    """A CA's database and its server each have at most 30 seconds."""
+    assert transport.TIMEOUT.read_timeout == 60
 
 
 def test_a_connection_serves_the_next_request_after_a_large_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MAX_BODY", 1000)
+    monkeypatch.setattr(transport, "MAX_UNSIGNED", 1000)
 
     answers = iter([(200, b"x" * 5000), (200, b"certificate")])
     with Peer(lambda _request: next(answers)) as peer:

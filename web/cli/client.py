@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 from cryptography import x509
@@ -21,20 +20,25 @@ from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
 from scep.attributes import MessageType
-from scep.ca_certificates import ReplyRefused, load_certificate
-from scep.client import Crl, Issued, Refused, StillPending
+from scep.ca_certificates import ReplyRefused
+from scep.client import Crl, Issued, Refused
 from web import files
 from web.cli.common import FILE, parse_name, parse_serial, stdin_password, utf8
-from web.client import CIPHERS, DIGESTS, AnyKey, Exchange, Options, Renewing, ScepClient, Wanted, fits
+from web.cli.enrolment import (
+    carry_out,
+    check_same,
+    earlier_request,
+    exchange_of,
+    pending_file,
+    refused,
+    write_certificate,
+)
+from web.client import CIPHERS, DIGESTS, AnyKey, Options, Renewing, ScepClient, Wanted, fits
 from web.errors import UsageError
 from web.kem import new_kem_key
 from web.pending import Pending
 from web.terminal import printable
-from web.trace import describe_certificate
 from web.transport import HttpTransport, TransportError
-
-EXIT_PENDING = 3
-EXIT_REFUSED = 4
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -124,19 +128,21 @@ def enroll(
     An ML-KEM key cannot sign its request: an ephemeral key signs the message, and possession is proven by answering
     the CA's challenge.
 
-    If the CA says PENDING and --max-polls is used up, exit code 3; `scep-kem poll` goes on later.
+    If the CA says PENDING and --max-polls is used up, exit code 3; `scep-kem poll` goes on later. So does the same
+    command, also after an interruption.
     """
     password = _password(challenge, challenge_file)
     name, extensions = parse_name(subject), _san(names)
     statement = _statement(signing_cert, signing_key)
-    _check_outputs({"--out": out, "--ca-out": ca_out}, {"--key": key_file, "--signing-key": signing_key})
-    options = _options(url, protocol)
-    key = _key(key_file, key_type)
+    _check_outputs({"--out": out, "--ca-out": ca_out}, {"--key": key_file, "--signing-key": signing_key}, waits=out)
+    earlier = earlier_request(out, key_file)
+    options = _options(url, protocol, earlier)
+    wanted = Wanted(_key(key_file, key_type), name, extensions, password, statement)
+    check_same(earlier, url, wanted, None, out)
     client = ScepClient(options)
     if ca_out is not None:
         files.write(ca_out, files.pem(*client.ca.all))
-    exchange = client.enrol(Wanted(key, name, extensions, password, statement))
-    _finish(exchange, exchange.start(), out, poll_interval, max_polls)
+    carry_out(exchange_of(client, earlier, wanted), out, key_file, poll_interval, max_polls)
 
 
 @click.command()
@@ -173,16 +179,17 @@ def renew(
     """
     old, old_key = files.read_certificate(cert_file), files.read_any_key(key_file)
     _check_fit(old_key, key_file, old, cert_file)
-    _check_outputs({"--out": out}, {"--key": key_file, "--new-key": new_key_file})
+    _check_outputs({"--out": out}, {"--key": key_file, "--new-key": new_key_file}, waits=out)
     password = _password(challenge, challenge_file)
-    options = _options(url, protocol)
+    earlier = earlier_request(out, new_key_file or key_file)
+    options = _options(url, protocol, earlier)
     kind = key_type or (old_key.parameter_set.name.lower() if isinstance(old_key, DecapsulationKey) else "rsa:2048")
     new_key = _key(new_key_file, kind) if new_key_file else old_key
     extensions = [item for item in old.extensions if isinstance(item.value, x509.SubjectAlternativeName)]
-    client = ScepClient(options)
-    wanted = Wanted(new_key, old.subject, extensions, password)
-    exchange = client.enrol(wanted, Renewing(old_key, old, key_file, cert_file))
-    _finish(exchange, exchange.start(), out, poll_interval, max_polls)
+    wanted, renewing = Wanted(new_key, old.subject, extensions, password), Renewing(old_key, old, key_file, cert_file)
+    check_same(earlier, url, wanted, renewing, out)
+    exchange = exchange_of(ScepClient(options), earlier, wanted, renewing)
+    carry_out(exchange, out, new_key_file or key_file, poll_interval, max_polls)
 
 
 @click.command()
@@ -191,17 +198,16 @@ def renew(
 @protocol_options
 @waiting_options
 def poll(key_file: Path, out: Path, poll_interval: float, max_polls: int, **protocol: Any) -> None:
-    """Ask again for a certificate that is pending.
+    """Go on with an enrolment that is pending or was interrupted.
 
     With the --out of the `enroll` or `renew` before, and the key that the certificate is for. Everything else is in the
     file that they left beside --out.
     """
-    pending = Pending.load(_pending_file(out))
-    protocol["ca_fingerprint"] = protocol["ca_fingerprint"] or pending.fingerprint
-    _check_outputs({"--out": out}, {"--key": key_file})
+    pending = Pending.load(pending_file(out))
+    _check_outputs({"--out": out}, {"--key": key_file}, waits=out)
     key = files.read_any_key(key_file)
-    exchange = ScepClient(_options(pending.url, protocol)).resume(pending, key)
-    _finish(exchange, exchange.poll(), out, poll_interval, max_polls, resumed=True)
+    exchange = ScepClient(_options(pending.url, protocol, pending)).resume(pending, key)
+    carry_out(exchange, out, key_file, poll_interval, max_polls)
 
 
 @click.command()
@@ -221,10 +227,10 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
     name = IssuerAndSerialNumber(issuer=any_of(Certificate.of(client.ca.ca).subject), serial_number=number)
     outcome = client.query(MessageType.GetCert, name, signer)
     if isinstance(outcome, Refused):
-        _refused(outcome)
+        refused(outcome)
     if not isinstance(outcome, Issued):
         raise ReplyRefused("the CA answered PENDING to GetCert, which only an enrolment can be")
-    _write_certificate(out, outcome)
+    write_certificate(out, outcome)
 
 
 @click.command()
@@ -240,7 +246,7 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     signer = _signer(key_file, cert_file, options)
     outcome = ScepClient(options).query(MessageType.GetCRL, signer.certificate.issuer_and_serial, signer)
     if isinstance(outcome, Refused):
-        _refused(outcome)
+        refused(outcome)
     if not isinstance(outcome, Crl):
         raise ReplyRefused("the CA answered PENDING to GetCRL, which only an enrolment can be")
     try:
@@ -282,11 +288,12 @@ def cacert(url: str, ca_fingerprint: str | None, following: bool, out: Path | No
         click.echo(f"CA fingerprint (SHA-256): {client.ca.fingerprint}", err=True)
 
 
-def _options(url: str, protocol: dict[str, Any]) -> Options:
+def _options(url: str, protocol: dict[str, Any], earlier: Pending | None = None) -> Options:
+    """earlier: a request to go on with, whose pinned CA stays pinned. Raises UsageError."""
     save: Path | None = protocol["save_messages"]
     options = Options(
         url=url,
-        fingerprint=protocol["ca_fingerprint"],
+        fingerprint=protocol["ca_fingerprint"] or (earlier.fingerprint if earlier is not None else None),
         cipher=protocol["cipher"],
         digest=protocol["digest"],
         legacy=protocol["legacy"],
@@ -307,11 +314,14 @@ def _options(url: str, protocol: dict[str, Any]) -> Options:
     return options
 
 
-def _check_outputs(outputs: dict[str, Path | None], keys: dict[str, Path | None]) -> None:
-    """Both by option: files to be written, and private keys that they must not replace. Raises UsageError.
+def _check_outputs(outputs: dict[str, Path | None], keys: dict[str, Path | None], *, waits: Path | None = None) -> None:
+    """Both by option: files to be written, and private keys that they must not replace. waits: the --out beside which
+    a request is kept until it is answered. Raises UsageError.
 
     Later would be too late: then the certificate is issued and its challenge password used up.
     """
+    if waits is not None:
+        outputs = outputs | {"the file that keeps the request": pending_file(waits)}
     for option, path in outputs.items():
         if path is None:
             continue
@@ -325,56 +335,6 @@ def _check_outputs(outputs: dict[str, Path | None], keys: dict[str, Path | None]
 def _check_fit(key: AnyKey, key_file: Path, certificate: x509.Certificate, cert_file: Path) -> None:
     if not fits(key, Certificate.of(certificate).spki):
         raise UsageError(f"{key_file} is not the key of the certificate in {cert_file}")
-
-
-def _finish(
-    exchange: Exchange,
-    outcome: Issued | StillPending | Refused,
-    out: Path,
-    interval: float,
-    most: int,
-    *,
-    resumed: bool = False,
-) -> None:
-    """Wait if asked to, then write the certificate or say why there is none, and exit.
-
-    A refusal ends only the enrolment that it is for (resumed: the one in the pending file), not an earlier one.
-    """
-    ours = resumed or isinstance(outcome, StillPending)
-    if isinstance(outcome, StillPending):
-        files.write(_pending_file(out), exchange.pending().dump(), secret=True)
-        if most:
-            click.echo(f"pending; polling every {interval:g} s, at most {most} times", err=True)
-        for count, outcome in enumerate(exchange.polls(interval, most), 1):
-            if isinstance(outcome, StillPending):
-                click.echo(f"poll {count} of {most}: still pending", err=True)
-    if isinstance(outcome, StillPending):
-        click.echo(f"still pending; later: scep-kem poll --key KEY --out {out}", err=True)
-        sys.exit(EXIT_PENDING)
-    if isinstance(outcome, Issued):
-        _write_certificate(out, outcome)
-    if ours or isinstance(outcome, Issued):
-        _pending_file(out).unlink(missing_ok=True)
-    if isinstance(outcome, Refused):
-        _refused(outcome)
-
-
-def _write_certificate(out: Path, issued: Issued) -> None:
-    certificate = load_certificate(issued.certificate)
-    files.write(out, files.pem(certificate))
-    click.echo(f"certificate written to {out}")
-    for line in describe_certificate(certificate):
-        click.echo(f"    {line}")
-
-
-def _refused(outcome: Refused) -> NoReturn:
-    text = f": {printable(outcome.text)}" if outcome.text else ""
-    click.echo(f"refused: {outcome.fail_info.name}{text}", err=True)
-    sys.exit(EXIT_REFUSED)
-
-
-def _pending_file(out: Path) -> Path:
-    return out.with_name(f"{out.name}.pending")
 
 
 def _key(path: Path, key_type: str) -> AnyKey:
