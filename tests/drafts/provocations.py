@@ -9,6 +9,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from ca.profiles import Profile, extension, key_usage
+from kem.expand import expand
+from kem.parameters import ML_KEM_512
 from pkix import oids
 from pkix.algorithms import AES256
 from pkix.asn1 import algorithm, encode, wrap
@@ -126,9 +128,15 @@ def by_another_subject() -> FailInfo:
 
 
 def unsigned_in_cbc() -> FailInfo:
-    world = kem_world(kem=KemPolicy(pop=Pop.implicit))
-    request = unsigned(challenge_password=world.password())
-    return refusal(with_request(world, request, settings=classic_settings(cipher=AES256)).enrol())
+    world = kem_world("rsa:2048", kem=KemPolicy(pop=Pop.implicit), rsa=True)
+    device = with_request(world, unsigned(challenge_password=world.password()))
+    return answered(world, craft.request(device, message=craft.envelope(world.authority, device.request.der, AES256)))
+
+
+def of_another_set() -> FailInfo:
+    """The profile's backend does not know ML-KEM-512; the key itself is a real one."""
+    octets = expand(ML_KEM_512, bytes(range(64)))[384 * ML_KEM_512.rank : -64]
+    return for_key(wrap(0x30, encode(algorithm(oids.ML_KEM_512)) + wrap(0x03, b"\0" + octets)))
 
 
 def signed_with(scheme: oids.Oid, der: bytes) -> bytes:
@@ -325,9 +333,7 @@ CONDITIONS: dict[str, list[Callable[[], FailInfo]]] = {
         lambda: enveloped(set_to(WRAP, encode(algorithm(oids.AES256_CBC)))),
     ],
     "AES-GCM tag or nonce": [gcm_nonce],
-    "Parameter set of the requested key is unknown": [
-        lambda: for_key(wrap(0x30, encode(algorithm(oids.ML_KEM_512)) + wrap(0x03, bytes(801)))),
-    ],
+    "Parameter set of the requested key is unknown": [of_another_set],
     "Parameter set of the requested key is not certified": [not_certified],
     "Algorithm identifier of an ML-KEM key or ciphertext with parameters": [
         lambda: enveloped(set_to(KEM, wrap(0x30, encode(oids.ML_KEM_768) + NULL))),
