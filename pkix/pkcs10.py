@@ -11,7 +11,7 @@ import enum
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated
 
@@ -84,6 +84,16 @@ class _CertificationRequestInfo:
 
 
 @sequence
+class _BareInfo:
+    """The same, whatever the attributes are."""
+
+    version: int
+    subject: TLV
+    subject_pk_info: TLV
+    attributes: Null | TLV | None
+
+
+@sequence
 class _CertificationRequest:
     certification_request_info: TLV
     signature_algorithm: AlgorithmIdentifier
@@ -131,19 +141,26 @@ class CertificationRequest:
     @classmethod
     def decode(cls, der: bytes) -> CertificationRequest:
         """Read DER. The signature is checked by `verify`. Raises Malformed."""
+        request = cls.decode_bare(der)
+        info = decode(_CertificationRequestInfo, request.signed_der, "CertificationRequestInfo")
+        attributes = _attributes(info.attributes or [])
+        return replace(request, attributes=attributes, challenge_password=_challenge_password(attributes))
+
+    @classmethod
+    def decode_bare(cls, der: bytes) -> CertificationRequest:
+        """Read DER without looking at the attributes, as if there were none. Raises Malformed."""
         outer = decode(_CertificationRequest, der, "PKCS #10 request")
         if outer.signature.padding_bits():
             raise Malformed("PKCS #10 request: the signature is not a whole number of octets")
-        info = parse(outer.certification_request_info, _CertificationRequestInfo, "CertificationRequestInfo")
-        attributes = _attributes(info.attributes or [])
+        info = parse(outer.certification_request_info, _BareInfo, "CertificationRequestInfo")
         key = parse(info.subject_pk_info, SubjectPublicKeyInfo, "PKCS #10 request: subjectPKInfo")
         return cls(
             der=der,
             subject_der=encode(info.subject),
             spki=encode(info.subject_pk_info),
             key_algorithm=key.algorithm.algorithm,
-            attributes=attributes,
-            challenge_password=_challenge_password(attributes),
+            attributes={},
+            challenge_password=None,
             signature_algorithm=outer.signature_algorithm,
             signature=outer.signature.as_bytes(),
             signed_der=encode(outer.certification_request_info),

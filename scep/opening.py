@@ -75,7 +75,11 @@ def open_request(
 def _try_request(
     content: bytes, policy: AlgorithmPolicy, signer_of: SignerOf
 ) -> tuple[CertificationRequest | None, str]:
-    """The request and no cause, or why not; in every case one signature has been verified."""
+    """The request and no cause, or why not; in every case one signature has been verified.
+
+    What else it might be verified with is read beforehand, whether it will be needed or not.
+    """
+    spare = _spare(content)
     try:
         request = CertificationRequest.decode(content)
         if request.form is Form.unsigned:
@@ -84,10 +88,36 @@ def _try_request(
     except IntegrityFailed as error:
         return None, _describe(error)
     except (PkixError, KemError) as error:
-        # Made anew every time, so that its key is loaded and checked every time.
-        CertificationRequest.decode(_STAND_IN).verify(policy)
+        _verify_spare(spare, policy)
         return None, _describe(error)
     return request, ""
+
+
+def _spare(content: bytes) -> CertificationRequest:
+    """What stands in for a request that cannot be read: itself, but for its attributes, or else the stand-in.
+
+    With its own key, a request whose attributes alone are garbled, where the secrets are, costs what it costs when they
+    are not.
+    """
+    try:
+        found = CertificationRequest.decode_bare(content)
+    except Malformed:
+        return _stand_in()
+    return _stand_in() if found.is_kem else found
+
+
+def _stand_in() -> CertificationRequest:
+    """Made anew every time, so that its key is loaded and checked every time."""
+    return CertificationRequest.decode_bare(_STAND_IN)
+
+
+def _verify_spare(spare: CertificationRequest, policy: AlgorithmPolicy) -> None:
+    try:
+        spare.verify(policy)
+    except IntegrityFailed:
+        return
+    except (PkixError, KemError):
+        _stand_in().verify(policy)
 
 
 def open_name(opened: Opened, details: Details) -> IssuerAndSerialNumber:

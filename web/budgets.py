@@ -7,7 +7,7 @@ then the client. Whoever gives up earlier than the party behind him throws away 
 from __future__ import annotations
 
 from ca.sql_engine import BUSY_TIMEOUT
-from web.transport import TIMEOUT
+from web.transport import READ_TIMEOUT
 
 # How often one request may have to wait for the database's write lock: so many writes does the longest operation make.
 DATABASE_WAITS = 5
@@ -29,7 +29,7 @@ ANSWER = DATABASE_WAITS * BUSY_TIMEOUT + LONGEST_WEBHOOK
 SERVER = 45
 
 # The client's, for one HTTP request.
-CLIENT = TIMEOUT
+CLIENT = READ_TIMEOUT
 
 # When a client should come back after a 503.
 RETRY_AFTER = 10

@@ -12,7 +12,8 @@ from web.errors import UsageError
 from web.terminal import printable
 
 # Seconds to connect, and without an octet. The client gives up last, so that an answer that is on its way arrives.
-TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
+READ_TIMEOUT = 60.0
+TIMEOUT = urllib3.Timeout(connect=10.0, read=READ_TIMEOUT)
 MAX_BODY = 16 << 20  # a CRL can be long
 MAX_UNSIGNED = 1 << 20  # of what GetCACert and GetCACaps answer, which is read before anything authenticates it
 # From a proxy in front of the CA, or a CA that is overloaded or stopped: nothing is said about the message.

@@ -252,6 +252,22 @@ def test_the_stand_in_is_a_right_request_loaded_anew_every_time(
     assert len(loaded) == 2
 
 
+def test_a_request_whose_attributes_alone_are_garbled_is_verified_with_its_own_key(
+    world: World, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a garbled password costs what any other costs, whatever the kind of key."""
+    verified = []
+    real = pkix.pkcs10.verify
+    monkeypatch.setattr(
+        pkix.pkcs10, "verify", lambda key, *more, **named: verified.append(key) or real(key, *more, **named)
+    )
+    sent(world, CHANGES["a challengePassword that is no text"](world, device), 19)
+    sent(world, CHANGES["a wrong signature"](world, device), 19)
+    sent(world, CHANGES["text"](world, device), 19)
+    own = device.request.public_key
+    assert [key == own for key in verified] == [True, True, False]
+
+
 # The operator
 
 
