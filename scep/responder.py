@@ -124,10 +124,15 @@ class Responder:
             aes_cbc=algorithms.aes_cbc,
             aes_gcm=algorithms.aes_gcm and not kem.classic,
             ml_dsa=algorithms.ml_dsa and not kem.classic,
-            kem=self._certified_kems() if algorithms.aes_gcm and not kem.classic else (),
+            kem=self._certified_kems() if self._reads_kem else (),
             kem_pop=kem.pop is Pop.challenge,
             response_key=kem.response_key is not ResponseKeyReuse.off and not kem.classic,
         )
+
+    @property
+    def _reads_kem(self) -> bool:
+        """Whether a request may come to an ML-KEM recipient, which is one of AuthEnvelopedData."""
+        return self._settings.algorithms.aes_gcm and not self._kem.classic
 
     def _certified_kems(self) -> tuple[str, ...]:
         """The parameter sets that the RA has a key for and that this profile certifies."""
@@ -138,7 +143,7 @@ class Responder:
         """Body and media type of GetCACert (section 4.2.1): the CA certificate alone if there is nothing else,
         or a degenerate SignedData with RA signer, RA decryption certificates, CA and chain.
         """
-        certificates = self.current.certificates(kem=not self._kem.classic)
+        certificates = self.current.certificates(kem=self._reads_kem)
         if len(certificates) == 1:
             return certificates[0], "application/x-x509-ca-cert"
         return encode_degenerate(certificates), "application/x-x509-ca-ra-cert"
@@ -149,7 +154,7 @@ class Responder:
             return None
         signer = self.current.ca_signer
         return encode_signed_data(
-            encode_degenerate(self.authorities.following.certificates(kem=not self._kem.classic)),
+            encode_degenerate(self.authorities.following.certificates(kem=self._reads_kem)),
             [],
             signer,
             hashes.SHA256(),

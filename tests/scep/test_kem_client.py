@@ -11,6 +11,7 @@ from ca.authority import _ra_certificate
 from ca.profiles import Profile
 from kem.errors import KemError
 from kem.keys import encode_public_key
+from pkix.algorithms import AES256_GCM
 from pkix.errors import Malformed, PkixError
 from pkix.signed_data import Signer, encode_degenerate
 from scep.attributes import KEM_POP_CHALLENGE, RECIPIENT_NONCE, TRANSACTION_ID
@@ -317,7 +318,7 @@ def test_without_the_requirement_rsa_serves() -> None:
 def test_without_a_backend_the_requirement_cannot_be_met() -> None:
     world = kem_world("rsa:2048")
     with pytest.raises(ReplyRefused, match="ML-KEM is required"):
-        world.device(settings=ClientSettings(require_kem=True)).start()
+        world.device(settings=ClientSettings(cipher=AES256_GCM, require_kem=True)).start()
 
 
 def test_an_authenticated_ml_kem_certificate_outranks_the_keyword_list() -> None:

@@ -190,10 +190,8 @@ def test_the_ra_s_own_kem_certificate_renews_nothing() -> None:
     world = kem_world()
     (pair,) = world.authority.ra_kem
     certificate = Certificate.of(pair.certificate)
-    subject = pair.certificate.subject.rfc4514_string()
     device = kem_device(
         world,
-        subject=subject,
         label="thief",
         renewal=True,
         renewed=KemKey(kem_key("ML-KEM-768", "thief")[0], certificate.spki, certificate),

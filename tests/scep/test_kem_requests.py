@@ -10,6 +10,8 @@ from cryptography import x509
 
 from ca.authorisation import AuthorisationPolicy
 from ca.profiles import Profile, extension, key_usage
+from kem.expand import expand
+from kem.parameters import ML_KEM_512
 from pkix import oids
 from pkix.asn1 import encode
 from pkix.certificates import Certificate
@@ -138,11 +140,11 @@ def test_an_encapsulation_key_of_another_length_is_refused(change: Callable[[byt
 
 
 def test_algorithm_parameters_beside_the_key_are_refused() -> None:
-    refuse(with_spki(public_key_info(lambda octets: octets, b"\x05\x00")), "SubjectPublicKeyInfo")
+    refuse(with_spki(public_key_info(lambda octets: octets, b"\x05\x00")), "parameters; they must be absent")
 
 
 def test_a_parameter_set_without_a_backend_is_refused() -> None:
-    octets = bytes(800)
+    octets = expand(ML_KEM_512, bytes(range(64)))[384 * ML_KEM_512.rank : -64]
     der = with_spki(sequence(algorithm(oids.ML_KEM_512), bit_string(octets)))
     refuse(der, "ML-KEM-512", FailInfo.badAlg)
 

@@ -355,6 +355,15 @@ def test_get_crl_in_cbc_needs_a_serial_number_of_ours(world: World, device: Devi
     assert craft.see(world, message(sealed(world, names[0], AES128_GCM), 22)).status == "0"
 
 
+def test_wrong_padding_behind_a_right_name_is_not_answered(world: World) -> None:
+    """Else the padding of an envelope that names a certificate would be told."""
+    name = encode(world.authority.certificate.issuer_and_serial)
+    tree = Node.parse(sealed(world, name + bytes(-len(name) % 16 or 16)))
+    tree[1][0][2][2].content = tree[1][0][2][2].content[:-16]
+    failed(world, message(tree.der(), 22), BAD_CERT_ID, CANNOT_OPEN)
+    assert craft.see(world, message(sealed(world, name), 22)).status == "0"
+
+
 # The attack itself
 
 
@@ -401,6 +410,7 @@ def test_without_aes_gcm_no_kem_is_advertised() -> None:
     keywords = world.responder.get_ca_caps().decode()
     assert "KEM" not in keywords
     assert "AES-GCM" not in keywords
+    assert not any(item.is_kem for item in world.ca_certificates().views())
 
 
 def test_the_stand_in_verifies() -> None:
