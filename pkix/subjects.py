@@ -5,7 +5,8 @@ other attributes than those of RFC 5280 are those of X.520, RFC 4519 and RFC 298
 be of any string type, up to MAX_VALUE characters.
 
 RFC 5280 section 4.1.2.4 forbids no old string types in certificates for subjects that had them before, so
-DirectoryString has all its five alternatives here.
+DirectoryString has all its five alternatives here. Where the type is PrintableString or IA5String, ASCII in another
+common string type is let pass: Go's encoding/asn1 (micromdm, step) writes every value as PrintableString or UTF8String.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ STRING_CODECS = {
     _BMP: "utf-16-be",
 }
 _DIRECTORY_STRING = (_UTF8, _PRINTABLE, _TELETEX, _UNIVERSAL, _BMP)
+_ASCII_ONLY = (_PRINTABLE, _UTF8, _IA5)
 _ANY_STRING = tuple(STRING_CODECS)
 
 
@@ -47,8 +49,8 @@ _KINDS = {
     for dotted, kind in {
         "2.5.4.3": _Kind("commonName", 64),
         "2.5.4.4": _Kind("surname"),
-        "2.5.4.5": _Kind("serialNumber", 64, (_PRINTABLE,)),
-        "2.5.4.6": _Kind("countryName", 2, (_PRINTABLE,), 2),
+        "2.5.4.5": _Kind("serialNumber", 64, _ASCII_ONLY),
+        "2.5.4.6": _Kind("countryName", 2, _ASCII_ONLY, 2),
         "2.5.4.7": _Kind("localityName", 128),
         "2.5.4.8": _Kind("stateOrProvinceName", 128),
         "2.5.4.9": _Kind("streetAddress", 128),
@@ -63,17 +65,17 @@ _KINDS = {
         "2.5.4.43": _Kind("initials"),
         "2.5.4.44": _Kind("generationQualifier"),
         "2.5.4.45": _Kind("x500UniqueIdentifier", MAX_VALUE, (_BIT_STRING,)),
-        "2.5.4.46": _Kind("dnQualifier", MAX_VALUE, (_PRINTABLE,)),
+        "2.5.4.46": _Kind("dnQualifier", MAX_VALUE, _ASCII_ONLY),
         "2.5.4.65": _Kind("pseudonym", 128),
         "2.5.4.97": _Kind("organizationIdentifier"),
         "0.9.2342.19200300.100.1.1": _Kind("userId"),
-        "0.9.2342.19200300.100.1.25": _Kind("domainComponent", 63, (_IA5,)),
-        "1.2.840.113549.1.9.1": _Kind("emailAddress", 255, (_IA5,)),
+        "0.9.2342.19200300.100.1.25": _Kind("domainComponent", 63, _ASCII_ONLY),
+        "1.2.840.113549.1.9.1": _Kind("emailAddress", 255, _ASCII_ONLY),
         "1.2.840.113549.1.9.2": _Kind("unstructuredName", 255, (*_DIRECTORY_STRING, _IA5)),
         "1.2.840.113549.1.9.8": _Kind("unstructuredAddress", 255),
         "1.3.6.1.4.1.311.60.2.1.1": _Kind("jurisdictionLocalityName", 128),
         "1.3.6.1.4.1.311.60.2.1.2": _Kind("jurisdictionStateOrProvinceName", 128),
-        "1.3.6.1.4.1.311.60.2.1.3": _Kind("jurisdictionCountryName", 2, (_PRINTABLE,), 2),
+        "1.3.6.1.4.1.311.60.2.1.3": _Kind("jurisdictionCountryName", 2, _ASCII_ONLY, 2),
     }.items()
 }
 
@@ -101,6 +103,8 @@ def _check_value(kind: Oid, value: TLV) -> None:
     tag = tag_of(value)
     if tag not in known.tags:
         raise Malformed(f"PKCS #10 request: a {known.name} whose value is not of its string type (RFC 5280 appendix A)")
+    if known.tags is _ASCII_ONLY and not bytes(value.data).isascii():
+        raise Malformed(f"PKCS #10 request: a {known.name} with characters that it cannot have (RFC 5280 appendix A)")
     length = _characters(bytes(value.data), tag)
     if not known.least <= length <= known.most:
         raise Malformed(f"PKCS #10 request: a {known.name} of {length} characters (RFC 5280 appendix A.1)")

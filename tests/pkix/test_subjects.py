@@ -68,21 +68,33 @@ def test_characters_count_not_octets() -> None:
     ("oid", "tag"),
     [
         *(("2.5.4.3", tag) for tag in (0x02, 0x03, 0x04, 0x05, 0x06, 0x12, 0x16, 0x17, 0x18, 0x1A, 0x30, 0x80)),
-        ("2.5.4.6", 0x0C),
-        ("2.5.4.5", 0x0C),
-        ("2.5.4.46", 0x0C),
-        ("0.9.2342.19200300.100.1.25", 0x0C),
-        ("1.2.840.113549.1.9.1", 0x13),
+        ("2.5.4.6", 0x04),
+        ("2.5.4.5", 0x1E),
+        ("2.5.4.46", 0x04),
+        ("0.9.2342.19200300.100.1.25", 0x14),
+        ("1.2.840.113549.1.9.1", 0x30),
         ("2.5.4.45", 0x0C),
         ("1.2.3.4", 0x04),
     ],
 )
 def test_a_value_that_is_not_of_the_attribute_s_type_is_refused(oid: str, tag: int) -> None:
     """commonName as OCTET STRING was issued."""
+    value = attribute(oid, tag, b"\x05\x00" if tag == 0x30 else b"DE")
     with pytest.raises(Malformed, match="is not of its string type"):
-        check_subject(attribute(oid, tag, b"DE"))
+        check_subject(value)
     with pytest.raises(Malformed):
-        subject_of(attribute(oid, tag, b"DE"))
+        subject_of(value)
+
+
+@pytest.mark.parametrize("tag", [0x0C, 0x13, 0x16])
+@pytest.mark.parametrize(
+    "oid", ["2.5.4.5", "2.5.4.6", "2.5.4.46", "0.9.2342.19200300.100.1.25", "1.2.840.113549.1.9.1"]
+)
+def test_ascii_may_come_in_another_string_type(oid: str, tag: int) -> None:
+    """As Go's encoding/asn1 writes it."""
+    check_subject(attribute(oid, tag, b"DE"))
+    with pytest.raises(Malformed):
+        check_subject(attribute(oid, tag, b"\xc3\xa9"))
 
 
 def test_600_kilobytes_of_organization_are_refused() -> None:

@@ -149,7 +149,7 @@ def test_a_request_behind_many_newer_ones_can_be_decided(own: CaDir, monkeypatch
     with own.open_store() as store:
         (first,) = store.transactions()
         for number in range(2):
-            other = TransactionKey("scep", f"later-{number}", bytes([number]) * 32, waiting.profile)
+            other = TransactionKey("scep", f"later-{number}", bytes([number]) * 32, first.profile)
             later = first.created + timedelta(seconds=1)
             store.create(replace(first, key=other, state=State.FAILED, created=later))
     transactions = SqlStore.transactions
