@@ -5,7 +5,7 @@ at once, so neither a slow sender nor a slow reader occupies a thread. What it l
 
 - An octet now and then keeps a connection open for ever. Here a request must arrive within PATIENCE as a whole.
 - A client that does not read its answer is closed only when it reads. Here it is after PATIENCE without progress.
-- At the limit, nobody is accepted until somebody goes. Here whoever is quiet longest goes.
+- At the limit, nobody is accepted until somebody goes. Here those who are quiet longest go.
 - One connection is accepted each time around its loop, the slower the more there are. Here it is a batch.
 - A client may send hundreds of requests without reading, and a thread waits for it when the answers are large. Here
   the connection ends after a few, and no thread waits.
@@ -13,6 +13,7 @@ at once, so neither a slow sender nor a slow reader occupies a thread. What it l
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
 from typing import Any
@@ -87,9 +88,10 @@ class Channel(HTTPChannel):
             request.close()
 
     def _make_room(self) -> None:
+        """For several, because looking for the quietest of thousands each time would keep everybody waiting."""
         others = [item for item in self._map.values() if isinstance(item, Channel) and not item.requests]
-        quiet = min((item for item in others if item is not self), key=lambda item: item.last_activity, default=None)
-        if quiet is not None:
+        others.remove(self)
+        for quiet in heapq.nsmallest(max(len(others) // 16, 1), others, key=lambda item: item.last_activity):
             quiet.handle_close()
 
 
