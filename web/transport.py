@@ -70,8 +70,14 @@ class HttpTransport:
         self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
 
     def capabilities(self) -> tuple[bytes | None, Capabilities]:
-        """GetCACaps: the body and what it says; an HTTP error means that nothing is supported (section 3.5.2)."""
+        """GetCACaps: the body and what it says; an HTTP error means that nothing is supported (section 3.5.2).
+
+        Raises AnswerLost for an error that is not the CA's: a client that acted on nothing would look like one whose
+        capabilities somebody has suppressed.
+        """
         status, body = self._request("GET", "GetCACaps")
+        if status in STATUS_OF_NO_ANSWER:
+            self._ok(status, body, "GetCACaps")
         return (body, Capabilities.decode(body)) if status == 200 else (None, Capabilities())
 
     def get_ca_cert(self) -> bytes:

@@ -23,7 +23,13 @@ MESSAGE = bytes.fromhex("fbefbeffffff00")
 # Capabilities
 
 
-@pytest.mark.parametrize("status", [400, 404, 405, 500, 501, 503])
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_error_in_front_of_the_ca_says_nothing_about_capabilities(status: int) -> None:
+    with Peer((status, b"")) as peer, pytest.raises(AnswerLost, match=f"GetCACaps: .* HTTP {status}"):
+        HttpTransport(peer.url).capabilities()
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 500, 501])
 def test_3_5_2_an_http_error_to_getcacaps_means_no_capabilities(status: int) -> None:
     with Peer((status, b"AES\nPOSTPKIOperation\n")) as peer:
         assert HttpTransport(peer.url).capabilities() == (None, Capabilities())
