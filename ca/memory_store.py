@@ -238,7 +238,7 @@ class MemoryStore(Store):
         if any(item.spki_hash == certificate.spki_hash and item.reason in COMPROMISED for item in known):
             raise KeyCompromised
         same = [item for item in known if item.request_hash and item.request_hash == certificate.request_hash]
-        if same and (not again or any(item.message_hash == certificate.message_hash for item in same)):
+        if same and (not again or (certificate.message_hash or 0) in [item.message_hash for item in same]):
             raise RequestRepeated
         if unique_at is not None:
             for item in _newest_first(known, lambda item: item.not_before):

@@ -285,7 +285,7 @@ def _check_issue(session: Session, certificate: IssuedCertificate, *, again: boo
     if compromised:
         raise KeyCompromised
     messages = [row[0] for row in session.rows(sql.ISSUED_FOR, {"request": certificate.request_hash or None})]
-    if messages and (not again or certificate.message_hash in messages):
+    if messages and (not again or (certificate.message_hash or 0) in messages):
         raise RequestRepeated
     if unique_at is not None:
         taken = session.rows(sql.VALID_CERTIFICATES, {"name": certificate.name or None, "now": seconds(unique_at)})

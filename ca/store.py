@@ -276,8 +276,8 @@ class Store(Protocol):
         What forbids it is looked up in the same step, so no other worker can come between. Raises KeyCompromised if a
         certificate for the same key was revoked for one of COMPROMISED; RequestRepeated if a certificate with the same
         request_hash exists and has the same message_hash, or `again` is not set; under `unique`, SubjectTaken if a
-        certificate with the same name is valid at new.updated, whichever generation of the CA issued it. A request_hash
-        or name that is empty equals none.
+        certificate with the same name is valid at new.updated, whichever generation of the CA issued it. A hash or a
+        name that is empty equals none.
 
         A one-time challenge password must be free or held by this transaction's holder; it then records
         the holder and the certificate's authority and serial. Raises ChallengeUnavailable, and StoreConflict (also

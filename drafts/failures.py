@@ -14,7 +14,6 @@ from drafts.scene import MANUAL, Scene
 from drafts.stories import CHALLENGED, WAITING, Stage, Story, expect, issued
 from kem.parameters import ML_KEM_768
 from kem.structures import SubjectPublicKeyInfo, algorithm, bit_string, encode
-from pkix.algorithms import AES256
 from pkix.asn1 import any_of
 from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.pkcs10 import encode_certification_request, encode_statement_request, encode_unsigned_request
@@ -79,17 +78,17 @@ def expired_challenge(stage: Stage) -> Story:
 def downgrade(stage: Stage) -> Story:
     """Somebody changed GetCACaps on its way."""
     scene = stage.scene("13-downgrade", "badRequest: the client acted on capabilities that the CA does not serve.")
-    seen = b"".join(line for line in scene.responder.get_ca_caps().splitlines(True) if line != b"AES-GCM\n")
-    client = stage.kem_client(scene, "13", capabilities=seen, settings=scene.client_settings(cipher=AES256))
+    seen = b"".join(line for line in scene.responder.get_ca_caps().splitlines(True) if line != b"ML-DSA\n")
+    client = stage.kem_client(scene, "13", capabilities=seen)
     expect(client.start(), CHALLENGED)
     refused(client.poll(), FailInfo.badRequest)
 
     def tell(page: Page) -> None:
         _tell(
             page,
-            "The line AES-GCM was taken out of GetCACaps before it reached the client, which therefore uses "
-            "AES-256-CBC (an EnvelopedData of version 3). The MAC of the confirmation is right, and its capsHash is "
-            "the hash of the body without that line.",
+            "The line ML-DSA was taken out of GetCACaps before it reached the client, whose ephemeral key is therefore "
+            "an ECDSA key. The MAC of the confirmation is right, and its capsHash is the hash of the body without that "
+            "line.",
         )
         page.differing(3, "signedAttrs", "KemPopConfirm")
 

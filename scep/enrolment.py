@@ -393,18 +393,19 @@ class Enrolments:
         user = exchange.verified_signer.key_hash + request.hash + self.profile.name.encode()
         self.response_keys.use_up(request, user, expires=exchange.now + self.settings.pending_lifetime)
         issuer = self.authorities.by_identifier(new.authority)
+        proven = new.challenges > 0
         certificate = replace(
             issue(issuer, self.profile, request, now=exchange.now, random=self.random),
             name=comparable(request.subject),
             request_hash=request.hash,
-            message_hash=stored.message_hash or b"",
+            message_hash=b"" if proven else stored.message_hash or b"",
         )
         issued = replace(
             self._issued(exchange, new, certificate, verdict.challenge_id),
             sealed_request=self.memory.seal(new.key, stored.ended()),
         )
         own_key = exchange.verified_signer.key_hash == certificate.spki_hash
-        again = own_key or new.challenges > 0 or verdict.method == "renewal"
+        again = own_key or proven or verdict.method == "renewal"
         unique = self.profile.unique_subject and verdict.method != "renewal"
         try:
             self.store.issue(old, issued, certificate, again=again, unique=unique)

@@ -11,6 +11,7 @@ from drafts.testkit.ca_classic import (
     BAD_ALG,
     BAD_CHECK,
     BAD_REQUEST,
+    ONE_TEXT,
     TWIN,
     csr,
     negative,
@@ -28,7 +29,6 @@ from pkix.algorithms import AES128_GCM, AES256, AES256_GCM, TRIPLE_DES
 from pkix.asn1 import algorithm, encode, wrap
 
 RSA_KEM = "1.2.840.113549.1.9.16.3.14"
-ONE_TEXT = "the envelope cannot be decrypted"
 GCM_TWIN = "ca-envelope-gcm"
 
 
@@ -93,8 +93,8 @@ def _content() -> Iterator[Planned]:
     yield _negative(
         "message-data-sequence",
         "messageData is an empty SEQUENCE, not a PKCS #10 request.",
-        BAD_REQUEST,
-        "PKCS #10",
+        BAD_CHECK,
+        ONE_TEXT,
         "ca-content-matches-type",
         content=b"\x30\x00",
     )

@@ -33,7 +33,6 @@ TRANSACTION = "kem-1"
 NONCE = value("vectors/kem/nonce", 0, 16)
 TWIN = "ca-kem-pkcsreq-768"
 CHALLENGED = "PENDING challenge"
-ONE_TEXT = "the envelope cannot be decrypted"
 
 
 @functools.cache
@@ -250,6 +249,14 @@ def _encapsulation_keys() -> Iterator[Planned]:
         key_with(last),
     )
     yield refused(
+        "key-zero-t",
+        "t is zero, so that anybody can decapsulate with the public key alone.",
+        BAD_REQUEST,
+        "anybody could decapsulate",
+        "ca-kem-key-weak",
+        key_with(lambda octets: bytes(1152) + octets[1152:]),
+    )
+    yield refused(
         "key-short",
         "The last octet of the encapsulation key is missing (FIPS 203 section 7.2).",
         BAD_REQUEST,
@@ -269,7 +276,7 @@ def _encapsulation_keys() -> Iterator[Planned]:
         "key-parameters",
         "The key's AlgorithmIdentifier has NULL parameters (RFC 9935 section 3: absent).",
         BAD_REQUEST,
-        "SubjectPublicKeyInfo::algorithm",
+        "must be absent",
         "ca-kem-key-check",
         pkcs_req(respoiled(unsigned(info()), parameters)),
     )

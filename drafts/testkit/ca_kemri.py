@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from drafts.testkit.ca_classic import BAD_ALG, BAD_CHECK, BAD_REQUEST, positive
-from drafts.testkit.ca_kem import CHALLENGED, ONE_TEXT, pkcs_req, refused, scene
+from drafts.testkit.ca_classic import BAD_ALG, BAD_CHECK, BAD_REQUEST, ONE_TEXT, positive
+from drafts.testkit.ca_kem import CHALLENGED, pkcs_req, refused, scene
 from drafts.testkit.der import NULL, Node, node, scheme
 from drafts.testkit.kem_messages import kemri, kemri_bit, kemri_short, kemri_with
 from drafts.testkit.messages import recipient_info
@@ -38,6 +38,14 @@ def _recipient_infos() -> Iterator[Planned]:
     def other_type(tree: Node) -> None:
         recipient_info(tree)[0] = node(encode(Oid("1.2.840.113549.1.9.16.13.1")))
 
+    yield refused(
+        "envelope-cbc",
+        "A KEMRecipientInfo in EnvelopedData with AES-128-CBC; it belongs in AuthEnvelopedData (RFC 9709).",
+        BAD_ALG,
+        "use AuthEnvelopedData",
+        "ca-kemri-authenticated",
+        pkcs_req(sealing={"cipher": AES128}),
+    )
     yield spoiled(
         "version",
         "KEMRecipientInfo has version 1 (RFC 9629 section 3: 0).",
@@ -177,7 +185,6 @@ def _accepted_recipient_infos() -> Iterator[Planned]:
         ("ukm", "with a ukm", {"ukm": b"partyinfo"}),
         ("ukm-empty", "with an empty ukm", {"ukm": b""}),
         ("by-key-identifier", "whose rid is the subjectKeyIdentifier", {"rid": identifier.subject_key_identifier}),
-        ("cbc", "in EnvelopedData with AES-128-CBC", {"cipher": AES128}),
     ):
         yield positive(
             f"ca-kem-envelope-{suffix}",

@@ -3,23 +3,63 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from drafts.labelled import value
 from drafts.testkit.ca_classic import BAD_ALG, BAD_CHECK, BAD_REQUEST, negative, pkcs8, positive
 from drafts.testkit.ca_kem import CHALLENGED, PASSWORD, SUBJECT, client, info, pkcs_req, scene, signer
 from drafts.testkit.ca_kem_others import old, renewal
 from drafts.testkit.ca_proof import POLL_NONCE, WRONG, block, challenged, played, poll, right, with_poll
-from drafts.testkit.der import flipped
+from drafts.testkit.der import NULL, Node, attribute, flipped, node
+from drafts.testkit.messages import signer_info
 from drafts.testkit.parties import RA, Party, issued, kem_ca, kem_issued, kem_party, self_signed
 from drafts.testkit.requests import password_attribute, request_info, spki_hash, unsigned
 from drafts.testkit.scene import Planned, Scene
-from pkix.algorithms import AES256
+from pkix.asn1 import Oid
 
 LAST_NONCE = value("vectors/kem/nonce", 2, 16)
+
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def _other_s(message: bytes) -> bytes:
+    tree = Node.parse(message)
+    r, s = decode_dss_signature(signer_info(tree)[5].content)
+    signer_info(tree)[5].content = encode_dss_signature(r, P256_ORDER - s)
+    return tree.der()
+
+
+def _unsigned_attribute(message: bytes) -> bytes:
+    tree = Node.parse(message)
+    value = attribute(Oid("1.2.840.113549.1.9.52"), NULL)
+    signer_info(tree).insert(6, Node(0xA1, children=[node(value)]))
+    return tree.der()
+
+
+def _second_certificate(message: bytes) -> bytes:
+    tree = Node.parse(message)
+    certificates = tree[1][0][3]
+    certificates.insert(1, certificates[0])
+    return tree.der()
+
+
+def _indefinite(message: bytes) -> bytes:
+    """BER: the outermost length is indefinite. The message is longer than 255 octets."""
+    return b"\x30\x80" + message[4:] + b"\x00\x00"
+
+
+# What of a message anybody can alter without invalidating its signature
+ALTERED: tuple[tuple[str, str, Callable[[bytes], bytes]], ...] = (
+    ("other-s", "n - s in place of s in its ECDSA signature", _other_s),
+    ("unsigned-attribute", "an unsigned attribute", _unsigned_attribute),
+    ("second-certificate", "its certificate twice", _second_certificate),
+    ("ber", "an indefinite length", _indefinite),
+)
 
 
 def cases() -> Iterator[Planned]:
@@ -88,6 +128,17 @@ def _after_failures() -> Iterator[Planned]:
         description="CertPoll with a confirmation that should be refused",
     )
     waiting = info(subject="CN=somebody else,O=Example")
+    yield negative(
+        "ca-other-type-challenged",
+        "messageType is 17, RenewalReq, with the CSR of the PKCSReq that was challenged.",
+        BAD_REQUEST,
+        "another request is waiting",
+        "ca-same-request",
+        pkcs_req(kind=17, nonce=POLL_NONCE),
+        scene=challenged(),
+        twin="ca-request-challenged",
+        description="RenewalReq under a transactionID in use",
+    )
     yield negative(
         "ca-other-request-challenged",
         "The PKCS #10 request is another one than that which was challenged under this transactionID and signer.",
@@ -333,6 +384,16 @@ def _replays() -> Iterator[Planned]:
         scene=challenged(),
         values={"same-answer": "latest"},
     )
+    for suffix, what, change in ALTERED:
+        yield positive(
+            f"ca-replay-{suffix}",
+            f"A copy of the PKCSReq with {what} while its challenge waits: the same answer, and no other challenge",
+            "ca-copies",
+            change(pkcs_req()),
+            CHALLENGED,
+            scene=challenged(),
+            values={"same-answer": "latest"},
+        )
     base = played(scene(), [pkcs_req()] * 2, [client()])
     yield positive(
         "ca-confirm-after-replay",
@@ -385,17 +446,6 @@ def _without_challenge() -> Iterator[Planned]:
         pkcs_req(),
         scene=base,
         values={"recipient": "kem", "key": spki_hash(unsigned(info()))},
-    )
-    yield negative(
-        "ca-implicit-cbc",
-        "The unsigned request comes in EnvelopedData with AES-256-CBC, where nothing would notice an alteration.",
-        BAD_REQUEST,
-        "AuthEnvelopedData",
-        "ca-no-challenge",
-        pkcs_req(sealing={"cipher": AES256}),
-        scene=base,
-        twin="ca-implicit",
-        description="PKCSReq for an ML-KEM key where no challenge is sent",
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from ca.authority import Authority, KeyPair, create_crl
 from drafts.labelled import NOW, value
 from drafts.testkit.ca_classic import NONCE as CLASSIC_NONCE
-from drafts.testkit.ca_classic import PASSWORD, SUBJECT, TRANSACTION, csr, device, pkcs8, pkcs_req
+from drafts.testkit.ca_classic import ONE_TEXT, PASSWORD, SUBJECT, TRANSACTION, csr, device, pkcs8, pkcs_req
 from drafts.testkit.ca_kem import client, signer
 from drafts.testkit.ca_kem import pkcs_req as kem_req
 from drafts.testkit.ca_kem_others import KEY, KEY_ID, ec_client, response_key
@@ -45,7 +45,6 @@ from pkix.signed_data import encode_degenerate
 
 KEM_SUBJECT = "CN=kem device,O=Example"
 TWIN = "client-kem-success"
-ONE_TEXT = "the envelope cannot be decrypted"
 
 
 def sha256(der: bytes) -> str:
@@ -114,13 +113,12 @@ def _kem() -> Iterator[Planned]:
         scene=polled(),
         values=values,
     )
-    yield taken(
-        "kem-success-cbc",
-        "The same in EnvelopedData with AES-128-CBC",
-        "client-kemri",
-        _success(_sealed(cipher=AES128)),
-        scene=polled(),
-        values=values,
+    yield wrong(
+        "cbc",
+        "A KEMRecipientInfo in EnvelopedData with AES-128-CBC; it belongs in AuthEnvelopedData (RFC 9709).",
+        "algorithm",
+        "use AuthEnvelopedData",
+        _sealed(cipher=AES128),
     )
     yield taken(
         "kem-success-ukm",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from drafts.labelled import NOW, value
-from drafts.testkit.ca_classic import NONCE, SUBJECT, TRANSACTION, csr, device, pkcs8, pkcs_req
+from drafts.testkit.ca_classic import NONCE, ONE_TEXT, SUBJECT, TRANSACTION, csr, device, pkcs8, pkcs_req
 from drafts.testkit.der import Node, flipped, node, octets, printable, scheme
 from drafts.testkit.messages import (
     MD5,
@@ -36,7 +36,6 @@ CA_NONCE = value("vectors/classic/ca-nonce", 0, 16)
 TWIN = "client-success"
 PENDING, FAILURE = "client-pending", "client-failure-badrequest"
 TEXT = {scep.FAIL_INFO_TEXT: [wrap(0x0C, b"the CA says badRequest")]}
-ONE_TEXT = "the envelope cannot be decrypted"
 
 
 def client_scene(operation: str, ca_cert: bytes, ca: Party, *blocks: tuple[str, bytes], **headers: str) -> Scene:

@@ -57,7 +57,11 @@ REQUIREMENTS: dict[str, Requirement] = {
     "ca-key-size": _one("MUST", "keys that are too weak are refused", "RFC 8894: 3.2.1.4"),
     "ca-envelope": _one("MUST", "the pkcsPKIEnvelope is EnvelopedData over id-data", "RFC 8894: 3.2.2"),
     "ca-envelope-recipient": _one("MUST", "the envelope is addressed to this CA", "RFC 8894: 3.2.2"),
-    "ca-one-text": _one("MUST", "all failures to open an envelope are reported alike", f"{DRAFT}: #kemri"),
+    "ca-one-text": _one(
+        "MUST",
+        "under AES-CBC, everything until the CSR's signature or the name has verified is reported alike",
+        f"{DRAFT}: #oracle",
+    ),
     "ca-content-matches-type": _one("MUST", "the content matches messageType", "RFC 8894: 3.2"),
     "ca-csr": _one("MUST", "a PKCS #10 request has version 0, a subject and a key", "RFC 8894: 3.3.1"),
     "ca-csr-signature": _one(
@@ -77,7 +81,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         f"{DRAFT}: #state-machine",
     ),
     "ca-transaction-identity": _one(
-        "MUST", "a transaction is transactionID and the signer's key", f"{DRAFT}: #state-machine"
+        "MUST", "a transaction is URL, transactionID and the signer's key", f"{DRAFT}: #state-machine"
     ),
     "ca-renewal": _one(
         "MUST",
@@ -144,10 +148,17 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "ca-states": _one("MUST", "the state machine", f"{DRAFT}: #state-machine"),
     "ca-replay": _one("MUST", "a copy of a message that was answered gets the same answer", f"{DRAFT}: #state-machine"),
+    "ca-copies": _one("MUST", "a copy is recognised by what is signed, not by its octets", f"{DRAFT}: #copies"),
+    "ca-same-request": _one(
+        "MUST", "the same request has the same messageType and certificate to renew", f"{DRAFT}: #state-machine"
+    ),
+    "ca-kemri-authenticated": _one(
+        "MUST", "a KEMRecipientInfo comes in AuthEnvelopedData", f"{DRAFT}: #kemri", "RFC 9709: 1"
+    ),
+    "ca-unsigned-authenticated": _one("MUST", "an unsigned request comes in AuthEnvelopedData", f"{DRAFT}: #csr"),
+    "ca-kem-key-weak": _one("SHOULD", "a key with which anybody can decapsulate is refused", f"{DRAFT}: #csr-checks"),
     "ca-no-challenge": _one(
-        "MUST",
-        "without a challenge, an unsigned request comes in AuthEnvelopedData",
-        f"{DRAFT}: #other-policies-security",
+        "text", "a CA may certify without a challenge, but for renewals", f"{DRAFT}: #other-policies"
     ),
     "ca-challenge-limit": _one("SHOULD", "five challenges for one transaction", f"{DRAFT}: #state-machine"),
     "ca-confirm": _one(

@@ -404,13 +404,16 @@ def test_without_a_challenge_an_unsigned_request_serves_once(pop: Pop) -> None:
 
 
 def test_after_a_proof_the_same_request_serves_again() -> None:
+    """Also when the client sends the octets that it kept."""
     world = kem_world()
     device = kem_device(world, password=world.password(one_time=False, ttl=None))
-    pending(device)
-    issued(device.poll())
-    after_a_week(world)
-    pending(device)
-    issued(device.poll())
+    message = device.start()
+    for _ in range(2):
+        device.enrolment.resume(message)
+        assert device.enrolment.receive(world.send(message).body) == CHALLENGED
+        issued(device.poll())
+        after_a_week(world)
+    assert len(world.store.certificates()) == 2
 
 
 def test_after_a_proof_and_an_approval_the_same_request_serves_again() -> None:
