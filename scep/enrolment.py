@@ -16,7 +16,7 @@ from ca.authorisation import Approved, Authoriser, EnrolmentRequest, Pending, Re
 from ca.authority import Authority, issue
 from ca.errors import RequestRefused
 from ca.profiles import Profile, check_request
-from ca.sealing import ServerKey, Unsealable
+from ca.sealing import ServerKey
 from ca.store import (
     ChallengeUnavailable,
     Decision,
@@ -28,7 +28,6 @@ from ca.store import (
     TransactionKey,
 )
 from kem.keys import EncapsulationKey, decode_public_key
-from pkix.asn1 import decode, encode
 from pkix.certificates import Certificate
 from pkix.errors import IntegrityFailed, Malformed
 from pkix.pkcs10 import CertificationRequest, Form
@@ -36,7 +35,7 @@ from pkix.signed_data import encode_degenerate
 from scep.attributes import KEM_POP_CONFIRM, NONCE_LENGTH, MessageType, PkiStatus
 from scep.exchange import PENDING, Exchange, Outcome, RandomBytes, recipient
 from scep.kem_pop import ResponseKey, decode_confirm, response_key_of
-from scep.proof import ChallengeExpired, DowngradeDetected, Prover, StoredRequest
+from scep.proof import ChallengeExpired, DowngradeDetected, Prover, StoredRequest, open_request, seal_request
 from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
 from scep.transactions import Step, next_step
 
@@ -476,7 +475,7 @@ class Enrolments:
         return StoredRequest(csr=request.der, client_nonce=nonce, request_hash=hashed, answered=None, answer=None)
 
     def _seal(self, key: TransactionKey, request: StoredRequest) -> bytes:
-        return self.server_key.seal(encode(request), _purpose(key), self.random)
+        return seal_request(self.server_key, key, request, self.random)
 
     def _stored_request(self, transaction: Transaction) -> StoredRequest:
         return open_request(self.server_key, transaction)
@@ -489,17 +488,3 @@ class Enrolments:
         record = self.authoriser.issued_to(renewed)
         assert record is not None
         return f"{record.authority}:{record.serial:x}"
-
-
-def open_request(server_key: ServerKey, transaction: Transaction) -> StoredRequest:
-    """What a transaction remembers of its request. Raises RequestRefused if another server key sealed it."""
-    try:
-        opened = server_key.open(transaction.sealed_request, _purpose(transaction.key))
-    except Unsealable:
-        raise RequestRefused("the server's key was replaced since this request; send a new one") from None
-    return decode(StoredRequest, opened, "stored request")
-
-
-def _purpose(key: TransactionKey) -> bytes:
-    """What a sealed request is bound to."""
-    return b"request " + key.signer + key.transaction_id.encode()

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from ca.errors import RequestRefused
 from ca.sealing import ServerKey, Unsealable
-from ca.store import Store
+from ca.store import Store, Transaction, TransactionKey
 from kem.backends import Backends
 from kem.errors import MacMismatch
 from kem.exchange import POP_SHA256, POP_SHA512, challenge, verify_mac
@@ -59,6 +59,24 @@ class StoredRequest:
     def answer_to(self, octets: bytes) -> bytes | None:
         """What to send to a message that a challenge has answered before, None for any other message."""
         return self.answer if hashlib.sha256(octets).digest() in (self.answered or []) else None
+
+
+def seal_request(server_key: ServerKey, key: TransactionKey, request: StoredRequest, random: RandomBytes) -> bytes:
+    """As `Transaction.sealed_request` has it, bound to the transaction."""
+    return server_key.seal(encode(request), _request_purpose(key), random)
+
+
+def open_request(server_key: ServerKey, transaction: Transaction) -> StoredRequest:
+    """What a transaction remembers of its request. Raises RequestRefused if another server key sealed it."""
+    try:
+        opened = server_key.open(transaction.sealed_request, _request_purpose(transaction.key))
+    except Unsealable:
+        raise RequestRefused("the server's key was replaced since this request; send a new one") from None
+    return decode(StoredRequest, opened, "stored request")
+
+
+def _request_purpose(key: TransactionKey) -> bytes:
+    return b"request " + key.signer + key.transaction_id.encode()
 
 
 @sequence

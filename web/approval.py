@@ -26,7 +26,8 @@ from pkix import oids
 from pkix.errors import PkixError
 from pkix.pkcs10 import CertificationRequest, Form
 from scep.attributes import RESPONSE_KEY
-from scep.enrolment import Authorities, open_request
+from scep.enrolment import Authorities
+from scep.proof import open_request
 from web.config import ProfileConfig
 from web.contents import Facts, certificate_facts, extension_facts, general_name, usage_name
 
