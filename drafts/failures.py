@@ -181,19 +181,24 @@ def unknown_transaction(stage: Stage) -> Story:
     return _story(scene, "The CA knows no transaction of this transactionID and signer.")
 
 
-def busy(stage: Stage) -> Story:
+def gave_way(stage: Stage) -> Story:
     """The cap on open challenges."""
     scene = stage.scene(
-        "19-busy",
-        "badRequest: too many challenges wait for an answer.",
+        "19-gave-way",
+        "badRequest: the transaction had to give way to a later one.",
         ExampleCa(stage.ca.authority),
         kem=KemPolicy(max_challenged=1),
     )
     first = stage.kem_client(scene, "19")
     expect(first.start(), CHALLENGED)
     second = stage.kem_client(scene, "19b", who="client-b")
-    refused(second.start(), FailInfo.badRequest)
-    return _story(scene, "This CA allows one open challenge, which device 19 has when device 19b asks for another.")
+    expect(second.start(), CHALLENGED)
+    refused(first.poll(), FailInfo.badRequest)
+    return _story(
+        scene,
+        "This CA allows one open challenge. When device 19b is challenged, the transaction of device 19 is forgotten, and "
+        "its confirmation matches none. Device 19 sends its request again.",
+    )
 
 
 def too_many_challenges(stage: Stage) -> Story:
@@ -335,7 +340,7 @@ FAILURES = (
     malformed_key,
     bad_algorithm,
     unknown_transaction,
-    busy,
+    gave_way,
     too_many_challenges,
     rejected,
     used_response_key,

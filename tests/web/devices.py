@@ -61,7 +61,7 @@ class Device:
 def waiting(ca_folder: Path, subject: str) -> str:
     """The ID of the newest request for a subject."""
     lines = run("requests", "list", "--dir", ca_folder).good().out.splitlines()
-    return next(line.split()[0] for line in lines if line.endswith(f"  {subject}"))
+    return next(line.split()[0] for line in lines if line.partition("  ! ")[0].endswith(f"  {subject}"))
 
 
 def pending(device: Device, ca_folder: Path, subject: str, *arguments: str) -> str:

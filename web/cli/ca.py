@@ -19,7 +19,7 @@ from web.cli.common import FILE, dir_option, existing, open_store, parse_name, p
 from web.errors import UsageError
 from web.imported_ca import read_imported
 from web.service import utc_now
-from web.terminal import printable
+from web.terminal import revealed
 
 
 @click.group()
@@ -101,7 +101,7 @@ def _show(role: str, authority: Authority) -> None:
     click.echo(f"\n{role} CA")
     for title, certificate in [*authority.by_role, *(("issuer", item) for item in authority.chain)]:
         der = certificate.public_bytes(Encoding.DER)
-        click.echo(f"  {title}: {printable(certificate.subject.rfc4514_string())}")
+        click.echo(f"  {title}: {revealed(certificate.subject.rfc4514_string())}")
         click.echo(f"    SHA-256  {hashlib.sha256(der).hexdigest()}")
         click.echo(f"    SHA-1    {hashlib.sha1(der, usedforsecurity=False).hexdigest()}")
         start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
@@ -177,7 +177,7 @@ def revoke(directory: Path, serial: str, reason: str) -> None:
         for item in found:
             done = store.revoke(item.authority, item.serial, reason=reason, now=utc_now())
             when = f"{done.revoked_at:%Y-%m-%d %H:%M} UTC"
-            click.echo(f"revoked {done.serial:x} {printable(done.subject)} ({done.reason}, {when})")
+            click.echo(f"revoked {done.serial:x} {revealed(done.subject)} ({done.reason}, {when})")
 
 
 @ca.command("list")
@@ -186,7 +186,7 @@ def list_certificates(directory: Path) -> None:
     """List the issued certificates, newest first."""
     with open_store(existing(directory)) as store:
         for item in store.certificates():
-            click.echo(f"{item.serial:x}  {item.not_after:%Y-%m-%d}  {_status(item):<10}  {printable(item.subject)}")
+            click.echo(f"{item.serial:x}  {item.not_after:%Y-%m-%d}  {_status(item):<10}  {revealed(item.subject)}")
 
 
 def _status(item: IssuedCertificate) -> str:
