@@ -196,8 +196,8 @@ def gave_way(stage: Stage) -> Story:
     refused(first.poll(), FailInfo.badRequest)
     return _story(
         scene,
-        "This CA allows one open challenge. When device 19b is challenged, the transaction of device 19 is forgotten, and "
-        "its confirmation matches none. Device 19 sends its request again.",
+        "This CA allows one open challenge. When device 19b is challenged, the transaction of device 19 is forgotten, "
+        "and its confirmation matches none. Device 19 sends its request again.",
     )
 
 

@@ -33,7 +33,6 @@ from pkix.errors import AlgorithmRefused
 from pkix.keys import generate, message_digest
 from pkix.pkcs10 import (
     CertificationRequest,
-    Form,
     encode_certification_request,
     encode_statement_request,
     encode_unsigned_request,
@@ -225,7 +224,7 @@ class ScepClient:
             ca=self.ca,
             signer=signer,
             transaction_id=new_transaction_id(os.urandom),
-            settings=self._settings(signer.key, unsigned=request.form is Form.unsigned),
+            settings=self._settings(signer.key, kem=isinstance(wanted.key, DecapsulationKey)),
             random=os.urandom,
             kem=KemKey(wanted.key, request.spki) if isinstance(wanted.key, DecapsulationKey) else None,
             renewed=renewed,
@@ -324,7 +323,7 @@ class ScepClient:
             ca=self.ca,
             signer=signer,
             transaction_id=pending.transaction_id,
-            settings=self._settings(signer.key, unsigned=request.form is Form.unsigned),
+            settings=self._settings(signer.key, kem=kem is not None),
             random=os.urandom,
             kem=kem,
             renewed=renewed,
@@ -382,18 +381,18 @@ class ScepClient:
     def _policy(self) -> AlgorithmPolicy:
         return AlgorithmPolicy(legacy=self.options.legacy)
 
-    def _settings(self, key: SigningKey, *, unsigned: bool = False) -> ClientSettings:
+    def _settings(self, key: SigningKey, *, kem: bool = False) -> ClientSettings:
         """SHA-256 and AES-128-CBC unless told otherwise, the server knows AES-GCM, or, under --legacy, knows no better
-        (RFC 8894 section 3.5.2). To an ML-KEM certificate, and around an unsigned request, nothing but AES-GCM will do,
-        whatever became of GetCACaps.
+        (RFC 8894 section 3.5.2). Who has an ML-KEM certificate knows AES-GCM, whatever became of GetCACaps, and nobody
+        else certifies an ML-KEM key. kem: whether the requested key is one.
         """
         options, policy = self.options, self._policy()
-        gcm = unsigned or self.capabilities.has("AES-GCM") or bool(self.ca.kem_certificates(self._backends))
+        gcm = self.capabilities.has("AES-GCM") or kem or bool(self.ca.kem_certificates(self._backends))
         cipher: ContentCipher = AES256_GCM if gcm else AES128
         digest = DIGESTS[options.digest]() if options.digest else message_digest(key)
         if options.cipher:
             cipher = CIPHERS[options.cipher]
-        elif options.legacy and not self.capabilities.has("AES"):
+        elif options.legacy and not gcm and not self.capabilities.has("AES"):
             cipher = TRIPLE_DES
         if options.legacy and not options.digest and not self.capabilities.has("SHA-256"):
             digest = DIGESTS["sha1"]()

@@ -77,8 +77,7 @@ def modulus() -> int:
 
 @pytest.mark.parametrize("factor", [2, 3, 5, 7, 997, 5981, 5987])
 def test_a_modulus_with_a_small_factor_is_refused(factor: int) -> None:
-    cofactor = modulus() >> (factor.bit_length() - 1) | 1
-    refused(rsa_spki(cofactor * factor, 65537), AlgorithmRefused, "small factor")
+    refused(rsa_spki(modulus() * factor, 65537), AlgorithmRefused, "small factor")
 
 
 # Two primes of 1,024 bits: the first above 3 * 2^1022, and the first above it by so much

@@ -214,6 +214,11 @@ def test_a_classic_profile_refuses_an_ml_kem_key(device: Device) -> None:
     device.enroll("--challenge", device.password()).refused_in_one_line(4, "refused: ", "ML-KEM")
 
 
+def test_an_ml_kem_key_and_cbc_do_not_go_together(device: Device) -> None:
+    found = device.enroll("--challenge", device.password(), "--cipher", "aes128")
+    found.refused_in_one_line(1, "a request for a key that cannot sign needs an AES-GCM cipher, not AES-128-CBC")
+
+
 def test_require_kem_stops_before_anything_is_sent_where_there_is_none(device: Device) -> None:
     device.url += "/classic"
     found = device.enroll("--challenge", device.password(), "--require-kem", key_type="ec:P-256")

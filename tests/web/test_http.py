@@ -141,15 +141,15 @@ def test_a_post_in_many_small_packets(site: Site, port: int) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_a_64_kib_request_with_a_challenge_of_several_kb_passes(site: Site, port: int, method: str) -> None:
+def test_a_request_of_nearly_64_kib_with_a_challenge_of_several_kb_passes(site: Site, port: int, method: str) -> None:
     """Intune's challenges are that long."""
-    names = [x509.DNSName(f"{'x' * 40}-{number}.device.example") for number in range(1050)]
+    names = [x509.DNSName(f"{'x' * 40}-{number}.device.example") for number in range(900)]
     value = x509.SubjectAlternativeName(names)
     password = site.password(f"challenge by {method} " * 300)
     device = site.device(
         password=password, transaction_id=f"large-{method}", extensions=[x509.Extension(value.oid, False, value)]
     )
-    assert len(device.request.der) > 65536 and len(password) > 5000
+    assert len(device.request.der) > 60_000 and len(password) > 5000
     message = device.start()
     if method == "POST":
         answer = post(port, message)
@@ -158,7 +158,7 @@ def test_a_64_kib_request_with_a_challenge_of_several_kb_passes(site: Site, port
         status, headers, answer = raw(port, b"GET " + target + b" HTTP/1.1\r\n" + CLOSE + b"\r\n")
         assert (status, headers["content-type"]) == (200, "application/x-pki-message")
     issued = device.enrolment.receive(answer)
-    assert isinstance(issued, Issued) and len(issued.certificate) > 60_000
+    assert isinstance(issued, Issued) and len(issued.certificate) > 50_000
 
 
 @pytest.mark.parametrize("excess", [1, 10_000])
