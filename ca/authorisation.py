@@ -59,7 +59,9 @@ class EnrolmentRequest:
 
 @dataclass(frozen=True)
 class Approved:
-    """Issue. method: which rule said so, for the log. challenge_id: a one-time password to use up."""
+    """Issue. method: which rule said so, for the log. challenge_id: the password that said so, which is used
+    up if it serves once.
+    """
 
     method: str
     challenge_id: str | None = None
@@ -179,7 +181,7 @@ class Authoriser:
         """Whether the challenge password that a transaction holds is still good for it. Raises RequestRefused."""
         held = None if identifier is None else self.store.challenge(identifier)
         if identifier is not None and held is None:
-            raise RequestRefused("the challengePassword was withdrawn")
+            raise RequestRefused("the challengePassword was withdrawn or has expired")
         if held is not None and held.serial is not None:
             # By the same request of the same client, under another transactionID or at another URL.
             raise RequestRefused("the challengePassword has been used")
@@ -202,7 +204,7 @@ class Authoriser:
             return None
         if isinstance(found, UsedByHolder):
             return Reissue(found.authority, found.serial)
-        return Approved("challengePassword", found.identifier if found.one_time else None)
+        return Approved("challengePassword", found.identifier)
 
     def issued_to(self, signer: Certificate) -> IssuedCertificate | None:
         """Our record of a certificate, if it is one of ours, octet by octet."""

@@ -114,7 +114,7 @@ class Transaction:
     holds the challengePassword.
     Empty when nobody can need it any more. subject: RFC 4514 text for the operator.
     authority: identifier (hex) of the CA certificate that the request was addressed to.
-    challenge_id: identifier of the one-time challenge password it holds in reserve, or None.
+    challenge_id: identifier of the challenge password that approved it, reserved for it if it serves once, or None.
     reason: text for failInfoText when FAILED, or the operator's reason when rejected.
     serial: serial number of the certificate when ISSUED.
     expires: after this moment the transaction is forgotten.

@@ -74,7 +74,7 @@ def test_every_requirement_has_a_case_and_every_must_a_negative_one() -> None:
     }
     # What only says what has to work, or compares values
     assert never_refused == {
-        *("ca-mandatory", "ca-kem-challenge", "ca-confirm", "ca-states", "ca-replay"),
+        *("ca-mandatory", "ca-kem-challenge", "ca-confirm", "ca-states", "ca-replay", "ca-copies"),
         *("client-challenge", "client-expires", "client-fail-info", "client-ra-authentication", "client-success"),
         *(name for name in REQUIREMENTS if name.startswith("derivation-")),
     }

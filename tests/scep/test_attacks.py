@@ -507,12 +507,12 @@ def test_wrong_passwords_that_a_webhook_may_know_are_no_guesses() -> None:
     issued(world.device(password=short, label="short", transaction_id="s").enrol())
 
 
-def test_a_password_withdrawn_after_the_challenge_issues_nothing() -> None:
+@pytest.mark.parametrize("one_time", [True, False])
+def test_a_password_withdrawn_after_the_challenge_issues_nothing(one_time: bool) -> None:
     world = kem_world()
-    device = challenged(world, password=world.password("to be withdrawn"))
-    identifier = world.server_key.identifier("to be withdrawn")
-    del world.store._challenges[identifier]  # type: ignore[attr-defined]
-    assert refusal(device.poll()) == "the challengePassword was withdrawn"
+    device = challenged(world, password=world.password("to be withdrawn", one_time=one_time))
+    assert world.store.remove_challenge(world.server_key.identifier("to be withdrawn"))
+    assert refusal(device.poll()) == "the challengePassword was withdrawn or has expired"
     assert state(world) is State.FAILED
     assert not world.store.certificates()
 
