@@ -5,7 +5,7 @@ other attributes than those of RFC 5280 are those of X.520, RFC 4519 and RFC 298
 be of any string type, up to MAX_VALUE characters.
 
 RFC 5280 section 4.1.2.4 forbids no old string types in certificates for subjects that had them before, so
-DirectoryString has all its five alternatives here. Where the type is PrintableString or IA5String, ASCII in another
+DirectoryString has all its five alternatives here, and IA5String, which old devices send. Where the type is PrintableString or IA5String, ASCII in another
 common string type is let pass: Go's encoding/asn1 (micromdm, step) writes every value as PrintableString or UTF8String.
 """
 
@@ -29,7 +29,7 @@ STRING_CODECS = {
     _UNIVERSAL: "utf-32-be",
     _BMP: "utf-16-be",
 }
-_DIRECTORY_STRING = (_UTF8, _PRINTABLE, _TELETEX, _UNIVERSAL, _BMP)
+_DIRECTORY_STRING = (_UTF8, _PRINTABLE, _TELETEX, _IA5, _UNIVERSAL, _BMP)
 _ASCII_ONLY = (_PRINTABLE, _UTF8, _IA5)
 _ANY_STRING = tuple(STRING_CODECS)
 
@@ -71,7 +71,7 @@ _KINDS = {
         "0.9.2342.19200300.100.1.1": _Kind("userId"),
         "0.9.2342.19200300.100.1.25": _Kind("domainComponent", 63, _ASCII_ONLY),
         "1.2.840.113549.1.9.1": _Kind("emailAddress", 255, _ASCII_ONLY),
-        "1.2.840.113549.1.9.2": _Kind("unstructuredName", 255, (*_DIRECTORY_STRING, _IA5)),
+        "1.2.840.113549.1.9.2": _Kind("unstructuredName", 255, _DIRECTORY_STRING),
         "1.2.840.113549.1.9.8": _Kind("unstructuredAddress", 255),
         "1.3.6.1.4.1.311.60.2.1.1": _Kind("jurisdictionLocalityName", 128),
         "1.3.6.1.4.1.311.60.2.1.2": _Kind("jurisdictionStateOrProvinceName", 128),

@@ -70,7 +70,7 @@ def refused_or_unchanged(message: bytes, original: Meaning, certificate: Certifi
         assert meaning(found) == original
 
 
-def assert_one_line(error: PkixError) -> None:
+def assert_one_line(error: PkixError | KemError) -> None:
     """The text goes into failInfoText and into logs."""
     assert error.text
     assert error.text.isprintable()
@@ -178,7 +178,7 @@ def read_request(der: bytes) -> None:
     ):
         try:
             look()
-        except PkixError as error:
+        except (PkixError, KemError) as error:
             assert_one_line(error)
 
 
@@ -281,7 +281,7 @@ def test_mutated_requests_for_keys_that_cannot_sign(der: bytes) -> None:
         assert request.key_type
         request.verify(LEGACY, STATING.certificate)
         assert request.statement is None or encode(request.statement)
-    except PkixError as error:
+    except (PkixError, KemError) as error:
         assert_one_line(error)
     else:
         # The unsigned form proves nothing, and may say anything; a statement covers every octet.

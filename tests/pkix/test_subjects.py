@@ -67,7 +67,7 @@ def test_characters_count_not_octets() -> None:
 @pytest.mark.parametrize(
     ("oid", "tag"),
     [
-        *(("2.5.4.3", tag) for tag in (0x02, 0x03, 0x04, 0x05, 0x06, 0x12, 0x16, 0x17, 0x18, 0x1A, 0x30, 0x80)),
+        *(("2.5.4.3", tag) for tag in (0x02, 0x03, 0x04, 0x05, 0x06, 0x12, 0x17, 0x18, 0x1A, 0x30, 0x80)),
         ("2.5.4.6", 0x04),
         ("2.5.4.5", 0x1E),
         ("2.5.4.46", 0x04),
@@ -95,6 +95,12 @@ def test_ascii_may_come_in_another_string_type(oid: str, tag: int) -> None:
     check_subject(attribute(oid, tag, b"DE"))
     with pytest.raises(Malformed):
         check_subject(attribute(oid, tag, b"\xc3\xa9"))
+
+
+def test_ia5string_passes_for_a_directory_string() -> None:
+    check_subject(attribute("2.5.4.3", 0x16, b"device"))
+    with pytest.raises(Malformed):
+        check_subject(attribute("2.5.4.3", 0x16, b"\xc3\xa9"))
 
 
 def test_600_kilobytes_of_organization_are_refused() -> None:

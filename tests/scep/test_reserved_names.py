@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from cryptography import x509
 
+from ca.authorisation import AuthorisationPolicy
 from ca.profiles import Profile
 from pkix.asn1 import encode, wrap
 from pkix.oids import Oid
@@ -87,6 +88,13 @@ def test_what_is_no_sid_is_refused(extension: x509.Extension[x509.ExtensionType]
     world, message = with_sid(extension)
     failed(world, message, BAD_REQUEST, "Microsoft SID")
     assert not world.store.certificates()
+
+
+def test_what_is_no_sid_is_refused_before_anybody_is_asked_to_approve_it() -> None:
+    world = World(policy=AuthorisationPolicy(manual=True))
+    request = encode_certification_request(key("rsa:2048"), name("CN=pc"), extensions=[ODD["no SID"]])
+    failed(world, craft.request(world.device(), content=request), BAD_REQUEST, "Microsoft SID")
+    assert not world.store.transactions()
 
 
 def test_a_sid_is_issued_anew() -> None:
