@@ -19,6 +19,9 @@ MAX_UNSIGNED = 1 << 20  # of what GetCACert and GetCACaps answer, which is read 
 # From a proxy in front of the CA, or a CA that is overloaded or stopped: nothing is said about the message.
 STATUS_OF_NO_ANSWER = {408, 429, 502, 503, 504}
 
+# Devices often enrol before they know the time; what is wrong with a certificate is said without this.
+urllib3.disable_warnings(urllib3.exceptions.SystemTimeWarning)
+
 
 class TransportError(Exception):
     """The server cannot be reached or does not answer as HTTP; the text says how."""

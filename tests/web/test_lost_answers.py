@@ -374,12 +374,12 @@ def test_going_on_keeps_the_pinned_ca(rsa: Device) -> None:
 
 def test_going_on_keeps_the_capabilities_that_were_acted_on(rsa: Device) -> None:
     """A confirmation repeats their hash, so that the CA notices a downgrade."""
-    acted_on = rsa.line.capabilities[0]
-    assert rsa.enroll(profile="/manual").code == 3
-    kept = json.loads(rsa.pending.read_text())["capabilities"]
+    rsa.lose(lambda: rsa.enroll(profile="/manual"))
+    kept = json.loads(rsa.pending.read_text())
     rsa.line.capabilities = (b"POSTPKIOperation\nAES\nSHA-256\n", rsa.line.capabilities[1])
-    assert rsa.poll().code == 3 and acted_on != rsa.line.capabilities[0]
-    assert json.loads(rsa.pending.read_text())["capabilities"] == kept
+    assert rsa.poll().code == 3
+    now = json.loads(rsa.pending.read_text())
+    assert (kept["answered"], now["answered"]) == (False, True) and now["capabilities"] == kept["capabilities"]
 
 
 # Refused
