@@ -67,7 +67,10 @@ class Channel(HTTPChannel):
             if self.request is not before:
                 self._since = time.time()
             self.last_activity = self._since
-        self._drop_requests()
+        with self.requests_lock:
+            if len(self.requests) > PIPELINED:
+                # waitress drops what comes after it.
+                self.requests[PIPELINED - 1].headers["CONNECTION"] = "close"
         return more
 
     def readable(self) -> bool:
@@ -76,16 +79,6 @@ class Channel(HTTPChannel):
             self.will_close = False
             self.handle_close()
         return bool(self.connected and super().readable())
-
-    def _drop_requests(self) -> None:
-        """Of what came without waiting for answers, serve the first few; the last of them says that this is the end."""
-        with self.requests_lock:
-            dropped = self.requests[PIPELINED:]
-            if dropped:
-                self.requests[PIPELINED - 1].headers["CONNECTION"] = "close"
-                del self.requests[PIPELINED:]
-        for request in dropped:
-            request.close()
 
     def _make_room(self) -> None:
         """For several, because looking for the quietest of thousands each time would keep everybody waiting."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import waitress.channel
+from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.server import BaseWSGIServer, MultiSocketServer
 
@@ -254,7 +255,7 @@ def test_a_host_with_several_addresses_is_listened_on_at_each() -> None:
         server.close()
 
 
-def test_all_who_wait_are_accepted_at_once() -> None:
+def test_all_who_wait_are_accepted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else each of a crowd is waited for with one turn of a loop that looks at all before."""
     map_: dict[int, Any] = {}
     settings = server_settings(1 << 20)
@@ -265,16 +266,22 @@ def test_all_who_wait_are_accepted_at_once() -> None:
         stack.enter_context(strangers(listener.socket.getsockname()[1], 30, b""))
         listener.handle_accept()
         assert len(listener.active_channels) == 30
+        asked: list[None] = []
+        monkeypatch.setattr(wasyncore.dispatcher, "accept", lambda _self: asked.append(None))
         listener.handle_accept()
-        assert len(listener.active_channels) == 30
+        assert len(asked) == 1
 
 
 @pytest.mark.parametrize("said", [b"", HALF_HEADERS, HALF_BODY], ids=["idle", "half the headers", "half the body"])
 def test_more_connections_than_waitress_allows_by_default_keep_nobody_from_an_answer(
     config: Config, said: bytes
 ) -> None:
-    with serving(config) as port, strangers(port, 150, said):
+    with serving(config) as port, strangers(port, 150, said) as found:
         assert raw(port, ASK)[0] == 200
+        for item in found:
+            item.setblocking(False)
+            with pytest.raises(BlockingIOError):  # nor does anybody have to make room
+                item.recv(1)
 
 
 def test_more_connections_than_the_limit_keep_nobody_from_an_answer(
