@@ -5,8 +5,9 @@ other attributes than those of RFC 5280 are those of X.520, RFC 4519 and RFC 298
 be of any string type, up to MAX_VALUE characters.
 
 RFC 5280 section 4.1.2.4 forbids no old string types in certificates for subjects that had them before, so
-DirectoryString has all its five alternatives here, and IA5String, which old devices send. Where the type is PrintableString or IA5String, ASCII in another
-common string type is let pass: Go's encoding/asn1 (micromdm, step) writes every value as PrintableString or UTF8String.
+DirectoryString has all its five alternatives here, and IA5String, which old devices send. Where the type is
+PrintableString or IA5String, ASCII in another common string type is let pass: Go's encoding/asn1 (micromdm, step) writes
+every value as PrintableString or UTF8String.
 """
 
 from __future__ import annotations
