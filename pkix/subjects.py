@@ -6,7 +6,7 @@ be of any string type, up to MAX_VALUE characters.
 
 RFC 5280 section 4.1.2.4 forbids no old string types in certificates for subjects that had them before, so
 DirectoryString has all its five alternatives here, and IA5String, which old devices send. Where the type is
-PrintableString or IA5String, ASCII in another common string type is let pass: Go's encoding/asn1 (micromdm, step) writes
+PrintableString or IA5String, ASCII in another common string type is let pass: Go (micromdm, step) writes
 every value as PrintableString or UTF8String.
 """
 

@@ -276,7 +276,11 @@ class Enrolments:
             new = replace(new, state=State.AWAITING_APPROVAL, sealed_request=sealed, expires=expires)
             return self._queue(exchange, transaction, new)
         verdict = Approved(transaction.approved_by, transaction.challenge_id)
-        return self._grant_waiting(exchange, transaction, new, verdict)
+        try:
+            self.authoriser.check_held(transaction.challenge_id)
+            return self._grant(exchange, transaction, new, CertificationRequest.decode(request.csr), verdict)
+        except RequestRefused as refused:
+            return self._fail(exchange, transaction, refused.text)
 
     def _check_proof(self, exchange: Exchange, transaction: Transaction) -> bool:
         """Take the secret of the outstanding challenge and check the confirmation; False if there is none to take."""
@@ -297,7 +301,12 @@ class Enrolments:
     # Waiting and ended transactions
 
     def _review(self, exchange: Exchange, transaction: Transaction) -> Outcome:
-        """AWAITING_APPROVAL: what the operator or the webhook says by now."""
+        """AWAITING_APPROVAL: what the operator or the webhook says by now.
+
+        What stands in the way of an approved request (a subject that is taken, a wrong clock) leaves it waiting,
+        so that an operator can put it right.
+        """
+        request = self._request_of(transaction)
         verdict: Verdict = Approved("manual approval", transaction.challenge_id)
         if transaction.decision is Decision.REJECTED:
             return self._fail(exchange, transaction, transaction.reason or "the request was rejected")
@@ -311,13 +320,14 @@ class Enrolments:
                 self.store.replace(transaction, asking)
                 transaction = asking
             try:
-                enrolment = self._enrolment(exchange, self._request_of(transaction), None)
+                enrolment = self._enrolment(exchange, request, None)
                 verdict = self.authoriser.ask_webhook(enrolment, now=exchange.now)
             except RequestRefused as refused:
                 return self._fail(exchange, transaction, refused.text)
             if isinstance(verdict, Pending):
                 return PENDING
-        return self._grant_waiting(exchange, transaction, transaction, verdict)
+        self.authoriser.check_held(transaction.challenge_id)
+        return self._grant(exchange, transaction, transaction, request, verdict)
 
     def _repeat(self, exchange: Exchange, transaction: Transaction) -> Outcome:
         """ISSUED: the same certificate again, for a client that lost the answer.
@@ -366,17 +376,6 @@ class Enrolments:
             self.store.take_secret(transaction.secret_id)
 
     # Issuing
-
-    def _grant_waiting(
-        self, exchange: Exchange, transaction: Transaction, new: Transaction, verdict: Verdict
-    ) -> Outcome:
-        """Issue what has waited; what stands in the way now ends the transaction."""
-        try:
-            self.authoriser.check_held(transaction.challenge_id)
-            return self._grant(exchange, transaction, new, self._request_of(transaction), verdict)
-        except RequestRefused as refused:
-            self._end(exchange, transaction, refused.text)
-            raise
 
     def _grant(
         self,

@@ -25,6 +25,7 @@ from ca.sealing import ServerKey
 from ca.store import Decision, IssuedCertificate, State, Store, Transaction
 from pkix import oids
 from pkix.errors import PkixError
+from pkix.names import comparable
 from pkix.pkcs10 import CertificationRequest, Form
 from scep.attributes import RESPONSE_KEY
 from scep.remembered import open_request
@@ -93,6 +94,7 @@ class Certified:
 
     def __init__(self, store: Store, now: datetime) -> None:
         self.keys: dict[bytes, IssuedCertificate] = {}
+        self.subjects: dict[str, IssuedCertificate] = {}
         self._names: dict[str, IssuedCertificate] = {}
         records = store.certificates(limit=MOST_COMPARED)
         self.complete = len(records) < MOST_COMPARED
@@ -101,6 +103,7 @@ class Certified:
             if record.revoked_at is not None:
                 self.keys[record.spki_hash] = record
             elif record.not_after >= now:
+                self.subjects.setdefault(record.name, record)
                 for name in _names(x509.load_der_x509_certificate(record.der)):
                     self._names.setdefault(_alike(name), record)
 
@@ -222,9 +225,6 @@ class Desk:
         record = self.certified.holder(name)
         if record is not None:
             yield Notice("name certified already", f"{name} is certified already: {_told(record)}")
-        ours = (certificate for one in self.generations.all for _role, certificate in one.by_role)
-        if _alike(name) in {_alike(certificate.subject.rfc4514_string()) for certificate in ours}:
-            yield Notice("name of the CA", f"{name} is the name of this CA or its RA")
         if not name.isascii() or not name.isprintable():
             yield Notice("not ASCII", f"{name} holds characters that may look like others, or like none")
         if "*" in name:
@@ -233,7 +233,7 @@ class Desk:
             yield Notice("blanks", f"{name} holds more blanks than one sees")
 
     def _check_unique(self, profile: Profile, made: x509.Certificate) -> None:
-        record = self.certified.holder(made.subject.rfc4514_string()) if profile.unique_subject else None
+        record = self.certified.subjects.get(comparable(made.subject)) if profile.unique_subject else None
         if record is not None:
             raise RequestRefused(f"a valid certificate for this subject exists: serial {record.serial:x}")
 

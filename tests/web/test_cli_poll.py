@@ -128,6 +128,7 @@ def test_3_1_a_webhook_approves_later_what_comes_encrypted_under_the_password(tm
     answers = iter([b'{"decision": "pending"}', b'{"decision": "approve"}'])
     with Peer(lambda _request: (200, next(answers))) as webhook:
         text = f'[ca]\ndir = "."\n[profiles.default.authorisation]\nwebhook = "{webhook.url}"\n'
+        text += "webhook_pause_seconds = 0\n"
         settings = load(make_ca_dir(tmp_path / "ca", text).config_path)
         with serving(replace(settings, port=0)) as port:
             command = ["enroll", "--url", f"http://127.0.0.1:{port}/scep", "--challenge", "of the webhook's own"]
