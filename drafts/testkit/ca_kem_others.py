@@ -7,15 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from drafts.labelled import NOW, value
-from drafts.testkit.ca_classic import BAD_ALG, BAD_CHECK, BAD_REQUEST, ONE_TEXT, device, negative, pkcs8, positive
+from drafts.testkit.ca_classic import BAD_ALG, BAD_CHECK, BAD_REQUEST, device, negative, pkcs8, positive
 from drafts.testkit.ca_kem import CHALLENGED, PASSWORD, SUBJECT, client, info, pkcs_req, scene, signer
 from drafts.testkit.ca_proof import block, played, poll
 from drafts.testkit.der import Node, attribute, flipped, octets, scheme, sequence
 from drafts.testkit.kem_messages import Proof
-from drafts.testkit.messages import envelope
 from drafts.testkit.parties import (
-    ENCIPHERMENT,
-    RA,
     YEAR,
     KemParty,
     Party,
@@ -29,11 +26,9 @@ from drafts.testkit.parties import (
 from drafts.testkit.requests import password_attribute, request_info, respoiled, signed, spki_hash, unsigned
 from drafts.testkit.scene import Planned, Scene
 from pkix import oids
-from pkix.algorithms import AES128, AES256, AES256_GCM, ContentCipher
 from pkix.asn1 import any_of, encode
 from pkix.keys import spki_of
 from pkix.pkcs10 import PrivateKeyPossessionStatement
-from pkix.recipients import RsaRecipient
 from scep.attributes import RESPONSE_KEY
 
 OLD_SUBJECT = SUBJECT
@@ -49,7 +44,6 @@ def cases() -> Iterator[Planned]:
     yield from _renewals()
     yield from _renewal_confirmations()
     yield from _response_keys()
-    yield from _rsa_ra()
 
 
 def _statement(
@@ -458,53 +452,4 @@ def _response_keys() -> Iterator[Planned]:
         "has been used",
         csr(),
         scene=used,
-    )
-
-
-def _rsa_ra() -> Iterator[Planned]:
-    """A client of today at a CA whose RA has an RSA key, too."""
-    ra = issued("rsa:2048", "ra-decryption", "CN=RSA RA", kem_ca(), usages=ENCIPHERMENT, eku=RA)
-    party = device()
-    content = signed(
-        request_info(party.certificate.subject, spki_of(party.key), [password_attribute(PASSWORD)]), party.key
-    )
-    base = scene().without("client-certificate", "client-key", "client-kem-key")
-    base = base.plus(
-        ("client-certificate", party.certificate.der),
-        ("client-key", pkcs8(party.key)),
-        ("ra-rsa-certificate", ra.certificate.der),
-        ("ra-rsa-key", pkcs8(ra.key)),
-    )
-    sealed = envelope(content, [RsaRecipient(ra.certificate)], "vectors/kem/envelope", AES128)
-    yield positive(
-        "ca-pkcsreq-rsa-ra",
-        "PKCSReq of an RSA client, enveloped to the RSA key of the RA of a CA that also serves ML-KEM",
-        "ca-mandatory",
-        pkcs_req(envelope=sealed, signer=party.signer),
-        scene=base,
-        values={"recipient": "rsa", "key": spki_hash(content), "cipher": "AES-128-CBC"},
-    )
-    both = scene().plus(("ra-rsa-certificate", ra.certificate.der), ("ra-rsa-key", pkcs8(ra.key)))
-
-    def unsigned_to_rsa(cipher: ContentCipher) -> bytes:
-        return envelope(unsigned(info()), [RsaRecipient(ra.certificate)], "vectors/kem/envelope", cipher)
-
-    yield positive(
-        "ca-kem-unsigned-to-rsa",
-        "PKCSReq for an ML-KEM key, enveloped to the RSA key of the RA in AuthEnvelopedData with AES-256-GCM",
-        "ca-unsigned-authenticated",
-        pkcs_req(envelope=unsigned_to_rsa(AES256_GCM)),
-        CHALLENGED,
-        scene=both,
-    )
-    yield negative(
-        "ca-kem-unsigned-to-rsa-cbc",
-        "The unsigned request comes in EnvelopedData with AES-256-CBC, where nothing tells it from an altered one.",
-        BAD_CHECK,
-        ONE_TEXT,
-        "ca-unsigned-authenticated",
-        pkcs_req(envelope=unsigned_to_rsa(AES256)),
-        scene=both,
-        twin="ca-kem-unsigned-to-rsa",
-        description="PKCSReq for an ML-KEM key, enveloped to the RSA key of the RA",
     )
