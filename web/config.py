@@ -49,7 +49,8 @@ kem_backend = "automatic"       # or "cryptography", "liboqs": see `scep-kem kem
 
 [transactions]
 pending_days = 7                # how long a request waits for approval
-max_pending = 1000              # how many may wait
+max_pending = 1000              # how many of a profile may wait; at a limit the oldest undecided one gives way
+max_pending_per_signer = 10     # and how many of one key
 max_request = 65536             # octets of encrypted content of one request
 
 # Each profile has its own URL: /scep for "default", /scep/NAME for the others.
@@ -68,13 +69,17 @@ copy_extensions = ["subjectAltName", "microsoftSid"]
 challenge_password = true       # made by `scep-kem challenge new`
 renewal = true                  # a valid certificate of this CA signs the request
 manual = false                  # true: requests without challengePassword wait for `scep-kem requests approve`
-webhook = ""                    # an https URL that is asked about every other request
+webhook = ""                    # an https URL that is asked about every other request,
+webhook_pause_seconds = 60      # and not again so soon about one that it did not decide
 
 # How keys that cannot sign prove that the client has them.
 [profiles.default.kem]
 pop = "challenge"               # or "statement", "implicit", "none"
 hash = "sha256"                 # of the challenge: or "sha512"
 challenge_minutes = 10
+max_challenged = 1000           # how many may be in progress that somebody has authorised; then the oldest gives way,
+max_challenged_for_operator = 500   # that an operator has to look at,
+max_challenged_renewals = 500   # and renewals of ML-KEM certificates
 response_key = "single-request" # or "transaction", "off"
 classic = false                 # true: no KEM here, and only the certificates that today's clients expect
 """
