@@ -60,11 +60,12 @@ class EnrolmentRequest:
 @dataclass(frozen=True)
 class Approved:
     """Issue. method: which rule said so, for the log. challenge_id: the password that said so, which is used
-    up if it serves once.
+    up if it serves once. rests_on: the certificate whose holder said so.
     """
 
     method: str
     challenge_id: str | None = None
+    rests_on: IssuedCertificate | None = None
 
 
 @dataclass(frozen=True)
@@ -147,15 +148,20 @@ class Authoriser:
             except RequestRefused:
                 if not password:
                     raise
-        if password and self.policy.challenge_password:
-            verdict = self._challenge(enrolment, password, now)
+        ours = password if self.policy.challenge_password else None
+        if ours and not self._slowed(ours, now):
+            verdict = self._challenge(enrolment, ours, now)
             if verdict is not None:
                 return verdict
         if self.webhook is not None:
-            return self.ask_webhook(enrolment, now=now)
-        if password and self.policy.challenge_password:
-            if len(password) < UNGUESSABLE:
-                self.store.count_guess(self.profile.name, now=now)
+            try:
+                return self.ask_webhook(enrolment, now=now)
+            except RequestRefused:
+                if ours:
+                    self._wrong_password(ours, now)
+                raise
+        if ours:
+            self._wrong_password(ours, now)
             raise RequestRefused("the challengePassword is not valid")
         if password:
             raise RequestRefused("a challengePassword was sent, but this profile does not use them")
@@ -169,7 +175,8 @@ class Authoriser:
         """
         assert self.webhook is not None
         signer = self.issued_to(enrolment.signer)
-        holds = signer if signer is not None and signer.good_at(now) else None
+        good = signer is not None and signer.good_at(now) and not self.store.compromised(signer.spki_hash)
+        holds = signer if good else None
         answer, reason = self.webhook.ask(replace(enrolment, renewal=holds is not None, holds=holds))
         if answer is WebhookAnswer.APPROVE:
             return Approved("webhook")
@@ -186,11 +193,29 @@ class Authoriser:
             # By the same request of the same client, under another transactionID or at another URL.
             raise RequestRefused("the challengePassword has been used")
 
-    def _challenge(self, enrolment: EnrolmentRequest, password: str, now: datetime) -> Verdict | None:
-        if len(password) < UNGUESSABLE and self.store.guesses(self.profile.name, now=now) >= MAX_GUESSES:
-            # Without looking it up: else guessing would go on at full speed. Made passwords are too long to be guessed,
-            # so nobody can lock out those who have one.
+    def check_certificate(self, name: str) -> None:
+        """Whether a certificate that a decision rests on ("authority:serial", hex) is still one to rest on: it may have
+        been revoked while the client was challenged or an operator looked at the request. Raises RequestRefused.
+        """
+        authority, _, serial = name.partition(":")
+        found = self.store.certificate(authority, int(serial, 16))
+        if found is None or found.revoked_at is not None or self.store.compromised(found.spki_hash):
+            raise RequestRefused("a certificate that the request rests on is revoked, or its key is compromised")
+
+    def _slowed(self, password: str, now: datetime) -> bool:
+        """Whether a password is not looked up for a while: else guessing would go on at full speed. Made passwords are
+        too long to be guessed, so nobody can lock out those who have one.
+        """
+        return len(password) < UNGUESSABLE and self.store.guesses(self.profile.name, now=now) >= MAX_GUESSES
+
+    def _wrong_password(self, password: str, now: datetime) -> None:
+        """Count a guess. Raises Busy if it was not even looked up."""
+        if self._slowed(password, now):
             raise Busy("busy: too many wrong challengePasswords; come back in a minute")
+        if len(password) < UNGUESSABLE:
+            self.store.count_guess(self.profile.name, now=now)
+
+    def _challenge(self, enrolment: EnrolmentRequest, password: str, now: datetime) -> Verdict | None:
         found = check_password(
             self.store,
             self.server_key,
@@ -225,6 +250,8 @@ class Authoriser:
             )
         if previous.revoked_at is not None:
             raise RequestRefused("the certificate to renew is revoked")
+        if self.store.compromised(previous.spki_hash):
+            raise RequestRefused("the key of the certificate to renew was revoked for keyCompromise")
         if now < previous.not_before or previous.not_after + self.policy.renewal_grace < now:
             raise RequestRefused("the certificate to renew is not valid now")
         window = self.profile.renewal_window
@@ -234,7 +261,7 @@ class Authoriser:
         if previous.profile != self.profile.name:
             raise RequestRefused("the certificate to renew was issued under another profile")
         _check_names(x509.load_der_x509_certificate(previous.der), enrolment.request)
-        return Approved("renewal")
+        return Approved("renewal", rests_on=previous)
 
 
 def _check_names(previous: x509.Certificate, request: CertificationRequest) -> None:

@@ -107,6 +107,9 @@ class MemoryStore(Store):
         with self._lock:
             return self._certificates.get((authority, serial))
 
+    def compromised(self, spki_hash: bytes) -> bool:
+        return bool(self._select_certificates(lambda item: item.spki_hash == spki_hash and item.reason in COMPROMISED))
+
     def valid_certificates(self, name: str, *, now: datetime) -> Sequence[IssuedCertificate]:
         return self._select_certificates(lambda item: _stands_in_the_way(item, name, now))
 

@@ -166,6 +166,10 @@ class SqlStore(Store):
         with self._database.reading() as session:
             return _certificate(session, authority, serial)
 
+    def compromised(self, spki_hash: bytes) -> bool:
+        with self._database.reading() as session:
+            return _is_compromised(session, spki_hash)
+
     def valid_certificates(self, name: str, *, now: datetime) -> Sequence[IssuedCertificate]:
         values: Values = {"name": name, "now": seconds(now)}
         with self._database.reading() as session:
@@ -279,10 +283,14 @@ def _put(session: Session, old: Transaction | None, new: Transaction) -> None:
         raise StoreConflict("the transaction was changed by somebody else")
 
 
+def _is_compromised(session: Session, spki_hash: bytes) -> bool:
+    ((number,),) = session.rows(sql.COUNT_COMPROMISED, {"key": spki_hash})
+    return bool(number)
+
+
 def _check_issue(session: Session, certificate: IssuedCertificate, *, again: bool, unique_at: datetime | None) -> None:
     """What forbids to issue a certificate. Raises IssueForbidden."""
-    ((compromised,),) = session.rows(sql.COUNT_COMPROMISED, {"key": certificate.spki_hash})
-    if compromised:
+    if _is_compromised(session, certificate.spki_hash):
         raise KeyCompromised
     messages = [row[0] for row in session.rows(sql.ISSUED_FOR, {"request": certificate.request_hash or None})]
     if messages and (not again or (certificate.message_hash or 0) in messages):

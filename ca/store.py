@@ -183,7 +183,7 @@ class IssuedCertificate:
     """A certificate this CA signed.
 
     authority: identifier (hex) of the issuing CA certificate. serial: positive, at most 20 octets (RFC 5280 4.1.2.2).
-    der: the DER certificate. spki_hash: SHA-256 of its DER SubjectPublicKeyInfo.
+    der: the DER certificate. spki_hash: `pkix.public_keys.key_identity` of its key.
     name: `pkix.names.comparable` of its subject. request_hash: SHA-256 of the DER request that led to it. message_hash:
     32 octets that a copy of the message with that request has in common with it, whatever in it was not signed.
     revoked_at and reason (RFC 5280 CRLReason name such as "keyCompromise") are None until revoked.
@@ -202,6 +202,11 @@ class IssuedCertificate:
     name: str = ""
     request_hash: bytes = b""
     message_hash: bytes = b""
+
+    @property
+    def full_name(self) -> str:
+        """ "authority:serial", both hexadecimal."""
+        return f"{self.authority}:{self.serial:x}"
 
     def good_at(self, now: datetime) -> bool:
         """Whether it is neither revoked nor outside of its validity."""
@@ -300,6 +305,9 @@ class Store(Protocol):
 
     def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:
         """The certificate with this issuer and serial number."""
+
+    def compromised(self, spki_hash: bytes) -> bool:
+        """Whether a certificate for this key was revoked for one of COMPROMISED."""
 
     def valid_certificates(self, name: str, *, now: datetime) -> Sequence[IssuedCertificate]:
         """Unrevoked, unexpired certificates with this `IssuedCertificate.name`, of every generation of the CA."""

@@ -17,12 +17,13 @@ ML-KEM keys are `kem.keys` and `kem.weak_keys`.
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from kem.structures import SubjectPublicKeyInfo
 from pkix import oids
@@ -78,6 +79,17 @@ def load_public_key(spki: bytes, whose: str) -> PublicKeyTypes:
     if isinstance(key, rsa.RSAPublicKey):
         _check_modulus(key.public_numbers().n, whose)
     return key
+
+
+def key_identity(spki: bytes) -> bytes:
+    """32 octets that all encodings of one public key have in common: SHA-256 of its DER SubjectPublicKeyInfo, for an EC
+    key with the uncompressed point, for an RSA key with rsaEncryption. spki: DER.
+    """
+    try:
+        one = load_der_public_key(spki).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm):
+        one = spki  # a kind of key that has one encoding, such as ML-KEM
+    return hashlib.sha256(one).digest()
 
 
 def _check_parameters(scheme: AlgorithmIdentifier, whose: str) -> None:

@@ -38,6 +38,7 @@ from pkix.certificates import Certificate
 from pkix.errors import IntegrityFailed, Malformed
 from pkix.names import comparable
 from pkix.pkcs10 import CertificationRequest, Form
+from pkix.public_keys import key_identity
 from pkix.signed_data import encode_degenerate
 from scep.attributes import KEM_POP_CONFIRM, NONCE_LENGTH, MessageType, PkiStatus
 from scep.exchange import PENDING, Exchange, Outcome, RandomBytes, recipient
@@ -121,17 +122,19 @@ class Enrolments:
         self.response_keys.check(request)
         enrolment = self._enrolment(exchange, request, renewed)
         verdict = self.authoriser.decide(enrolment, now=exchange.now)
-        new = self._transaction(exchange, key, verdict, renewed)
         if isinstance(verdict, Reissue):
-            return self._reissue(exchange, old, new, request, verdict)
+            return self._reissue(exchange, request, verdict)
+        stored = self._stored(exchange, request, verdict)
+        new = self._transaction(exchange, key, stored, verdict)
         if self._needs_proof(request, renewed):
-            return self._challenge(exchange, old, new, self._stored(exchange, request))
+            new = replace(new, renews="" if renewed is None else _rests_on(verdict)[0])
+            return self._challenge(exchange, old, new, stored)
         if isinstance(verdict, Pending):
             return self._queue(exchange, old, new)
         return self._grant(exchange, old, new, request, verdict)
 
     def _transaction(
-        self, exchange: Exchange, key: TransactionKey, verdict: Verdict, renewed: Certificate | None
+        self, exchange: Exchange, key: TransactionKey, stored: StoredRequest, verdict: Verdict
     ) -> Transaction:
         request, same = exchange.verified_request, self._same(exchange)
         assert same is not None
@@ -139,7 +142,7 @@ class Enrolments:
             key=key,
             state=State.AWAITING_APPROVAL,
             request_hash=same,
-            sealed_request=self.memory.seal(key, self._stored(exchange, request)),
+            sealed_request=self.memory.seal(key, stored),
             subject=request.subject_text,
             authority=self.authorities.issuer(exchange.authority).identifier,
             created=exchange.now,
@@ -147,7 +150,6 @@ class Enrolments:
             expires=exchange.now + self.settings.pending_lifetime,
             challenge_id=verdict.challenge_id if isinstance(verdict, Approved) else None,
             approved_by=verdict.method if isinstance(verdict, Approved) else "",
-            renews="" if renewed is None else self._name_of(renewed),
         )
 
     def _queue(self, exchange: Exchange, old: Transaction | None, new: Transaction) -> Outcome:
@@ -250,7 +252,8 @@ class Enrolments:
         if transaction.challenges >= self.kem.max_challenges:
             return self._fail(exchange, transaction, "too many challenges were sent without a confirmation")
         if exchange.request is not None:
-            request = replace(self._stored(exchange, exchange.request), answered=request.answered)
+            again = self._stored(exchange, exchange.request, None)
+            request = replace(again, answered=request.answered, rests_on=request.rests_on)
         return self._challenge(exchange, transaction, transaction, request)
 
     def _confirm(self, exchange: Exchange, transaction: Transaction) -> Outcome:
@@ -389,12 +392,15 @@ class Enrolments:
         assert isinstance(verdict, Approved)
         recipient(exchange, request, kem=self._to_kem_key)
         stored = self.memory.open(new)
+        for name in stored.rests_on or []:
+            self.authoriser.check_certificate(name.decode())
         user = exchange.verified_signer.key_hash + request.hash + self.profile.name.encode()
         self.response_keys.use_up(request, user, expires=exchange.now + self.settings.pending_lifetime)
         issuer = self.authorities.by_identifier(new.authority)
         proven = new.challenges > 0
         certificate = replace(
             issue(issuer, self.profile, request, now=exchange.now, random=self.random),
+            spki_hash=key_identity(request.spki),
             name=comparable(request.subject),
             request_hash=request.hash,
             message_hash=b"" if proven else stored.message_hash or b"",
@@ -403,7 +409,7 @@ class Enrolments:
             self._issued(exchange, new, certificate, verdict.challenge_id),
             sealed_request=self.memory.seal(new.key, stored.ended()),
         )
-        own_key = exchange.verified_signer.key_hash == certificate.spki_hash
+        own_key = key_identity(exchange.verified_signer.spki) == certificate.spki_hash
         again = own_key or proven or verdict.method == "renewal"
         unique = self.profile.unique_subject and verdict.method != "renewal"
         try:
@@ -413,20 +419,14 @@ class Enrolments:
         exchange.details["authorised by"] = verdict.method
         return self._success(exchange, certificate, request)
 
-    def _reissue(
-        self,
-        exchange: Exchange,
-        old: Transaction | None,
-        new: Transaction,
-        request: CertificationRequest,
-        verdict: Reissue,
-    ) -> Outcome:
-        """The certificate that this very request was granted before, as long as it is good."""
+    def _reissue(self, exchange: Exchange, request: CertificationRequest, verdict: Reissue) -> Outcome:
+        """The certificate that this very request was granted before, as long as it is good.
+
+        Nothing is stored: whoever has a used-up password could fill the Store with new transactionIDs.
+        """
         found = self.store.certificate(verdict.authority, verdict.serial)
         if found is None or not found.good_at(exchange.now) or found.profile != self.profile.name:
             raise RequestRefused("the challengePassword has been used")
-        sealed = self.memory.seal(new.key, self._stored(exchange, request).ended())
-        self._put(old, replace(self._issued(exchange, new, found, new.challenge_id), sealed_request=sealed))
         return self._success(exchange, found, request)
 
     def _issued(
@@ -468,7 +468,8 @@ class Enrolments:
         else:
             self.store.replace(old, new)
 
-    def _stored(self, exchange: Exchange, request: CertificationRequest) -> StoredRequest:
+    def _stored(self, exchange: Exchange, request: CertificationRequest, verdict: Verdict | None) -> StoredRequest:
+        names = [*_rests_on(verdict), *([exchange.stated_by] if exchange.stated_by else [])]
         return StoredRequest(
             csr=request.der,
             client_nonce=exchange.message.sender_nonce or b"",
@@ -476,13 +477,13 @@ class Enrolments:
             answered=None,
             answer=None,
             message_hash=exchange.message_hash,
+            rests_on=[name.encode() for name in names] or None,
         )
 
     def _request_of(self, transaction: Transaction) -> CertificationRequest:
         return CertificationRequest.decode(self.memory.open(transaction).csr)
 
-    def _name_of(self, renewed: Certificate) -> str:
-        """As Transaction.renews has it; the authoriser has found the certificate to be ours."""
-        record = self.authoriser.issued_to(renewed)
-        assert record is not None
-        return f"{record.authority}:{record.serial:x}"
+
+def _rests_on(verdict: Verdict | None) -> list[str]:
+    """The name of the certificate whose holder has authorised the request, if it was one."""
+    return [verdict.rests_on.full_name] if isinstance(verdict, Approved) and verdict.rests_on is not None else []

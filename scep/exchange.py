@@ -42,7 +42,9 @@ class Exchange:
 
     octets: the message as it came. authority: the CA that it is addressed to, whose signer answers. encapsulate:
     ML-KEM's. proven: name of the challenge that this message's confirmation answers rightly; good for nothing else,
-    also when another worker was faster and the transaction is looked at again. details: for the log; nothing secret.
+    also when another worker was faster and the transaction is looked at again. stated_by: name
+    (`IssuedCertificate.full_name`) of the certificate that signed a statement of possession. details: for the log;
+    nothing secret.
     """
 
     octets: bytes
@@ -57,6 +59,7 @@ class Exchange:
     kind: MessageType | None = None
     request: CertificationRequest | None = None
     proven: str | None = None
+    stated_by: str | None = None
     details: dict[str, str] = field(default_factory=dict)
 
     @property

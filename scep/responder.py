@@ -22,6 +22,7 @@ from ca.sealing import ServerKey
 from ca.store import Store
 from kem.backends import Backends
 from kem.errors import KemError
+from pkix.algorithms import AES128, AES128_GCM
 from pkix.asn1 import encode
 from pkix.certificates import Certificate
 from pkix.enveloped_data import Identity, Opened, attempt, inspect
@@ -175,6 +176,7 @@ class Responder:
             now=now,
             authority=self.current,
             encapsulate=self._backends.encapsulate,
+            cipher=AES128 if self._settings.algorithms.aes_cbc else AES128_GCM,
         )
         exchange.details["transactionID"] = exchange.message.transaction_id
         try:
@@ -251,7 +253,7 @@ class Responder:
         opened = self._open(exchange)
 
         def statement_signer(request: CertificationRequest) -> Certificate | None:
-            return self._statement_signer(request, exchange.now)
+            return self._statement_signer(exchange, request)
 
         request = open_request(opened, self._settings.algorithms, statement_signer, exchange.details)
         check_subject_is_free(request, self._own_names)
@@ -261,7 +263,7 @@ class Responder:
     def _authority_of(self, identity: Identity) -> Authority:
         return next(authority for known, authority in self._addressees if known is identity)
 
-    def _statement_signer(self, request: CertificationRequest, now: datetime) -> Certificate | None:
+    def _statement_signer(self, exchange: Exchange, request: CertificationRequest) -> Certificate | None:
         """The certificate that a statement of possession (RFC 9883) names, which must be ours and valid."""
         statement = request.statement
         if statement is None or not request.is_kem:
@@ -269,11 +271,12 @@ class Responder:
         for authority in self.authorities.all:
             if encode(statement.signer.issuer) == authority.certificate.subject:
                 found = self._store.certificate(authority.identifier, statement.signer.serial_number)
-                if found is None or found.revoked_at is not None or not found.not_before <= now <= found.not_after:
+                if found is None or not found.good_at(exchange.now) or self._store.compromised(found.spki_hash):
                     continue
                 signer = Certificate.decode(found.der)
                 if signer.subject != request.subject_der:
                     raise RequestRefused("statementOfPossession names a certificate with another subject (RFC 9883)")
+                exchange.stated_by = found.full_name
                 return signer
         raise RequestRefused("statementOfPossession names no valid certificate of this CA (RFC 9883 section 3)")
 

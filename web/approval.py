@@ -32,7 +32,7 @@ from scep.remembered import open_request
 from web.config import ProfileConfig
 from web.contents import Facts, certificate_facts, extension_facts, general_name, usage_name
 
-ID_LENGTH = 12
+ID_LENGTH = 16
 MOST_COMPARED = 20_000  # certificates, the newest, that a request is compared with
 
 _SENSITIVE_USAGES = {
@@ -54,11 +54,12 @@ _READ_ATTRIBUTES = {
 
 
 def request_id(item: Transaction) -> str:
-    """Twelve hex digits of a hash of transaction and request: unlike transactionID, unique and typable.
+    """Hex digits of a hash of transaction and request: unlike transactionID, unique and typable.
 
     A client may ask for something else under a transactionID that has ended; an old ID must not mean that.
     """
-    seen = hashlib.sha256(item.key.signer + item.request_hash + item.key.transaction_id.encode())
+    transaction = f"{item.profile} {item.key.transaction_id}".encode()  # a profile's name has no blank
+    seen = hashlib.sha256(item.key.signer + item.request_hash + transaction)
     return seen.hexdigest()[:ID_LENGTH]
 
 

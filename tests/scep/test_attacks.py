@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from ca.authorisation import AuthorisationPolicy
@@ -18,9 +20,9 @@ from pkix.algorithms import AES256_GCM
 from pkix.asn1 import wrap
 from pkix.certificates import Certificate
 from pkix.enveloped_data import encrypt
-from pkix.pkcs10 import encode_certification_request
+from pkix.pkcs10 import CertificationRequest, encode_certification_request
 from scep.attributes import RESPONSE_KEY, MessageType, PkiStatus
-from scep.client import Refused, StillPending
+from scep.client import Issued, Refused, StillPending
 from scep.kem_pop import encode_response_key
 from scep.messages import Header, PkiMessage, encode_pki_message
 from scep.settings import KemPolicy, Pop
@@ -39,7 +41,11 @@ from tests.scep.kem_kit import (
     renewing,
     secrets,
     serial_of,
+    signing_certificate,
     state,
+    stated,
+    unsigned,
+    with_request,
 )
 from tests.world import (
     ALL_METHODS,
@@ -332,6 +338,84 @@ def test_a_renewal_to_a_compromised_key_is_refused() -> None:
     assert refusal(renewal.enrol()) == COMPROMISED_KEY
 
 
+REVOKED = "a certificate that the request rests on is revoked, or its key is compromised"
+
+
+def revoke(world: World, certificate: bytes, reason: str) -> None:
+    found = x509.load_der_x509_certificate(certificate)
+    world.store.revoke(world.authority.identifier, found.serial_number, reason=reason, now=world.now)
+
+
+@pytest.mark.parametrize("reason", ["keyCompromise", "cessationOfOperation"])
+def test_a_certificate_revoked_after_the_challenge_renews_nothing(reason: str) -> None:
+    """It has signed a RenewalReq for an ML-KEM key, so nothing but this look at it stands in the way."""
+    world = kem_world()
+    identity = signing_certificate(world)
+    device = with_request(world, unsigned(), signer=identity, renewal=True)
+    pending(device)
+    revoke(world, identity.certificate.der, reason)
+    assert refusal(device.poll()) == REVOKED
+    assert state_of(world, "transaction-1") is State.FAILED
+
+
+def test_a_statement_s_certificate_revoked_after_the_challenge_brings_nothing() -> None:
+    world = kem_world()
+    identity = signing_certificate(world)
+    request = stated(identity, challenge_password=world.password("statement"))
+    device = with_request(world, request, transaction_id="stated")
+    pending(device)
+    revoke(world, identity.certificate.der, "superseded")
+    assert refusal(device.poll()) == REVOKED
+
+
+def state_of(world: World, transaction_id: str) -> State:
+    (found,) = (item.state for item in world.store.transactions() if item.key.transaction_id == transaction_id)
+    return found
+
+
+def test_a_compromised_key_renews_with_no_certificate() -> None:
+    """The key has two certificates, and the compromise was noted with one of them."""
+    world = World("rsa:2048")
+    device = world.device(password=world.password())
+    first = issued(device.enrol())
+    second = issued(device.renewal(first, label="device").enrol())
+    revoke(world, second.certificate, "keyCompromise")
+    thief = device.renewal(first, label="thief", transaction_id="thief")
+    assert refusal(thief.enrol()) == "the key of the certificate to renew was revoked for keyCompromise"
+
+
+def test_a_compromised_kem_key_renews_with_no_certificate() -> None:
+    world = kem_world()
+    first = issued(challenged(world).poll())
+    second = issued(pending_renewal(world, first, label="kem device", transaction_id="same key").poll())
+    theft = pending_renewal(world, first, label="thief", transaction_id="thief")
+    revoke(world, second.certificate, "keyCompromise")
+    assert refusal(theft.poll()) == REVOKED
+
+
+def pending_renewal(world: World, old: Issued, **more: str) -> Device:
+    device = renewing(world, old, **more)
+    pending(device)
+    return device
+
+
+def test_a_compromised_key_is_the_same_in_another_encoding() -> None:
+    world = World("rsa:2048", policy=AuthorisationPolicy(), webhook=Scripted("approve", "approve"))
+    private = key("ec:P-256", "stolen")
+    request = encode_certification_request(private, name("CN=a"), challenge_password="for the answer")
+    issued(world.device("ec:P-256", request=request, label="stolen").enrol())
+    (record,) = world.store.certificates()
+    world.store.revoke(record.authority, record.serial, reason="keyCompromise", now=world.now)
+    tree = Node.parse(request)
+    point = tree[0][2][1]
+    point.content = b"\0" + bytes((2 + (point.content[-1] & 1),)) + point.content[2:34]
+    signature = private.sign(tree[0].der(), ec.ECDSA(hashes.SHA256()))  # type: ignore[union-attr, call-arg, arg-type]
+    tree[2].content = b"\0" + signature
+    device = world.device("ec:P-256", request=tree.der(), label="stolen", transaction_id="2")
+    assert device.request.spki != CertificationRequest.decode(request).spki
+    craft.failed(world, craft.request(device, content=tree.der()), craft.BAD_REQUEST, COMPROMISED_KEY)
+
+
 def after_a_week(world: World) -> None:
     """When no transaction is remembered any more."""
     world.tick(timedelta(days=8))
@@ -501,12 +585,17 @@ def test_guesses_at_one_profile_do_not_slow_another() -> None:
     issued(admin.device(password=short).enrol())
 
 
-def test_wrong_passwords_that_a_webhook_may_know_are_no_guesses() -> None:
-    world = World("rsa:2048", webhook=Scripted(*["reject"] * 25))
+def test_a_webhook_beside_passwords_makes_guessing_no_faster() -> None:
+    """And is still asked about its own, which nobody here knows."""
+    world = World("rsa:2048", webhook=Scripted(*["reject: not mine"] * 21, "approve"))
     short = world.password("a short password")
-    for at in range(25):
-        world.device(password=f"challenge {at}", transaction_id=f"g{at}").enrol()
-    issued(world.device(password=short, label="short", transaction_id="s").enrol())
+    for at in range(20):
+        assert refusal(world.device(password=f"guess {at}", transaction_id=f"g{at}").enrol()) == "not mine"
+    answer = refusal(world.device(password=short, label="short", transaction_id="s").enrol())
+    assert answer == "busy: too many wrong challengePasswords; come back in a minute"
+    issued(world.device(password="known elsewhere", label="other", transaction_id="o").enrol())
+    world.tick(timedelta(minutes=1))
+    issued(world.device(password=short, label="short", transaction_id="s2").enrol())
 
 
 @pytest.mark.parametrize("one_time", [True, False])
@@ -530,6 +619,16 @@ def test_a_password_that_the_same_client_has_used_up_elsewhere_meanwhile_issues_
 
 
 # What ended transactions keep
+
+
+def test_a_used_password_stores_nothing_however_often_it_comes() -> None:
+    world = World("rsa:2048")
+    device = world.device(password=world.password())
+    first = issued(device.enrol())
+    for at in range(3):
+        again = world.device(request=device.request.der, transaction_id=f"again {at}")
+        assert issued(again.enrol()).certificate == first.certificate
+    assert len(world.store.transactions()) == 1
 
 
 def test_a_failed_transaction_keeps_nothing_of_its_request() -> None:
