@@ -27,11 +27,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from kem.structures import SubjectPublicKeyInfo
 from pkix import oids
+from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
 from pkix.asn1 import AlgorithmIdentifier, Null, Oid, decode, parameters_der
 from pkix.errors import AlgorithmRefused, Malformed
 
 FERMAT_STEPS = 32
 _LARGEST_FACTOR = 6000
+MAX_SPKI = 4096  # octets; an ML-DSA-87 key has 2,614, an RSA key of 8,192 bits 1,062
+_ML_DSA = (oids.ML_DSA_44, oids.ML_DSA_65, oids.ML_DSA_87)
 _OID_TAG = 0x06
 _UNCOMPRESSED_OR_COMPRESSED = (2, 3, 4)
 _WITHOUT_PARAMETERS = frozenset({oids.ED25519, oids.ML_DSA_44, oids.ML_DSA_65, oids.ML_DSA_87})
@@ -62,6 +65,8 @@ def load_public_key(spki: bytes, whose: str) -> PublicKeyTypes:
     Raises AlgorithmRefused for a kind of key that is not supported or an unusable value, Malformed for a wrong
     encoding.
     """
+    if len(spki) > MAX_SPKI:
+        raise AlgorithmRefused(f"{whose}: a public key of {len(spki)} octets; at most {MAX_SPKI} are accepted")
     try:
         info = decode(SubjectPublicKeyInfo, spki, "SubjectPublicKeyInfo")
         scheme = info.algorithm
@@ -73,10 +78,16 @@ def load_public_key(spki: bytes, whose: str) -> PublicKeyTypes:
             raise Malformed(f"{whose}: an EC point in hybrid form; send it uncompressed (RFC 5480 section 2.2)")
         if scheme.algorithm == oids.ED25519:
             _check_ed25519(octets, whose)
+        if scheme.algorithm in _ML_DSA:
+            _check_ml_dsa(octets, whose)
         key = load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm):
         raise AlgorithmRefused(f"{whose}: the public key is unusable") from None
     if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size > MAX_RSA_BITS:  # before anything is computed with it
+            raise AlgorithmRefused(
+                f"{whose}: RSA key of {key.key_size} bits; {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted"
+            )
         _check_modulus(key.public_numbers().n, whose)
     return key
 
@@ -109,6 +120,16 @@ def _check_ed25519(octets: bytes, whose: str) -> None:
         raise Malformed(f"{whose}: an Ed25519 key that is not encoded canonically (RFC 8032 section 5.1.3)")
     if y in _SMALL_ORDER:
         raise AlgorithmRefused(f"{whose}: an Ed25519 key of small order, for which anybody can sign")
+
+
+def _check_ml_dsa(octets: bytes, whose: str) -> None:
+    """rho (32 octets) and t1 (FIPS 204 algorithm 22). Verification subtracts c * t1 * 2^d: with t1 = 0 any short z is a
+    signature, and with few coefficients that are not zero it is for some challenges. Of an honest key's octets one in
+    256 is zero.
+    """
+    t1 = octets[32:]
+    if 4 * t1.count(0) > len(t1):
+        raise AlgorithmRefused(f"{whose}: an ML-DSA key for which anybody can sign: t1 is zero or sparse")
 
 
 def _check_modulus(modulus: int, whose: str) -> None:

@@ -241,3 +241,30 @@ def test_rfc_8410_3_and_9881_4_parameters_are_absent(kind: str) -> None:
         info[0].insert(1, Node(0x05))
 
     refused(changed(spki_of(key(kind)), change), Malformed, "must have no parameters")
+
+
+# ML-DSA, and keys of absurd size
+
+
+@pytest.mark.parametrize("kind", ["ml-dsa-44", "ml-dsa-65", "ml-dsa-87"])
+def test_an_ml_dsa_key_for_which_anybody_can_sign_is_refused(kind: str) -> None:
+    """With t1 = 0, or nearly, verification asks for a short z alone."""
+    info = spki_of(key(kind))
+    octets = Node.parse(info)[1].content  # an octet that counts unused bits, rho, t1
+    for t1 in (bytes(len(octets) - 33), b"\x01" + bytes(len(octets) - 34), octets[33:73] + bytes(len(octets) - 73)):
+        weak = changed(info, lambda tree, t1=t1: setattr(tree[1], "content", octets[:33] + t1))  # type: ignore[misc]
+        refused(weak, AlgorithmRefused, "for which anybody can sign")
+
+
+def test_a_key_of_absurd_size_is_refused_before_anything_is_computed_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One message with a modulus of two million bits held a process for seconds."""
+
+    def computed(*_arguments: object) -> None:
+        raise AssertionError("a computation with a huge modulus")
+
+    monkeypatch.setattr("pkix.public_keys._check_modulus", computed)
+    monkeypatch.setattr("pkix.public_keys.load_der_public_key", computed)
+    refused(rsa_spki((1 << 2_000_000) + 1, 65537), AlgorithmRefused, "a public key of")
+    monkeypatch.undo()
+    monkeypatch.setattr("pkix.public_keys._check_modulus", computed)
+    refused(rsa_spki((1 << 16_000) + 1, 65537), AlgorithmRefused, "RSA key of 16001 bits")

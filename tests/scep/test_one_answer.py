@@ -16,12 +16,15 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 import pkix.pkcs10
 import pkix.public_keys
+from ca.authorisation import AuthorisationPolicy
+from ca.store import Decision
 from pkix import oids
-from pkix.algorithms import AES128, AES128_GCM, TRIPLE_DES, AlgorithmPolicy, ContentCipher
+from pkix.algorithms import AES128, AES128_GCM, AES256_GCM, TRIPLE_DES, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import algorithm, encode, wrap
 from pkix.content import CANNOT_OPEN
 from pkix.errors import AlgorithmRefused
 from pkix.pkcs10 import CertificationRequest
+from scep.client import ClientSettings, StillPending
 from scep.messages import PkiMessage
 from scep.opening import _STAND_IN
 from scep.responder import Reply
@@ -30,6 +33,7 @@ from tests.pkix.tlv import Node
 from tests.scep import craft
 from tests.scep.craft import BAD_ALG, BAD_CERT_ID, BAD_MESSAGE_CHECK, failed
 from tests.scep.kem_kit import kem_world, stated, unsigned
+from tests.scep.seen import Seen
 from tests.world import Device, World, kem_device
 
 PASSWORD = "K7QW3ZJ5PDX2M4RTBVYN6HSAFGCEULOI"
@@ -391,6 +395,18 @@ def test_256_guesses_of_a_padding_octet_learn_nothing(world: World, device: Devi
 
 
 # Where AES-CBC is off
+
+
+def test_without_aes_cbc_no_answer_comes_in_it_either() -> None:
+    """A CertPoll without an envelope names no cipher."""
+    settings = Settings(algorithms=AlgorithmPolicy(aes_cbc=False))
+    world = World(settings=settings, policy=AuthorisationPolicy(manual=True))
+    device = world.device(settings=ClientSettings(cipher=AES256_GCM))
+    assert isinstance(device.enrol(), StillPending)
+    world.decide(Decision.APPROVED)
+    poll = craft.Crafted(signer=device.signer, content=None, attributes=craft.header(20, "transaction-1"))
+    envelope = Seen(world.send(poll.encode()).body).content or b""
+    assert Node.parse(envelope)[0].der() == encode(oids.AUTH_ENVELOPED_DATA)
 
 
 def test_without_aes_cbc_enveloped_data_is_refused() -> None:

@@ -78,6 +78,15 @@ def certified(found: CaDir, **more: Any) -> None:
     assert isinstance(outcome, Issued)
 
 
+def test_the_same_message_at_two_urls_has_two_ids(own: CaDir) -> None:
+    """One decision is for one profile, whoever sends the message to the other one, too."""
+    waiting(own)
+    with own.open_store() as store:
+        (item,) = store.transactions()
+    elsewhere = replace(item, key=replace(item.key, profile="rich"))
+    assert approval.request_id(item) != approval.request_id(elsewhere)
+
+
 def seen(found: CaDir, request_id: str) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads(run("requests", "show", request_id, "--json", "--dir", found.path).good().out)
     return facts

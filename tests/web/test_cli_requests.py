@@ -35,7 +35,7 @@ def test_a_waiting_request_is_one_line_with_its_id_first(own: CaDir) -> None:
     waiting(own)
     (line,) = run("requests", "list", "--dir", own.path).good().out.splitlines()
     request_id, state, age, unit, profile, subject = line.split()
-    assert len(request_id) == 12 and int(request_id, 16) >= 0
+    assert len(request_id) == 16 and int(request_id, 16) >= 0
     assert (state, age, unit, profile, subject) == (
         "awaiting-approval",
         "0",
@@ -67,7 +67,7 @@ def test_requests_show_shows_what_is_known(own: CaDir) -> None:
         assert word in said
 
 
-@pytest.mark.parametrize(("length", "good"), [(12, True), (6, True), (1, True)])
+@pytest.mark.parametrize(("length", "good"), [(16, True), (6, True), (1, True)])
 def test_the_beginning_of_an_id_is_enough(own: CaDir, length: int, good: bool) -> None:
     request_id = waiting(own)
     assert (run("requests", "show", request_id[:length].upper(), "--dir", own.path).code == 0) is good
@@ -76,8 +76,8 @@ def test_the_beginning_of_an_id_is_enough(own: CaDir, length: int, good: bool) -
 @pytest.mark.parametrize("command", ["show", "approve", "reject"])
 def test_an_unknown_id_is_told(own: CaDir, command: str) -> None:
     waiting(own)
-    found = run("requests", command, "ffffffffffff", "--dir", own.path)
-    found.refused_in_one_line(2, "no request has the ID ffffffffffff")
+    found = run("requests", command, "ffffffffffffffff", "--dir", own.path)
+    found.refused_in_one_line(2, "no request has the ID ffffffffffffffff")
 
 
 def test_an_ambiguous_id_is_told(own: CaDir) -> None:
@@ -92,7 +92,7 @@ def test_a_decision_takes_the_whole_id(own: CaDir, command: str, length: int) ->
     """The request that an operator meant by its first digits may have gone, and another with these have come."""
     request_id = waiting(own)
     found = run("requests", command, request_id[:length], "--dir", own.path)
-    found.refused_in_one_line(2, "is not the whole ID of a request, which has 12 digits")
+    found.refused_in_one_line(2, "is not the whole ID of a request, which has 16 digits")
     with own.open_store() as store:
         assert [item.decision for item in store.transactions()] == [Decision.UNDECIDED]
 
@@ -161,7 +161,7 @@ def test_a_request_behind_many_newer_ones_can_be_decided(own: CaDir, monkeypatch
     run("requests", "approve", request_id, "--dir", own.path).good()
 
 
-@pytest.mark.parametrize("forged", ["x\nffffffffffff  approved", "x\r\x1b[2Kgone", "x\x1b]0;title\x07", "x\u202ey"])
+@pytest.mark.parametrize("forged", ["x\nffffffffffffffff  approved", "x\r\x1b[2Kgone", "x\x1b]0;title\x07", "x\u202ey"])
 @pytest.mark.parametrize("command", [["list"], ["show", "ID"], ["approve", "ID"]])
 def test_no_subject_can_forge_a_line_or_control_the_terminal(own: CaDir, command: list[str], forged: str) -> None:
     """The subject comes from whoever sends a request, and an operator decides by what is on the screen."""
