@@ -20,7 +20,7 @@ from ca.authorisation import Approved, Authoriser, EnrolmentRequest, Pending, Re
 from ca.authorities import Authorities
 from ca.authority import issue
 from ca.errors import Busy, RequestRefused
-from ca.limits import make_room
+from ca.limits import Limits, make_room
 from ca.profiles import Profile, check_request
 from ca.store import (
     ChallengeUnavailable,
@@ -154,7 +154,7 @@ class Enrolments:
 
     def _queue(self, exchange: Exchange, old: Transaction | None, new: Transaction) -> Outcome:
         """Wait for an operator."""
-        make_room(self.store, self.settings.waiting_limits(new), now=exchange.now)
+        self._make_room(exchange, self.settings.waiting_limits(new))
         self._put(old, new)
         return PENDING
 
@@ -207,7 +207,7 @@ class Enrolments:
         """Send a challenge and wait for its confirmation."""
         keys = self._keys(new, request)
         if old is None or old.state is not State.CHALLENGED or old.expires < exchange.now:
-            make_room(self.store, self.kem.limits(new), now=exchange.now)
+            self._make_room(exchange, self.kem.limits(new))
         body, name = self.prover.challenge(exchange, request, keys)
         lifetime = self.kem.challenge_lifetime
         waiting = replace(
@@ -363,7 +363,7 @@ class Enrolments:
         """Move to FAILED, giving back the challenge password and forgetting the secret and the request: a retry brings
         it, and a poll is told the reason.
         """
-        make_room(self.store, self.settings.failed_limits(transaction), now=exchange.now)
+        self._make_room(exchange, self.settings.failed_limits(transaction))
         ended = replace(
             transaction,
             state=State.FAILED,
@@ -461,6 +461,12 @@ class Enrolments:
             renewal=exchange.kind is MessageType.RenewalReq,
             renewed=renewed,
         )
+
+    def _make_room(self, exchange: Exchange, limits: Limits) -> None:
+        """Let the oldest go at a limit, and say so in the log: where it happens often, somebody is flooding."""
+        gone = make_room(self.store, limits, now=exchange.now)
+        if gone:
+            exchange.details["gave way"] = str(gone)
 
     def _put(self, old: Transaction | None, new: Transaction) -> None:
         if old is None:

@@ -95,6 +95,9 @@ def test_a_signer_s_oldest_challenge_gives_way() -> None:
         challenged(world, password=password, transaction_id=f"t{number}")
     assert names(world) == {"t1", "t2", "other"}
     assert len(secrets(world)) == 3
+    fourth = kem_device(world, password=password, transaction_id="t4")
+    (event,) = world.send(fourth.start()).events
+    assert event.details["gave way"] == "1"
 
 
 def test_the_oldest_authorised_challenge_gives_way_and_can_begin_anew() -> None:
