@@ -116,6 +116,7 @@ def _crowds(standing: Standing) -> dict[tuple[bool, bool], Select[Any]]:
 CROWDS = {standing: _crowds(standing) for standing in Standing}
 NUMBERED = select(*TRANSACTION_COLUMNS).where(_T.id == bindparam("number"))
 PUT_SECRET = _insert(SECRETS)
+SECRET = select(SECRETS.c.sealed).where(SECRETS.c.identifier == bindparam("identifier"))
 TAKE_SECRET = delete(SECRETS).where(SECRETS.c.identifier == bindparam("of")).returning(SECRETS.c.sealed)
 FORGET_SECRET = delete(SECRETS).where(SECRETS.c.identifier == bindparam("of"))
 PURGE_SECRETS = delete(SECRETS).where(SECRETS.c.expires < bindparam("now"))

@@ -246,6 +246,15 @@ class SqlStore(Store):
             values: Values = {"identifier": identifier, "sealed": sealed, "expires": seconds(expires)}
             session.add(sql.PUT_SECRET, values, "the secret exists already")
 
+    def keep_secret(self, identifier: str, sealed: bytes, expires: datetime) -> bytes:
+        with self._turn, self._database.writing() as session:
+            row = session.row(sql.SECRET, {"identifier": identifier})
+            if row is not None:
+                return bytes(row[0])
+            values: Values = {"identifier": identifier, "sealed": sealed, "expires": seconds(expires)}
+            session.add(sql.PUT_SECRET, values, "the secret exists already")
+        return sealed
+
     def take_secret(self, identifier: str) -> bytes | None:
         with self._turn, self._database.writing() as session:
             row = session.row(sql.TAKE_SECRET, {"of": identifier})

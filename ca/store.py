@@ -355,6 +355,9 @@ class Store(Protocol):
     def put_secret(self, identifier: str, sealed: bytes, expires: datetime) -> None:
         """Keep sealed octets under a new identifier. Raises StoreConflict if it exists."""
 
+    def keep_secret(self, identifier: str, sealed: bytes, expires: datetime) -> bytes:
+        """Keep sealed octets, unless there are some under this identifier; either way, those that are there now."""
+
     def take_secret(self, identifier: str) -> bytes | None:
         """The sealed octets, which are gone from the Store when this returns: of several callers one gets them.
 

@@ -106,6 +106,9 @@ def _check_value(kind: Oid, value: TLV) -> None:
         raise Malformed(f"PKCS #10 request: a {known.name} whose value is not of its string type (RFC 5280 appendix A)")
     if known.tags is _ASCII_ONLY and not bytes(value.data).isascii():
         raise Malformed(f"PKCS #10 request: a {known.name} with characters that it cannot have (RFC 5280 appendix A)")
+    if tag == _TELETEX and not bytes(value.data).isascii():
+        # As Latin-1 by some and as UTF-8 by others, so a renewal could turn one name into another.
+        raise Malformed(f"PKCS #10 request: a {known.name} in TeletexString beyond ASCII; use UTF8String")
     length = _characters(bytes(value.data), tag)
     if not known.least <= length <= known.most:
         raise Malformed(f"PKCS #10 request: a {known.name} of {length} characters (RFC 5280 appendix A.1)")
@@ -117,6 +120,9 @@ def _characters(octets: bytes, tag: int) -> int:
     if codec is None:
         return len(octets)
     try:
-        return len(octets.decode(codec))
+        text = octets.decode(codec)
     except UnicodeDecodeError:
         raise Malformed("PKCS #10 request: unusable subject: a value is not valid text of its string type") from None
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):
+        raise Malformed("PKCS #10 request: unusable subject: a value holds control characters")
+    return len(text)

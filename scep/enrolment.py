@@ -148,7 +148,6 @@ class Enrolments:
             created=exchange.now,
             updated=exchange.now,
             expires=exchange.now + self.settings.pending_lifetime,
-            challenge_id=verdict.challenge_id if isinstance(verdict, Approved) else None,
             approved_by=verdict.method if isinstance(verdict, Approved) else "",
         )
 
@@ -253,7 +252,9 @@ class Enrolments:
             return self._fail(exchange, transaction, "too many challenges were sent without a confirmation")
         if exchange.request is not None:
             again = self._stored(exchange, exchange.request, None)
-            request = replace(again, answered=request.answered, rests_on=request.rests_on)
+            request = replace(
+                again, answered=request.answered, rests_on=request.rests_on, challenge_id=request.challenge_id
+            )
         return self._challenge(exchange, transaction, transaction, request)
 
     def _confirm(self, exchange: Exchange, transaction: Transaction) -> Outcome:
@@ -278,9 +279,10 @@ class Enrolments:
             sealed = self.memory.seal(transaction.key, request.ended())
             new = replace(new, state=State.AWAITING_APPROVAL, sealed_request=sealed, expires=expires)
             return self._queue(exchange, transaction, new)
-        verdict = Approved(transaction.approved_by, transaction.challenge_id)
+        identifier = request.challenge_id.decode() if request.challenge_id else transaction.challenge_id
+        verdict = Approved(transaction.approved_by, identifier)
         try:
-            self.authoriser.check_held(transaction.challenge_id)
+            self.authoriser.check_held(identifier)
             return self._grant(exchange, transaction, new, CertificationRequest.decode(request.csr), verdict)
         except RequestRefused as refused:
             return self._fail(exchange, transaction, refused.text)
@@ -310,6 +312,7 @@ class Enrolments:
         so that an operator can put it right.
         """
         request = self._request_of(transaction)
+        check_request(self.profile, request)  # the profile may have changed since it came
         verdict: Verdict = Approved("manual approval", transaction.challenge_id)
         if transaction.decision is Decision.REJECTED:
             return self._fail(exchange, transaction, transaction.reason or "the request was rejected")
@@ -475,6 +478,7 @@ class Enrolments:
             self.store.replace(old, new)
 
     def _stored(self, exchange: Exchange, request: CertificationRequest, verdict: Verdict | None) -> StoredRequest:
+        approved = verdict if isinstance(verdict, Approved) else None
         names = [*_rests_on(verdict), *([exchange.stated_by] if exchange.stated_by else [])]
         return StoredRequest(
             csr=request.der,
@@ -484,6 +488,7 @@ class Enrolments:
             answer=None,
             message_hash=exchange.message_hash,
             rests_on=[name.encode() for name in names] or None,
+            challenge_id=approved.challenge_id.encode() if approved and approved.challenge_id else None,
         )
 
     def _request_of(self, transaction: Transaction) -> CertificationRequest:

@@ -17,7 +17,8 @@ class StoredRequest:
     """request_hash: H of the pkiMessage's octets. client_nonce: its senderNonce. answered: the
     `PkiMessage.signed_hash` of each message that a challenge has answered. answer: the latest of these CertReps, for
     whoever sends one of those messages once more. message_hash: `Exchange.message_hash` of the request's message.
-    rests_on: "authority:serial" (hex) of each certificate of ours that what was decided rests on.
+    rests_on: "authority:serial" (hex) of each certificate of ours that what was decided rests on. challenge_id:
+    identifier of the challenge password that approved it; it is not reserved, because nothing is proven yet.
     """
 
     csr: bytes
@@ -27,6 +28,7 @@ class StoredRequest:
     answer: Annotated[bytes | None, Implicit(1)]
     message_hash: Annotated[bytes | None, Implicit(2)]
     rests_on: Annotated[list[bytes] | None, Implicit(3)]
+    challenge_id: Annotated[bytes | None, Implicit(4)]
 
     def answered_with(self, message_hash: bytes, answer: bytes) -> StoredRequest:
         """The same after a challenge: `answer` was sent to the message with this hash."""

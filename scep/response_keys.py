@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ca.errors import RequestRefused
 from ca.sealing import ServerKey
-from ca.store import Store, StoreConflict
+from ca.store import Store
 from pkix.pkcs10 import CertificationRequest
 from scep.kem_pop import response_key_of
 from scep.settings import KemPolicy, ResponseKeyReuse
@@ -32,16 +32,11 @@ class ResponseKeys:
         that nobody who is not authorised fills the Store.
 
         user: who the first use was by; a retry of the same request by the same signer is no second use. Raises
-        RequestRefused, and StoreConflict when another worker is at the same key.
+        RequestRefused.
         """
         found = response_key_of(request)
         if found is None or self.policy.response_key is not ResponseKeyReuse.single_request:
             return
         name = f"response-key {self.server_key.identifier(found.key.hex())}"
-        try:
-            self.store.put_secret(name, user, expires)
-        except StoreConflict:
-            noted = self.store.take_secret(name)
-            self.store.put_secret(name, noted or user, expires)
-            if noted is not None and noted != user:
-                raise RequestRefused("the response key has been used; make a new one for each request") from None
+        if self.store.keep_secret(name, user, expires) != user:
+            raise RequestRefused("the response key has been used; make a new one for each request")

@@ -136,6 +136,8 @@ def _get(service: Service, responder: Responder, request: Request, operation: st
 def _route(path: str, service: Service) -> tuple[str | None, str]:
     """The profile a path means (None: none) and what stands behind it."""
     first, _, rest = path.partition("/")
+    if {".", ".."} & {*path.split("/")}:
+        return None, path  # a proxy in front, which resolves them, would guard another profile than is meant here
     if first == "scep":
         second, _, tail = rest.partition("/")
         if second in service.config.profiles:

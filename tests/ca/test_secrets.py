@@ -171,3 +171,22 @@ def test_what_a_transaction_remembers_of_its_proof_comes_back(store: Store) -> N
     )
     store.create(item)
     assert store.get(item.key) == item
+
+
+def test_kept_octets_stay_what_they_were(store: Store) -> None:
+    assert store.keep_secret("s1", b"one", NOW + DAY) == b"one"
+    assert store.keep_secret("s1", b"two", NOW + DAY) == b"one"
+    assert store.keep_secret("s1", b"one", NOW) == b"one"
+    assert store.take_secret("s1") == b"one"
+
+
+def test_of_threads_that_keep_octets_under_one_name_all_get_the_first(store: Store) -> None:
+    count = 8
+    start = threading.Barrier(count)
+
+    def keep(number: int) -> bytes:
+        start.wait()
+        return store.keep_secret("s1", bytes([number]), NOW + DAY)
+
+    with ThreadPoolExecutor(count) as pool:
+        assert len(set(pool.map(keep, range(count)))) == 1

@@ -9,9 +9,11 @@ import pytest
 from ca.profiles import Profile
 from ca.store import Decision, State
 from kem.exchange import POP_SHA256, POP_SHA512
-from scep.attributes import FailInfo
+from scep.attributes import FailInfo, PkiStatus
 from scep.client import Issued, StillPending
+from scep.messages import PkiMessage
 from scep.settings import KemPolicy, Settings
+from tests.scep import craft
 from tests.scep.kem_kit import (
     CHALLENGED,
     challenged,
@@ -26,7 +28,7 @@ from tests.scep.kem_kit import (
     secrets,
 )
 from tests.scep.test_kem_proof import with_mac
-from tests.world import ALL_METHODS, World, kem_device
+from tests.world import ALL_METHODS, World, kem_device, reply_of
 
 
 def held(world: World, text: str = "one-time secret") -> tuple[bool, bool]:
@@ -36,21 +38,36 @@ def held(world: World, text: str = "one-time secret") -> tuple[bool, bool]:
     return found.holder is not None, found.serial is not None
 
 
-def test_the_password_is_reserved_at_the_challenge_and_used_up_at_issuance() -> None:
+def test_the_password_is_not_reserved_by_what_is_not_proven_and_used_up_at_issuance() -> None:
     world = kem_world()
     device = kem_device(world, password=world.password())
-    assert held(world) == (False, False)
     pending(device)
-    assert held(world) == (True, False)
+    assert held(world) == (False, False)
     issued(device.poll())
     assert held(world) == (True, True)
 
 
-def test_a_reserved_password_serves_nobody_else() -> None:
+def test_a_recorded_envelope_that_a_stranger_signs_keeps_nobody_from_the_password() -> None:
+    """The owner's message was lost; the stranger cannot answer the challenge, and holds nothing."""
     world = kem_world()
-    challenged(world, password=world.password())
-    rival = kem_device(world, password="one-time secret", label="rival", transaction_id="rival")
-    refused(rival.enrol(), text="the challengePassword is in use by another request")
+    device = kem_device(world, password=world.password())
+    envelope = PkiMessage.decode(device.start()).signed.content
+    stranger = craft.self_made("ec:P-256", "CN=stranger", "stranger")
+    for at in range(3):
+        copy = craft.Crafted(signer=stranger, content=envelope, attributes=craft.header(19, f"s{at}", bytes(16)))
+        assert reply_of(world, copy.encode()).pki_status is PkiStatus.PENDING
+    pending(device)
+    issued(device.poll())
+    assert len(world.store.certificates()) == 1
+
+
+def test_of_two_with_one_password_the_first_to_prove_possession_gets_the_certificate() -> None:
+    world = kem_world()
+    first = challenged(world, password=world.password())
+    rival = challenged(world, password="one-time secret", label="rival", transaction_id="rival")
+    issued(rival.poll())
+    refused(first.poll(), text="the challengePassword has been used")
+    assert len(world.store.certificates()) == 1
 
 
 @pytest.mark.parametrize("how", ["wrong", "late", "too often", "forgotten", "downgrade"])
