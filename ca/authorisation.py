@@ -21,7 +21,7 @@ from cryptography import x509
 
 from ca.authority import Authority
 from ca.challenges import UsedByHolder, check_password
-from ca.errors import Busy, RequestRefused
+from ca.errors import Busy, Final, RequestRefused
 from ca.profiles import Profile, microsoft_sids, names_of, requested_san
 from ca.sealing import ServerKey
 from ca.store import IssuedCertificate, Store, holder_of
@@ -188,19 +188,9 @@ class Authoriser:
         """Whether the challenge password that a transaction holds is still good for it. Raises RequestRefused."""
         held = None if identifier is None else self.store.challenge(identifier)
         if identifier is not None and held is None:
-            raise RequestRefused("the challengePassword was withdrawn or has expired")
+            raise Final("the challengePassword was withdrawn or has expired")
         if held is not None and held.serial is not None:
-            # By the same request of the same client, under another transactionID or at another URL.
-            raise RequestRefused("the challengePassword has been used")
-
-    def check_certificate(self, name: str) -> None:
-        """Whether a certificate that a decision rests on ("authority:serial", hex) is still one to rest on: it may have
-        been revoked while the client was challenged or an operator looked at the request. Raises RequestRefused.
-        """
-        authority, _, serial = name.partition(":")
-        found = self.store.certificate(authority, int(serial, 16))
-        if found is None or found.revoked_at is not None or self.store.compromised(found.spki_hash):
-            raise RequestRefused("a certificate that the request rests on is revoked, or its key is compromised")
+            raise Final("the challengePassword has been used")
 
     def _slowed(self, password: str, now: datetime) -> bool:
         """Whether a password is not looked up for a while: else guessing would go on at full speed. Made passwords are

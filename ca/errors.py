@@ -7,6 +7,10 @@ class RequestRefused(PkixError):
     """The request is understood and not permitted, or not now."""
 
 
+class Final(RequestRefused):
+    """Never: the same request cannot succeed later either."""
+
+
 class Busy(RequestRefused):
     """Not now: the same request may succeed later. The text begins with "busy"."""
 

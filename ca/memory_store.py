@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from ca.store import (
     COMPROMISED,
+    CertificateWithdrawn,
     ChallengePassword,
     ChallengeUnavailable,
     Group,
@@ -74,9 +75,12 @@ class MemoryStore(Store):
         *,
         again: bool = False,
         unique: bool = False,
+        rests_on: Sequence[str] = (),
     ) -> None:
         with self._lock:
             self._check_unchanged(old, new)
+            if not all(map(self._stands, rests_on)):
+                raise CertificateWithdrawn
             self._check_issue(certificate, again=again, unique_at=new.updated if unique else None)
             self._change(old, new, certificate)
 
@@ -108,7 +112,8 @@ class MemoryStore(Store):
             return self._certificates.get((authority, serial))
 
     def compromised(self, spki_hash: bytes) -> bool:
-        return bool(self._select_certificates(lambda item: item.spki_hash == spki_hash and item.reason in COMPROMISED))
+        with self._lock:
+            return self._is_compromised(spki_hash)
 
     def valid_certificates(self, name: str, *, now: datetime) -> Sequence[IssuedCertificate]:
         return self._select_certificates(lambda item: _stands_in_the_way(item, name, now))
@@ -240,10 +245,18 @@ class MemoryStore(Store):
         if self._transactions.get(new.key) != old:
             raise StoreConflict("the transaction was changed by somebody else")
 
+    def _is_compromised(self, spki_hash: bytes) -> bool:
+        return any(item.spki_hash == spki_hash and item.reason in COMPROMISED for item in self._certificates.values())
+
+    def _stands(self, full_name: str) -> bool:
+        """Whether a certificate is known, not revoked, and its key not compromised."""
+        found = next((item for item in self._certificates.values() if item.full_name == full_name), None)
+        return found is not None and found.revoked_at is None and not self._is_compromised(found.spki_hash)
+
     def _check_issue(self, certificate: IssuedCertificate, *, again: bool, unique_at: datetime | None) -> None:
         """What forbids to issue a certificate. Raises IssueForbidden."""
         known = list(self._certificates.values())
-        if any(item.spki_hash == certificate.spki_hash and item.reason in COMPROMISED for item in known):
+        if self._is_compromised(certificate.spki_hash):
             raise KeyCompromised
         same = [item for item in known if item.request_hash and item.request_hash == certificate.request_hash]
         if same and (not again or (certificate.message_hash or 0) in [item.message_hash for item in same]):

@@ -32,6 +32,7 @@ from ca.sql_tables import (
     transaction_values,
 )
 from ca.store import (
+    CertificateWithdrawn,
     ChallengePassword,
     ChallengeUnavailable,
     Group,
@@ -123,9 +124,11 @@ class SqlStore(Store):
         *,
         again: bool = False,
         unique: bool = False,
+        rests_on: Sequence[str] = (),
     ) -> None:
         with self._turn, self._database.writing() as session:
             _put(session, old, new)
+            _check_certificates(session, rests_on)
             _check_issue(session, certificate, again=again, unique_at=new.updated if unique else None)
             session.add(sql.RECORD, certificate_values(certificate), "the serial number was issued before")
             if old is not None and _reservation(old) != _reservation(new):
@@ -295,6 +298,15 @@ def _put(session: Session, old: Transaction | None, new: Transaction) -> None:
 def _is_compromised(session: Session, spki_hash: bytes) -> bool:
     ((number,),) = session.rows(sql.COUNT_COMPROMISED, {"key": spki_hash})
     return bool(number)
+
+
+def _check_certificates(session: Session, names: Sequence[str]) -> None:
+    """Whether certificates stand, by their full names. Raises CertificateWithdrawn."""
+    for name in names:
+        authority, _, serial = name.partition(":")
+        found = _certificate(session, authority, int(serial, 16))
+        if found is None or found.revoked_at is not None or _is_compromised(session, found.spki_hash):
+            raise CertificateWithdrawn
 
 
 def _check_issue(session: Session, certificate: IssuedCertificate, *, again: bool, unique_at: datetime | None) -> None:

@@ -39,6 +39,13 @@ class KeyCompromised(IssueForbidden):
         super().__init__("a certificate for this key was revoked for keyCompromise; make a new key")
 
 
+class CertificateWithdrawn(IssueForbidden):
+    """A certificate that the decision rests on has been revoked since, or another one for its key was compromised."""
+
+    def __init__(self) -> None:
+        super().__init__("a certificate that the request rests on is revoked, or its key is compromised")
+
+
 class RequestRepeated(IssueForbidden):
     """This request has led to a certificate before, and the message is no more than a copy of it."""
 
@@ -274,15 +281,17 @@ class Store(Protocol):
         *,
         again: bool = False,
         unique: bool = False,
+        rests_on: Sequence[str] = (),
     ) -> None:
         """Create (`old` is None) or replace the transaction, record the certificate and use up new.challenge_id,
         all or nothing and durably: when this returns, a power cut does not undo it.
 
-        What forbids it is looked up in the same step, so no other worker can come between. Raises KeyCompromised if a
-        certificate for the same key was revoked for one of COMPROMISED; RequestRepeated if a certificate with the same
-        request_hash exists and has the same message_hash, or `again` is not set; under `unique`, SubjectTaken if a
-        certificate with the same name is valid at new.updated, whichever generation of the CA issued it. A hash or a
-        name that is empty equals none.
+        What forbids it is looked up in the same step, so no other worker can come between. Raises CertificateWithdrawn
+        if a certificate of `rests_on` (by its full_name) is revoked, gone, or for a compromised key; KeyCompromised if
+        a certificate for the same key was revoked for one of COMPROMISED; RequestRepeated if one with the same
+        request_hash exists and has the same message_hash, or `again` is not set; under `unique`, SubjectTaken if one
+        with the same name is valid at new.updated, whichever generation of the CA issued it. A hash or a name that is
+        empty equals none.
 
         A one-time challenge password must be free or held by this transaction's holder; it then records
         the holder and the certificate's authority and serial. Raises ChallengeUnavailable, and StoreConflict (also

@@ -14,12 +14,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from ca.authorisation import Approved, Authoriser, EnrolmentRequest, Pending, Reissue, Verdict
 from ca.authorities import Authorities
 from ca.authority import issue
-from ca.errors import Busy, RequestRefused
+from ca.errors import Busy, Final, RequestRefused
 from ca.limits import Limits, make_room
 from ca.profiles import Profile, check_request
 from ca.store import (
@@ -30,23 +28,25 @@ from ca.store import (
     State,
     Store,
     StoreConflict,
+    SubjectTaken,
     Transaction,
     TransactionKey,
 )
 from kem.keys import EncapsulationKey, decode_public_key
 from pkix.certificates import Certificate
-from pkix.errors import IntegrityFailed, Malformed
+from pkix.errors import IntegrityFailed
 from pkix.names import comparable
-from pkix.pkcs10 import CertificationRequest, Form
+from pkix.pkcs10 import CertificationRequest
 from pkix.public_keys import key_identity
 from pkix.signed_data import encode_degenerate
-from scep.attributes import KEM_POP_CONFIRM, NONCE_LENGTH, MessageType, PkiStatus
+from scep.attributes import KEM_POP_CONFIRM, MessageType, PkiStatus
 from scep.exchange import PENDING, Exchange, Outcome, RandomBytes, recipient
 from scep.kem_pop import decode_confirm
+from scep.kem_requests import KemRules
 from scep.proof import ChallengeExpired, DowngradeDetected, Prover
 from scep.remembered import Memory, StoredRequest
 from scep.response_keys import ResponseKeys
-from scep.settings import KemPolicy, Pop, Settings
+from scep.settings import KemPolicy, Settings
 from scep.transactions import Step, next_step
 
 PROTOCOL = "scep"
@@ -64,6 +64,7 @@ class Enrolments:
     memory: Memory
     settings: Settings
     kem: KemPolicy
+    kem_rules: KemRules
     prover: Prover
     response_keys: ResponseKeys
     random: RandomBytes
@@ -107,18 +108,20 @@ class Enrolments:
         request = exchange.request
         if request is None or exchange.kind is not MessageType.RenewalReq:
             return None if request is None else request.hash
-        renewed = self._renewed(exchange) or exchange.verified_signer
+        renewed = self.kem_rules.renewed(exchange) or exchange.verified_signer
         return hashlib.sha256(b"RenewalReq" + request.hash + hashlib.sha256(renewed.der).digest()).digest()
 
     # New requests
 
     def _decide(self, exchange: Exchange, key: TransactionKey, old: Transaction | None) -> Outcome:
         """A new request: check, authorise, then challenge, issue, queue or refuse."""
+        if old is not None and self._is_rejected(exchange, old):
+            raise RequestRefused(old.reason)
         request = exchange.verified_request
         check_request(self.profile, request)
-        self._check_kem(exchange, request)
-        renewed = self._renewed(exchange)
-        recipient(exchange, request, kem=self._to_kem_key)
+        self.kem_rules.check(exchange)
+        renewed = self.kem_rules.renewed(exchange)
+        recipient(exchange, request, kem=self.kem_rules.to_kem_key)
         self.response_keys.check(request)
         enrolment = self._enrolment(exchange, request, renewed)
         verdict = self.authoriser.decide(enrolment, now=exchange.now)
@@ -126,12 +129,18 @@ class Enrolments:
             return self._reissue(exchange, request, verdict)
         stored = self._stored(exchange, request, verdict)
         new = self._transaction(exchange, key, stored, verdict)
-        if self._needs_proof(request, renewed):
+        if self.kem_rules.needs_proof(request, renewed):
             new = replace(new, renews="" if renewed is None else _rests_on(verdict)[0])
             return self._challenge(exchange, old, new, stored)
         if isinstance(verdict, Pending):
             return self._queue(exchange, old, new)
         return self._grant(exchange, old, new, request, verdict)
+
+    def _is_rejected(self, exchange: Exchange, old: Transaction) -> bool:
+        """Whether the message is a copy of the request that an operator has rejected, which must not queue it again."""
+        if old.state is not State.FAILED or not old.sealed_request or old.expires < exchange.now:
+            return False
+        return self.memory.open(old).message_hash == exchange.message_hash
 
     def _transaction(
         self, exchange: Exchange, key: TransactionKey, stored: StoredRequest, verdict: Verdict
@@ -156,47 +165,6 @@ class Enrolments:
         self._make_room(exchange, self.settings.waiting_limits(new))
         self._put(old, new)
         return PENDING
-
-    def _check_kem(self, exchange: Exchange, request: CertificationRequest) -> None:
-        """A KEM key must be one that this profile handles and that can be encapsulated to (FIPS 203 section 7.2)."""
-        if not request.is_kem:
-            return
-        if self.kem.classic:
-            raise RequestRefused("this profile does not certify ML-KEM keys; use another SCEP URL")
-        self.prover.backends.for_parameter_set(decode_public_key(request.spki).parameter_set)
-        nonce = exchange.message.sender_nonce
-        if nonce is None or len(nonce) != NONCE_LENGTH:
-            raise Malformed("a request for a KEM key needs a senderNonce of 16 octets (RFC 8894 section 3.2.1.5)")
-
-    @property
-    def _to_kem_key(self) -> bool:
-        """Whether the certificate goes out enveloped to the KEM key; under `none`, its possession does not matter."""
-        return self.kem.pop is not Pop.none
-
-    def _needs_proof(self, request: CertificationRequest, renewed: Certificate | None) -> bool:
-        if not request.is_kem:
-            return False
-        if renewed is not None:
-            return True  # possession of the old KEM key is what authorises, so no policy leaves it out
-        if self.kem.pop is Pop.statement:
-            return request.form is not Form.statement
-        return self.kem.pop is Pop.challenge
-
-    def _renewed(self, exchange: Exchange) -> Certificate | None:
-        """The KEM certificate that a RenewalReq renews, from the certificates beside the ephemeral signer's."""
-        if exchange.kind is not MessageType.RenewalReq:
-            return None
-        ours = {pair.certificate.public_bytes(Encoding.DER) for item in self.authorities.all for pair in item.ra_kem}
-        others = [Certificate.decode(der) for der in exchange.message.signed.certificates if der not in ours]
-        found = [item for item in others if item.is_kem]
-        if not found:
-            return None
-        if len(found) > 1:
-            raise RequestRefused("the RenewalReq brings more than one ML-KEM certificate to renew")
-        if not exchange.verified_request.is_kem:
-            # Without a challenge, a stranger's certificate would be enough to renew it.
-            raise RequestRefused("the renewal of an ML-KEM certificate asks for another kind of key")
-        return found[0]
 
     # Proof of possession
 
@@ -308,11 +276,10 @@ class Enrolments:
     def _review(self, exchange: Exchange, transaction: Transaction) -> Outcome:
         """AWAITING_APPROVAL: what the operator or the webhook says by now.
 
-        What stands in the way of an approved request (a subject that is taken, a wrong clock) leaves it waiting,
-        so that an operator can put it right.
+        What stands in the way of an approved request for now (a subject that is taken, a wrong clock, a profile that
+        was changed) leaves it waiting, so that an operator can put it right.
         """
         request = self._request_of(transaction)
-        check_request(self.profile, request)  # the profile may have changed since it came
         verdict: Verdict = Approved("manual approval", transaction.challenge_id)
         if transaction.decision is Decision.REJECTED:
             return self._fail(exchange, transaction, transaction.reason or "the request was rejected")
@@ -332,8 +299,15 @@ class Enrolments:
                 return self._fail(exchange, transaction, refused.text)
             if isinstance(verdict, Pending):
                 return PENDING
-        self.authoriser.check_held(transaction.challenge_id)
-        return self._grant(exchange, transaction, transaction, request, verdict)
+        try:
+            check_request(self.profile, request)
+            self.authoriser.check_held(transaction.challenge_id)
+            return self._grant(exchange, transaction, transaction, request, verdict)
+        except Final as refused:
+            return self._fail(exchange, transaction, refused.text)
+        except RequestRefused as refused:
+            exchange.details["not granted yet"] = refused.text
+            return PENDING
 
     def _repeat(self, exchange: Exchange, transaction: Transaction) -> Outcome:
         """ISSUED: the same certificate again, for a client that lost the answer.
@@ -364,14 +338,18 @@ class Enrolments:
 
     def _end(self, exchange: Exchange, transaction: Transaction, reason: str) -> None:
         """Move to FAILED, giving back the challenge password and forgetting the secret and the request: a retry brings
-        it, and a poll is told the reason.
+        it, and a poll is told the reason. Of a request that was rejected, what its copies are known by is kept.
         """
+        kept = b""
+        if transaction.decision is Decision.REJECTED:
+            rejected = replace(self.memory.open(transaction).ended(), csr=b"", client_nonce=b"", request_hash=b"")
+            kept = self.memory.seal(transaction.key, rejected)
         self._make_room(exchange, self.settings.failed_limits(transaction))
         ended = replace(
             transaction,
             state=State.FAILED,
             reason=reason,
-            sealed_request=b"",
+            sealed_request=kept,
             challenge_id=None,
             secret_id=None,
             updated=exchange.now,
@@ -393,10 +371,8 @@ class Enrolments:
     ) -> Outcome:
         """Issue the certificate and move the transaction to ISSUED."""
         assert isinstance(verdict, Approved)
-        recipient(exchange, request, kem=self._to_kem_key)
+        recipient(exchange, request, kem=self.kem_rules.to_kem_key)
         stored = self.memory.open(new)
-        for name in stored.rests_on or []:
-            self.authoriser.check_certificate(name.decode())
         user = exchange.verified_signer.key_hash + request.hash + self.profile.name.encode()
         self.response_keys.use_up(request, user, expires=exchange.now + self.settings.pending_lifetime)
         issuer = self.authorities.by_identifier(new.authority)
@@ -416,9 +392,11 @@ class Enrolments:
         again = own_key or proven or verdict.method == "renewal"
         unique = self.profile.unique_subject and verdict.method != "renewal"
         try:
-            self.store.issue(old, issued, certificate, again=again, unique=unique)
+            rests_on = [name.decode() for name in stored.rests_on or []]
+            self.store.issue(old, issued, certificate, again=again, unique=unique, rests_on=rests_on)
         except IssueForbidden as forbidden:
-            raise RequestRefused(str(forbidden)) from None
+            kind = RequestRefused if isinstance(forbidden, SubjectTaken) else Final
+            raise kind(str(forbidden)) from None
         exchange.details["authorised by"] = verdict.method
         return self._success(exchange, certificate, request)
 
@@ -448,7 +426,9 @@ class Enrolments:
 
     def _success(self, exchange: Exchange, certificate: IssuedCertificate, request: CertificationRequest) -> Outcome:
         exchange.details["serial"] = f"{certificate.serial:x}"
-        return Outcome(PkiStatus.SUCCESS, encode_degenerate([certificate.der]), request=request, kem=self._to_kem_key)
+        return Outcome(
+            PkiStatus.SUCCESS, encode_degenerate([certificate.der]), request=request, kem=self.kem_rules.to_kem_key
+        )
 
     # Small things
 

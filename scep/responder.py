@@ -34,6 +34,7 @@ from scep.capabilities import encode_capabilities
 from scep.enrolment import Enrolments
 from scep.exchange import Exchange, Outcome, RandomBytes, encode_answer, encode_failure
 from scep.failures import TimeRefused, fail_info
+from scep.kem_requests import KemRules
 from scep.messages import PkiMessage
 from scep.opening import open_request
 from scep.proof import Prover
@@ -104,6 +105,7 @@ class Responder:
             memory=Memory(server_key, random),
             settings=settings,
             kem=kem,
+            kem_rules=KemRules(kem, authorities, backends),
             response_keys=ResponseKeys(kem, store, server_key),
             prover=Prover(kem, backends, store, server_key, random, self.get_ca_caps()),
             random=random,

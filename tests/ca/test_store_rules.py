@@ -17,6 +17,7 @@ from ca.memory_store import MemoryStore
 from ca.sql_store import SqlStore
 from ca.store import (
     COMPROMISED,
+    CertificateWithdrawn,
     Decision,
     Group,
     IssuedCertificate,
@@ -331,3 +332,30 @@ def test_good_at() -> None:
     assert not item.good_at(NOW - SECOND)
     assert not item.good_at(NOW + DAY + SECOND)
     assert not replace(item, revoked_at=NOW).good_at(NOW)
+
+
+class TestWhatADecisionRestsOn:
+    def test_a_certificate_that_stands(self, store: Store) -> None:
+        issue(store, 1)
+        store.issue(None, transaction("t2"), certificate(2), rests_on=["aa:1"])
+        assert serials(store) == [1, 2]
+
+    @pytest.mark.parametrize("name", ["aa:2", "bb:1"])
+    def test_one_that_nobody_issued(self, store: Store, name: str) -> None:
+        issue(store, 1)
+        with pytest.raises(CertificateWithdrawn):
+            store.issue(None, transaction("t2"), certificate(2), rests_on=["aa:1", name])
+        assert store.get(transaction("t2").key) is None
+
+    def test_one_that_is_revoked_or_whose_key_is_compromised(self, store: Store) -> None:
+        issue(store, 1)
+        issue(store, 2)
+        store.revoke("aa", 2, reason="superseded", now=NOW)
+        with pytest.raises(CertificateWithdrawn):
+            store.issue(None, transaction("t3"), certificate(3), rests_on=["aa:2"])
+        issue(store, 4)
+        store.revoke("aa", 4, reason="keyCompromise", now=NOW)
+        with pytest.raises(CertificateWithdrawn):
+            store.issue(None, transaction("t3"), certificate(3), rests_on=["aa:1"])
+        assert store.compromised(KEY)
+        assert not store.compromised(OTHER_KEY)

@@ -554,7 +554,8 @@ def test_of_two_approved_requests_for_one_subject_one_is_issued() -> None:
     for item in world.store.transactions():
         world.store.replace(item, replace(item, decision=Decision.APPROVED))
     issued(devices[0].poll())
-    assert "exists" in refusal(devices[1].poll())
+    (event,) = world.send(devices[1].enrolment.poll(now=world.now)).events
+    assert "exists" in event.details["not granted yet"]
     (first,) = world.store.certificates()
     world.store.revoke(first.authority, first.serial, reason="superseded", now=world.now)
     issued(devices[1].poll())  # as RFC 8894 figure 12 has it
@@ -641,6 +642,31 @@ def test_a_failed_transaction_keeps_nothing_of_its_request() -> None:
     found = only(world.store)
     assert (found.state, found.sealed_request, secrets(world)) == (State.FAILED, b"", {})
     refused(device.poll(), text="too many challenges")
+
+
+def test_a_copy_of_a_rejected_request_does_not_queue_it_again() -> None:
+    world = World("rsa:2048", policy=ALL_METHODS)
+    device = world.device()
+    message = device.start()
+    assert device.enrolment.receive(world.send(message).body) == StillPending()
+    world.decide(Decision.REJECTED, "not this one")
+    assert refusal(device.poll()) == "not this one"
+    for _ in range(2):
+        assert reply_of(world, message).fail_info_text == "not this one"
+    assert len(only(world.store).sealed_request) < 200
+    assert device.enrol() == StillPending()  # the client itself may ask again
+
+
+def test_an_approved_request_whose_profile_was_changed_waits() -> None:
+    world = World("rsa:2048", policy=ALL_METHODS)
+    device = world.device()
+    assert device.enrol() == StillPending()
+    world.decide(Decision.APPROVED)
+    stricter = World(
+        current=world.authority, store=world.store, policy=ALL_METHODS, profile=Profile(required_subject=("OU",))
+    )
+    assert elsewhere(device, stricter).poll() == StillPending()
+    issued(elsewhere(device, world).poll())
 
 
 def test_an_issued_transaction_keeps_the_request_and_no_challenge() -> None:

@@ -69,7 +69,7 @@ class Contested(MemoryStore):
         self._contest()
         super().replace(old, new)
 
-    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate, **rules: bool) -> None:
+    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate, **rules: Any) -> None:
         self._contest()
         super().issue(old, new, certificate, **rules)
 
@@ -98,7 +98,7 @@ class Twins(MemoryStore):
 
     between: Callable[[], Any] | None = None
 
-    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate, **rules: bool) -> None:
+    def issue(self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate, **rules: Any) -> None:
         between, self.between = self.between, None
         if between is not None:
             between()
