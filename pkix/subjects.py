@@ -12,6 +12,7 @@ every value as PrintableString or UTF8String.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 from pkix.asn1 import SEQUENCE_TAG, SET_TAG, TLV, Oid, any_of, elements, parse, tag_of
@@ -117,6 +118,10 @@ def _characters(octets: bytes, tag: int) -> int:
     if codec is None:
         return len(octets)
     try:
-        return len(octets.decode(codec))
+        text = octets.decode(codec)
     except UnicodeDecodeError:
         raise Malformed("PKCS #10 request: unusable subject: a value is not valid text of its string type") from None
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        # Many a program ends a name at NUL, and a log or a list a line at LF.
+        raise Malformed("PKCS #10 request: unusable subject: a value holds control characters")
+    return len(text)
