@@ -18,6 +18,7 @@ from cryptography import x509
 
 from pkix.asn1 import decode
 from pkix.errors import Malformed
+from pkix.names import is_seen
 from pkix.subjects import check_subject
 
 UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")  # Microsoft's user principal name
@@ -82,11 +83,11 @@ def _user_principal_name(value: bytes) -> str:
     except Malformed:
         raise Malformed("PKCS #10 request: subjectAltName: the UPN is not a UTF8String") from None
     user, _, domain = text.partition("@")
-    right = bool(user and domain) and "@" not in domain and not any(map(_is_unseen, text))
+    right = bool(user and domain) and "@" not in domain and all(map(_is_seen, text))
     _check(right, "the UPN is not user@domain")
     return text
 
 
-def _is_unseen(character: str) -> bool:
-    """A blank, control, format or unassigned character."""
-    return unicodedata.category(character)[0] in "ZC"
+def _is_seen(character: str) -> bool:
+    """No blank, nothing that is invisible, nothing without a meaning of its own in Unicode."""
+    return is_seen(character) and unicodedata.category(character)[0] != "C"
