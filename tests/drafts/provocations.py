@@ -166,6 +166,13 @@ def certificate_of_nobody(cipher: ContentCipher) -> FailInfo:
     return answered(world, craft.request(world.device(), message=message, kind=21))
 
 
+def addressed_elsewhere(kind: int) -> FailInfo:
+    """To the RSA key of another CA."""
+    message = craft.envelope(World("rsa:3072").authority, b"anything", AES128)
+    world = World("rsa:2048")
+    return answered(world, craft.request(world.device(), message=message, kind=kind))
+
+
 def weak_key() -> FailInfo:
     """An encapsulation key whose t is zero."""
     return for_key(spki_with(b"", lambda octets: bytes(len(octets) - 32) + octets[-32:]))
@@ -387,9 +394,12 @@ CONDITIONS: dict[str, list[Callable[[], FailInfo]]] = {
         lambda: enveloped(set_to(KEM, wrap(0x30, encode(oids.ML_KEM_768) + NULL))),
         lambda: for_key(spki_with(NULL)),
     ],
-    "of a request has no recipient": [
-        lambda: enveloped(set_to(ENCRYPTED_KEY, wrap(0x04, bytes(40)))),
+    "The pkcsPKIEnvelope has no recipient": [
         lambda: enveloped(set_to(RID, wrap(0x80, bytes(20)))),
+        *(partial(addressed_elsewhere, kind) for kind in (17, 19, 21, 22)),
+    ],
+    "The pkcsPKIEnvelope of a request cannot be opened": [
+        lambda: enveloped(set_to(ENCRYPTED_KEY, wrap(0x04, bytes(40)))),
     ],
     "KEM ciphertext of the wrong length": [lambda: enveloped(set_to(CIPHERTEXT, wrap(0x04, bytes(1087))))],
     "KeyTransRecipientInfo that names an ML-KEM certificate": [
