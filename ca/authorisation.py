@@ -163,6 +163,11 @@ class Authoriser:
         if ours:
             self._wrong_password(ours, now)
             raise RequestRefused("the challengePassword is not valid")
+        if self.policy.renewal and not (self.policy.challenge_password or self.policy.manual):
+            raise RequestRefused(
+                "this profile only renews certificates of this CA: sign a request with the certificate to renew, "
+                "or bring the ML-KEM certificate to renew"
+            )
         if password:
             raise RequestRefused("a challengePassword was sent, but this profile does not use them")
         if self.policy.manual:

@@ -15,8 +15,9 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from ca.errors import RequestRefused
+from pkix.general_names import checked_text
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
-from pkix.microsoft_sid import MICROSOFT_SID, requested_sid
+from pkix.microsoft_sid import MICROSOFT_SID, requested_sid, sids_in_uris
 from pkix.names import comparable
 from pkix.pkcs10 import CertificationRequest
 
@@ -54,7 +55,6 @@ SUBJECT_ATTRIBUTES = {
 
 COPYABLE = ("subjectAltName", "keyUsage", "extendedKeyUsage", "microsoftSid")
 SAN_TYPES = ("dns", "email", "ip", "uri", "upn", "dn")
-_UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 ALL_KEY_TYPES = ("rsa", *(kind for kind in KEY_TYPES if not kind.startswith("rsa:")), *KEM_KEY_TYPES)
 
 
@@ -71,7 +71,8 @@ class Profile:
     required_subject, allowed_subject: attribute names the subject must, or may only, have (empty: no rule).
     subject_patterns, san_patterns: regular expressions that every value of that attribute or SAN type must match
     as a whole. san_types: the kinds of subjectAltName a request may ask for. allow_empty_subject: accept no subject.
-    copy_extensions: which requested extensions go into the certificate (COPYABLE); others are ignored.
+    copy_extensions: which requested extensions go into the certificate (COPYABLE); others are ignored, but without
+    microsoftSid, a Microsoft SID in a URI of the subjectAltName is refused.
     crl_urls, issuer_urls: put into CRL Distribution Points and Authority Information Access.
     unique_subject: refuse while a valid certificate for the same subject exists (RFC 8894 figure 12).
     renewal_window: how long before its end a certificate may be renewed, None for any time.
@@ -109,6 +110,9 @@ def check_request(profile: Profile, request: CertificationRequest) -> None:
         raise RequestRefused("the request has neither subject nor subjectAltName (RFC 5280 section 4.1.2.6)")
     _check_san(profile, names)
     requested_sid(request.extensions)
+    copied = profile.copy_extensions
+    if "subjectAltName" in copied and "microsoftSid" not in copied and sids_in_uris(request.extensions):
+        raise RequestRefused("a subjectAltName URI with a Microsoft SID is not allowed")
     _key_usage(profile, request)
     _extended_key_usage(profile, request)
 
@@ -161,29 +165,12 @@ def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None) -> N
     if names is not None and not list(names):
         raise RequestRefused("the requested subjectAltName holds no name (RFC 5280 section 4.2.1.6)")
     for name in names or ():
-        kind, value = _san_kind(name)
+        kind, value = checked_text(name)
         if kind not in profile.san_types:
             raise RequestRefused(f"a subjectAltName of type {kind} is not allowed")
         pattern = profile.san_patterns.get(kind)
         if pattern is not None and not re.fullmatch(pattern, value):
             raise RequestRefused(f"a subjectAltName of type {kind} does not have the form this profile asks for")
-
-
-def _san_kind(name: x509.GeneralName) -> tuple[str, str]:
-    """Type (SAN_TYPES or another word) and text of a subjectAltName."""
-    if isinstance(name, x509.DNSName):
-        return "dns", name.value
-    if isinstance(name, x509.RFC822Name):
-        return "email", name.value
-    if isinstance(name, x509.UniformResourceIdentifier):
-        return "uri", name.value
-    if isinstance(name, x509.IPAddress):
-        return "ip", str(name.value)
-    if isinstance(name, x509.DirectoryName):
-        return "dn", name.value.rfc4514_string()
-    if isinstance(name, x509.OtherName) and name.type_id == _UPN:
-        return "upn", name.value[2:].decode("utf-8", "replace")
-    return "other", ""
 
 
 def requested_san(request: CertificationRequest) -> x509.SubjectAlternativeName | None:

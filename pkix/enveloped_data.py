@@ -44,7 +44,7 @@ from pkix.certificates import Certificate
 from pkix.content import CANNOT_OPEN, Plaintext, iv_length, open_content, read_parameters
 from pkix.content import encrypt as encrypt_content
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
-from pkix.kem_recipients import decode_kem_recipient_info
+from pkix.kem_recipients import KemIdentity, decode_kem_recipient_info
 from pkix.recipients import (
     KEKRecipientInfo,
     KeyTransRecipientInfo,
@@ -280,7 +280,7 @@ def _attempt(
         raise Malformed(f"encryptedContent of {len(ciphertext)} octets; at most {max_content} are accepted")
     found = _find(enveloped.recipient_infos, identities)
     if found is None:
-        raise DecryptionFailed("the envelope is addressed to none of our certificates; fetch them with GetCACert")
+        raise _addressed_to_nobody(enveloped.recipient_infos, identities)
     info, identity = found
     _check_recipient(info, cipher, policy)
     tag, aad = b"", b""
@@ -298,6 +298,19 @@ def _attempt(
         key_transport=_key_transport(info),
         fault=fault or plaintext.fault,
     )
+
+
+def _addressed_to_nobody(recipient_infos: TLV, identities: Sequence[Identity]) -> DecryptionFailed:
+    """What to raise when no recipient is one of ours. Raises Malformed."""
+    ours = [identity for identity in identities if isinstance(identity, KemIdentity)]
+    for info in elements(recipient_infos):
+        if tag_of(info) == SEQUENCE_TAG:
+            rid = parse(info, KeyTransRecipientInfo, "KeyTransRecipientInfo").rid
+            if any(identity.is_named_by(rid) for identity in ours):
+                return DecryptionFailed(
+                    "a KeyTransRecipientInfo names our ML-KEM certificate, which needs a KEMRecipientInfo (RFC 9936)"
+                )
+    return DecryptionFailed("the envelope is addressed to none of our certificates; fetch them with GetCACert")
 
 
 def _content_key(identity: Identity, info: TLV, cipher: ContentCipher, random: RandomBytes) -> tuple[bytes, str]:

@@ -140,11 +140,13 @@ class KemIdentity:
     def recognises(self, recipient_info: TLV) -> bool:
         """See `pkix.enveloped_data.Identity`."""
         info = decode_kem_recipient_info(recipient_info)
-        if info is None or info.kem.algorithm != self.kem:
-            return False
-        if isinstance(info.rid, bytes):
-            return info.rid == self.key_identifier
-        return self.certificate is not None and self.certificate.is_named_by(info.rid)
+        return info is not None and info.kem.algorithm == self.kem and self.is_named_by(info.rid)
+
+    def is_named_by(self, rid: IssuerAndSerialNumber | bytes) -> bool:
+        """Whether a recipient's identifier is that of this key; bytes are a subjectKeyIdentifier."""
+        if isinstance(rid, bytes):
+            return rid == self.key_identifier
+        return self.certificate is not None and self.certificate.is_named_by(rid)
 
     def unwrap(self, recipient_info: TLV) -> bytes:
         """See `pkix.enveloped_data.Identity`."""

@@ -4,6 +4,9 @@
 
 A Windows domain believes it: it says which account a certificate logs on to. So what a request asks for is read,
 checked and written anew, never copied.
+
+Windows believes the same of a subjectAltName URI, tag:microsoft.com,2022-09-14:sid:S-1-5-21-... (KB5014754), which
+device management sends. Which of two it goes by is its own affair, so a request names one account.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ _OBJECT_SID = Oid("1.3.6.1.4.1.311.25.2.1")
 # Revision 1, an authority of 48 bits, and 1 to 15 sub-authorities of 32 bits ([MS-DTYP] section 2.4.2.1)
 _SID = re.compile(rb"S-1-(?:0|[1-9][0-9]{0,14})(?:-(?:0|[1-9][0-9]{0,9})){1,15}")
 
+_TAG = re.compile(r"tag:microsoft\.com,[^:]*:sid:", re.IGNORECASE)
+
 
 @sequence
 class _OtherName:
@@ -37,8 +42,32 @@ class _SecurityIdentifiers:
 def requested_sid(extensions: x509.Extensions) -> x509.Extension[x509.ExtensionType] | None:
     """The extension to issue for the one requested, None if none is. Raises Malformed."""
     found = next((item for item in extensions if item.oid == MICROSOFT_SID), None)
+    sids = sids_in_uris(extensions)
+    if found is not None:
+        sids.add(_sid_in(found))
+    if len(sids) > 1:
+        raise Malformed("PKCS #10 request: Microsoft SID extension and subjectAltName name more than one account")
     if found is None:
         return None
+    contents = encode_oid(_OBJECT_SID) + explicit(0, octet_string(sids.pop()))
+    value = wrap(SEQUENCE_TAG, wrap(0xA0, contents))
+    return x509.Extension(MICROSOFT_SID, False, x509.UnrecognizedExtension(MICROSOFT_SID, value))
+
+
+def sids_in_uris(extensions: x509.Extensions) -> set[bytes]:
+    """The accounts that URIs of the subjectAltName name. Raises Malformed."""
+    try:
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    sids = {uri[len(match[0]) :].encode() for uri in uris if (match := _TAG.match(uri))}
+    if not all(map(_SID.fullmatch, sids)):
+        raise Malformed("PKCS #10 request: a URI of tag:microsoft.com holds no security identifier (S-1-...)")
+    return sids
+
+
+def _sid_in(found: x509.Extension[x509.ExtensionType]) -> bytes:
     if found.critical:
         raise Malformed("PKCS #10 request: the Microsoft SID extension is critical; it must not be")
     structure = decode(
@@ -47,6 +76,4 @@ def requested_sid(extensions: x509.Extensions) -> x509.Extension[x509.ExtensionT
     sid = structure.object_sid
     if sid.type_id != _OBJECT_SID or not _SID.fullmatch(sid.value):
         raise Malformed("PKCS #10 request: the Microsoft SID extension holds no security identifier (S-1-...)")
-    contents = encode_oid(_OBJECT_SID) + explicit(0, octet_string(sid.value))
-    value = wrap(SEQUENCE_TAG, wrap(0xA0, contents))
-    return x509.Extension(MICROSOFT_SID, False, x509.UnrecognizedExtension(MICROSOFT_SID, value))
+    return sid.value

@@ -6,6 +6,22 @@ import unicodedata
 
 from cryptography import x509
 
+# Default_Ignorable_Code_Point of Unicode 15 without those of category Cf, and what RFC 4518 section 2.2 has beside it.
+_IGNORABLE = (
+    (0x034F, 0x034F),  # combining grapheme joiner
+    (0x115F, 0x1160),  # Hangul fillers
+    (0x17B4, 0x17B5),  # Khmer vowels that are inherent
+    (0x1806, 0x1806),  # Mongolian soft hyphen
+    (0x180B, 0x180F),  # Mongolian variation selectors and vowel separator
+    (0x2065, 0x2065),
+    (0x3164, 0x3164),  # Hangul filler
+    (0xFE00, 0xFE0F),  # variation selectors
+    (0xFFA0, 0xFFA0),  # Hangul filler of half the width
+    (0xFFF0, 0xFFF8),
+    (0xFFFC, 0xFFFC),  # object replacement character
+    (0xE0000, 0xE0FFF),  # tags and variation selectors
+)
+_BRAILLE_BLANK = "\u2800"
 _ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", "+": "\\+"})
 
 
@@ -19,11 +35,11 @@ def comparable(name: x509.Name) -> str:
 
 
 def _attribute(item: x509.NameAttribute[str | bytes]) -> str:
-    value = item.value.hex() if isinstance(item.value, bytes) else _prepared(item.value)
+    value = item.value.hex() if isinstance(item.value, bytes) else prepared(item.value)
     return f"{item.oid.dotted_string}={value.translate(_ESCAPES)}"
 
 
-def _prepared(text: str) -> str:
+def prepared(text: str) -> str:
     """RFC 4518 section 2: map, normalise, and take runs of blanks for one. What it prohibits is left as it is."""
     mapped = "".join(_mapped(character) for character in text)
     # Casefolding can undo normalisation and the reverse, so it stands between two of them (Unicode 3.13, D146).
@@ -31,9 +47,14 @@ def _prepared(text: str) -> str:
     return " ".join(folded.split())
 
 
+def is_seen(character: str) -> bool:
+    """Whether it is neither a blank nor nothing."""
+    return _mapped(character) not in ("", " ")
+
+
 def _mapped(character: str) -> str:
-    """Section 2.2: blanks of every kind are blanks; controls and format characters are nothing."""
-    if character.isspace():
+    """Section 2.2: blanks of every kind are blanks; controls, format characters and fillers are nothing."""
+    if character.isspace() or character == _BRAILLE_BLANK:
         return " "
-    invisible = unicodedata.category(character) in ("Cc", "Cf") or "\ufe00" <= character <= "\ufe0f"
-    return "" if invisible else character
+    ignorable = any(first <= ord(character) <= last for first, last in _IGNORABLE)
+    return "" if ignorable or unicodedata.category(character) in ("Cc", "Cf") else character

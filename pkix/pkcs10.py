@@ -302,6 +302,9 @@ def _attributes(attributes: list[Attribute]) -> dict[Oid, bytes]:
                 raise Malformed(f"PKCS #10 request: attribute {name} must appear once, with one value")
             continue
         found[item.type] = encode(values[0])
+    if len({found[kind] for kind in _EXTENSION_REQUESTS & found.keys()}) > 1:
+        # We would issue what one says, while OpenSSL, Go or a webhook read the other.
+        raise Malformed("PKCS #10 request: two extensionRequest attributes, PKCS #9's and Microsoft's, that differ")
     return found
 
 

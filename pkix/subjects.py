@@ -12,6 +12,7 @@ every value as PrintableString or UTF8String.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 from pkix.asn1 import SEQUENCE_TAG, SET_TAG, TLV, Oid, any_of, elements, parse, tag_of
@@ -123,6 +124,7 @@ def _characters(octets: bytes, tag: int) -> int:
         text = octets.decode(codec)
     except UnicodeDecodeError:
         raise Malformed("PKCS #10 request: unusable subject: a value is not valid text of its string type") from None
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        # Many a program ends a name at NUL, and a log or a list a line at LF.
         raise Malformed("PKCS #10 request: unusable subject: a value holds control characters")
     return len(text)

@@ -7,7 +7,8 @@ request has verified, or a certificate of ours was named, there is one failInfo,
 work: wrong padding stops nobody, and whenever no signature was verified, that of a stand-in is. A request whose
 signature verifies is one that its author made; from there on, errors are specific.
 
-An unsigned request (ML-KEM) has nothing that could verify, so it always comes in AuthEnvelopedData.
+A request for an ML-KEM key always comes in AuthEnvelopedData. Unsigned, it has nothing that could verify; with a
+statement (RFC 9883), a certificate has to be looked up and the key checked first, which no stand-in does.
 
 Under AuthEnvelopedData, failing to open has the same answer. When the tag has verified, whoever sealed the envelope
 wrote what it holds, and what they did wrong is told to them.
@@ -30,7 +31,7 @@ from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.content import CANNOT_OPEN
 from pkix.enveloped_data import Opened
 from pkix.errors import DecryptionFailed, IntegrityFailed, Malformed, PkixError
-from pkix.pkcs10 import CertificationRequest, Form
+from pkix.pkcs10 import CertificationRequest
 
 Details = dict[str, str]
 SignerOf = Callable[[CertificationRequest], Certificate | None]  # of a statement of possession
@@ -64,7 +65,7 @@ def open_request(
         request = CertificationRequest.decode(opened.content)
         request.verify(policy, signer_of(request))
         return request
-    found, cause = _try_request(opened.content, policy, signer_of)
+    found, cause = _try_request(opened.content, policy)
     causes = "; ".join(filter(None, (opened.fault, cause)))
     if found is None or causes:
         details["cause"] = causes
@@ -72,9 +73,7 @@ def open_request(
     return found
 
 
-def _try_request(
-    content: bytes, policy: AlgorithmPolicy, signer_of: SignerOf
-) -> tuple[CertificationRequest | None, str]:
+def _try_request(content: bytes, policy: AlgorithmPolicy) -> tuple[CertificationRequest | None, str]:
     """The request and no cause, or why not; in every case one signature has been verified.
 
     What else it might be verified with is read beforehand, whether it will be needed or not.
@@ -82,9 +81,9 @@ def _try_request(
     spare = _spare(content)
     try:
         request = CertificationRequest.decode(content)
-        if request.form is Form.unsigned:
-            raise Malformed("an unsigned request comes in EnvelopedData; AuthEnvelopedData is needed")
-        request.verify(policy, signer_of(request))
+        if request.is_kem:
+            raise Malformed("a request for an ML-KEM key comes in EnvelopedData; AuthEnvelopedData is needed")
+        request.verify(policy)
     except IntegrityFailed as error:
         return None, _describe(error)
     except (PkixError, KemError) as error:

@@ -267,8 +267,8 @@ class Responder:
 
     def _statement_signer(self, exchange: Exchange, request: CertificationRequest) -> Certificate | None:
         """The certificate that a statement of possession (RFC 9883) names, which must be ours and valid."""
-        statement = request.statement
-        if statement is None or not request.is_kem:
+        statement = request.statement if request.is_kem else None
+        if statement is None:
             return None
         for authority in self.authorities.all:
             if encode(statement.signer.issuer) == authority.certificate.subject:

@@ -7,7 +7,6 @@ fingerprint stands for all that was shown but the passing of time: whoever appro
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +24,7 @@ from ca.sealing import ServerKey
 from ca.store import Decision, IssuedCertificate, State, Store, Transaction
 from pkix import oids
 from pkix.errors import PkixError
-from pkix.names import comparable
+from pkix.names import comparable, prepared
 from pkix.pkcs10 import CertificationRequest, Form
 from scep.attributes import RESPONSE_KEY
 from scep.remembered import open_request
@@ -246,8 +245,10 @@ def _names(certificate: x509.Certificate) -> list[str]:
 
 
 def _alike(name: str) -> str:
-    """The same for names that people take for the same: case, blanks and the form of letters do not count."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    """The same for names that people take for the same: case, blanks, what is invisible and the form of letters do not
+    count.
+    """
+    return prepared(name)
 
 
 def _told(record: IssuedCertificate) -> str:

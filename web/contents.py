@@ -18,10 +18,10 @@ from pkix import oids
 from pkix.asn1 import decode
 from pkix.certificates import Certificate
 from pkix.errors import Malformed
+from pkix.general_names import UPN
 
 Facts = dict[str, Any]
 
-UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 MICROSOFT_SID = x509.ObjectIdentifier(oids.MS_NTDS_CA_SECURITY.dotted_string)
 _SID = re.compile(rb"S-1(-\d+)+")
 _SIMPLE = {

@@ -46,7 +46,7 @@ def cases() -> Iterator[Planned]:
     yield from _response_keys()
 
 
-def _statement(
+def statement(
     identity: Party,
     *,
     subject: str = SUBJECT,
@@ -85,7 +85,7 @@ def _statements() -> Iterator[Planned]:
             description="PKCSReq with a statement of possession that should be refused",
         )
 
-    good = _statement(identity)
+    good = statement(identity)
     yield positive(
         STATEMENT,
         "PKCSReq with a statement of possession (RFC 9883) where that is enough",
@@ -98,7 +98,7 @@ def _statements() -> Iterator[Planned]:
         "ca-statement-with-certificate",
         "PKCSReq with a statement of possession that includes the certificate",
         "ca-statement",
-        pkcs_req(_statement(identity, included=True)),
+        pkcs_req(statement(identity, included=True)),
         scene=scene(enough).plus(known),
     )
     yield positive(
@@ -136,20 +136,20 @@ def _statements() -> Iterator[Planned]:
         "expired",
         "The certificate that the statement names expired a year ago.",
         "names no valid certificate",
-        _statement(ended),
+        statement(ended),
         scene=scene(enough).plus(("issued", ended.certificate.der)),
     )
     yield refused(
         "other-subject",
         "The request's subject is not that of the certificate that the statement names.",
         "another subject",
-        _statement(identity, subject="CN=administrator"),
+        statement(identity, subject="CN=administrator"),
     )
     yield refused(
         "signature",
         "The request is signed with another key than the statement's.",
         "does not verify",
-        _statement(identity, signing=signer()),
+        statement(identity, signing=signer()),
         BAD_CHECK,
     )
     foreign = self_signed("ec:P-256", "identity", SUBJECT)
@@ -157,7 +157,7 @@ def _statements() -> Iterator[Planned]:
         "self-signed",
         "The statement names a self-signed certificate of the client's.",
         "names no valid certificate",
-        _statement(foreign),
+        statement(foreign),
     )
 
     def unsigned_one(tree: Node) -> None:
@@ -175,7 +175,7 @@ def _statements() -> Iterator[Planned]:
         "signing-key",
         "The requested key is a P-256 key, which could sign its own request.",
         "can sign its own request",
-        _statement(identity, spki=own),
+        statement(identity, spki=own),
     )
 
 

@@ -141,7 +141,7 @@ def _recipient_infos() -> Iterator[Planned]:
         "envelope-key-transport",
         "A KeyTransRecipientInfo is addressed to the ML-KEM certificate (RFC 9936).",
         BAD_CHECK,
-        "none of our certificates",
+        "needs a KEMRecipientInfo",
         "ca-key-transport",
         pkcs_req(sealing={"tree": transport}),
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drafts.testkit.ca_classic import BAD_CHECK, ONE_TEXT, device, negative, pkcs8, positive
-from drafts.testkit.ca_kem import CHALLENGED, PASSWORD, info, pkcs_req, scene
+from drafts.testkit.ca_kem import CHALLENGED, PASSWORD, SUBJECT, info, pkcs_req, scene
+from drafts.testkit.ca_kem_others import statement
 from drafts.testkit.messages import envelope
 from drafts.testkit.parties import ENCIPHERMENT, RA, issued, kem_ca
 from drafts.testkit.requests import password_attribute, request_info, signed, spki_hash, unsigned
-from drafts.testkit.scene import Planned
+from drafts.testkit.scene import Planned, Scene
 from pkix.algorithms import AES128, AES256, AES256_GCM, ContentCipher
 from pkix.keys import spki_of
 from pkix.recipients import RsaRecipient
@@ -46,7 +47,7 @@ def cases() -> Iterator[Planned]:
     yield positive(
         "ca-kem-unsigned-to-rsa",
         "PKCSReq for an ML-KEM key, enveloped to the RSA key of the RA in AuthEnvelopedData with AES-256-GCM",
-        "ca-unsigned-authenticated",
+        "ca-kem-csr-authenticated",
         pkcs_req(envelope=unsigned_to_rsa(AES256_GCM)),
         CHALLENGED,
         scene=both,
@@ -56,9 +57,41 @@ def cases() -> Iterator[Planned]:
         "The unsigned request comes in EnvelopedData with AES-256-CBC, where nothing tells it from an altered one.",
         BAD_CHECK,
         ONE_TEXT,
-        "ca-unsigned-authenticated",
+        "ca-kem-csr-authenticated",
         pkcs_req(envelope=unsigned_to_rsa(AES256)),
         scene=both,
         twin="ca-kem-unsigned-to-rsa",
         description="PKCSReq for an ML-KEM key, enveloped to the RSA key of the RA",
+    )
+    yield from _statements(both, RsaRecipient(ra.certificate))
+
+
+def _statements(base: Scene, recipient: RsaRecipient) -> Iterator[Planned]:
+    """A request that proves its sender's identity, but comes no other way than an unsigned one."""
+    identity = issued("ec:P-256", "identity", SUBJECT, kem_ca())
+    content = statement(identity)
+    base = base.plus(("issued", identity.certificate.der))
+
+    def to_rsa(cipher: ContentCipher) -> bytes:
+        return pkcs_req(envelope=envelope(content, [recipient], "vectors/kem/envelope", cipher))
+
+    yield positive(
+        "ca-statement-to-rsa",
+        "PKCSReq with a statement of possession, enveloped to the RSA key of the RA in AuthEnvelopedData",
+        "ca-kem-csr-authenticated",
+        to_rsa(AES256_GCM),
+        CHALLENGED,
+        scene=base,
+    )
+    yield negative(
+        "ca-statement-to-rsa-cbc",
+        "The request with a statement of possession comes in EnvelopedData with AES-256-CBC, where looking up the "
+        "certificate that it names shows that the content was well-formed.",
+        BAD_CHECK,
+        ONE_TEXT,
+        "ca-kem-csr-authenticated",
+        to_rsa(AES256),
+        scene=base,
+        twin="ca-statement-to-rsa",
+        description="PKCSReq with a statement of possession, enveloped to the RSA key of the RA",
     )

@@ -155,7 +155,9 @@ REQUIREMENTS: dict[str, Requirement] = {
     "ca-kemri-authenticated": _one(
         "MUST", "a KEMRecipientInfo comes in AuthEnvelopedData", f"{DRAFT}: #kemri", "RFC 9709: 1"
     ),
-    "ca-unsigned-authenticated": _one("MUST", "an unsigned request comes in AuthEnvelopedData", f"{DRAFT}: #csr"),
+    "ca-kem-csr-authenticated": _one(
+        "MUST", "a request for an ML-KEM key comes in AuthEnvelopedData", f"{DRAFT}: #opening"
+    ),
     "ca-kem-key-weak": _one("SHOULD", "a key with which anybody can decapsulate is refused", f"{DRAFT}: #csr-checks"),
     "ca-no-challenge": _one(
         "text", "a CA may certify without a challenge, but for renewals", f"{DRAFT}: #other-policies"

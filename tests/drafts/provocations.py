@@ -13,7 +13,9 @@ from ca.profiles import Profile, extension, key_usage
 from pkix import oids
 from pkix.algorithms import AES128, AES256, AES256_GCM, ContentCipher
 from pkix.asn1 import algorithm, encode, wrap
+from pkix.certificates import Certificate
 from pkix.pkcs10 import CertificationRequest, encode_certification_request, encode_unsigned_request
+from pkix.signed_data import Signer
 from scep.attributes import RESPONSE_KEY, FailInfo
 from scep.client import KemKey, StillPending
 from scep.kem_pop import encode_response_key
@@ -131,10 +133,16 @@ def by_another_subject() -> FailInfo:
     return refusal(with_request(world, request, subject="CN=somebody else").enrol())
 
 
-def unsigned_in_cbc(pop: Pop) -> FailInfo:
+def for_a_kem_key_in_cbc(pop: Pop, statement: bool) -> FailInfo:
     """To an RSA key, and signed by somebody: our client does not send it so."""
     world = kem_world("rsa:2048", rsa=True, kem=KemPolicy(pop=pop))
-    request = unsigned(challenge_password=world.password())
+    password = world.password()
+    request = unsigned(challenge_password=password)
+    if statement:
+        identity = world.device(subject=SUBJECT, password=world.password("another"))
+        identity.enrol()
+        signer = Signer(identity.key, Certificate.decode(world.store.certificates()[0].der))
+        request = stated(signer, challenge_password=password)
     message = craft.envelope(world.authority, request, AES256)
     return answered(world, craft.request(world.device(), message=message))
 
@@ -156,6 +164,13 @@ def certificate_of_nobody(cipher: ContentCipher) -> FailInfo:
     certificate = tlv(0x30, world.authority.certificate.subject, b"\x02\x01\x05")
     message = craft.envelope(world.authority, certificate, cipher)
     return answered(world, craft.request(world.device(), message=message, kind=21))
+
+
+def addressed_elsewhere(kind: int) -> FailInfo:
+    """To the RSA key of another CA."""
+    message = craft.envelope(World("rsa:3072").authority, b"anything", AES128)
+    world = World("rsa:2048")
+    return answered(world, craft.request(world.device(), message=message, kind=kind))
 
 
 def weak_key() -> FailInfo:
@@ -379,9 +394,12 @@ CONDITIONS: dict[str, list[Callable[[], FailInfo]]] = {
         lambda: enveloped(set_to(KEM, wrap(0x30, encode(oids.ML_KEM_768) + NULL))),
         lambda: for_key(spki_with(NULL)),
     ],
-    "of a request has no recipient": [
-        lambda: enveloped(set_to(ENCRYPTED_KEY, wrap(0x04, bytes(40)))),
+    "The pkcsPKIEnvelope has no recipient": [
         lambda: enveloped(set_to(RID, wrap(0x80, bytes(20)))),
+        *(partial(addressed_elsewhere, kind) for kind in (17, 19, 21, 22)),
+    ],
+    "The pkcsPKIEnvelope of a request cannot be opened": [
+        lambda: enveloped(set_to(ENCRYPTED_KEY, wrap(0x04, bytes(40)))),
     ],
     "KEM ciphertext of the wrong length": [lambda: enveloped(set_to(CIPHERTEXT, wrap(0x04, bytes(1087))))],
     "KeyTransRecipientInfo that names an ML-KEM certificate": [
@@ -414,7 +432,9 @@ CONDITIONS: dict[str, list[Callable[[], FailInfo]]] = {
     "Certificate to be renewed": [renewal_of_an_unknown_certificate, renewal_after_revocation],
     "Renewal of a KEM certificate": [renewal_for_a_signature_key],
     "RenewalReq with an ephemeral signer": [renewal_of_nothing],
-    "Unsigned CSR in EnvelopedData": [partial(unsigned_in_cbc, pop) for pop in Pop],
+    "CSR for a KEM key in EnvelopedData": [
+        partial(for_a_kem_key_in_cbc, pop, statement) for pop in Pop for statement in (False, True)
+    ],
     "That of a GetCert or GetCRL": [
         partial(certificate_of_nobody, AES128),
         partial(certificate_of_nobody, AES256_GCM),

@@ -274,6 +274,19 @@ def test_the_wrong_private_key_has_the_one_error() -> None:
 # Who is meant
 
 
+@pytest.mark.parametrize("ski", [True, False], ids=["by key", "by certificate"])
+def test_key_transport_to_an_ml_kem_certificate_is_told_what_is_right(ski: bool) -> None:
+    certificate = identity().certificate
+    assert certificate is not None
+    rid = tlv(0x80, identity().key_identifier) if ski else encode(certificate.issuer_and_serial)
+    info = sequence(integer(0), rid, algorithm(oids.RSA_ENCRYPTION, b"\5\0"), tlv(0x04, bytes(256)))
+    with pytest.raises(DecryptionFailed, match="names our ML-KEM certificate, which needs a KEMRecipientInfo"):
+        opened(envelope(info), identity())
+    other = sequence(integer(0), tlv(0x80, b"other"), algorithm(oids.ML_KEM_768), tlv(0x04, bytes(256)))
+    with pytest.raises(DecryptionFailed, match="addressed to none"):
+        opened(envelope(other), identity())
+
+
 def test_an_issuer_and_serial_number_needs_a_certificate() -> None:
     message = made(to(ski=False))
     assert opened(message, identity()).content == CONTENT

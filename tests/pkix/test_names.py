@@ -9,7 +9,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkix.names import comparable
+from pkix.names import comparable, is_seen, prepared
 from tests.world import name
 
 
@@ -25,6 +25,37 @@ def common(value: str, kind: _ASN1Type = _ASN1Type.UTF8String) -> x509.Name:
 )  # fmt: skip
 def test_the_same_name(other: str) -> None:
     assert comparable(common(other)) == comparable(common("device one"))
+
+
+def ranges(*bounds: tuple[int, int]) -> list[int]:
+    return [point for first, last in bounds for point in range(first, last + 1)]
+
+
+# RFC 4518 section 2.2, and Default_Ignorable_Code_Point of the Unicode Character Database (DerivedCoreProperties).
+NOTHING = ranges(
+    (0x00, 0x08), (0x0E, 0x1B), (0x7F, 0x84), (0x86, 0x9F), (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C),
+    (0x6DD, 0x6DD), (0x70F, 0x70F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x1806, 0x1806), (0x180B, 0x180F),
+    (0x200B, 0x200F),
+    (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFFC), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
+)  # fmt: skip
+BLANKS = ranges((0x09, 0x0D), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029),
+                (0x202F, 0x202F), (0x205F, 0x205F), (0x2800, 0x2800), (0x3000, 0x3000))  # fmt: skip
+
+
+def test_what_nobody_sees_is_nothing() -> None:
+    told = [point for point in NOTHING if prepared(f"de{chr(point)}vice") != "device" or is_seen(chr(point))]
+    assert list(map(hex, told)) == []
+
+
+def test_blanks_of_every_kind_are_blanks() -> None:
+    told = [point for point in BLANKS if prepared(f" a{chr(point)}{chr(point)}b") != "a b" or is_seen(chr(point))]
+    assert list(map(hex, told)) == []
+
+
+@pytest.mark.parametrize("character", "a0ö-.م\u0301\u1100\u2801\u180a\u1810\ufffd\U000e1000", ids=ascii)
+def test_what_is_seen_stays(character: str) -> None:
+    assert comparable(common(f"de{character}vice")) != comparable(common("device"))
 
 
 def test_the_string_type_makes_no_difference() -> None:

@@ -255,6 +255,13 @@ def test_extension_request_as_windows_names_it() -> None:
     assert found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value == ALT_NAMES
 
 
+def test_the_same_extensions_under_both_names_are_one_request() -> None:
+    both = [extension_request(SAN, oid=oid) for oid in (oids.EXTENSION_REQUEST, oids.MS_EXTENSION_REQUEST)]
+    for attributes in (both, both[::-1]):
+        found = read(forged(*attributes))
+        assert found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value == ALT_NAMES
+
+
 def test_absent_attributes_are_like_none() -> None:
     # Not what RFC 2986 says, but OpenSSL reads it and old devices send it.
     info = request_info(KEY)

@@ -35,6 +35,7 @@ POLICY = AlgorithmPolicy()
 LEGACY = AlgorithmPolicy(legacy=True)
 KEY = peer().key
 SECRET = tlv(0x0C, b"secret")
+USAGE = extension("2.5.29.15", tlv(0x03, b"\x05\xa0"))
 SAN = extension("2.5.29.17", sequence(tlv(0x82, b"device.example")))
 
 
@@ -301,6 +302,10 @@ def test_rfc_2986_4_1_another_version(version: int) -> None:
         (attribute(oids.EXTENSION_REQUEST, integer(1)),),
         (attribute(oids.EXTENSION_REQUEST, sequence(), sequence()),),
         (attribute(oids.EXTENSION_REQUEST),),
+        (extension_request(SAN), extension_request(USAGE, oid=oids.MS_EXTENSION_REQUEST)),
+        (extension_request(SAN), extension_request(SAN, USAGE, oid=oids.MS_EXTENSION_REQUEST)),
+        (extension_request(), extension_request(SAN, oid=oids.MS_EXTENSION_REQUEST)),
+        (extension_request(USAGE, USAGE),),
     ],
     ids=[
         "extension twice",
@@ -314,6 +319,10 @@ def test_rfc_2986_4_1_another_version(version: int) -> None:
         "no extensions",
         "two values",
         "no value",
+        "two attributes that differ",
+        "two attributes, one with more",
+        "two attributes, one empty",
+        "keyUsage twice",
     ],
 )
 def test_extension_requests_that_cannot_be_used(attributes: tuple[bytes, ...]) -> None:

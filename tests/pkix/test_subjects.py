@@ -103,6 +103,14 @@ def test_ia5string_passes_for_a_directory_string() -> None:
         check_subject(attribute("2.5.4.3", 0x16, b"\xc3\xa9"))
 
 
+@pytest.mark.parametrize("character", ["\0", "\n", "\r", "\x1b", "\x7f", "\x85"])
+@pytest.mark.parametrize("where", ["{}x", "x{}", "x{}y"])
+def test_control_characters_are_refused(where: str, character: str) -> None:
+    """A program that stops at NUL reads another name than the one that was checked."""
+    with pytest.raises(Malformed, match="a value holds control characters"):
+        check_subject(attribute("2.5.4.3", 0x0C, where.format(character).encode()))
+
+
 def test_600_kilobytes_of_organization_are_refused() -> None:
     with pytest.raises(Malformed, match="a subject of 6000"):
         subject_of(attribute("2.5.4.10", 0x0C, b"x" * 600_000))

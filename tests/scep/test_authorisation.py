@@ -57,8 +57,8 @@ def test_with_nothing_configured_nothing_is_issued(password: str | None) -> None
 
 def test_renewal_alone_issues_nothing_to_newcomers() -> None:
     world = World(policy=AuthorisationPolicy(renewal=True))
-    assert "challengePassword" in refusal(world.device().enrol())
-    assert "does not use" in refusal(world.device(password="x").enrol())
+    assert "only renews" in refusal(world.device().enrol())
+    assert "only renews" in refusal(world.device(password="x").enrol())
 
 
 # Challenge passwords
@@ -98,6 +98,18 @@ def test_an_empty_password_is_none() -> None:
 def test_a_password_where_none_are_used_is_named() -> None:
     world = World(policy=MANUAL)
     assert "this profile does not use them" in refusal(world.device(password="x").enrol())
+
+
+@pytest.mark.parametrize("password", [None, "x"])
+def test_a_profile_that_only_renews_says_so(password: str | None) -> None:
+    world = World(policy=AuthorisationPolicy(renewal=True))
+    text = refusal(world.device(password=password).enrol())
+    assert text.startswith("this profile only renews certificates of this CA")
+    assert "challengePassword" not in text
+    for others in (PASSWORDS, MANUAL):
+        world = World(policy=replace(others, renewal=True))
+        answer = world.device(password=password).enrol()
+        assert isinstance(answer, StillPending) or "only renews" not in (answer.text or "")
 
 
 @pytest.mark.parametrize(("seconds", "good"), [(3599, True), (3601, False)])

@@ -21,9 +21,11 @@ from ca.store import Decision
 from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM, AES256_GCM, TRIPLE_DES, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import algorithm, encode, wrap
+from pkix.certificates import Certificate
 from pkix.content import CANNOT_OPEN
 from pkix.errors import AlgorithmRefused
 from pkix.pkcs10 import CertificationRequest
+from pkix.signed_data import Signer
 from scep.client import ClientSettings, StillPending
 from scep.messages import PkiMessage
 from scep.opening import _STAND_IN
@@ -32,7 +34,7 @@ from scep.settings import Settings
 from tests.pkix.tlv import Node
 from tests.scep import craft
 from tests.scep.craft import BAD_ALG, BAD_CERT_ID, BAD_MESSAGE_CHECK, failed
-from tests.scep.kem_kit import kem_world, stated, unsigned
+from tests.scep.kem_kit import SUBJECT, kem_world, stated, unsigned
 from tests.scep.seen import Seen
 from tests.world import Device, World, kem_device
 
@@ -245,6 +247,25 @@ def test_wrong_padding_alone_stops_nobody(world: World, device: Device, work: Co
     assert reply.events[0].details["cause"] == "the padding is wrong (RFC 5652 section 6.3)"
 
 
+def test_a_right_statement_costs_what_garbage_costs(work: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request for an ML-KEM key is refused before its statement's certificate is looked up and its key checked."""
+    world = World()
+    identity = world.device(subject=SUBJECT, password=world.password("another"))
+    identity.enrol()
+    signer = Signer(identity.key, Certificate.decode(world.store.certificates()[0].der))
+    envelopes = {cipher: sealed(world, stated(signer), cipher) for cipher in (AES128_GCM, AES128)}
+    seen: Counter[str] = Counter()
+    for where, name in ((world.store, "certificate"), (pkix.pkcs10, "check_strength")):
+        real = getattr(where, name)
+        monkeypatch.setattr(where, name, lambda *given, real=real, name=name: seen.update([name]) or real(*given))
+    sent(world, envelopes[AES128_GCM], 19)
+    assert seen == {"certificate": 1, "check_strength": 1}  # where it is accepted, both are done
+    work.clear()
+    seen.clear()
+    failed(world, message(envelopes[AES128], 19), BAD_MESSAGE_CHECK, CANNOT_OPEN)
+    assert (seen, work) == ({}, {"signatures": 1, "decryptions": 1})
+
+
 def test_the_stand_in_is_a_right_request_loaded_anew_every_time(
     world: World, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,14 +296,15 @@ def test_a_request_whose_attributes_alone_are_garbled_is_verified_with_its_own_k
 # The operator
 
 
+FOR_KEM = "Malformed: a request for an ML-KEM key comes in EnvelopedData; AuthEnvelopedData is needed"
 CAUSES = {
     "key that cannot be unwrapped": ("another length", "cannot be unwrapped", "Malformed"),
     "key of another length": ("the content-encryption key has another length than the cipher's",),
     "OAEP that fails": ("the content-encryption key cannot be unwrapped",),
     "a key that is too short": ("AlgorithmRefused: PKCS #10 request: RSA key of 1024 bits",),
     "a wrong signature": ("IntegrityFailed: the PKCS #10 request's signature does not verify",),
-    "an unsigned request": ("Malformed: an unsigned request comes in EnvelopedData; AuthEnvelopedData is needed",),
-    "a statement by a stranger": ("RequestRefused: statementOfPossession names no valid certificate",),
+    "an unsigned request": (FOR_KEM,),
+    "a statement by a stranger": (FOR_KEM,),
 }
 
 

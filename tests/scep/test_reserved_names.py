@@ -50,10 +50,10 @@ def test_others_are_free() -> None:
 # Microsoft's security identifier
 
 
-def with_sid(extension: x509.Extension[x509.ExtensionType], profile: Profile | None = None) -> tuple[World, bytes]:
+def with_sid(*extensions: x509.Extension[x509.ExtensionType], profile: Profile | None = None) -> tuple[World, bytes]:
     world = World(profile=profile)
     request = encode_certification_request(
-        key("rsa:2048"), name("CN=pc"), challenge_password=world.password(), extensions=[extension]
+        key("rsa:2048"), name("CN=pc"), challenge_password=world.password(), extensions=list(extensions)
     )
     return world, craft.request(world.device(), content=request).encode()
 
@@ -95,6 +95,46 @@ def test_what_is_no_sid_is_refused_before_anybody_is_asked_to_approve_it() -> No
     request = encode_certification_request(key("rsa:2048"), name("CN=pc"), extensions=[ODD["no SID"]])
     failed(world, craft.request(world.device(), content=request), BAD_REQUEST, "Microsoft SID")
     assert not world.store.transactions()
+
+
+def uris(*values: str) -> x509.Extension[x509.ExtensionType]:
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(value) for value in values])
+    return x509.Extension(names.oid, False, names)
+
+
+URI, OTHER = f"tag:microsoft.com,2022-09-14:sid:{SID}", "tag:microsoft.com,2022-09-14:sid:S-1-5-21-1-2-3-500"
+SEVERAL = {
+    "extension and URI": [craft.microsoft_sid(SID), uris(OTHER)],
+    "in another spelling": [craft.microsoft_sid(SID), uris(OTHER.replace("microsoft", "Microsoft"))],
+    "of another date": [craft.microsoft_sid(SID), uris(OTHER.replace("2022-09-14", "2023"))],
+    "two URIs": [uris(URI, OTHER)],
+}
+
+
+@pytest.mark.parametrize("extensions", SEVERAL.values(), ids=SEVERAL.keys())
+def test_a_request_names_one_windows_account(extensions: list[x509.Extension[x509.ExtensionType]]) -> None:
+    """Which of two Windows goes by, nobody here knows."""
+    world, message = with_sid(*extensions)
+    failed(world, message, BAD_REQUEST, "more than one account")
+    assert not world.store.certificates()
+
+
+def test_one_account_may_be_named_twice() -> None:
+    world, message = with_sid(craft.microsoft_sid(SID), uris(URI))
+    assert see(world, message).status == "0"
+
+
+@pytest.mark.parametrize("value", ["", "S-1-5", "Administrator", SID + "%00", SID + "/x"])
+def test_a_uri_of_microsoft_s_names_an_account(value: str) -> None:
+    world, message = with_sid(uris(f"tag:microsoft.com,2022-09-14:sid:{value}"))
+    failed(world, message, BAD_REQUEST, "a URI of tag:microsoft.com holds no security identifier")
+
+
+def test_where_no_sid_is_copied_none_comes_in_a_uri() -> None:
+    world, message = with_sid(uris(URI), profile=Profile(copy_extensions=("subjectAltName",)))
+    failed(world, message, BAD_REQUEST, "a subjectAltName URI with a Microsoft SID is not allowed")
+    world, message = with_sid(uris(URI), profile=Profile(copy_extensions=()))
+    assert see(world, message).status == "0"
 
 
 def test_a_sid_is_issued_anew() -> None:

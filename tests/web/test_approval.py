@@ -375,7 +375,7 @@ def test_the_folder_of_another_ca_shows_nothing(own: CaDir, tmp_path: Path) -> N
 
 
 def test_a_request_whose_subject_is_a_forgery_of_our_lines(own: CaDir) -> None:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x\nfingerprint: 00")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x\u2028fingerprint: 00")])
     request_id = waiting(own, request=encode_certification_request(key("rsa:2048", "device"), subject))
     lines = run("requests", "show", request_id, "--dir", own.path).good().out.splitlines()
     assert sum(line.startswith("fingerprint: ") for line in lines) == 1

@@ -1,0 +1,174 @@
+"""What a subjectAltName may hold, type by type (RFC 5280 section 4.2.1.6), and what deployed clients put there."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+from cryptography import x509
+
+from pkix.asn1 import encode, wrap
+from pkix.errors import Malformed
+from pkix.general_names import UPN, checked_text
+from pkix.oids import Oid
+from pkix.pkcs10 import CertificationRequest
+from tests.pkix.forge import extension, extension_request, peer, request_info, sequence, sign_request
+from tests.pkix.tlv import tlv
+from tests.world import name
+
+KEY = peer().key
+
+
+def received(tag: int, octets: bytes) -> x509.GeneralName:
+    """A name as it comes out of a request."""
+    names = extension("2.5.29.17", sequence(tlv(tag, octets)))
+    request = CertificationRequest.decode(sign_request(request_info(KEY, extension_request(names)), KEY))
+    (found,) = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return found
+
+
+def upn(octets: bytes, tag: int = 0x0C) -> x509.OtherName:
+    return x509.OtherName(UPN, wrap(tag, octets))
+
+
+DNS, EMAIL, URI, IP = 0x82, 0x81, 0x86, 0x87
+A63 = b"a" * 63
+
+RIGHT = [
+    (DNS, b"host.example", "dns"),
+    (DNS, b"host", "dns"),
+    (DNS, b"HOST-1.Example", "dns"),
+    (DNS, b"*.example", "dns"),
+    (DNS, b"xn--gert-loa.example", "dns"),
+    (DNS, b"_sip._tcp.example", "dns"),
+    (DNS, b"my_device_7", "dns"),
+    (DNS, b"3com.example", "dns"),
+    (DNS, A63 + b"." + A63 + b"." + A63 + b"." + b"a" * 61, "dns"),
+    (EMAIL, b"user@example.com", "email"),
+    (EMAIL, b"first.last+tag@sub.example", "email"),
+    (EMAIL, b"o'brien_{x}=1@xn--gert-loa.example", "email"),
+    (URI, b"https://host.example:8443/path?query=1#fragment", "uri"),
+    (URI, b"https://[2001:db8::1]/", "uri"),
+    (URI, b"tag:microsoft.com,2022-09-14:sid:S-1-5-21-1-2-3-1105", "uri"),
+    (URI, b"urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "uri"),
+    (URI, b"urn:dev:mac:0024befffe804ff1", "uri"),
+    (URI, b"spiffe://example.org/ns/default/sa/web", "uri"),
+    (URI, b"IntuneDeviceId://7cc25d5a-9b1b-4a4b-b8a1-000000000000", "uri"),
+    (URI, b"sip:user%20name@example.com", "uri"),
+]
+
+
+@pytest.mark.parametrize(("tag", "octets", "kind"), RIGHT, ids=lambda item: ascii(item))
+def test_what_deployed_clients_send_passes(tag: int, octets: bytes, kind: str) -> None:
+    assert checked_text(received(tag, octets)) == (kind, octets.decode())
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"])
+def test_addresses_pass(address: str) -> None:
+    assert checked_text(received(IP, ip_address(address).packed)) == ("ip", str(ip_address(address)))
+
+
+@pytest.mark.parametrize(
+    "text", ["user@example.com", "host$@corp.example", "jürgen@exämple.de", "a" * 200 + "@b.example"]
+)
+def test_user_principal_names_pass(text: str) -> None:
+    value = upn(text.encode())
+    assert checked_text(value) == ("upn", text)
+
+
+def test_a_directory_name_passes() -> None:
+    assert checked_text(x509.DirectoryName(name("CN=device,O=Example"))) == ("dn", "CN=device,O=Example")
+
+
+EVERYWHERE = [b"", b" ", b"\0", b"\n", b"\r\n", b"\x7f", "ö".encode(), "\u200b".encode()]
+HOSTS = [
+    b"www.bank.example\0.corp.example",
+    b"host\n.example",
+    b"host.example\n",
+    b" host.example",
+    b"host.example ",
+    b"ho st.example",
+    b".host.example",
+    b"host..example",
+    b"host.example.",
+    b"-host.example",
+    b"host-.example",
+    b"a" * 64 + b".example",
+    b".".join([A63, A63, A63, b"a" * 62]),
+    "höst.example".encode(),
+    b"host/example",
+    b"user@host.example",
+    b"host.example:443",
+]
+WRONG = [
+    *((DNS, item) for item in (*EVERYWHERE, *HOSTS, b"*", b"*.", b"*.*.example", b"a*.example", b"host.*.example")),
+    *((EMAIL, b"user@" + item) for item in (*EVERYWHERE, *HOSTS, b"*.example")),
+    *(
+        (EMAIL, item + b"@example.com")
+        for item in (*EVERYWHERE, b".a", b"a.", b"a..b", b"a" * 65, b"a b", b"a\nb", b"a\0b")
+    ),
+    (EMAIL, b"example.com"),
+    (EMAIL, b"user@example.com\0@evil.example"),
+    (EMAIL, b"user@example.com\r\nBcc: x@example.org"),
+    (EMAIL, b"User <user@example.com>"),
+    *((URI, item) for item in (*EVERYWHERE, b"host.example", b"/path", b"//host.example/", b"https:", b":x", b"1a:x")),
+    *((URI, b"https://host.example/" + item) for item in EVERYWHERE[1:]),
+    (URI, b"https://host.example\0.evil.example/"),
+    (URI, b"https://host.example/%0"),
+    (URI, b"https://host.example/%zz"),
+    (URI, b"https://host.example/<>"),
+    (URI, b"IntuneDeviceId://{{DeviceId}}"),
+]
+
+
+@pytest.mark.parametrize(("tag", "octets"), WRONG, ids=lambda item: ascii(item))
+def test_what_is_not_of_its_form_is_refused(tag: int, octets: bytes) -> None:
+    with pytest.raises(Malformed, match=r"^PKCS #10 request: subjectAltName: .* \(RFC (1123|5321|3986)\)$"):
+        checked_text(received(tag, octets))
+
+
+@pytest.mark.parametrize("network", ["192.0.2.0/24", "192.0.2.1/32", "0.0.0.0/0", "2001:db8::/32"])
+def test_a_network_is_no_address(network: str) -> None:
+    with pytest.raises(Malformed, match="iPAddress is a network"):
+        checked_text(x509.IPAddress(ip_network(network)))
+
+
+UPNS = [
+    *(upn(b"user" + item + b"@example.com") for item in EVERYWHERE[1:6]),
+    *(upn(b"user@example.com" + item) for item in (*EVERYWHERE[1:6], b"@example.org")),
+    *map(upn, (b"", b"user", b"@example.com", b"user@")),
+    *(upn(f"us{character}er@example.com".encode()) for character in "\u200b\u2800\u3164\u00a0\ue000\u0378"),
+    upn(b"user@example.com", 0x16),
+    upn(b"user@example.com", 0x13),
+    upn("user@example.com".encode("utf-16-be"), 0x1E),
+    upn(b"\xff@example.com"),
+    upn(b"\x0c\x05a@b.c", 0x30),
+    x509.OtherName(UPN, wrap(0x0C, b"a@b.c") + b"\x05\x00"),
+]
+
+
+@pytest.mark.parametrize("value", UPNS, ids=lambda item: item.value.hex())
+def test_what_is_no_user_principal_name_is_refused(value: x509.OtherName) -> None:
+    with pytest.raises(Malformed, match=r"^PKCS #10 request: subjectAltName: the UPN is not "):
+        checked_text(value)
+
+
+def common_name(tag: int, octets: bytes) -> bytes:
+    return sequence(tlv(0x31, sequence(encode(Oid("2.5.4.3")), tlv(tag, octets))))
+
+
+@pytest.mark.parametrize("octets", [b"x" * 65, b"", b"a\0b", b"a\nb", b"\x1b[31m"])
+def test_a_directory_name_is_checked_like_a_subject(octets: bytes) -> None:
+    found = received(0xA4, common_name(0x0C, octets))
+    with pytest.raises(Malformed, match=r"^PKCS #10 request: subjectAltName: directoryName: a "):
+        checked_text(found)
+
+
+def test_a_directory_name_is_not_empty() -> None:
+    with pytest.raises(Malformed, match="directoryName is empty"):
+        checked_text(x509.DirectoryName(x509.Name([])))
+
+
+def test_what_nobody_here_knows_is_for_the_profile_to_refuse() -> None:
+    assert checked_text(x509.OtherName(x509.ObjectIdentifier("1.2.3"), b"\x05\x00")) == ("other", "")
+    assert checked_text(x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))) == ("other", "")
