@@ -38,7 +38,7 @@ from kem.keys import encode_public_key
 from pkix.certificates import Certificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of, spki_of
 from web import files, safety
-from web.config import CONFIG_NAME, TEMPLATE, load
+from web.config import CONFIG_NAME, TEMPLATE, Config, load
 from web.errors import UsageError
 from web.kem import new_kem_key, public_kem_key
 
@@ -60,15 +60,26 @@ class _Roles:
 
 
 class CaDir:
-    """See the module docstring. Methods raise UsageError."""
+    """See the module docstring. config_path: of the configuration that the CA is served by, by default scep.toml in the
+    folder. Methods raise UsageError.
+    """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, config_path: Path | None = None) -> None:
         self.path = path
+        self.config_path = config_path or path / CONFIG_NAME
 
-    @property
-    def config_path(self) -> Path:
-        """Where scep.toml is."""
-        return self.path / CONFIG_NAME
+    def configuration(self) -> Config:
+        """What the CA is served by, read anew."""
+        if self.path / CONFIG_NAME == self.config_path and not self.config_path.exists():
+            raise UsageError(
+                f"there is no {self.config_path}; give the CA's configuration by --config instead of --dir"
+            )
+        config = load(self.config_path)
+        if config.ca_dir != self.path.resolve():
+            raise UsageError(
+                f"{self.config_path} is for the CA in {config.ca_dir}; give it by --config instead of --dir"
+            )
+        return config
 
     @property
     def roles_path(self) -> Path:
