@@ -52,6 +52,7 @@ SUBJECT_ATTRIBUTES = {
     "serialNumber": NameOID.SERIAL_NUMBER,
 }
 
+CA_IN_URL = "{ca}"  # in crl_urls and issuer_urls
 COPYABLE = ("subjectAltName", "keyUsage", "extendedKeyUsage", "microsoftSid")
 SAN_TYPES = ("dns", "email", "ip", "uri", "upn", "dn")
 _UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
@@ -72,7 +73,8 @@ class Profile:
     subject_patterns, san_patterns: regular expressions that every value of that attribute or SAN type must match
     as a whole. san_types: the kinds of subjectAltName a request may ask for. allow_empty_subject: accept no subject.
     copy_extensions: which requested extensions go into the certificate (COPYABLE); others are ignored.
-    crl_urls, issuer_urls: put into CRL Distribution Points and Authority Information Access.
+    crl_urls, issuer_urls: put into CRL Distribution Points and Authority Information Access, with the short identifier
+    of the CA that issues in place of CA_IN_URL.
     unique_subject: refuse while a valid certificate for the same subject exists (RFC 8894 figure 12).
     renewal_window: how long before its end a certificate may be renewed, None for any time.
     """
@@ -194,7 +196,9 @@ def requested_san(request: CertificationRequest) -> x509.SubjectAlternativeName 
         return None
 
 
-def extensions_for(profile: Profile, request: CertificationRequest) -> list[x509.Extension[x509.ExtensionType]]:
+def extensions_for(
+    profile: Profile, request: CertificationRequest, *, ca: str
+) -> list[x509.Extension[x509.ExtensionType]]:
     """The subject-dependent extensions of the certificate: names, usages, Microsoft SID, CRLDP, AIA.
 
     Raises RequestRefused when a copied usage is wider than the profile's.
@@ -212,13 +216,15 @@ def extensions_for(profile: Profile, request: CertificationRequest) -> list[x509
         found.extend([sid] if sid is not None else [])
     if profile.crl_urls:
         points = [
-            x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None) for url in profile.crl_urls
+            x509.DistributionPoint([x509.UniformResourceIdentifier(url.replace(CA_IN_URL, ca))], None, None, None)
+            for url in profile.crl_urls
         ]
         found.append(extension(x509.CRLDistributionPoints(points)))
     if profile.issuer_urls:
         descriptions = [
             x509.AccessDescription(
-                x509.oid.AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier(url)
+                x509.oid.AuthorityInformationAccessOID.CA_ISSUERS,
+                x509.UniformResourceIdentifier(url.replace(CA_IN_URL, ca)),
             )
             for url in profile.issuer_urls
         ]

@@ -89,7 +89,7 @@ class Responder:
         self._kem = kem
         self._backends = backends
         self._random = random
-        self._own_names = frozenset(name for item in authorities.all for name in item.names)
+        self._own_names = frozenset(name for item in authorities.known for name in item.names)
         self._queries = Queries(authorities, store)
         self._addressees = [
             (identity, authority) for authority in authorities.all for identity in authority.identities(backends)
@@ -266,7 +266,7 @@ class Responder:
         statement = request.statement
         if statement is None or not request.is_kem:
             return None
-        for authority in self.authorities.all:
+        for authority in self.authorities.known:
             if encode(statement.signer.issuer) == authority.certificate.subject:
                 found = self._store.certificate(authority.identifier, statement.signer.serial_number)
                 if found is None or found.revoked_at is not None or not found.not_before <= now <= found.not_after:

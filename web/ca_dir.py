@@ -404,7 +404,7 @@ def _kem_name(pair: KemPair) -> str:
 
 
 def _name(authority: Authority) -> str:
-    return f"ca-{authority.identifier[:16]}"
+    return f"ca-{authority.short_identifier}"
 
 
 def _key_type(pair: KeyPair) -> str:

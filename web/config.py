@@ -63,6 +63,10 @@ key_usage = ["digitalSignature", "keyEncipherment"]
 extended_key_usage = ["clientAuth"]
 san_types = ["dns", "email", "ip", "uri", "upn"]
 copy_extensions = ["subjectAltName", "microsoftSid"]
+# Where certificates say that their CRL and their CA are. {ca} becomes the ID of the CA that issues, for
+# /scep/crl without it is another CA's after a rollover. Write ["http://HOST/scep/crl/{ca}"] and ["http://HOST/scep/ca.cer/{ca}"].
+crl_urls = []
+issuer_urls = []
 
 # With none of these, nothing is issued.
 [profiles.default.authorisation]

@@ -10,14 +10,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from ca.authorities import Authorities
 from ca.authority import REVOCATION_REASONS, Authority, KeyPair, create_crl, lapses
 from ca.store import IssuedCertificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from web import files
 from web.ca_dir import DEFAULT_SUBJECT, RA_ROLES, CaDir
-from web.cli.common import FILE, ca_options, dir_option, open_store, parse_name, parse_serial
+from web.cli.common import FILE, ca_options, dir_option, generation, open_store, parse_name, parse_serial
 from web.errors import UsageError
 from web.imported_ca import read_imported
+from web.routes import crl_path
 from web.service import utc_now
 from web.terminal import revealed
 
@@ -98,7 +100,7 @@ def show(found: CaDir) -> None:
 
 
 def _show(role: str, authority: Authority) -> None:
-    click.echo(f"\n{role} CA")
+    click.echo(f"\n{role} CA, ID {authority.short_identifier}")
     for title, certificate in [*authority.by_role, *(("issuer", item) for item in authority.chain)]:
         der = certificate.public_bytes(Encoding.DER)
         click.echo(f"  {title}: {revealed(certificate.subject.rfc4514_string())}")
@@ -168,6 +170,7 @@ def rollover(found: CaDir, activate: bool) -> None:
 @_reason_option
 def revoke(found: CaDir, serial: str, reason: str) -> None:
     """Revoke the certificate with this SERIAL (hex)."""
+    generations = found.load()
     with open_store(found) as store:
         known = store.find_serial(parse_serial(serial))
         if not known:
@@ -176,6 +179,18 @@ def revoke(found: CaDir, serial: str, reason: str) -> None:
             done = store.revoke(item.authority, item.serial, reason=reason, now=utc_now())
             when = f"{done.revoked_at:%Y-%m-%d %H:%M} UTC"
             click.echo(f"revoked {done.serial:x} {revealed(done.subject)} ({done.reason}, {when})")
+            click.echo(_where(generations, item.authority))
+
+
+def _where(generations: Authorities, identifier: str) -> str:
+    """On which CRL a certificate of this CA appears."""
+    authority = generations.named(identifier)
+    if authority is None:
+        return "its CA is not in this folder: it appears on no CRL"
+    short, current = authority.short_identifier, authority is generations.current
+    also = " and /scep/crl" if current else ""
+    which = "the current CA" if current else "another generation of the CA, not on that at /scep/crl"
+    return f"on the CRL of {which}: {crl_path(short)}{also}, `ca crl --of {short}`"
 
 
 @ca.command("list")
@@ -195,20 +210,22 @@ def _status(item: IssuedCertificate) -> str:
 
 @ca.command()
 @ca_options
+@click.option("--of", "identifier", metavar="ID", help="Of the CA with this ID in `ca show`; by default the current.")
+@click.option("--all", "everything", is_flag=True, help="Of every generation of the CA, one after the other (PEM).")
 @click.option("--out", type=FILE, help="File to write; the default is stdout.")
 @click.option("--der", is_flag=True, help="DER instead of PEM.")
-def crl(found: CaDir, out: Path | None, der: bool) -> None:
-    """Sign a fresh CRL."""
-    authority, now = found.load().current, utc_now()
+def crl(found: CaDir, identifier: str | None, everything: bool, out: Path | None, der: bool) -> None:
+    """Sign a fresh CRL. Each generation of the CA has its own, for what it has issued."""
+    if everything and (identifier is not None or der):
+        raise UsageError("--all goes with neither --of nor --der")
+    generations, now = found.load(), utc_now()
+    chosen = generations.known if everything else [generation(generations, identifier)]
+    data = b""
     with open_store(found) as store:
-        data = create_crl(
-            authority,
-            store.revoked(authority.identifier, now=now),
-            store.next_crl_number(authority.identifier),
-            now=now,
-        )
-    if not der:
-        data = x509.load_der_x509_crl(data).public_bytes(Encoding.PEM)
+        for authority in chosen:
+            revoked = store.revoked(authority.identifier, now=now)
+            made = create_crl(authority, revoked, store.next_crl_number(authority.identifier), now=now)
+            data += made if der else x509.load_der_x509_crl(made).public_bytes(Encoding.PEM)
     if out is None:
         click.echo(data, nl=False)
     else:

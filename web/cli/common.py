@@ -13,6 +13,8 @@ from typing import Any
 import click
 from cryptography import x509
 
+from ca.authorities import Authorities
+from ca.authority import Authority
 from ca.sql_store import SqlStore
 from web.ca_dir import CaDir
 from web.config import load
@@ -113,6 +115,16 @@ def located(directory: Path | None, config_file: Path | None) -> CaDir:
     if config_file is not None and directory is None:
         return CaDir(load(config_file).ca_dir, config_file)
     raise UsageError("give either --dir or --config")
+
+
+def generation(generations: Authorities, identifier: str | None) -> Authority:
+    """The CA with this ID of `ca show`, or whole fingerprint; the current one for None. Raises UsageError."""
+    if identifier is None:
+        return generations.current
+    authority = generations.named(identifier.replace(":", ""))
+    if authority is None:
+        raise UsageError(f"no CA has the ID {identifier}; `ca show` shows them")
+    return authority
 
 
 def check_profile(ca_dir: CaDir, profile: str) -> None:

@@ -19,8 +19,8 @@ from web.ca_dir import DEFAULT_SUBJECT
 from web.cli.common import located, parse_name, place_options
 from web.config import Config
 from web.connections import create_server, server_settings
-from web.dispatch import DEFAULT_PROFILE
 from web.errors import UsageError
+from web.routes import DEFAULT_PROFILE
 from web.service import Service, utc_now
 
 log = logging.getLogger(__name__)
