@@ -24,7 +24,7 @@ from scep.settings import KemPolicy, Settings
 from web import config_keys as keys
 from web.budgets import WEBHOOK
 from web.config_keys import checked, settings, split_url
-from web.errors import UsageError
+from web.errors import UsageError, cannot
 from web.terminal import printable
 
 CONFIG_NAME = "scep.toml"
@@ -141,7 +141,7 @@ def load(path: Path) -> Config:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+        raise cannot(f"read {path}", error) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
     try:
