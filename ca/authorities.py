@@ -16,6 +16,16 @@ class Authorities:
     following: Authority | None = None
 
     @property
+    def known(self) -> tuple[Authority, ...]:
+        """Every one whose certificates can be asked for, renewed and revoked, the current first."""
+        return self.all
+
+    def named(self, identifier: str) -> Authority | None:
+        """The one with this identifier, short or whole, in hex of either case."""
+        given = identifier.lower()
+        return next((item for item in self.known if given in (item.short_identifier, item.identifier)), None)
+
+    @property
     def all(self) -> tuple[Authority, ...]:
         """Every one, the current first."""
         return (self.current, *self.previous, *((self.following,) if self.following else ()))

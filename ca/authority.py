@@ -96,6 +96,11 @@ class Authority:
         """SHA-256 of the CA certificate's DER, 64 hex digits: the fingerprint of RFC 8894 section 2.2."""
         return hashlib.sha256(self.certificate.der).hexdigest()
 
+    @property
+    def short_identifier(self) -> str:
+        """16 hex digits by which people, files and URLs name this generation."""
+        return self.identifier[:16]
+
     @cached_property
     def certificate(self) -> Certificate:
         """The CA certificate as CMS sees it."""
@@ -301,7 +306,7 @@ def contents_of(
             extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
             extension(x509.SubjectKeyIdentifier(key_identifier(request.spki))),
             authority.key_identifier,
-            *extensions_for(profile, request),
+            *extensions_for(profile, request, ca=authority.short_identifier),
         ],
     )
 

@@ -53,6 +53,7 @@ SUBJECT_ATTRIBUTES = {
     "serialNumber": NameOID.SERIAL_NUMBER,
 }
 
+CA_IN_URL = "{ca}"  # in crl_urls and issuer_urls
 COPYABLE = ("subjectAltName", "keyUsage", "extendedKeyUsage", "microsoftSid")
 SAN_TYPES = ("dns", "email", "ip", "uri", "upn", "dn")
 ALL_KEY_TYPES = ("rsa", *(kind for kind in KEY_TYPES if not kind.startswith("rsa:")), *KEM_KEY_TYPES)
@@ -73,7 +74,8 @@ class Profile:
     as a whole. san_types: the kinds of subjectAltName a request may ask for. allow_empty_subject: accept no subject.
     copy_extensions: which requested extensions go into the certificate (COPYABLE); others are ignored, but without
     microsoftSid, a Microsoft SID in a URI of the subjectAltName is refused.
-    crl_urls, issuer_urls: put into CRL Distribution Points and Authority Information Access.
+    crl_urls, issuer_urls: put into CRL Distribution Points and Authority Information Access, with the short identifier
+    of the CA that issues in place of CA_IN_URL.
     unique_subject: refuse while a valid certificate for the same subject exists (RFC 8894 figure 12).
     renewal_window: how long before its end a certificate may be renewed, None for any time.
     """
@@ -181,7 +183,9 @@ def requested_san(request: CertificationRequest) -> x509.SubjectAlternativeName 
         return None
 
 
-def extensions_for(profile: Profile, request: CertificationRequest) -> list[x509.Extension[x509.ExtensionType]]:
+def extensions_for(
+    profile: Profile, request: CertificationRequest, *, ca: str
+) -> list[x509.Extension[x509.ExtensionType]]:
     """The subject-dependent extensions of the certificate: names, usages, Microsoft SID, CRLDP, AIA.
 
     Raises RequestRefused when a copied usage is wider than the profile's.
@@ -199,13 +203,15 @@ def extensions_for(profile: Profile, request: CertificationRequest) -> list[x509
         found.extend([sid] if sid is not None else [])
     if profile.crl_urls:
         points = [
-            x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None) for url in profile.crl_urls
+            x509.DistributionPoint([x509.UniformResourceIdentifier(url.replace(CA_IN_URL, ca))], None, None, None)
+            for url in profile.crl_urls
         ]
         found.append(extension(x509.CRLDistributionPoints(points)))
     if profile.issuer_urls:
         descriptions = [
             x509.AccessDescription(
-                x509.oid.AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier(url)
+                x509.oid.AuthorityInformationAccessOID.CA_ISSUERS,
+                x509.UniformResourceIdentifier(url.replace(CA_IN_URL, ca)),
             )
             for url in profile.issuer_urls
         ]

@@ -73,7 +73,7 @@ class Queries:
 
         Every generation's certificates are searched, whatever its name, so that the work is the same for any name.
         """
-        for authority in self.authorities.all:
+        for authority in self.authorities.known:
             found = self.store.certificate(authority.identifier, name.serial_number)
             if encode(name.issuer) == authority.certificate.subject:
                 yield authority, found

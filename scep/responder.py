@@ -91,7 +91,7 @@ class Responder:
         self._kem = kem
         self._backends = backends
         self._random = random
-        self._own_names = frozenset(name for item in authorities.all for name in item.names)
+        self._own_names = frozenset(name for item in authorities.known for name in item.names)
         self._queries = Queries(authorities, store)
         self._addressees = [
             (identity, authority) for authority in authorities.all for identity in authority.identities(backends)
@@ -270,7 +270,7 @@ class Responder:
         statement = request.statement if request.is_kem else None
         if statement is None:
             return None
-        for authority in self.authorities.all:
+        for authority in self.authorities.known:
             if encode(statement.signer.issuer) == authority.certificate.subject:
                 found = self._store.certificate(authority.identifier, statement.signer.serial_number)
                 if found is None or not found.good_at(exchange.now) or self._store.compromised(found.spki_hash):

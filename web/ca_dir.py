@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -34,19 +35,26 @@ from ca.authority import Authority, KemPair, KeyPair, create_authority, create_r
 from ca.sealing import KEY_LENGTH, ServerKey
 from ca.sql_store import SqlStore
 from ca.store import IssuedCertificate, Store, StoreConflict, StoreUnavailable
-from kem.keys import encode_public_key
 from pkix.certificates import Certificate
-from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of, spki_of
+from pkix.keys import KEY_TYPES, generate, key_type_of
 from web import files, safety
-from web.config import CONFIG_NAME, TEMPLATE, load
-from web.errors import UsageError
-from web.kem import new_kem_key, public_kem_key
+from web.config import CONFIG_NAME, TEMPLATE, Config, load
+from web.errors import UsageError, cannot
+from web.generation_files import (
+    Stems,
+    kem_name,
+    put_away,
+    ra_pairs,
+    read_authority,
+    write_authority,
+    write_pair,
+)
+from web.kem import new_kem_key
 
 DEFAULT_SUBJECT = "CN=SCEP demo CA"
-_PAIRS = ("ca", "ra-signer", "ra-decryption")
 RA_ROLES = ("signer", "decryption", "kem")
+_REMAINS = re.compile(r"ca-[0-9a-f]{16}|server\.key|store\.sqlite")
 _STEM = re.compile(r"ra-[a-z0-9-]+\.[0-9a-f]{16}")
-_Stems = Mapping[str, str]  # the name of a pair, such as "ra-signer", to that of its files
 
 
 @dataclass(frozen=True)
@@ -56,19 +64,30 @@ class _Roles:
     current: str
     next: str | None = None
     previous: tuple[str, ...] = ()
-    ra: Mapping[str, _Stems] = field(default_factory=dict)
+    ra: Mapping[str, Stems] = field(default_factory=dict)
 
 
 class CaDir:
-    """See the module docstring. Methods raise UsageError."""
+    """See the module docstring. config_path: of the configuration that the CA is served by, by default scep.toml in the
+    folder. Methods raise UsageError.
+    """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, config_path: Path | None = None) -> None:
         self.path = path
+        self.config_path = config_path or path / CONFIG_NAME
 
-    @property
-    def config_path(self) -> Path:
-        """Where scep.toml is."""
-        return self.path / CONFIG_NAME
+    def configuration(self) -> Config:
+        """What the CA is served by, read anew."""
+        if self.path / CONFIG_NAME == self.config_path and not self.config_path.exists():
+            raise UsageError(
+                f"there is no {self.config_path}; give the CA's configuration by --config instead of --dir"
+            )
+        config = load(self.config_path)
+        if config.ca_dir != self.path.resolve():
+            raise UsageError(
+                f"{self.config_path} is for the CA in {config.ca_dir}; give it by --config instead of --dir"
+            )
+        return config
 
     @property
     def roles_path(self) -> Path:
@@ -80,12 +99,13 @@ class CaDir:
         try:
             return self.roles_path.exists()
         except OSError as error:  # a folder that only its owner may enter is not an empty one
-            raise UsageError(f"cannot look into {self.path}: {error.strerror}") from None
+            raise cannot(f"look into {self.path}", error) from None
 
     def require(self) -> None:
         """Raise UsageError, saying what to do, if no CA was made here."""
         if not self.exists():
-            raise UsageError(f"{self.path} holds no CA; `scep-kem ca init --dir {self.path}` makes one")
+            nothing = f"{self.path} holds no CA; `scep-kem ca init --dir {self.path}` makes one"
+            raise UsageError(self._remains() or nothing)
 
     def create(
         self,
@@ -103,8 +123,7 @@ class CaDir:
 
         kems: types of ML-KEM keys for the RA. rsa_decryption: see `ca.authority.create_authority`.
         """
-        if self.exists():
-            raise UsageError(f"{self.path} holds a CA already")
+        self._refuse_what_is_there()
         safety.check_folder(self.path)
         database = load(self.config_path).database if self.config_path.exists() else None
         files.make_folder(self.path)
@@ -120,16 +139,55 @@ class CaDir:
             ra_kem=[new_kem_key(kem) for kem in dict.fromkeys(kems)],
             rsa_decryption=rsa_decryption,
         )
-        with self._locked():
-            if self.exists():  # somebody else was faster
-                raise UsageError(f"{self.path} holds a CA already")
-            files.write(self.path / "server.key", os.urandom(KEY_LENGTH), secret=True)
-            if not self.config_path.exists():
-                files.write(self.config_path, TEMPLATE.encode(), secret=True)
-            self._write_authority(authority)
-            self._write_roles(_Roles(_name(authority)))
+        with self._locked(), contextlib.ExitStack() as undo:
+            self._refuse_what_is_there()  # somebody else was faster
+            if database is not None:
+                self._refuse_records(database)
+            self._make(authority, undo)
             self.open_store(database).close()
+            self._write_roles(_Roles(_name(authority)))
+            undo.pop_all()
         return authority
+
+    def _make(self, authority: Authority, undo: contextlib.ExitStack) -> None:
+        """Write all but roles.json and the database. undo: gets what removes them again."""
+        for name in ("server.key", *(f"store.sqlite{end}" for end in ("", "-wal", "-shm"))):
+            undo.callback((self.path / name).unlink, missing_ok=True)
+        files.write(self.path / "server.key", os.urandom(KEY_LENGTH), secret=True)
+        if not self.config_path.exists():
+            undo.callback(self.config_path.unlink, missing_ok=True)
+            files.write(self.config_path, TEMPLATE.encode(), secret=True)
+        undo.callback(shutil.rmtree, self.path / _name(authority), ignore_errors=True)
+        write_authority(self.path / _name(authority), authority)
+
+    def _refuse_what_is_there(self) -> None:
+        """Raise UsageError where a CA is or was: another server.key would make its database unreadable."""
+        if self.exists():
+            raise UsageError(f"{self.path} holds a CA already")
+        remains = self._remains()
+        if remains:
+            raise UsageError(remains)
+
+    def _refuse_records(self, database: str) -> None:
+        """Raise UsageError if a database that the configuration names knows of a CA."""
+        with self.open_store(database) as store:
+            if store.certificates(limit=1) or store.transactions(limit=1) or store.challenges(limit=1):
+                raise UsageError(
+                    f"the database that {self.config_path} names holds records of a CA: restore that CA's folder "
+                    "from a backup, or name another database for a new one"
+                )
+
+    def _remains(self) -> str:
+        """What is left of a CA whose roles.json is missing, and what to do, in one line; empty if nothing is."""
+        if not self.path.is_dir():
+            return ""
+        found = sorted(item.name for item in self.path.iterdir() if _REMAINS.fullmatch(item.name))
+        if not found:
+            return ""
+        return (
+            f"{self.path} holds {', '.join(found)}, but roles.json is missing: restore it from a backup. For a new CA "
+            "take another folder, or remove these if they are of a `ca init` that was interrupted"
+        )
 
     def load(self) -> Authorities:
         """All generations."""
@@ -165,8 +223,11 @@ class CaDir:
             ra_kem=[new_kem_key(pair.key.parameter_set.name.lower()) for pair in current.ra_kem],
             rsa_decryption=bool(current.ra_decryption),
         )
-        self._write_authority(authority)
-        self._write_roles(replace(roles, next=_name(authority)))
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, self.path / _name(authority), ignore_errors=True)
+            write_authority(self.path / _name(authority), authority)
+            self._write_roles(replace(roles, next=_name(authority)))
+            undo.pop_all()
         return authority
 
     def activate_rollover(self) -> Authority:
@@ -189,7 +250,7 @@ class CaDir:
             if any(pair.key.parameter_set == private.parameter_set for pair in current.ra_kem):
                 raise UsageError(f"the RA has an {private.parameter_set} certificate already")
             pair = create_ra_kem(current.ca, private, public, now=now, random=os.urandom)
-            _write_pair(self.path / roles.current, _kem_name(pair), pair)
+            write_pair(self.path / roles.current, kem_name(pair), pair)
             self._write_roles(roles)  # a running server reads the keys again when this file is replaced
             return self._read_authority(roles, roles.current)
 
@@ -205,18 +266,21 @@ class CaDir:
             certificate = current.ca.certificate
             if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
                 raise UsageError("the CA certificate is not valid now, so it can certify no RA")
-            old = _ra_pairs(current, only)
+            old = ra_pairs(current, only)
+            if not old:
+                which = f"RA certificate for {only}" if only else "RA certificate"
+                raise UsageError(f"the current CA has no {which}; where there is none, its own key is used")
             folder, stems = self.path / roles.current, dict(roles.ra.get(roles.current, {}))
             for name, pair in old.items():
                 made = _successor(current.ca, pair, now)
                 stems[name] = f"{name}.{hashlib.sha256(files.pem(made.certificate)).hexdigest()[:16]}"
-                _write_pair(folder, stems[name], made)
+                write_pair(folder, stems[name], made)
             for pair in old.values():
                 with contextlib.suppress(StoreConflict):  # revoked by an attempt that was stopped
                     store.record(_revoked(current, pair.certificate, reason, now))
             self._write_roles(replace(roles, ra={**roles.ra, roles.current: stems}))
             for name in old:
-                _put_away(folder, roles.ra.get(roles.current, {}).get(name, name), now)
+                put_away(folder, roles.ra.get(roles.current, {}).get(name, name), now)
             return self._read_authority(self._roles(), roles.current)
 
     def server_key(self) -> ServerKey:
@@ -236,7 +300,7 @@ class CaDir:
             # As text, a folder named what? would be read as a file and its options.
             return SqlStore(url or URL.create("sqlite", database=str(self.path / "store.sqlite")))
         except OSError as error:
-            raise UsageError(f"cannot open the database {error.filename}: {error.strerror}") from None
+            raise cannot(f"open the database {error.filename}", error) from None
         except ImportError as error:
             raise UsageError(f"cannot open the database: its driver is not installed: {error}") from None
         except DBAPIError as error:
@@ -248,7 +312,7 @@ class CaDir:
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
-            raise UsageError(f"cannot look into {self.path}: {error.strerror}") from None
+            raise cannot(f"look into {self.path}", error) from None
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -275,90 +339,8 @@ class CaDir:
     def _write_roles(self, roles: _Roles) -> None:
         files.write(self.roles_path, json.dumps(asdict(roles), indent=1).encode() + b"\n", secret=True)
 
-    def _write_authority(self, authority: Authority) -> None:
-        folder = self.path / _name(authority)
-        files.make_folder(folder)
-        _write_pair(folder, "ca", authority.ca)
-        for name, pair in _ra_pairs(authority, None, missing=True).items():
-            _write_pair(folder, name, pair)
-        if authority.chain:
-            files.write(folder / "chain.pem", files.pem(*authority.chain))
-
     def _read_authority(self, roles: _Roles, name: str) -> Authority:
-        folder, stems = self.path / name, roles.ra.get(name, {})
-        ca, ra_signer, ra_decryption = (_read_pair(folder, pair, stems) for pair in _PAIRS)
-        if ca is None:
-            raise UsageError(f"{folder} has no CA certificate and key")
-        chain_path = folder / "chain.pem"
-        chain = tuple(files.read_certificates(chain_path)) if chain_path.exists() else ()
-        kems = (_read_kem_pair(folder, f"ra-{kem}", stems) for kem in KEM_KEY_TYPES)
-        ra_kem = tuple(pair for pair in kems if pair is not None)
-        if not ra_kem and not isinstance((ra_decryption or ca).key, rsa.RSAPrivateKey):
-            raise UsageError(f"{folder} has no RSA or ML-KEM key and certificate to which clients could encrypt")
-        return Authority(ca=ca, chain=chain, ra_signer=ra_signer, ra_decryption=ra_decryption, ra_kem=ra_kem)
-
-
-def _read_pair(folder: Path, name: str, stems: _Stems) -> KeyPair | None:
-    key_path, certificate_path = _paths(folder, stems.get(name, name))
-    if name not in stems and not certificate_path.exists():
-        return None
-    safety.check_secret(key_path)
-    pair = KeyPair(files.read_key(key_path), files.read_certificate(certificate_path))
-    check_fits(pair.certificate, certificate_path, spki_of(pair.key), key_path)
-    return pair
-
-
-def _read_kem_pair(folder: Path, name: str, stems: _Stems) -> KemPair | None:
-    key_path, certificate_path = _paths(folder, stems.get(name, name))
-    if name not in stems and not certificate_path.exists():
-        return None
-    safety.check_secret(key_path)
-    pair = KemPair(files.read_kem_key(key_path), files.read_certificate(certificate_path))
-    check_fits(pair.certificate, certificate_path, encode_public_key(public_kem_key(pair.key)), key_path)
-    return pair
-
-
-def check_fits(certificate: x509.Certificate, certificate_path: Path, spki: bytes, key_path: Path) -> None:
-    """Raise UsageError unless the certificate is for the key. spki: the key's public half, DER."""
-    if Certificate.of(certificate).spki != spki:
-        raise UsageError(f"the first certificate in {certificate_path} is not for the key in {key_path}")
-
-
-def _write_pair(folder: Path, stem: str, pair: KeyPair | KemPair) -> None:
-    """The key first: a certificate without its key would not load."""
-    key_path, certificate_path = _paths(folder, stem)
-    files.write_key(key_path, pair.key)
-    files.write(certificate_path, files.pem(pair.certificate))
-
-
-def _paths(folder: Path, stem: str) -> tuple[Path, Path]:
-    """The files of a key and its certificate."""
-    return folder / f"{stem}.key.pem", folder / f"{stem}.cert.pem"
-
-
-def _put_away(folder: Path, stem: str, now: datetime) -> None:
-    """Files that nothing reads any more get the moment of withdrawal into their names."""
-    targets = _paths(folder, f"{stem}.withdrawn-{now:%Y%m%dT%H%M%SZ}")
-    for path, target in zip(_paths(folder, stem), targets, strict=True):
-        try:
-            path.rename(target)
-        except OSError as error:
-            raise UsageError(f"withdrawn, but cannot rename {path}: {error.strerror}") from None
-
-
-def _ra_pairs(authority: Authority, only: str | None, *, missing: bool = False) -> dict[str, KeyPair | KemPair]:
-    """The RA's pairs by name: all, or of one of RA_ROLES. Raises UsageError if there are none, unless `missing`."""
-    found: dict[str, KeyPair | KemPair] = {}
-    if authority.ra_signer is not None and only in (None, "signer"):
-        found["ra-signer"] = authority.ra_signer
-    if authority.ra_decryption is not None and only in (None, "decryption"):
-        found["ra-decryption"] = authority.ra_decryption
-    if only in (None, "kem"):
-        found |= {_kem_name(pair): pair for pair in authority.ra_kem}
-    if not found and not missing:
-        which = f"RA certificate for {only}" if only else "RA certificate"
-        raise UsageError(f"the current CA has no {which}; where there is none, its own key is used")
-    return found
+        return read_authority(self.path / name, roles.ra.get(name, {}))
 
 
 def _successor(ca: KeyPair, pair: KeyPair | KemPair, now: datetime) -> KeyPair | KemPair:
@@ -388,12 +370,8 @@ def _revoked(authority: Authority, certificate: x509.Certificate, reason: str, n
     )
 
 
-def _kem_name(pair: KemPair) -> str:
-    return f"ra-{pair.key.parameter_set.name.lower()}"
-
-
 def _name(authority: Authority) -> str:
-    return f"ca-{authority.identifier[:16]}"
+    return f"ca-{authority.short_identifier}"
 
 
 def _key_type(pair: KeyPair) -> str:

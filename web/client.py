@@ -56,7 +56,7 @@ from scep.client import (
 )
 from scep.kem_pop import encode_response_key
 from web import files
-from web.errors import UsageError
+from web.errors import UsageError, cannot
 from web.exchange import Exchange
 from web.kem import backends, public_kem_key
 from web.pending import Pending
@@ -423,5 +423,5 @@ def _last_saved(folder: Path | None) -> int:
     try:
         names = [] if folder is None else [path.name for path in folder.iterdir()]
     except OSError as error:
-        raise UsageError(f"cannot read {folder}: {error.strerror}") from None
+        raise cannot(f"read {folder}", error) from None
     return max((int(match[1]) for match in map(_SAVED.fullmatch, names) if match), default=0)

@@ -24,7 +24,7 @@ from scep.settings import KemPolicy, Settings
 from web import config_keys as keys
 from web.budgets import WEBHOOK
 from web.config_keys import checked, settings, split_url
-from web.errors import UsageError
+from web.errors import UsageError, cannot
 from web.terminal import printable
 
 CONFIG_NAME = "scep.toml"
@@ -63,6 +63,10 @@ key_usage = ["digitalSignature", "keyEncipherment"]
 extended_key_usage = ["clientAuth"]
 san_types = ["dns", "email", "ip", "uri", "upn"]
 copy_extensions = ["subjectAltName", "microsoftSid"]
+# Where certificates say that their CRL and their CA are. {ca} becomes the ID of the CA that issues, for
+# /scep/crl without it is another CA's after a rollover. Write ["http://HOST/scep/crl/{ca}"] and ["http://HOST/scep/ca.cer/{ca}"].
+crl_urls = []
+issuer_urls = []
 
 # With none of these, nothing is issued.
 [profiles.default.authorisation]
@@ -137,7 +141,7 @@ def load(path: Path) -> Config:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+        raise cannot(f"read {path}", error) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
     try:

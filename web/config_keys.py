@@ -15,7 +15,15 @@ from urllib.parse import SplitResult, urlsplit
 from cryptography import x509
 
 from ca.authority import CMC_RA
-from ca.profiles import ALL_KEY_TYPES, COPYABLE, EXTENDED_KEY_USAGES, KEY_USAGES, SAN_TYPES, SUBJECT_ATTRIBUTES
+from ca.profiles import (
+    ALL_KEY_TYPES,
+    CA_IN_URL,
+    COPYABLE,
+    EXTENDED_KEY_USAGES,
+    KEY_USAGES,
+    SAN_TYPES,
+    SUBJECT_ATTRIBUTES,
+)
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from kem.exchange import POP_SHA256, POP_SHA512
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
@@ -138,9 +146,12 @@ def _is_usage(text: str) -> bool:
 
 def _is_location(text: str) -> bool:
     """Where a CRL or a certificate may be fetched (RFC 5280 sections 4.2.1.13 and 4.2.2.1); ldap may name no host."""
+    text = text.replace(CA_IN_URL, "")
     parts = split_url(text)
-    return parts is not None and (
-        parts.scheme == "ldap" or (parts.scheme in ("http", "https") and bool(parts.hostname))
+    return (
+        parts is not None
+        and not {"{", "}"} & set(text)
+        and (parts.scheme == "ldap" or (parts.scheme in ("http", "https") and bool(parts.hostname)))
     )
 
 

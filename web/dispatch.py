@@ -2,8 +2,8 @@
 
 A profile is reached at /scep (the one named "default") or /scep/NAME, and any SCEPPATH below: clients append
 /pkiclient.exe (Windows, Intune) or are set to /cgi-bin/pkiclient.exe or /certsrv/mscep/mscep.dll, which also work
-at the root and mean "default". Without an operation, GET gives a page for people, and crl and ca.cer the files that
-CRL Distribution Points and Authority Information Access may name.
+at the root and mean "default". Without an operation, GET gives a page for people, and the files of `web.routes`, which
+CRL Distribution Points and Authority Information Access name.
 
 HEAD is GET without the body, but it is for asking what is there: it executes no PKIOperation. An operation or message
 that comes twice is refused, because whoever stands between client and CA may have read the other one.
@@ -17,22 +17,19 @@ import logging
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from ca.store import StoreUnavailable
 from pkix.errors import Malformed
 from scep.responder import LogEvent, Responder
 from web.budgets import RETRY_AFTER
 from web.pages import index_page
+from web.routes import CA_CERTIFICATE, CRL, route
 from web.service import Service, utc_now
 from web.terminal import printable
 
 log = logging.getLogger("scep")
 
-DEFAULT_PROFILE = "default"
 PKI_MESSAGE = "application/x-pki-message"
 NEXT_CA = "application/x-x509-next-ca-cert"
-SCEP_PATHS = ("cgi-bin", "certsrv", "pkiclient.exe", "mscep.dll")
 _FROM_BASE64URL = str.maketrans("-_", "+/")
 
 
@@ -83,7 +80,7 @@ def guarded(service: Service, request: Request) -> Answer:
 
 def answer(service: Service, request: Request) -> Answer:
     """The answer to one request. Raises Malformed and StoreUnavailable."""
-    profile, tail = _route(request.path, service)
+    profile, tail = route(request.path, service.config.profiles)
     responder = service.responder(profile) if profile else None
     if responder is None:
         return text(printable(f"there is no SCEP profile at /{request.path}"), 404)
@@ -126,26 +123,20 @@ def _get(service: Service, responder: Responder, request: Request, operation: st
         return Answer(body, NEXT_CA)
     if operation:
         return text("operation is not GetCACaps, GetCACert, GetNextCACert or PKIOperation (RFC 8894 section 4)", 400)
-    if tail == "crl":
-        return Answer(responder.crl(responder.current, now=utc_now()), "application/pkix-crl")
-    if tail == "ca.cer":
-        return Answer(responder.current.ca.certificate.public_bytes(Encoding.DER), "application/pkix-cert")
+    kind, _, identifier = tail.partition("/")
+    if kind in (CRL, CA_CERTIFICATE):
+        return _file(responder, kind, identifier)
     return Answer(index_page(service, responder, request.root).encode(), "text/html; charset=utf-8")
 
 
-def _route(path: str, service: Service) -> tuple[str | None, str]:
-    """The profile a path means (None: none) and what stands behind it."""
-    first, _, rest = path.partition("/")
-    if {".", ".."} & {*path.split("/")}:
-        return None, path  # a proxy in front, which resolves them, would guard another profile than is meant here
-    if first == "scep":
-        second, _, tail = rest.partition("/")
-        if second in service.config.profiles:
-            return second, tail
-        first, path = second, rest
-    if first in ("", "crl", "ca.cer", *SCEP_PATHS):
-        return DEFAULT_PROFILE, path
-    return None, path
+def _file(responder: Responder, kind: str, identifier: str) -> Answer:
+    """The CRL or certificate of one generation, or of the current one if no identifier is given."""
+    authority = responder.authorities.named(identifier) if identifier else responder.current
+    if authority is None:
+        return text(printable(f"there is no CA {identifier} here"), 404)
+    if kind == CRL:
+        return Answer(responder.crl(authority, now=utc_now()), "application/pkix-crl")
+    return Answer(authority.certificate.der, "application/pkix-cert")
 
 
 def _pki_operation(responder: Responder, message: bytes) -> Answer:

@@ -15,7 +15,7 @@ from pkix.errors import PkixError
 from pkix.keys import dump_kem_key, dump_private_key, is_kem_key, key_type_of, load_kem_key, load_private_key
 from pkix.signatures import SigningKey
 from web import safety
-from web.errors import UsageError
+from web.errors import UsageError, cannot
 from web.kem import backends
 
 SECRET_MODE = 0o600
@@ -29,7 +29,7 @@ def read(path: Path, *, secret: bool = False) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+        raise cannot(f"read {path}", error) from None
 
 
 def write(path: Path, data: bytes, *, secret: bool = False) -> None:
@@ -48,7 +48,7 @@ def write(path: Path, data: bytes, *, secret: bool = False) -> None:
         else:
             _replace(Path(os.path.realpath(path)), data, SECRET_MODE if secret else PUBLIC_MODE)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        raise cannot(f"write {path}", error) from None
 
 
 def _replace(path: Path, data: bytes, mode: int) -> None:
@@ -72,7 +72,7 @@ def make_folder(path: Path) -> None:
         for item in (*reversed(missing), path):  # mkdir's own `parents` would leave their modes to the umask
             item.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot make {path}: {error.strerror}") from None
+        raise cannot(f"make {path}", error) from None
 
 
 def read_key(path: Path) -> SigningKey:

@@ -16,8 +16,8 @@ from pkix.keys import spki_of
 from pkix.signatures import SigningKey
 from scep.ca_certificates import CaCertificates, load_certificate
 from web import files
-from web.ca_dir import check_fits
 from web.errors import UsageError
+from web.generation_files import check_fits
 from web.terminal import printable
 
 

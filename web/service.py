@@ -20,6 +20,7 @@ from web.ca_dir import CaDir
 from web.config import Config
 from web.errors import UsageError
 from web.kem import backends
+from web.routes import misleading
 from web.webhook import HttpWebhook
 
 log = logging.getLogger(__name__)
@@ -113,12 +114,15 @@ class Service:
         generations = self.ca_dir.load()
         for text in lapses(generations.current, now=utc_now()):
             log.warning("%s", text)
+        for item in self.config.profiles.values():
+            for text in misleading(item.profile, self.config.profiles, generations):
+                log.warning("%s", text)
         responders = {}
         for name, item in self.config.profiles.items():
             authoriser = Authoriser(
                 policy=item.authorisation,
                 profile=item.profile,
-                authorities=generations.all,
+                authorities=generations.known,
                 store=self.store,
                 server_key=self._server_key,
                 webhook=self._webhooks[name],

@@ -87,11 +87,16 @@ class Stub:
 
 
 def announced(monkeypatch: pytest.MonkeyPatch, found: CaDir, *arguments: str) -> tuple[list[str], Stub]:
+    return announced_for(monkeypatch, "--dir", found.path, *arguments)
+
+
+def announced_for(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> tuple[list[str], Stub]:
+    """What `serve` says before it serves."""
     stub = Stub([("127.0.0.1", 8080)])
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(serve_command, "create_server", lambda *_arguments, **_more: stub)
     try:
-        lines = run("serve", "--dir", found.path, *arguments).good().out.splitlines()
+        lines = run("serve", *arguments).good().out.splitlines()
     finally:
         signal.signal(signal.SIGTERM, before)
     return lines, stub

@@ -372,7 +372,9 @@ def test_an_oid_that_is_none_is_refused_here_and_not_at_the_first_request(writte
     refusal(written, f'{MINIMUM}[profiles.default]\nextended_key_usage = ["{oid}"]\n')
 
 
-@pytest.mark.parametrize("url", ["https://ca.example:8443/crl", "ldap:///CN=CA?certificateRevocationList?base"])
+@pytest.mark.parametrize(
+    "url", ["https://ca.example:8443/crl", "ldap:///CN=CA?certificateRevocationList?base", "http://x/crl/{ca}"]
+)
 def test_a_url_for_certificates_may_be_of_ldap_and_have_a_port(written: Any, url: str) -> None:
     assert written(f'{MINIMUM}[profiles.default]\ncrl_urls = ["{url}"]\n').profiles["default"].profile.crl_urls == (
         url,
@@ -380,7 +382,7 @@ def test_a_url_for_certificates_may_be_of_ldap_and_have_a_port(written: Any, url
 
 
 @pytest.mark.parametrize("key", ["crl_urls", "issuer_urls"])
-@pytest.mark.parametrize("url", ["http://ü.example/crl", "not a URL", ""])
+@pytest.mark.parametrize("url", ["http://ü.example/crl", "not a URL", "", "http://x/{CA}", "http://x/{ca"])
 def test_a_url_for_certificates_must_be_one(written: Any, key: str, url: str) -> None:
     refusal(written, f'{MINIMUM}[profiles.default]\n{key} = ["{url}"]\n')
 

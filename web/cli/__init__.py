@@ -17,7 +17,7 @@ from web.cli.client import cacert, caps, enroll, getcert, getcrl, poll, renew
 from web.cli.kem import kem
 from web.cli.requests import requests
 from web.cli.server import serve
-from web.errors import UsageError
+from web.errors import MachineError, UsageError
 from web.terminal import printable
 from web.transport import TransportError
 
@@ -61,6 +61,8 @@ def main() -> None:
         # Whoever reads our output has seen enough; at its end Python would try once more to write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILURE)
+    except MachineError as error:
+        _stop(str(error), EXIT_FAILURE)
     except UsageError as error:
         _stop(str(error), EXIT_USAGE)
     except (TransportError, PkixError, KemError, StoreUnavailable, StoreVersionError) as error:

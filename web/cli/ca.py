@@ -10,14 +10,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from ca.authorities import Authorities
 from ca.authority import REVOCATION_REASONS, Authority, KeyPair, create_crl, lapses
 from ca.store import IssuedCertificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from web import files
 from web.ca_dir import DEFAULT_SUBJECT, RA_ROLES, CaDir
-from web.cli.common import FILE, dir_option, existing, open_store, parse_name, parse_serial
+from web.cli.common import FILE, ca_options, dir_option, generation, open_store, parse_name, parse_serial
 from web.errors import UsageError
 from web.imported_ca import read_imported
+from web.routes import crl_path
 from web.service import utc_now
 from web.terminal import revealed
 
@@ -86,10 +88,10 @@ def _imported(key_file: Path | None, cert_file: Path | None) -> tuple[KeyPair | 
 
 
 @ca.command()
-@dir_option
-def show(directory: Path) -> None:
+@ca_options
+def show(found: CaDir) -> None:
     """Show the CA's certificates and fingerprints."""
-    generations = existing(directory).load()
+    generations = found.load()
     _show("current", generations.current)
     if generations.following:
         _show("next", generations.following)
@@ -98,7 +100,7 @@ def show(directory: Path) -> None:
 
 
 def _show(role: str, authority: Authority) -> None:
-    click.echo(f"\n{role} CA")
+    click.echo(f"\n{role} CA, ID {authority.short_identifier}")
     for title, certificate in [*authority.by_role, *(("issuer", item) for item in authority.chain)]:
         der = certificate.public_bytes(Encoding.DER)
         click.echo(f"  {title}: {revealed(certificate.subject.rfc4514_string())}")
@@ -111,11 +113,11 @@ def _show(role: str, authority: Authority) -> None:
 
 
 @ca.command("add-kem")
-@dir_option
+@ca_options
 @click.argument("kem", type=click.Choice(KEM_KEY_TYPES))
-def add_kem(directory: Path, kem: str) -> None:
+def add_kem(found: CaDir, kem: str) -> None:
     """Give the RA an ML-KEM key and certificate. A running server notices by itself."""
-    _show("current", existing(directory).add_kem(kem, now=utc_now()))
+    _show("current", found.add_kem(kem, now=utc_now()))
 
 
 _reason_option = click.option(
@@ -128,16 +130,15 @@ _reason_option = click.option(
 
 
 @ca.command("replace-ra")
-@dir_option
+@ca_options
 @click.option("--only", type=click.Choice(RA_ROLES), help="Only the RA's certificate for this; the default is all.")
 @_reason_option
-def replace_ra(directory: Path, only: str | None, reason: str) -> None:
+def replace_ra(found: CaDir, only: str | None, reason: str) -> None:
     """Replace keys and certificates of the RA, and withdraw the old.
 
     The old keys open and sign nothing any more, their certificates are served no more and the CRL lists them. Their
     files are kept under names that show the moment. A running server notices by itself.
     """
-    found = existing(directory)
     with open_store(found) as store:
         authority = found.replace_ra(only, store=store, reason=reason, now=utc_now())
     _show("current", authority)
@@ -149,15 +150,14 @@ def replace_ra(directory: Path, only: str | None, reason: str) -> None:
 
 
 @ca.command()
-@dir_option
+@ca_options
 @click.option("--activate", is_flag=True, help="Make the prepared CA the current one.")
-def rollover(directory: Path, activate: bool) -> None:
+def rollover(found: CaDir, activate: bool) -> None:
     """Prepare the next CA certificate, or put it in force.
 
     Once prepared, clients get it with GetNextCACert, signed by the current CA, and a request encrypted to it is
     issued by it. A running server notices by itself.
     """
-    found = existing(directory)
     if activate:
         _show("current", found.activate_rollover())
     else:
@@ -165,26 +165,39 @@ def rollover(directory: Path, activate: bool) -> None:
 
 
 @ca.command()
-@dir_option
+@ca_options
 @click.argument("serial")
 @_reason_option
-def revoke(directory: Path, serial: str, reason: str) -> None:
+def revoke(found: CaDir, serial: str, reason: str) -> None:
     """Revoke the certificate with this SERIAL (hex)."""
-    with open_store(existing(directory)) as store:
-        found = store.find_serial(parse_serial(serial))
-        if not found:
+    generations = found.load()
+    with open_store(found) as store:
+        known = store.find_serial(parse_serial(serial))
+        if not known:
             raise UsageError(f"no certificate with serial {serial}; for the RA's there is `ca replace-ra`")
-        for item in found:
+        for item in known:
             done = store.revoke(item.authority, item.serial, reason=reason, now=utc_now())
             when = f"{done.revoked_at:%Y-%m-%d %H:%M} UTC"
             click.echo(f"revoked {done.serial:x} {revealed(done.subject)} ({done.reason}, {when})")
+            click.echo(_where(generations, item.authority))
+
+
+def _where(generations: Authorities, identifier: str) -> str:
+    """On which CRL a certificate of this CA appears."""
+    authority = generations.named(identifier)
+    if authority is None:
+        return "its CA is not in this folder: it appears on no CRL"
+    short, current = authority.short_identifier, authority is generations.current
+    also = " and /scep/crl" if current else ""
+    which = "the current CA" if current else "another generation of the CA, not on that at /scep/crl"
+    return f"on the CRL of {which}: {crl_path(short)}{also}, `ca crl --of {short}`"
 
 
 @ca.command("list")
-@dir_option
-def list_certificates(directory: Path) -> None:
+@ca_options
+def list_certificates(found: CaDir) -> None:
     """List the issued certificates, newest first."""
-    with open_store(existing(directory)) as store:
+    with open_store(found) as store:
         for item in store.certificates():
             click.echo(f"{item.serial:x}  {item.not_after:%Y-%m-%d}  {_status(item):<10}  {revealed(item.subject)}")
 
@@ -196,22 +209,23 @@ def _status(item: IssuedCertificate) -> str:
 
 
 @ca.command()
-@dir_option
+@ca_options
+@click.option("--of", "identifier", metavar="ID", help="Of the CA with this ID in `ca show`; by default the current.")
+@click.option("--all", "everything", is_flag=True, help="Of every generation of the CA, one after the other (PEM).")
 @click.option("--out", type=FILE, help="File to write; the default is stdout.")
 @click.option("--der", is_flag=True, help="DER instead of PEM.")
-def crl(directory: Path, out: Path | None, der: bool) -> None:
-    """Sign a fresh CRL."""
-    found = existing(directory)
-    authority, now = found.load().current, utc_now()
+def crl(found: CaDir, identifier: str | None, everything: bool, out: Path | None, der: bool) -> None:
+    """Sign a fresh CRL. Each generation of the CA has its own, for what it has issued."""
+    if everything and (identifier is not None or der):
+        raise UsageError("--all goes with neither --of nor --der")
+    generations, now = found.load(), utc_now()
+    chosen = generations.known if everything else [generation(generations, identifier)]
+    data = b""
     with open_store(found) as store:
-        data = create_crl(
-            authority,
-            store.revoked(authority.identifier, now=now),
-            store.next_crl_number(authority.identifier),
-            now=now,
-        )
-    if not der:
-        data = x509.load_der_x509_crl(data).public_bytes(Encoding.PEM)
+        for authority in chosen:
+            revoked = store.revoked(authority.identifier, now=now)
+            made = create_crl(authority, revoked, store.next_crl_number(authority.identifier), now=now)
+            data += made if der else x509.load_der_x509_crl(made).public_bytes(Encoding.PEM)
     if out is None:
         click.echo(data, nl=False)
     else:

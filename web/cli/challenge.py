@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 import click
 
@@ -15,9 +14,8 @@ from ca.store import ChallengePassword, Store, StoreConflict
 from web.ca_dir import CaDir
 from web.cli.common import (
     MOST,
+    ca_options,
     check_profile,
-    dir_option,
-    existing,
     open_store,
     parse_duration,
     parse_name,
@@ -36,7 +34,7 @@ def challenge() -> None:
 
 
 @challenge.command("new")
-@dir_option
+@ca_options
 @click.option("--ttl", default="1h", show_default=True, help="How long it is good: 30m, 1h, 7d, or never.")
 @click.option("--reusable", is_flag=True, help="Good for any number of requests instead of one.")
 @click.option("--subject", help='The only subject it is good for, like "CN=device,O=Example".')
@@ -45,10 +43,9 @@ def challenge() -> None:
     "--password-stdin", is_flag=True, help="Take the password, 16 random characters or more, from stdin; makes none."
 )
 def new_challenge(
-    directory: Path, ttl: str, reusable: bool, subject: str | None, profile: str | None, password_stdin: bool
+    found: CaDir, ttl: str, reusable: bool, subject: str | None, profile: str | None, password_stdin: bool
 ) -> None:
     """Make a challenge password and print it, alone, on stdout. Only a keyed hash of it is stored."""
-    found = existing(directory)
     password = stdin_password() if password_stdin else new_password(os.urandom)
     if profile is not None:
         check_profile(found, profile)
@@ -72,9 +69,9 @@ def new_challenge(
 
 
 @challenge.command("list")
-@dir_option
+@ca_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_challenges(directory: Path, as_json: bool) -> None:
+def list_challenges(found: CaDir, as_json: bool) -> None:
     """List the challenge passwords that are known, newest first.
 
     Each with ID, state (free, held by a request, used by the certificate with this serial number, or expired), when
@@ -82,19 +79,19 @@ def list_challenges(directory: Path, as_json: bool) -> None:
     nobody here knows.
     """
     now = utc_now()
-    with open_store(existing(directory)) as store:
+    with open_store(found) as store:
         for item in store.challenges(limit=MOST):
             click.echo(json.dumps(_summary(item, now)) if as_json else _line(item, now))
 
 
 @challenge.command("revoke")
-@dir_option
+@ca_options
 @click.argument("challenge_id", metavar="[ID]", required=False)
 @click.option("--password-stdin", is_flag=True, help="The password to revoke, from stdin, instead of an ID.")
 @click.option("--all", "everything", is_flag=True, help="Every password, or with --profile every one of a profile.")
 @click.option("--profile", help="With --all: only passwords that are for this profile alone.")
 def revoke_challenge(
-    directory: Path, challenge_id: str | None, password_stdin: bool, everything: bool, profile: str | None
+    found: CaDir, challenge_id: str | None, password_stdin: bool, everything: bool, profile: str | None
 ) -> None:
     """Take a challenge password back. Nothing is issued with it any more.
 
@@ -104,7 +101,6 @@ def revoke_challenge(
         raise UsageError("give one of ID, --password-stdin and --all")
     if profile is not None and not everything:
         raise UsageError("--profile goes with --all")
-    found = existing(directory)
     with open_store(found) as store:
         chosen = _chosen(store, found, challenge_id, password_stdin, profile)
         gone = 0

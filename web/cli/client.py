@@ -34,7 +34,7 @@ from web.cli.enrolment import (
     write_certificate,
 )
 from web.client import CIPHERS, DIGESTS, AnyKey, Options, Renewing, ScepClient, Wanted, fits
-from web.errors import UsageError
+from web.errors import UsageError, cannot
 from web.kem import new_kem_key
 from web.pending import Pending
 from web.terminal import printable
@@ -308,7 +308,7 @@ def _options(url: str, protocol: dict[str, Any], earlier: Pending | None = None)
         try:
             save.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"cannot make {save}: {error.strerror}") from None
+            raise cannot(f"make {save}", error) from None
     if options.fingerprint is None:
         click.echo("no --ca-fingerprint: the CA certificate is not authenticated", err=True)
     return options

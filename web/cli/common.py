@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 from cryptography import x509
 
+from ca.authorities import Authorities
+from ca.authority import Authority
 from ca.sql_store import SqlStore
 from web.ca_dir import CaDir
 from web.config import load
@@ -17,9 +22,40 @@ from web.errors import UsageError
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
-dir_option = click.option(
-    "--dir", "directory", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the CA."
-)
+Command = Callable[..., None]
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+dir_option = click.option("--dir", "directory", type=_FOLDER, required=True, help="Folder of the CA.")
+
+
+def place_options(command: Command) -> Command:
+    """--dir and --config, of which `located` makes the CA's folder."""
+    folder = click.option("--dir", "directory", type=_FOLDER, help="Folder of the CA.")
+    file = click.option(
+        "--config",
+        "config_file",
+        type=FILE,
+        help="Configuration file (TOML) that the CA is served by, instead of --dir.",
+    )
+    return folder(file(command))
+
+
+def ca_options(command: Command) -> Command:
+    """The options by which a command finds a CA that is there; it gets the folder as its first argument.
+
+    Every command uses these, so that none acts on another database than the server with the same option.
+    """
+
+    @place_options
+    @functools.wraps(command)
+    def with_ca(*args: Any, directory: Path | None, config_file: Path | None, **more: Any) -> None:
+        found = located(directory, config_file)
+        found.require()
+        command(found, *args, **more)
+
+    return with_ca
+
 
 MOST = 1_000_000  # records that a list shows: all there are
 
@@ -72,23 +108,32 @@ def utf8(text: str, what: str) -> str:
     return text
 
 
-def existing(directory: Path) -> CaDir:
-    """The CA folder, which must hold a CA. Raises UsageError."""
-    found = CaDir(directory)
-    if not found.exists():
-        raise UsageError(f"{directory} holds no CA; `scep-kem ca init --dir {directory}` makes one")
-    return found
+def located(directory: Path | None, config_file: Path | None) -> CaDir:
+    """The CA folder that one of the two options names, whether or not it holds a CA. Raises UsageError."""
+    if directory is not None and config_file is None:
+        return CaDir(directory)
+    if config_file is not None and directory is None:
+        return CaDir(load(config_file).ca_dir, config_file)
+    raise UsageError("give either --dir or --config")
+
+
+def generation(generations: Authorities, identifier: str | None) -> Authority:
+    """The CA with this ID of `ca show`, or whole fingerprint; the current one for None. Raises UsageError."""
+    if identifier is None:
+        return generations.current
+    authority = generations.named(identifier.replace(":", ""))
+    if authority is None:
+        raise UsageError(f"no CA has the ID {identifier}; `ca show` shows them")
+    return authority
 
 
 def check_profile(ca_dir: CaDir, profile: str) -> None:
-    """Raises UsageError if the folder's configuration has no such profile."""
-    if ca_dir.config_path.exists():
-        known = load(ca_dir.config_path).profiles
-        if profile not in known:
-            raise UsageError(f"{ca_dir.config_path} has no profile {profile!r}; it has {', '.join(known)}")
+    """Raises UsageError if the CA's configuration has no such profile."""
+    known = ca_dir.configuration().profiles
+    if profile not in known:
+        raise UsageError(f"{ca_dir.config_path} has no profile {profile!r}; it has {', '.join(known)}")
 
 
 def open_store(ca_dir: CaDir) -> SqlStore:
     """The Store of a CA folder, as its configuration names it. Raises UsageError."""
-    database = load(ca_dir.config_path).database if ca_dir.config_path.exists() else None
-    return ca_dir.open_store(database)
+    return ca_dir.open_store(ca_dir.configuration().database)

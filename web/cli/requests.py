@@ -8,14 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import click
 
 from ca.store import Decision, State, Store, StoreConflict, Transaction
 from web.approval import ID_LENGTH, Certified, Desk, Notice, request_id, request_state
-from web.cli.common import MOST, dir_option, existing, open_store
-from web.config import load
+from web.ca_dir import CaDir
+from web.cli.common import MOST, ca_options, open_store
 from web.contents import Facts
 from web.errors import UsageError
 from web.service import utc_now
@@ -30,34 +29,34 @@ def requests() -> None:
 
 
 @requests.command("list")
-@dir_option
+@ca_options
 @click.option("--all", "everything", is_flag=True, help="Also requests that have ended.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_requests(directory: Path, everything: bool, as_json: bool) -> None:
+def list_requests(found: CaDir, everything: bool, as_json: bool) -> None:
     """List waiting requests.
 
     The newest first, each with ID, state, age, profile and subject, and behind "!" what to look at before approving.
     """
     now = utc_now()
-    with open_store(existing(directory)) as store:
+    with open_store(found) as store:
         chosen = [item for item in (_all(store) if everything else _waiting(store)) if item.expires >= now]
-        desk = _desk(directory, store) if chosen else None
+        desk = _desk(found, store) if chosen else None
         for item in chosen:
             notices = desk.view(item).notices if desk is not None and item.state is State.AWAITING_APPROVAL else []
             click.echo(json.dumps(_summary(item, notices)) if as_json else _line(item, notices, now))
 
 
 @requests.command("show")
-@dir_option
+@ca_options
 @click.argument("request_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def show_request(directory: Path, request_id: str, as_json: bool) -> None:
+def show_request(found: CaDir, request_id: str, as_json: bool) -> None:
     """Show one request and everything that would be issued.
 
     Also what it asked for and does not get, what to look at before approving, and the fingerprint of what is shown.
     """
-    with open_store(existing(directory)) as store:
-        view = _desk(directory, store).view(_find(store, request_id))
+    with open_store(found) as store:
+        view = _desk(found, store).view(_find(store, request_id))
     if as_json:
         click.echo(json.dumps(view.facts))
         return
@@ -68,10 +67,10 @@ def show_request(directory: Path, request_id: str, as_json: bool) -> None:
 
 
 @requests.command()
-@dir_option
+@ca_options
 @click.argument("request_id", metavar="ID")
 @click.option("--fingerprint", help="Approve only what `requests show` showed under this fingerprint.")
-def approve(directory: Path, request_id: str, fingerprint: str | None) -> None:
+def approve(found: CaDir, request_id: str, fingerprint: str | None) -> None:
     """Let the client have its certificate.
 
     It is issued when the client polls. Takes the whole ID. With --fingerprint, a request whose certificate would be
@@ -81,9 +80,9 @@ def approve(directory: Path, request_id: str, fingerprint: str | None) -> None:
         fingerprint = fingerprint.lower().replace(":", "")
         if not _FINGERPRINT.fullmatch(fingerprint):
             raise UsageError("the fingerprint has 64 hex digits; `requests show` prints it")
-    with open_store(existing(directory)) as store:
+    with open_store(found) as store:
         item = _waiting_one(store, request_id)
-        view = _desk(directory, store).view(item)
+        view = _desk(found, store).view(item)
         if view.refusal:
             raise UsageError(f"request {request_id} would be refused when issued: {view.refusal}")
         if fingerprint is not None and not hmac.compare_digest(fingerprint, view.fingerprint):
@@ -92,15 +91,15 @@ def approve(directory: Path, request_id: str, fingerprint: str | None) -> None:
 
 
 @requests.command()
-@dir_option
+@ca_options
 @click.argument("request_id", metavar="ID")
 @click.option("--reason", default="", help="Shown to the client as failInfoText.")
-def reject(directory: Path, request_id: str, reason: str) -> None:
+def reject(found: CaDir, request_id: str, reason: str) -> None:
     """Refuse the request.
 
     The client learns it when it polls.
     """
-    with open_store(existing(directory)) as store:
+    with open_store(found) as store:
         _decide(store, _waiting_one(store, request_id), Decision.REJECTED, reason)
 
 
@@ -113,10 +112,10 @@ def _decide(store: Store, item: Transaction, decision: Decision, reason: str) ->
     click.echo(f"{decision.value}: {revealed(item.subject)}")
 
 
-def _desk(directory: Path, store: Store) -> Desk:
-    found, now = existing(directory), utc_now()
+def _desk(found: CaDir, store: Store) -> Desk:
+    now = utc_now()
     return Desk(
-        profiles=load(found.config_path).profiles,
+        profiles=found.configuration().profiles,
         generations=found.load(),
         server_key=found.server_key(),
         certified=Certified(store, now),

@@ -15,20 +15,19 @@ from waitress.server import BaseWSGIServer, MultiSocketServer
 
 from web.app import create_flask_app
 from web.budgets import THREADS
-from web.ca_dir import DEFAULT_SUBJECT, CaDir
-from web.cli.common import FILE, parse_name
-from web.config import Config, load
+from web.ca_dir import DEFAULT_SUBJECT
+from web.cli.common import located, parse_name, place_options
+from web.config import Config
 from web.connections import create_server, server_settings
-from web.dispatch import DEFAULT_PROFILE
 from web.errors import UsageError
+from web.routes import DEFAULT_PROFILE
 from web.service import Service, utc_now
 
 log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Folder of the CA.")
-@click.option("--config", "config_file", type=FILE, help="Configuration file (TOML) instead of --dir.")
+@place_options
 @click.option("--host", help="Address to listen on; the configuration's, by default 127.0.0.1.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; the configuration's, by default 8080; 0 picks one.")
 def serve(directory: Path | None, config_file: Path | None, host: str | None, port: int | None) -> None:
@@ -36,24 +35,20 @@ def serve(directory: Path | None, config_file: Path | None, host: str | None, po
 
     With --dir, a CA is made in the folder if it has none. One process; for more, see deploy/README.md.
     """
-    if (directory is None) == (config_file is None):
-        raise UsageError("give either --dir or --config")
-    if directory is not None:
-        found = CaDir(directory)
-        if not found.exists():
-            found.create(parse_name(DEFAULT_SUBJECT), "rsa:2048", ra_key_type=None, now=utc_now())
-        config = load(found.config_path)
-    else:
-        assert config_file is not None
-        config = load(config_file)
+    found = located(directory, config_file)
+    if config_file is None and not found.exists():
+        found.create(parse_name(DEFAULT_SUBJECT), "rsa:2048", ra_key_type=None, now=utc_now())
+    config = found.configuration()
     if host is not None:
         config = replace(config, host=host)
     if port is not None:
         config = replace(config, port=port)
-    _run(config)
+    place = ("--dir", config.ca_dir) if config_file is None else ("--config", config_file.absolute())
+    _run(config, f"{place[0]} {shlex.quote(str(place[1]))}")
 
 
-def _run(config: Config) -> None:
+def _run(config: Config, place: str) -> None:
+    """place: the option, with its value, by which other commands find the same CA and database."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("waitress").setLevel(logging.ERROR)
     service = Service(config)
@@ -62,7 +57,7 @@ def _run(config: Config) -> None:
         try:
             signal.signal(signal.SIGTERM, _interrupt)
             # Whoever waits for the announcement may stop the server at once, before it runs.
-            _announce(config, service, _port(server))
+            _announce(config, service, _port(server), place)
             server.run()
         except KeyboardInterrupt:
             log.info("stopped")
@@ -92,7 +87,7 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _announce(config: Config, service: Service, port: int) -> None:
+def _announce(config: Config, service: Service, port: int, place: str) -> None:
     host = f"[{config.host}]" if ":" in config.host else config.host
     for name in config.profiles:
         if name == DEFAULT_PROFILE:
@@ -102,7 +97,7 @@ def _announce(config: Config, service: Service, port: int) -> None:
     click.echo(f"CA fingerprint (SHA-256): {service.generations.current.identifier}")
     uses_passwords = [name for name, item in config.profiles.items() if item.authorisation.challenge_password]
     if uses_passwords:
-        click.echo(f"Challenge password: scep-kem challenge new --dir {shlex.quote(str(config.ca_dir))}")
+        click.echo(f"Challenge password: scep-kem challenge new {place}")
     for name, item in config.profiles.items():
         if item.authorisation.nothing(None) and item.webhook is None:
             click.echo(f"Profile {name} has no way of authorising requests: it issues nothing")

@@ -1,0 +1,92 @@
+"""No CA is made beside the remains of another, and what could not be written leaves nothing behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ca.authority import Authority, create_authority
+from tests.web.kit import ca_pair, make_ca_dir, run
+from web import ca_dir, files
+
+
+@pytest.mark.parametrize("command", [("ca", "init"), ("serve", "--port", "0"), ("ca", "show"), ("challenge", "new")])
+def test_a_lost_roles_json_makes_no_other_ca(tmp_path: Path, command: tuple[str, ...]) -> None:
+    made = make_ca_dir(tmp_path / "ca")
+    made.roles_path.unlink()
+    before = {path: path.read_bytes() for path in made.path.rglob("*") if path.is_file()}
+    found = run(*command, "--dir", made.path)
+    found.refused_in_one_line(2, "server.key", "roles.json is missing: restore it from a backup")
+    assert {path: path.read_bytes() for path in made.path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("left", ["server.key", "store.sqlite", "ca-0123456789abcdef"])
+def test_any_part_of_a_ca_is_enough_to_make_no_other(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).mkdir() if left.startswith("ca-") else (tmp_path / left).write_bytes(b"x" * 32)
+    run("ca", "init", "--dir", tmp_path).refused_in_one_line(2, f"holds {left}, but roles.json is missing")
+    assert [path.name for path in tmp_path.iterdir()] == [left]
+
+
+def test_what_came_while_the_keys_were_made_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*arguments: Any, **more: Any) -> Authority:
+        (tmp_path / "server.key").write_bytes(b"somebody else's")
+        return create_authority(*arguments, **more)
+
+    monkeypatch.setattr(ca_dir, "create_authority", slow)
+    run("ca", "init", "--dir", tmp_path, "--key-type", "ec:P-256").refused_in_one_line(2, "holds server.key")
+    assert (tmp_path / "server.key").read_bytes() == b"somebody else's"
+    assert [path.name for path in tmp_path.iterdir()] == ["server.key"]
+
+
+def test_a_named_database_with_records_is_not_taken_for_a_new_ca(tmp_path: Path) -> None:
+    (tmp_path / "scep.toml").write_text('[ca]\ndir = "."\ndatabase = "sqlite:///other.sqlite"\n')
+    (tmp_path / "new").mkdir(mode=0o700)
+    shutil.copy(tmp_path / "scep.toml", tmp_path / "new")
+    run("ca", "init", "--dir", tmp_path, "--key-type", "ed25519").good()
+    run("challenge", "new", "--dir", tmp_path).good()
+    shutil.copy(tmp_path / "other.sqlite", tmp_path / "new")
+    run("ca", "init", "--dir", tmp_path / "new").refused_in_one_line(2, "holds records of a CA", "restore")
+    assert not (tmp_path / "new" / "server.key").exists()
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch, written: int) -> None:
+    """After as many files, the disk is full."""
+    left = [written]
+    write = files._replace
+
+    def full(path: Path, data: bytes, mode: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, data, mode)
+
+    monkeypatch.setattr(files, "_replace", full)
+
+
+@pytest.mark.parametrize("written", range(6))
+def test_a_ca_that_could_not_be_written_leaves_nothing_and_can_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    """What is written: server.key, scep.toml, key and certificate of the CA, of the RA, ..., roles.json."""
+    fill_disk(monkeypatch, written)
+    command = ("ca", "init", "--dir", tmp_path / "ca", "--key-type", "ed25519")
+    run(*command).refused_in_one_line(1, "cannot write", "No space left on device")
+    assert list((tmp_path / "ca").iterdir()) == []
+    monkeypatch.undo()
+    run(*command).good()
+
+
+@pytest.mark.parametrize("written", range(5))
+def test_a_rollover_that_could_not_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    made = make_ca_dir(tmp_path / "ca", pair=ca_pair("ec:P-256"))
+    before = sorted(made.path.iterdir())
+    fill_disk(monkeypatch, written)
+    run("ca", "rollover", "--dir", made.path).refused_in_one_line(1, "cannot write", "No space left on device")
+    assert sorted(made.path.iterdir()) == before
