@@ -97,23 +97,31 @@ def _after_failures() -> Iterator[Planned]:
         scene=failed,
     )
     yield positive(
-        "ca-password-released",
-        "PKCSReq of another client with the challengePassword of a transaction that failed: it is free again",
-        "ca-password-reserved",
+        "ca-password-after-failure",
+        "PKCSReq of another client with the challengePassword of a transaction that failed",
+        "ca-password-not-reserved",
         _other_client(),
         CHALLENGED,
         scene=failed,
     )
-    yield negative(
-        "ca-password-reserved",
-        "The challengePassword is reserved by a transaction whose challenge waits.",
-        BAD_REQUEST,
-        "in use by another request",
-        "ca-password-reserved",
+    yield positive(
+        "ca-password-while-challenged",
+        "PKCSReq of another client with the challengePassword of a transaction whose challenge waits",
+        "ca-password-not-reserved",
         _other_client(),
+        CHALLENGED,
         scene=challenged(),
-        twin="ca-password-released",
-        description="PKCSReq with a challengePassword that another one holds",
+    )
+    yield negative(
+        "ca-password-after-success",
+        "A certificate has been issued with the challengePassword.",
+        BAD_REQUEST,
+        "has been used",
+        "ca-password-not-reserved",
+        _other_client(),
+        scene=with_poll(poll(proof.confirm())),
+        twin="ca-password-while-challenged",
+        description="PKCSReq of another client with the challengePassword of a transaction",
     )
     downgraded = with_poll(poll(proof.but(caps=b"AES\n").confirm()))
     yield negative(

@@ -131,9 +131,9 @@ REQUIREMENTS: dict[str, Requirement] = {
     "ca-password-before-challenge": _one(
         "MUST", "the challengePassword is checked before encapsulation", f"{DRAFT}: #csr-checks"
     ),
-    "ca-password-reserved": _one(
+    "ca-password-not-reserved": _one(
         "MUST",
-        "a one-time challengePassword is reserved, and free again after a failure",
+        "a one-time challengePassword is used up by a certificate, and reserved by nothing before",
         f"{DRAFT}: #csr-checks",
         f"{DRAFT}: #ca-processing",
     ),

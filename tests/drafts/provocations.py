@@ -253,16 +253,19 @@ def password_wrong() -> FailInfo:
     return refusal(kem_device(kem_world(), password="guessed").enrol())
 
 
-def password_reserved() -> FailInfo:
-    world = kem_world()
-    challenged(world, password=world.password())
-    return refusal(kem_device(world, password=PASSWORD, label="rival", transaction_id="rival").enrol())
-
-
 def password_used() -> FailInfo:
     world = kem_world()
     issued(challenged(world, password=world.password()).poll())
     return refusal(kem_device(world, password=PASSWORD, label="rival", transaction_id="rival").enrol())
+
+
+def password_used_meanwhile() -> FailInfo:
+    world = kem_world()
+    device = challenged(world, password=world.password())
+    rival = kem_device(world, password=PASSWORD, label="rival", transaction_id="rival")
+    rival.enrol()
+    issued(rival.poll())
+    return refusal(device.poll())
 
 
 def confirm_changed(change: Callable[[Node], None]) -> FailInfo:
@@ -421,7 +424,7 @@ CONDITIONS: dict[str, list[Callable[[], FailInfo]]] = {
     ],
     "keyUsage": [key_usage_asked],
     "senderNonce": [short_nonce],
-    "challengePassword is wrong": [password_wrong, password_reserved, password_used],
+    "challengePassword is wrong": [password_wrong, password_used, password_used_meanwhile],
     "Confirmation cannot be decoded": [lambda: confirm_changed(no_mac), lambda: confirm_changed(version_2)],
     "MAC of the confirmation": [lambda: confirm_changed(wrong_mac)],
     "after the challenge expired": [late],
