@@ -12,6 +12,7 @@ compiled code. What that library cannot say and we need is solved here or noted 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable
 from typing import Annotated, TypeVar, cast
 
@@ -30,6 +31,7 @@ from cryptography.hazmat.asn1 import (
     encode_der,
     sequence,
 )
+from cryptography.x509 import DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType
 from cryptography.x509 import ObjectIdentifier as Oid
 
 from kem.structures import AlgorithmIdentifier, number
@@ -78,6 +80,20 @@ SEQUENCE_TAG = 0x30
 SET_TAG = 0x31
 _MEMBERS_TAG = 0xA0
 
+_KIND = re.compile(r"ParseError \{ kind: (\w+)")
+_REASONS = {
+    "ShortData": "it ends too early",
+    "ExtraData": "octets follow where it should end",
+    "InvalidLength": "a length is not valid",
+    "InvalidTag": "a tag is not valid",
+    "InvalidValue": "a value is not valid for its type",
+    "InvalidSetOrdering": "a SET OF is not in the order of DER",
+    "EncodedDefault": "a DEFAULT value is encoded",
+    "UnexpectedTag": "a value has another type than it should have",
+    "IntegerOverflow": "a number is too large",
+    "OidTooLong": "an object identifier is too long",
+}
+
 
 @sequence
 class Attribute:
@@ -115,17 +131,18 @@ def encode_oid(oid: Oid) -> bytes:
 
 
 def reason(error: Exception) -> str:
-    """The library's debug text without its wrapping: `error parsing asn1 value: ParseError { kind: X }` → X."""
-    text = str(error)
-    if "kind: " not in text:
-        return text
-    kind = text.split("kind: ", 1)[1]
-    kind = kind.split(", location")[0].removesuffix(" }").strip()
-    location = ""
-    if "location: [" in text:
-        inside = text.split("location: [", 1)[1].rsplit("]", 1)[0]
-        location = f" at {inside.replace(chr(34), '')}"
-    return f"{kind}{location}"
+    """What a library's error says, in words for people: its own are for whoever debugs it, and may change.
+
+    Kinds of errors that are not known, among them those of `datetime`, become one text.
+    """
+    kind = _KIND.search(str(error))
+    if isinstance(error, DuplicateExtension):
+        return f"extension {error.oid.dotted_string} is there twice"
+    if isinstance(error, InvalidVersion):
+        return "its version is not a valid one"
+    if isinstance(error, UnsupportedGeneralNameType):
+        return "a GeneralName of a type that is not supported"
+    return _REASONS.get(kind[1] if kind else "", "it holds a value that cannot be read")
 
 
 def any_of(der: bytes) -> TLV:

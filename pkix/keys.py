@@ -89,8 +89,12 @@ def load_private_key(pem: bytes, *, password: bytes | None = None) -> SigningKey
         key = load_pem_private_key(pem, password)
     except UnsupportedAlgorithm:
         raise AlgorithmRefused("the private key is of an unknown kind") from None
-    except (ValueError, TypeError) as error:
-        raise Malformed(f"the private key cannot be read: {error}") from None
+    except TypeError:
+        needs = "is not encrypted, but a password was given" if password else "is encrypted; give its password"
+        raise Malformed(f"the private key cannot be read: it {needs}") from None
+    except ValueError:
+        why = "no PEM of PKCS #8, PKCS #1 or SEC 1" if not password else "damaged, or its password is another one"
+        raise Malformed(f"the private key cannot be read: it is {why}") from None
     if isinstance(key, SigningKey):
         return key
     raise AlgorithmRefused(f"key type {type(key).__name__.removesuffix('PrivateKey')} is not supported")

@@ -41,6 +41,7 @@ from pkix.asn1 import (
     decode,
     elements,
     encode,
+    number,
     parse,
     reason,
     sequence,
@@ -143,6 +144,8 @@ class CertificationRequest:
         """Read DER. The signature is checked by `verify`. Raises Malformed."""
         request = cls.decode_bare(der)
         info = decode(_CertificationRequestInfo, request.signed_der, "CertificationRequestInfo")
+        if info.version != 0:
+            raise Malformed(f"PKCS #10 request: version {number(info.version)} is not 0 (RFC 2986 section 4.1)")
         attributes = _attributes(info.attributes or [])
         return replace(request, attributes=attributes, challenge_password=_challenge_password(attributes))
 

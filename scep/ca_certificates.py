@@ -21,6 +21,7 @@ from kem.backends import Backends
 from kem.keys import decode_public_key
 from kem.weak_keys import check_strength
 from pkix import oids
+from pkix.asn1 import reason
 from pkix.certificates import Certificate
 from pkix.errors import Malformed, PkixError
 from pkix.kem_recipients import KemRecipient
@@ -135,7 +136,7 @@ def load_certificate(der: bytes) -> x509.Certificate:
             certificate = x509.load_der_x509_certificate(der)
             _read_all(certificate)
     except _UNREADABLE as error:
-        raise Malformed(f"a certificate cannot be read: {error}") from None
+        raise Malformed(f"a certificate cannot be read: {reason(error)}") from None
     return certificate
 
 

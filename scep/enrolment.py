@@ -263,12 +263,12 @@ class Enrolments:
         if sealed is None:
             return False
         try:
-            fingerprint = self.prover.check(confirm, sealed, name, now=exchange.now)
+            self.prover.check(confirm, sealed, name, now=exchange.now, details=exchange.details)
         except (IntegrityFailed, ChallengeExpired, DowngradeDetected) as error:
             self._end(exchange, transaction, error.text)
             raise
         exchange.proven = name
-        exchange.details |= {"proof of possession": "verified", "derived key hash": fingerprint}
+        exchange.details["proof of possession"] = "verified"
         return True
 
     # Waiting and ended transactions

@@ -94,9 +94,11 @@ class Prover:
         self.store.put_secret(name, sealed, expires + self.policy.challenge_lifetime)
         return body, name
 
-    def check(self, confirm: KemPopConfirm, sealed: bytes, name: str, *, now: datetime) -> str:
-        """Check a confirmation against the secret that was taken from the Store. Returns the first 8 octets (hex) of
-        H of the derived key, for the log: client and CA can compare them.
+    def check(
+        self, confirm: KemPopConfirm, sealed: bytes, name: str, *, now: datetime, details: dict[str, str]
+    ) -> None:
+        """Check a confirmation against the secret that was taken from the Store. details: for the log; gets the first
+        8 octets (hex) of H of the derived key, right or wrong: client and CA can compare them.
 
         Raises IntegrityFailed, ChallengeExpired, DowngradeDetected.
         """
@@ -108,6 +110,7 @@ class Prover:
             raise ChallengeExpired("the challenge has expired; send the request again")
         # The configuration may have changed since; the derived key's length says which of the two it was.
         parameters = POP_SHA512 if len(kept.derived_key) == POP_SHA512.length else POP_SHA256
+        details["derived key hash"] = parameters.kdf.digest(kept.derived_key)[:8].hex()
         try:
             given = mac_input(kept.cert_rep_hash, confirm.caps_hash)
             verify_mac(kept.derived_key, given, confirm.mac, parameters)
@@ -116,7 +119,6 @@ class Prover:
         served = {kept.caps_hash, parameters.kdf.digest(self.capabilities)}
         if confirm.caps_hash is not None and confirm.caps_hash not in served:
             raise DowngradeDetected("the client acted on capabilities that this CA does not serve (a downgrade)")
-        return parameters.kdf.digest(kept.derived_key)[:8].hex()
 
 
 def _purpose(name: str) -> bytes:

@@ -37,7 +37,7 @@ from scep.failures import TimeRefused, fail_info
 from scep.kem_requests import KemRules
 from scep.messages import PkiMessage
 from scep.opening import open_request
-from scep.proof import Prover
+from scep.proof import DowngradeDetected, Prover
 from scep.queries import Queries
 from scep.remembered import Memory
 from scep.response_keys import ResponseKeys
@@ -49,10 +49,13 @@ MIN_NONCE, MAX_NONCE = 8, 64  # Apple's clients send 8 octets where section 3.2.
 
 @dataclass(frozen=True)
 class LogEvent:
-    """Something worth a line in the log: what happened, and details that hold no secret."""
+    """Something worth a line in the log: what happened, and details that hold no secret. alarming: somebody seems to
+    stand between client and CA.
+    """
 
     what: str
     details: dict[str, str]
+    alarming: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,7 @@ class Responder:
             encapsulate=self._backends.encapsulate,
             cipher=AES128 if self._settings.algorithms.aes_cbc else AES128_GCM,
         )
+        alarming = False
         exchange.details["transactionID"] = exchange.message.transaction_id
         try:
             outcome = self._handle(exchange)
@@ -188,8 +192,8 @@ class Responder:
         except (PkixError, KemError) as error:
             body = encode_failure(exchange, error, self._random)
             exchange.details |= {"failInfo": fail_info(error).name, "text": error.text}
-            what = f"{exchange.name} FAILURE"
-        return Reply(body, (LogEvent(what, exchange.details),))
+            what, alarming = f"{exchange.name} FAILURE", isinstance(error, DowngradeDetected)
+        return Reply(body, (LogEvent(what, exchange.details, alarming),))
 
     def _handle(self, exchange: Exchange) -> Outcome:
         message, policy = exchange.message, self._settings.algorithms

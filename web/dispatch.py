@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 from ca.store import StoreUnavailable
@@ -74,7 +74,7 @@ def guarded(service: Service, request: Request) -> Answer:
         log.exception("internal error")
         return text("internal error", 500)
     for event in found.events:
-        log.info("%s", _line(event))
+        log.log(logging.WARNING if event.alarming else logging.INFO, "%s", _line(event))
     return found
 
 
@@ -93,7 +93,7 @@ def answer(service: Service, request: Request) -> Answer:
     if request.method == "POST":
         if operation not in ("", "pkioperation"):
             return text("POST is for operation=PKIOperation (RFC 8894 section 4.3)", 400)
-        return _pki_operation(responder, request.body)
+        return _pki_operation(responder, request.body, {"profile": str(profile), "client": request.client or ""})
     if operation == "pkioperation":
         if request.method != "GET":
             return text("PKIOperation is for GET and POST (RFC 8894 section 4.3)", 405, ("Allow", "GET, POST"))
@@ -101,7 +101,7 @@ def answer(service: Service, request: Request) -> Answer:
             message = _base64(given.get("message", ""))
         except ValueError as error:
             return text(str(error), 400)
-        return _pki_operation(responder, message)
+        return _pki_operation(responder, message, {"profile": str(profile), "client": request.client or ""})
     return _get(service, responder, request, operation, tail)
 
 
@@ -139,12 +139,15 @@ def _file(responder: Responder, kind: str, identifier: str) -> Answer:
     return Answer(authority.certificate.der, "application/pkix-cert")
 
 
-def _pki_operation(responder: Responder, message: bytes) -> Answer:
-    """The CertRep that answers a pkiMessage. Raises Malformed, StoreUnavailable."""
+def _pki_operation(responder: Responder, message: bytes, origin: dict[str, str]) -> Answer:
+    """The CertRep that answers a pkiMessage. origin: where it came from, for the log. Raises Malformed,
+    StoreUnavailable.
+    """
     if not message:
         return text("the request has no message", 400)
     reply = responder.pki_operation(message, now=utc_now())
-    return Answer(reply.body, PKI_MESSAGE, events=tuple(reply.events))
+    events = tuple(replace(event, details=event.details | origin) for event in reply.events)
+    return Answer(reply.body, PKI_MESSAGE, events=events)
 
 
 def _base64(text: str) -> bytes:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
 
 from pkix import asn1
 from pkix.asn1 import (
     TLV,
     AlgorithmIdentifier,
+    GeneralizedTime,
     Null,
     Oid,
     algorithm,
@@ -18,6 +20,7 @@ from pkix.asn1 import (
     explicit,
     parameters_der,
     parse,
+    reason,
     set_of,
     tag_of,
     wrap,
@@ -96,6 +99,36 @@ def test_errors_name_the_structure_and_the_reason_in_one_line() -> None:
     assert "ParseError" not in caught.value.text
     assert caught.value.text.isprintable()
     assert str(caught.value) == caught.value.text
+
+
+REASONS = [
+    (IssuerAndSerialNumber, b"", "it ends too early"),
+    (IssuerAndSerialNumber, sequence(sequence(), tlv(0x04, b"1")), "a value has another type than it should have"),
+    (IssuerAndSerialNumber, sequence(sequence(), integer(1)) + NULL, "octets follow where it should end"),
+    (IssuerAndSerialNumber, b"\x30\x80", "a length is not valid"),
+    (int, b"\x1f\x80\x00", "a tag is not valid"),
+    (str, tlv(0x0C, b"\xff"), "a value is not valid for its type"),
+    (GeneralizedTime, tlv(0x18, b"00000101000000Z"), "it holds a value that cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("kind", "der", "why"), REASONS, ids=[why for _kind, _der, why in REASONS])
+def test_reasons_are_in_our_words(kind: type, der: bytes, why: str) -> None:
+    """Neither ShortData { needed: 1 } nor "year 0 is out of range" says anything to whoever made the message."""
+    with pytest.raises(Malformed) as caught:
+        decode(kind, der, "it")
+    assert caught.value.text == f"it is not valid DER: {why}"
+
+
+def test_reasons_that_nobody_knows_have_one_text() -> None:
+    secret = ValueError("error parsing asn1 value: ParseError { kind: Unheard { of: 7 } }")
+    assert reason(secret) == reason(TypeError("0x1234")) == "it holds a value that cannot be read"
+    oid = x509.ObjectIdentifier("2.5.29.17")
+    assert reason(x509.DuplicateExtension("Duplicate 2.5.29.17 extension found", oid)) == (
+        "extension 2.5.29.17 is there twice"
+    )
+    assert reason(x509.InvalidVersion("7 is not a valid X509 version", 7)) == "its version is not a valid one"
+    assert reason(x509.UnsupportedGeneralNameType("x400Address")) == "a GeneralName of a type that is not supported"
 
 
 def test_parse_reads_a_value_as_another_type() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from scep.client import (
     Refused,
     StillPending,
 )
+from tests.scep.kem_kit import confirm_parts, confirm_with, confirmation, flipped
 from tests.web.kit import CONFIG, Site, make_ca_dir, one_line
 from tests.world import key
 from web.app import create_flask_app
@@ -84,7 +86,7 @@ def test_an_enrolment_is_one_line_with_transaction_subject_method_and_serial(
     serial = x509.load_der_x509_certificate(issued.certificate).serial_number
     assert messages(log) == [
         'PKCSReq SUCCESS transactionID="transaction-1" subject="CN=device,O=Example" '
-        f'authorised by="challengePassword" serial="{serial:x}"'
+        f'authorised by="challengePassword" serial="{serial:x}" profile="default" client="127.0.0.1"'
     ]
 
 
@@ -92,8 +94,37 @@ def test_a_refusal_is_one_line_with_failinfo_and_text(site: Site, log: pytest.Lo
     site.device(password="wrong").enrol()
     assert messages(log) == [
         'PKCSReq FAILURE transactionID="transaction-1" subject="CN=device,O=Example" '
-        'failInfo="badRequest" text="the challengePassword is not valid"'
+        'failInfo="badRequest" text="the challengePassword is not valid" profile="default" client="127.0.0.1"'
     ]
+
+
+def kem_site(tmp_path: Path) -> Site:
+    return Site(make_ca_dir(tmp_path / "ca", CONFIG, kems=("ml-kem-768",)))
+
+
+def test_a_downgrade_is_a_warning(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
+    site = kem_site(tmp_path)
+    device = site.kem_device(password=site.password())
+    device.enrolment._capabilities = b"SCEPStandard\n"
+    device.enrol()
+    device.poll()
+    found = [(record.levelname, record.getMessage()) for record in log.records if "downgrade" in record.getMessage()]
+    ((level, line),) = found
+    assert level == "WARNING" and line.startswith("CertPoll FAILURE") and 'client="127.0.0.1"' in line
+    assert [record.levelname for record in log.records if "PKCSReq" in record.getMessage()] == ["INFO"]
+
+
+def test_a_wrong_mac_is_logged_with_the_hash_of_the_derived_key(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
+    """As a success is, so that both sides can see whether their keys differ or what was authenticated."""
+    site = kem_site(tmp_path)
+    device = site.kem_device(password=site.password())
+    device.enrol()
+    tree = confirm_parts(confirmation(device))
+    tree[-1].content = flipped(tree[-1].content)
+    confirm_with(device, tree.der())
+    line = messages(log)[-1]
+    assert "CertPoll FAILURE" in line and 'text="the proof of possession is wrong"' in line
+    assert re.search(r' derived key hash="[0-9a-f]{16}"', line) and "verified" not in line
 
 
 def test_a_pending_request_and_its_poll_are_one_line_each(ca_dir: CaDir, log: pytest.LogCaptureFixture) -> None:
