@@ -55,7 +55,11 @@ class SubjectTaken(IssueForbidden):
 
 
 class StoreUnavailable(Exception):
-    """The Store cannot be reached or is locked by somebody else for too long. Any method may raise it."""
+    """The Store cannot be reached, read or written. Any method may raise it."""
+
+
+class StoreBusy(StoreUnavailable):
+    """The Store is locked by somebody else for too long."""
 
 
 class State(enum.Enum):

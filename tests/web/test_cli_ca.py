@@ -50,9 +50,8 @@ def test_a_serial_is_taken_in_every_form_that_tools_print(own: CaDir, issued: x5
 def test_revoking_says_what_and_is_done_once(own: CaDir, issued: x509.Certificate) -> None:
     serial = f"{issued.serial_number:x}"
     first = run("ca", "revoke", serial, "--reason", "keyCompromise", "--dir", own.path).good().out
-    assert first.startswith(f"revoked {serial} CN=device,O=Example (keyCompromise, ") and first.splitlines()[
-        0
-    ].endswith("UTC)")
+    line = first.splitlines()[0]
+    assert line.startswith(f"revoked {serial} CN=device,O=Example (keyCompromise, ") and line.endswith("UTC)")
     again = run("ca", "revoke", serial, "--reason", "superseded", "--dir", own.path).good().out
     assert again.splitlines()[0] == line.replace("revoked ", "nothing changed: ").replace("(", "was revoked before (")
 
