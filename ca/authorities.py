@@ -9,16 +9,19 @@ from ca.authority import Authority
 
 @dataclass(frozen=True)
 class Authorities:
-    """The generations of the CA: the current one, earlier ones that clients may address, the prepared next one."""
+    """The generations of the CA: the current one, earlier ones that clients may address, the prepared next one, and
+    retired ones, without RA, which only sign CRLs.
+    """
 
     current: Authority
     previous: tuple[Authority, ...] = ()
     following: Authority | None = None
+    retired: tuple[Authority, ...] = ()
 
     @property
     def known(self) -> tuple[Authority, ...]:
         """Every one whose certificates can be asked for, renewed and revoked, the current first."""
-        return self.all
+        return (*self.all, *self.retired)
 
     def named(self, identifier: str) -> Authority | None:
         """The one with this identifier, short or whole, in hex of either case."""
@@ -27,7 +30,7 @@ class Authorities:
 
     @property
     def all(self) -> tuple[Authority, ...]:
-        """Every one, the current first."""
+        """Every one that clients may address, the current first."""
         return (self.current, *self.previous, *((self.following,) if self.following else ()))
 
     def issuer(self, addressed: Authority) -> Authority:

@@ -30,6 +30,7 @@ from ca.store import (
     Transaction,
     TransactionKey,
     holder_of,
+    revised,
 )
 
 
@@ -130,9 +131,7 @@ class MemoryStore(Store):
             certificate = self._certificates.get((authority, serial))
             if certificate is None:
                 raise KeyError(f"no certificate {serial:x} of {authority}")
-            if certificate.revoked_at is None:
-                certificate = changed(certificate, revoked_at=now, reason=reason)
-                self._certificates[authority, serial] = certificate
+            certificate = self._certificates[authority, serial] = revised(certificate, reason, now)
             return certificate
 
     def revoked(self, authority: str, *, now: datetime) -> Sequence[IssuedCertificate]:

@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from ca.store import StoreConflict, StoreUnavailable
+from ca.store import StoreBusy, StoreConflict, StoreUnavailable
 
 if sys.platform != "win32":
     import fcntl
@@ -189,7 +189,7 @@ class Database:
         except self.engine.dialect.loaded_dbapi.OperationalError as error:
             if connection is not None:
                 connection.close()
-            raise StoreUnavailable(f"the database cannot be {purpose}: {error}") from error
+            raise _unavailable(error)(f"the database cannot be {purpose}: {error}") from error
         except BaseException:
             if connection is not None:
                 self._put_back(connection)
@@ -233,7 +233,7 @@ class Turn:
         """Raises StoreUnavailable."""
         until = time.monotonic() + self._patience
         if not self._lock.acquire(timeout=self._patience):
-            raise StoreUnavailable("the database cannot be written: too many requests wait for it")
+            raise StoreBusy("the database cannot be written: too many requests wait for it")
         self._until = until
 
     def __exit__(self, *_exception: object) -> None:
@@ -246,6 +246,12 @@ class Turn:
         left = self._until - time.monotonic()
         # A wait that was not worth speaking of is not worth a statement to the database.
         return self._patience if left > self._patience - _UNNOTICED else max(left, 0.0)
+
+
+def _unavailable(error: Exception) -> type[StoreUnavailable]:
+    """What a failure of the driver is. One that is no lock, such as a full disk, does not end by waiting a little."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return StoreBusy if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else StoreUnavailable
 
 
 def _patience(url: URL) -> float:

@@ -144,8 +144,8 @@ REVOKED = _CERTIFICATES.where(
 RECORD = _insert(CERTIFICATES)
 REVOKE = (
     update(CERTIFICATES)
-    .where(_C.authority == bindparam("of"), _C.serial == bindparam("number"), _C.revoked_at.is_(None))
-    .values(revoked_at=bindparam("now"), reason=bindparam("why"))
+    .where(_C.authority == bindparam("of"), _C.serial == bindparam("number"))
+    .values(revoked_at=bindparam("at"), reason=bindparam("why"))
 )
 CRL_NUMBER = select(CRL_NUMBERS.c.number).where(CRL_NUMBERS.c.authority == bindparam("of"))
 NEXT_CRL_NUMBER = (

@@ -46,6 +46,7 @@ from ca.store import (
     Transaction,
     TransactionKey,
     holder_of,
+    revised,
 )
 
 
@@ -188,13 +189,16 @@ class SqlStore(Store):
             return [certificate_of(row) for row in rows]
 
     def revoke(self, authority: str, serial: int, *, reason: str, now: datetime) -> IssuedCertificate:
-        values: Values = {"of": authority, "number": serial_text(serial), "why": reason, "now": seconds(now)}
         with self._turn, self._database.writing() as session:
-            session.change(sql.REVOKE, values)
-            certificate = _certificate(session, authority, serial)
-        if certificate is None:
-            raise KeyError(f"no certificate {serial:x} of {authority}")
-        return certificate
+            known = _certificate(session, authority, serial)
+            if known is None:
+                raise KeyError(f"no certificate {serial:x} of {authority}")
+            new = revised(known, reason, now)
+            at = None if new.revoked_at is None else seconds(new.revoked_at)
+            values: Values = {"of": authority, "number": serial_text(serial), "why": new.reason, "at": at}
+            if new != known:
+                session.change(sql.REVOKE, values)
+        return new
 
     def revoked(self, authority: str, *, now: datetime) -> Sequence[IssuedCertificate]:
         with self._database.reading() as session:

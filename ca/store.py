@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -62,7 +62,11 @@ class SubjectTaken(IssueForbidden):
 
 
 class StoreUnavailable(Exception):
-    """The Store cannot be reached or is locked by somebody else for too long. Any method may raise it."""
+    """The Store cannot be reached, read or written. Any method may raise it."""
+
+
+class StoreBusy(StoreUnavailable):
+    """The Store is locked by somebody else for too long."""
 
 
 class State(enum.Enum):
@@ -224,6 +228,24 @@ class IssuedCertificate:
 COMPROMISED = ("keyCompromise", "cACompromise", "aACompromise")
 
 
+HOLD, RELEASE = "certificateHold", "removeFromCRL"
+
+
+def revised(certificate: IssuedCertificate, reason: str, now: datetime) -> IssuedCertificate:
+    """The record after a revocation for this reason (RFC 5280 section 5.3.1); the same if nothing changes.
+
+    A hold can be released, or turned into a revocation for another reason; every revocation can turn into one for
+    keyCompromise. The moment of revocation stays. Otherwise what was said first stands.
+    """
+    if reason == RELEASE:
+        return replace(certificate, revoked_at=None, reason=None) if certificate.reason == HOLD else certificate
+    if certificate.revoked_at is None:
+        return replace(certificate, revoked_at=now, reason=reason)
+    if certificate.reason == HOLD or reason == COMPROMISED[0]:
+        return replace(certificate, reason=reason)
+    return certificate
+
+
 @dataclass(frozen=True)
 class ChallengePassword:
     """A challenge password as the Store knows it: never its text.
@@ -328,7 +350,7 @@ class Store(Protocol):
         """All certificates with this serial number, whichever CA certificate issued them."""
 
     def revoke(self, authority: str, serial: int, *, reason: str, now: datetime) -> IssuedCertificate:
-        """Mark as revoked and return the new record; revoking again keeps the first moment and reason.
+        """Mark as revoked, or change that as `revised` has it, and return the record as it is then.
 
         Raises KeyError if there is no such certificate.
         """

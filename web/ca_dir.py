@@ -3,7 +3,7 @@
     scep.toml            the configuration
     server.key           32 octets that seal stored secrets (ca.sealing)
     store.sqlite         transactions, certificates, challenge passwords
-    roles.json           which generation is current, which is next, which are previous
+    roles.json           which generation is current, which is next, which are previous or retired
     ca-<16 hex digits>/  one generation: ca, ra-signer, ra-decryption, ra-ml-kem-* as .key.pem and .cert.pem, chain.pem
 
 roles.json is replaced in one step and last, so every change is atomic, and a running server notices it by the file's
@@ -46,6 +46,7 @@ from web.generation_files import (
     put_away,
     ra_pairs,
     read_authority,
+    read_retired,
     write_authority,
     write_pair,
 )
@@ -65,6 +66,7 @@ class _Roles:
     next: str | None = None
     previous: tuple[str, ...] = ()
     ra: Mapping[str, Stems] = field(default_factory=dict)
+    retired: tuple[str, ...] = ()
 
 
 class CaDir:
@@ -198,6 +200,7 @@ class CaDir:
                     current=self._read_authority(roles, roles.current),
                     previous=tuple(self._read_authority(roles, name) for name in roles.previous),
                     following=self._read_authority(roles, roles.next) if roles.next else None,
+                    retired=tuple(read_retired(self.path / name) for name in roles.retired),
                 )
             except UsageError:
                 if self._roles() == roles:  # else files were put away between reading their names and them
@@ -241,47 +244,82 @@ class CaDir:
             self._write_roles(replace(roles, current=roles.next, next=None, previous=previous))
             return authority
 
-    def add_kem(self, kem: str, *, now: datetime) -> Authority:
-        """Give the current generation's RA an ML-KEM key and certificate."""
+    def add_kem(self, kem: str, *, now: datetime) -> None:
+        """Give the RA of the current generation, and of the prepared one, an ML-KEM key and certificate."""
         with self._locked():
             roles = self._roles()
-            current = self._read_authority(roles, roles.current)
-            private, public = new_kem_key(kem)
-            if any(pair.key.parameter_set == private.parameter_set for pair in current.ra_kem):
+            added = False
+            for name in filter(None, (roles.current, roles.next)):
+                authority = self._read_authority(roles, name)
+                private, public = new_kem_key(kem)
+                if any(pair.key.parameter_set == private.parameter_set for pair in authority.ra_kem):
+                    continue
+                pair = create_ra_kem(authority.ca, private, public, now=now, random=os.urandom)
+                write_pair(self.path / name, kem_name(pair), pair)
+                added = True
+            if not added:
                 raise UsageError(f"the RA has an {private.parameter_set} certificate already")
-            pair = create_ra_kem(current.ca, private, public, now=now, random=os.urandom)
-            write_pair(self.path / roles.current, kem_name(pair), pair)
             self._write_roles(roles)  # a running server reads the keys again when this file is replaced
-            return self._read_authority(roles, roles.current)
 
-    def replace_ra(self, only: str | None, *, store: Store, reason: str, now: datetime) -> Authority:
-        """New keys and certificates for the current generation's RA; the old ones are revoked and put away.
+    def replace_ra(
+        self, only: str | None, *, store: Store, reason: str, now: datetime, of: Authority | None = None
+    ) -> list[Authority]:
+        """New keys and certificates for the RA of every generation in use, or of one; the old ones are revoked and put
+        away. The generations concerned, as they are now.
 
         only: one of RA_ROLES, None for all. reason: of CRLReason. Whatever stops this halfway leaves a CA that loads,
         and doing it once more is right: before roles.json names the new files, the old ones are in force.
         """
         with self._locked():
             roles = self._roles()
-            current = self._read_authority(roles, roles.current)
-            certificate = current.ca.certificate
+            chosen = self._with_ra(roles, only, of, now)
+            ra = {name: dict(stems) for name, stems in roles.ra.items()}
+            for name, authority in chosen.items():
+                for title, pair in ra_pairs(authority, only).items():
+                    made = _successor(authority.ca, pair, now)
+                    stem = f"{title}.{hashlib.sha256(files.pem(made.certificate)).hexdigest()[:16]}"
+                    write_pair(self.path / name, stem, made)
+                    ra.setdefault(name, {})[title] = stem
+            for authority in chosen.values():
+                _revoke_ra(authority, only, store=store, reason=reason, now=now)
+            self._write_roles(replace(roles, ra=ra))
+            for name, authority in chosen.items():
+                for title in ra_pairs(authority, only):
+                    put_away(self.path / name, roles.ra.get(name, {}).get(title, title), now)
+            return [self._read_authority(self._roles(), name) for name in chosen]
+
+    def _with_ra(self, roles: _Roles, only: str | None, of: Authority | None, now: datetime) -> dict[str, Authority]:
+        """The generations whose RA is to be replaced, by folder. Raises UsageError, before anything has changed."""
+        names = [*filter(None, (roles.current, *roles.previous, roles.next))]
+        if of is not None:
+            if _name(of) not in names:
+                raise UsageError(f"the CA {of.short_identifier} is retired: its RA is in use no more")
+            names = [_name(of)]
+        read = {name: self._read_authority(roles, name) for name in names}
+        chosen = {name: authority for name, authority in read.items() if ra_pairs(authority, only)}
+        if not chosen:
+            which = f"RA certificate for {only}" if only else "RA certificate"
+            where = "the current CA" if of is None and len(names) == 1 else "the CA"
+            raise UsageError(f"{where} has no {which}; where there is none, its own key is used")
+        for name, authority in chosen.items():
+            certificate = authority.ca.certificate
             if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-                raise UsageError("the CA certificate is not valid now, so it can certify no RA")
-            old = ra_pairs(current, only)
-            if not old:
-                which = f"RA certificate for {only}" if only else "RA certificate"
-                raise UsageError(f"the current CA has no {which}; where there is none, its own key is used")
-            folder, stems = self.path / roles.current, dict(roles.ra.get(roles.current, {}))
-            for name, pair in old.items():
-                made = _successor(current.ca, pair, now)
-                stems[name] = f"{name}.{hashlib.sha256(files.pem(made.certificate)).hexdigest()[:16]}"
-                write_pair(folder, stems[name], made)
-            for pair in old.values():
-                with contextlib.suppress(StoreConflict):  # revoked by an attempt that was stopped
-                    store.record(_revoked(current, pair.certificate, reason, now))
-            self._write_roles(replace(roles, ra={**roles.ra, roles.current: stems}))
-            for name in old:
-                put_away(folder, roles.ra.get(roles.current, {}).get(name, name), now)
-            return self._read_authority(self._roles(), roles.current)
+                hint = f"; `ca retire {authority.short_identifier}`" if name in roles.previous else ""
+                raise UsageError(f"the CA certificate is not valid now, so it can certify no RA{hint}")
+        return chosen
+
+    def retire(self, authority: Authority, *, store: Store, reason: str, now: datetime) -> None:
+        """A previous generation opens envelopes and answers no more; its RA's certificates are revoked. Its CRL is
+        signed as before, and its certificates can be renewed and revoked.
+        """
+        with self._locked():
+            roles, name = self._roles(), _name(authority)
+            if name not in roles.previous:
+                state = {roles.current: "the current CA", roles.next: "prepared"}.get(name, "retired already")
+                raise UsageError(f"the CA {authority.short_identifier} is {state}; only a previous one can be retired")
+            _revoke_ra(authority, None, store=store, reason=reason, now=now)
+            previous = tuple(item for item in roles.previous if item != name)
+            self._write_roles(replace(roles, previous=previous, retired=(*roles.retired, name)))
 
     def server_key(self) -> ServerKey:
         """The key that seals stored secrets."""
@@ -327,8 +365,11 @@ class CaDir:
         try:
             found = json.loads(files.read(self.roles_path, secret=True))
             ra = {name: dict(stems) for name, stems in found.get("ra", {}).items()}
-            roles = _Roles(found["current"], found["next"], tuple(found["previous"]), ra)
-            if not all(isinstance(name, str) for name in (roles.current, roles.next or "", *roles.previous)):
+            roles = _Roles(
+                found["current"], found["next"], tuple(found["previous"]), ra, tuple(found.get("retired", ()))
+            )
+            names = (roles.current, roles.next or "", *roles.previous, *roles.retired)
+            if not all(isinstance(name, str) for name in names):
                 raise TypeError
             if not all(_STEM.fullmatch(stem) for stems in ra.values() for stem in stems.values()):
                 raise TypeError
@@ -351,6 +392,13 @@ def _successor(ca: KeyPair, pair: KeyPair | KemPair, now: datetime) -> KeyPair |
     usage = pair.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     role = "digitalSignature" if usage.digital_signature else "keyEncipherment"
     return create_ra(ca, generate(_key_type(pair)), role, now, os.urandom)
+
+
+def _revoke_ra(authority: Authority, only: str | None, *, store: Store, reason: str, now: datetime) -> None:
+    """Record that the RA's certificates are revoked, so that the CRL lists them."""
+    for pair in ra_pairs(authority, only).values():
+        with contextlib.suppress(StoreConflict):  # revoked by an attempt that was stopped
+            store.record(_revoked(authority, pair.certificate, reason, now))
 
 
 def _revoked(authority: Authority, certificate: x509.Certificate, reason: str, now: datetime) -> IssuedCertificate:

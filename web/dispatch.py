@@ -17,7 +17,7 @@ import logging
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
-from ca.store import StoreUnavailable
+from ca.store import StoreBusy, StoreUnavailable
 from pkix.errors import Malformed
 from scep.responder import LogEvent, Responder
 from web.budgets import RETRY_AFTER
@@ -69,7 +69,8 @@ def guarded(service: Service, request: Request) -> Answer:
         return text(f"not a pkiMessage: {error}", 400)
     except StoreUnavailable as error:
         log.error("%s", error)
-        return text("the CA's database is busy; try again later", 503, ("Retry-After", str(RETRY_AFTER)))
+        state = "is busy" if isinstance(error, StoreBusy) else "cannot be read or written at the moment"
+        return text(f"the CA's database {state}; try again later", 503, ("Retry-After", str(RETRY_AFTER)))
     except Exception:
         log.exception("internal error")
         return text("internal error", 500)

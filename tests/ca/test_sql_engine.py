@@ -18,7 +18,7 @@ import pytest
 from ca import sql_engine
 from ca.sql_engine import Database
 from ca.sql_store import SqlStore
-from ca.store import StoreConflict, StoreUnavailable
+from ca.store import StoreBusy, StoreConflict, StoreUnavailable
 
 
 @pytest.fixture
@@ -86,13 +86,27 @@ def test_a_connection_is_kept_after_a_conflict(tmp_path: Path) -> None:
     assert database.idle == 0
 
 
+def test_a_full_disk_is_no_lock(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/ca.sqlite")
+    with pytest.raises(StoreUnavailable, match=r"cannot be written: .*full") as raised, database.writing() as session:
+        cursor = session._connection.cursor()
+        for statement in (
+            "PRAGMA max_page_count = 1",
+            "CREATE TABLE large (x)",
+            "INSERT INTO large VALUES (zeroblob(100000))",
+        ):
+            cursor.execute(statement)
+    assert raised.type is StoreUnavailable
+    database.close()
+
+
 def test_a_connection_that_failed_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql_engine, "_SHORT_NAPS", 3)
     impatient = Database(f"sqlite:///{tmp_path}/ca.sqlite?timeout=0")
     with impatient.writing():
         pass
     holder = Database(f"sqlite:///{tmp_path}/ca.sqlite")
-    with holder.writing(), pytest.raises(StoreUnavailable, match="locked"), impatient.writing():
+    with holder.writing(), pytest.raises(StoreBusy, match="locked"), impatient.writing():
         pass
     assert impatient.idle == 0
     with impatient.writing():

@@ -523,6 +523,29 @@ class TestRevocation:
                 store.revoke(authority, serial, reason="unspecified", now=NOW)
         assert store.revoked("aa", now=NOW) == []
 
+    @pytest.mark.parametrize(
+        ("before", "after", "expected"),
+        [
+            (None, "removeFromCRL", None),
+            ("certificateHold", "removeFromCRL", None),
+            ("certificateHold", "superseded", "superseded"),
+            ("certificateHold", "keyCompromise", "keyCompromise"),
+            ("superseded", "keyCompromise", "keyCompromise"),
+            ("superseded", "certificateHold", "superseded"),
+            ("superseded", "removeFromCRL", "superseded"),
+            ("keyCompromise", "superseded", "keyCompromise"),
+            ("keyCompromise", "removeFromCRL", "keyCompromise"),
+        ],
+    )
+    def test_a_reason_is_revised(self, store: Store, before: str | None, after: str, expected: str | None) -> None:
+        store.issue(None, transaction("one"), certificate(1))
+        if before is not None:
+            store.revoke("aa", 1, reason=before, now=NOW - DAY)
+        found = store.revoke("aa", 1, reason=after, now=NOW)
+        assert found == store.certificate("aa", 1) and found.reason == expected
+        assert found.revoked_at == (None if expected is None else NOW - DAY)
+        assert bool(store.revoked("aa", now=NOW)) == (expected is not None)
+
     def test_revoked_lists_the_unexpired_of_one_issuer(self, store: Store) -> None:
         items = [
             certificate(1),

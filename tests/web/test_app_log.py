@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from ca.memory_store import MemoryStore
-from ca.store import StoreUnavailable
+from ca.store import StoreBusy
 from pkix.pkcs10 import encode_certification_request
 from scep.client import (
     Issued,
@@ -32,7 +32,7 @@ class Unavailable(MemoryStore):
     """A database that is locked for too long."""
 
     def get(self, key: object) -> Any:
-        raise StoreUnavailable("the database cannot be read: database is locked")
+        raise StoreBusy("the database cannot be read: database is locked")
 
 
 class Broken(MemoryStore):

@@ -50,10 +50,30 @@ def test_a_serial_is_taken_in_every_form_that_tools_print(own: CaDir, issued: x5
 def test_revoking_says_what_and_is_done_once(own: CaDir, issued: x509.Certificate) -> None:
     serial = f"{issued.serial_number:x}"
     first = run("ca", "revoke", serial, "--reason", "keyCompromise", "--dir", own.path).good().out
-    assert first.startswith(f"revoked {serial} CN=device,O=Example (keyCompromise, ") and first.splitlines()[
-        0
-    ].endswith("UTC)")
-    assert run("ca", "revoke", serial, "--reason", "superseded", "--dir", own.path).good().out == first
+    line = first.splitlines()[0]
+    assert line.startswith(f"revoked {serial} CN=device,O=Example (keyCompromise, ") and line.endswith("UTC)")
+    again = run("ca", "revoke", serial, "--reason", "superseded", "--dir", own.path).good().out
+    assert again.splitlines()[0] == line.replace("revoked ", "nothing changed: ").replace("(", "was revoked before (")
+
+
+def test_a_reason_is_revised_as_rfc_5280_has_it_and_the_crl_with_it(own: CaDir, issued: x509.Certificate) -> None:
+    def revoke(reason: str) -> str:
+        command = ("ca", "revoke", f"{issued.serial_number:x}", "--reason", reason, "--dir", own.path)
+        return run(*command).good().out.splitlines()[0]
+
+    def on_crl() -> str | None:
+        crl = x509.load_pem_x509_crl(run("ca", "crl", "--dir", own.path).good().out.encode())
+        entry = crl.get_revoked_certificate_by_serial_number(issued.serial_number)
+        return None if entry is None else str(entry.extensions[0].value.reason.value)  # type: ignore[attr-defined]
+
+    assert revoke("removeFromCRL").startswith("nothing changed: ") and on_crl() is None
+    assert revoke("certificateHold").startswith("revoked ") and on_crl() == "certificateHold"
+    assert revoke("removeFromCRL").startswith("released from hold: ") and on_crl() is None
+    revoke("certificateHold")
+    assert revoke("superseded").endswith(", before certificateHold") and on_crl() == "superseded"
+    assert revoke("removeFromCRL").startswith("nothing changed: ") and on_crl() == "superseded"
+    assert revoke("keyCompromise").endswith(", before superseded") and on_crl() == "keyCompromise"
+    assert revoke("certificateHold").startswith("nothing changed: ") and on_crl() == "keyCompromise"
 
 
 @pytest.mark.parametrize("serial", ["xyz", "", ":", "12 34", "0x", "1.5"])

@@ -13,7 +13,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from ca.memory_store import MemoryStore
-from ca.store import State, StoreUnavailable
+from ca.store import State, StoreBusy, StoreUnavailable
 from scep.client import Issued
 from scep.messages import PkiMessage
 from tests.web.kit import Site, one_line
@@ -55,12 +55,20 @@ class Failing(MemoryStore):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_store_that_is_unavailable_is_asked_once(ca_dir: CaDir, log: pytest.LogCaptureFixture, way: str) -> None:
     """Who waits for a locked database twice keeps a thread, and a client, twice as long."""
-    store = Failing(StoreUnavailable("the database cannot be read: database is locked"))
+    store = Failing(StoreBusy("the database cannot be read: database is locked"))
     site = Site(ca_dir, store=store)
     answer = WAYS[way](site, site.device().start())
     one_line(answer, 503, "the CA's database is busy; try again later")
     assert answer.headers["Retry-After"] == str(RETRY_AFTER)
     assert store.asked == 1 and [record.levelname for record in log.records] == ["ERROR"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_database_that_cannot_be_written_is_not_called_busy(ca_dir: CaDir, way: str) -> None:
+    site = Site(ca_dir, store=Failing(StoreUnavailable("the database cannot be written: database or disk is full")))
+    answer = WAYS[way](site, site.device().start())
+    one_line(answer, 503, "the CA's database cannot be read or written at the moment; try again later")
+    assert "full" not in answer.text and answer.headers["Retry-After"] == str(RETRY_AFTER)
 
 
 @pytest.mark.parametrize("way", WAYS)

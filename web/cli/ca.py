@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authorities import Authorities
 from ca.authority import REVOCATION_REASONS, Authority, KeyPair, create_crl, lapses
-from ca.store import IssuedCertificate
+from ca.store import RELEASE, IssuedCertificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from web import files
 from web.ca_dir import DEFAULT_SUBJECT, RA_ROLES, CaDir
@@ -97,6 +97,8 @@ def show(found: CaDir) -> None:
         _show("next", generations.following)
     for authority in generations.previous:
         _show("previous", authority)
+    for authority in generations.retired:
+        _show("retired", authority)
 
 
 def _show(role: str, authority: Authority) -> None:
@@ -116,8 +118,15 @@ def _show(role: str, authority: Authority) -> None:
 @ca_options
 @click.argument("kem", type=click.Choice(KEM_KEY_TYPES))
 def add_kem(found: CaDir, kem: str) -> None:
-    """Give the RA an ML-KEM key and certificate. A running server notices by itself."""
-    _show("current", found.add_kem(kem, now=utc_now()))
+    """Give the RA an ML-KEM key and certificate.
+
+    Also the RA of a CA that `ca rollover` has prepared. A running server notices by itself.
+    """
+    found.add_kem(kem, now=utc_now())
+    generations = found.load()
+    _show("current", generations.current)
+    if generations.following:
+        _show("next", generations.following)
 
 
 _reason_option = click.option(
@@ -132,16 +141,22 @@ _reason_option = click.option(
 @ca.command("replace-ra")
 @ca_options
 @click.option("--only", type=click.Choice(RA_ROLES), help="Only the RA's certificate for this; the default is all.")
+@click.option(
+    "--of", "identifier", metavar="ID", help="Only of the CA with this ID in `ca show`; by default of all in use."
+)
 @_reason_option
-def replace_ra(found: CaDir, only: str | None, reason: str) -> None:
+def replace_ra(found: CaDir, only: str | None, identifier: str | None, reason: str) -> None:
     """Replace keys and certificates of the RA, and withdraw the old.
 
     The old keys open and sign nothing any more, their certificates are served no more and the CRL lists them. Their
     files are kept under names that show the moment. A running server notices by itself.
     """
     with open_store(found) as store:
-        authority = found.replace_ra(only, store=store, reason=reason, now=utc_now())
-    _show("current", authority)
+        of = generation(found.load(), identifier) if identifier is not None else None
+        concerned = found.replace_ra(only, store=store, reason=reason, now=utc_now(), of=of)
+    current = found.load().current.identifier
+    for authority in concerned:
+        _show("current" if authority.identifier == current else "other", authority)
     click.echo(
         "\nThe old certificates are revoked. Clients have to fetch GetCACert before their next request; where the RA's"
         "\ncertificates were stored or configured by hand, these have to be replaced. A request that was encrypted to"
@@ -166,10 +181,42 @@ def rollover(found: CaDir, activate: bool) -> None:
 
 @ca.command()
 @ca_options
+@click.argument("identifier", metavar="ID")
+@click.option(
+    "--reason",
+    type=click.Choice(REVOCATION_REASONS),
+    default="cessationOfOperation",
+    show_default=True,
+    help="Reason in the CRL for the certificates of its RA.",
+)
+def retire(found: CaDir, identifier: str, reason: str) -> None:
+    """Take the previous CA with this ID of `ca show` out of use.
+
+    It opens and answers nothing any more, and the certificates of its RA are revoked. Certificates that it has issued
+    stay valid, can be renewed and revoked, and its CRL is served. A running server notices by itself.
+    """
+    authority = generation(found.load(), identifier)
+    with open_store(found) as store:
+        found.retire(authority, store=store, reason=reason, now=utc_now())
+    click.echo(f"retired the CA {authority.short_identifier}; its CRL stays at {crl_path(authority.short_identifier)}")
+
+
+@ca.command()
+@ca_options
 @click.argument("serial")
-@_reason_option
+@click.option(
+    "--reason",
+    type=click.Choice((*REVOCATION_REASONS, RELEASE)),
+    default="unspecified",
+    show_default=True,
+    help="Reason in the CRL (RFC 5280 section 5.3.1); removeFromCRL releases a certificate that is on certificateHold.",
+)
 def revoke(found: CaDir, serial: str, reason: str) -> None:
-    """Revoke the certificate with this SERIAL (hex)."""
+    """Revoke the certificate with this SERIAL (hex).
+
+    A certificateHold may be followed by another reason, and every reason by keyCompromise; the moment of revocation
+    stays. Otherwise the first reason stands.
+    """
     generations = found.load()
     with open_store(found) as store:
         known = store.find_serial(parse_serial(serial))
@@ -177,9 +224,21 @@ def revoke(found: CaDir, serial: str, reason: str) -> None:
             raise UsageError(f"no certificate with serial {serial}; for the RA's there is `ca replace-ra`")
         for item in known:
             done = store.revoke(item.authority, item.serial, reason=reason, now=utc_now())
-            when = f"{done.revoked_at:%Y-%m-%d %H:%M} UTC"
-            click.echo(f"revoked {done.serial:x} {revealed(done.subject)} ({done.reason}, {when})")
-            click.echo(_where(generations, item.authority))
+            click.echo(_said(item, done))
+            if done.revoked_at is not None:
+                click.echo(_where(generations, item.authority))
+
+
+def _said(before: IssuedCertificate, after: IssuedCertificate) -> str:
+    """What a revocation has done to a certificate."""
+    named = f"{after.serial:x} {revealed(after.subject)}"
+    if after.revoked_at is None:
+        return f"nothing changed: {named} is not on hold" if after == before else f"released from hold: {named}"
+    state = f"({after.reason}, {after.revoked_at:%Y-%m-%d %H:%M} UTC)"
+    if after == before:
+        return f"nothing changed: {named} was revoked before {state}"
+    was = f", before {before.reason}" if before.revoked_at is not None else ""
+    return f"revoked {named} {state}{was}"
 
 
 def _where(generations: Authorities, identifier: str) -> str:
