@@ -37,10 +37,13 @@ class ReplyRefused(PkixError):
 
 @dataclass(frozen=True)
 class CaCertificates:
-    """The authenticated certificates of a CA: `ca` issues, and every one in `all` is it or chains to it or above it."""
+    """The authenticated certificates of a CA: `ca` issues, and every one in `all` is it or chains to it or above it.
+    `lapsed` are others that came along, and are not valid now.
+    """
 
     ca: x509.Certificate
     all: tuple[x509.Certificate, ...]
+    lapsed: tuple[x509.Certificate, ...] = ()
 
     @classmethod
     def decode(cls, body: bytes, *, fingerprint: str | None, now: datetime) -> CaCertificates:
@@ -59,7 +62,8 @@ class CaCertificates:
         valid = _of_ras([item for item in _chained(current, trusted) if item == trusted or _may_be_ra(item)], [trusted])
         issuing = [item for item in valid if _is_ca(item)] or [trusted]
         leaf_most = [item for item in issuing if not any(_issued(item, other) for other in issuing if other != item)]
-        return cls(ca=(leaf_most or issuing)[0], all=valid)
+        lapsed = tuple(item for item in certificates if item not in current)
+        return cls(ca=(leaf_most or issuing)[0], all=valid, lapsed=lapsed)
 
     @property
     def fingerprint(self) -> str:

@@ -210,6 +210,8 @@ class _Conversation:
         message = PkiMessage.decode(body)
         known = self.ca.views()
         signer = message.verify(self._settings.policy, known)
+        if signer in map(Certificate.of, self.ca.lapsed):
+            raise ReplyRefused("the CertRep is signed by a certificate of GetCACert that is not valid now")
         if signer not in known:
             raise ReplyRefused("the CertRep is signed by a certificate that GetCACert did not authenticate")
         if signer not in self.ca.signers():

@@ -251,6 +251,7 @@ class CaDir:
             added = False
             for name in filter(None, (roles.current, roles.next)):
                 authority = self._read_authority(roles, name)
+                _check_valid(authority, now)
                 private, public = new_kem_key(kem)
                 if any(pair.key.parameter_set == private.parameter_set for pair in authority.ra_kem):
                     continue
@@ -302,10 +303,8 @@ class CaDir:
             where = "the current CA" if of is None and len(names) == 1 else "the CA"
             raise UsageError(f"{where} has no {which}; where there is none, its own key is used")
         for name, authority in chosen.items():
-            certificate = authority.ca.certificate
-            if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-                hint = f"; `ca retire {authority.short_identifier}`" if name in roles.previous else ""
-                raise UsageError(f"the CA certificate is not valid now, so it can certify no RA{hint}")
+            hint = f"; `ca retire {authority.short_identifier}`" if name in roles.previous else ""
+            _check_valid(authority, now, hint)
         return chosen
 
     def retire(self, authority: Authority, *, store: Store, reason: str, now: datetime) -> None:
@@ -346,7 +345,9 @@ class CaDir:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Nobody else changes the folder meanwhile. The lock goes with the process, whatever ends it."""
+        """Nobody else changes the folder meanwhile, and what root makes in it belongs to its owner. The lock goes with
+        the process, whatever ends it.
+        """
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
@@ -356,7 +357,8 @@ class CaDir:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UsageError(f"somebody else is changing {self.path}; try again") from None
-            yield
+            with safety.as_owner(self.path, os.fstat(descriptor)):
+                yield
         finally:
             os.close(descriptor)
 
@@ -392,6 +394,13 @@ def _successor(ca: KeyPair, pair: KeyPair | KemPair, now: datetime) -> KeyPair |
     usage = pair.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     role = "digitalSignature" if usage.digital_signature else "keyEncipherment"
     return create_ra(ca, generate(_key_type(pair)), role, now, os.urandom)
+
+
+def _check_valid(authority: Authority, now: datetime, hint: str = "") -> None:
+    """Raise UsageError if the CA can certify no RA now."""
+    certificate = authority.ca.certificate
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise UsageError(f"the CA certificate is not valid now, so it can certify no RA{hint}")
 
 
 def _revoke_ra(authority: Authority, only: str | None, *, store: Store, reason: str, now: datetime) -> None:

@@ -6,6 +6,7 @@ that we are about to use. Ours is what belongs to who runs this program, or to r
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import logging
 import os
@@ -14,7 +15,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from web.errors import UsageError
+from web.errors import UsageError, cannot
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,27 @@ def _way(path: Path, links: int = 0) -> Iterator[Path]:
             target = at.parent / at.readlink()
             yield from _way(target, links + 1)
             at = Path(os.path.realpath(target))
+
+
+@contextlib.contextmanager
+def as_owner(path: Path, status: os.stat_result) -> Iterator[None]:
+    """For root: act as the owner of a folder, so that a service with an account of its own can read what is made there.
+    Nothing changes for anybody else. status: of the folder. Raises UsageError.
+    """
+    if os.geteuid() != 0 or status.st_uid == 0:
+        yield
+        return
+    group = os.getegid()
+    try:
+        os.setegid(status.st_gid)
+        os.seteuid(status.st_uid)
+    except OSError as error:
+        raise cannot(f"act as the owner of {path}", error) from None
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from ca.authorisation import Authoriser, Webhook
 from ca.authorities import Authorities
@@ -54,6 +54,7 @@ class Service:
         }
         self._lock = threading.Lock()
         self._purged = time.monotonic()
+        self._told_on: date | None = None
         self.store: Store = store or self.ca_dir.open_store(config.database)
         self._stamp = self._roles_stamp()
         try:
@@ -61,6 +62,7 @@ class Service:
         except BaseException:
             self.store.close()
             raise
+        self._tell_lapses(again=True)
 
     def responder(self, profile: str) -> Responder | None:
         """The responder for a profile, None if there is no such profile."""
@@ -80,12 +82,21 @@ class Service:
                 self._purged = time.monotonic()
         if not due:
             return
+        self._tell_lapses()
         try:
             self.store.purge(utc_now())
         except StoreUnavailable as error:
             log.warning("what has expired stays for now: %s", error)
         except Exception:
             log.exception("what has expired stays for now")
+
+    def _tell_lapses(self, *, again: bool = False) -> None:
+        """Warn of certificates of the CA and its RA that are not valid, or soon will not be, once a day or `again`."""
+        today = utc_now().date()
+        if again or today != self._told_on:
+            self._told_on = today
+            for text in lapses(self.generations.current, now=utc_now()):
+                log.warning("%s", text)
 
     def _reload(self) -> None:
         """Read the keys again, unless another thread has done so meanwhile.
@@ -98,6 +109,7 @@ class Service:
             return
         try:
             self.generations, self._responders = self._load()
+            self._tell_lapses(again=True)
         except (UsageError, PkixError, KemError) as error:
             log.error("the CA's keys cannot be read again, the old ones stay in use: %s", error)
         self._stamp = stamp
@@ -112,8 +124,6 @@ class Service:
 
     def _load(self) -> tuple[Authorities, Mapping[str, Responder]]:
         generations = self.ca_dir.load()
-        for text in lapses(generations.current, now=utc_now()):
-            log.warning("%s", text)
         for item in self.config.profiles.values():
             for text in misleading(item.profile, self.config.profiles, generations):
                 log.warning("%s", text)

@@ -244,6 +244,13 @@ def test_an_answer_signed_by_somebody_else_is_refused(device: Device) -> None:
     refused(device, body, ReplyRefused, "did not authenticate")
 
 
+def test_an_answer_signed_by_an_ra_whose_time_is_over_is_told_as_such(world: World, device: Device) -> None:
+    old = craft.self_made("rsa:2048", "CN=RA,O=Example", "old RA")
+    lapsed = x509.load_der_x509_certificate(old.certificate.der)
+    device.enrolment.ca = replace(device.enrolment.ca, lapsed=(lapsed,))
+    refused(device, granted(device, device.start(), signer=old), ReplyRefused, "GetCACert that is not valid now")
+
+
 def test_an_answer_signed_by_the_device_itself_is_refused(device: Device) -> None:
     body = granted(device, device.start(), signer=device.signer)
     refused(device, body, ReplyRefused, "did not authenticate")

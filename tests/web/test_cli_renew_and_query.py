@@ -43,6 +43,16 @@ def test_2_5_a_renewal_with_every_combination_of_keys(
     assert stat.S_IMODE(new_key.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("asked", ["ec:P-384", "ml-kem-768", "rsa:3072"])
+def test_a_type_that_the_key_does_not_have_is_not_ignored(enrolled: Device, ca_folder: Path, asked: str) -> None:
+    """Who moves to ML-KEM would take it for done."""
+    enrolled.signed("renew", "--key-type", asked, out="new.pem").refused_in_one_line(2, "so it needs --new-key")
+    more = ("--new-key", enrolled.key, "--key-type", asked)
+    enrolled.signed("renew", *more, out="new.pem").refused_in_one_line(2, f"a key of type rsa:2048, not {asked}")
+    again = enrolled.enroll("--challenge", password(ca_folder), "--key-type", asked, subject="CN=other")
+    again.refused_in_one_line(2, f"a key of type rsa:2048, not {asked}; another file gets a new one")
+
+
 def test_a_renewal_in_place(enrolled: Device) -> None:
     old = enrolled.certificate
     enrolled.signed("renew", out="device.pem").good()

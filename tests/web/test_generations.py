@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ca.authority import Authority
 from ca.sql_store import SqlStore
 from tests.web.kit import Site, ca_pair, make_ca_dir, run
 from web.ca_dir import CaDir
+from web.errors import UsageError
 from web.service import utc_now
 
 
@@ -109,3 +111,9 @@ def test_only_a_previous_ca_can_be_retired(own: CaDir) -> None:
     found = run("ca", "replace-ra", "--of", previous.identifier, "--dir", own.path)
     found.refused_in_one_line(2, "is retired")
     run("ca", "retire", "0" * 16, "--dir", own.path).refused_in_one_line(2, "no CA has the ID")
+
+
+@pytest.mark.parametrize("years", [-1, 40])
+def test_a_ca_that_is_not_valid_gets_no_ml_kem_key(own: CaDir, years: int) -> None:
+    with pytest.raises(UsageError, match="not valid now, so it can certify no RA"):
+        own.add_kem("ml-kem-1024", now=utc_now() + timedelta(days=365 * years))

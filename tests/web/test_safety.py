@@ -17,6 +17,7 @@ from web import files, safety
 from web.ca_dir import CaDir
 from web.errors import UsageError
 from web.pending import Pending
+from web.service import utc_now
 
 STRANGER = 54321
 
@@ -240,3 +241,33 @@ def test_a_pending_enrolment_that_others_may_write_is_refused(tmp_path: Path) ->
     pending.chmod(0o666)
     with pytest.raises(UsageError, match="others may write to"):
         Pending.load(pending)
+
+
+def test_what_root_makes_in_the_folder_of_an_account_belongs_to_the_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the server of that account could not read its own keys after `ca replace-ra`."""
+    made = make_ca_dir(tmp_path / "ca")
+    ids = {"uid": 0, "gid": 7}
+    fstat, replace = os.fstat, Path.replace
+    written: list[tuple[str, int, int]] = []
+
+    def folder_of_a_stranger(descriptor: int) -> os.stat_result:
+        found = fstat(descriptor)
+        return os.stat_result((*found[:4], STRANGER, STRANGER + 1, *found[6:10])) if stat.S_ISDIR(found[0]) else found
+
+    def seen(path: Path, target: Path) -> Path:
+        written.append((target.name, ids["uid"], ids["gid"]))
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "geteuid", lambda: ids["uid"])
+    monkeypatch.setattr(os, "getegid", lambda: ids["gid"])
+    monkeypatch.setattr(os, "seteuid", lambda uid: ids.update(uid=uid))
+    monkeypatch.setattr(os, "setegid", lambda gid: ids.update(gid=gid))
+    monkeypatch.setattr(os, "fstat", folder_of_a_stranger)
+    monkeypatch.setattr(Path, "replace", seen)
+    monkeypatch.setattr(safety, "_check_owner", lambda path, status: None)
+    made.add_kem("ml-kem-1024", now=utc_now())
+    assert [name for name, _uid, _gid in written][-1] == "roles.json"
+    assert {(uid, gid) for _name, uid, gid in written} == {(STRANGER, STRANGER + 1)}
+    assert ids == {"uid": 0, "gid": 7}

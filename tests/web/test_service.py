@@ -191,6 +191,21 @@ def test_the_store_is_purged_once_a_minute(
     assert all(moment.tzinfo is not None and moment.microsecond == 0 for moment in purges)
 
 
+def test_certificates_that_end_are_told_of_every_day(
+    ca_dir: CaDir, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server runs for years: what it said when it started is long forgotten."""
+    site, end = Site(ca_dir), CaDir(ca_dir.path).load().current.certificate.not_valid_after
+    now, said = utc_now(), []
+    for moment in (now, end - timedelta(days=30), end - timedelta(days=30), end + timedelta(days=1)):
+        monkeypatch.setattr(service_module, "utc_now", lambda moment=moment: moment)
+        caplog.clear()
+        clock.seconds += 61
+        site.get("operation=GetCACaps")
+        said.append({word for item in caplog.records for word in ("expires on", "has expired") if word in item.message})
+    assert said == [set(), {"expires on"}, set(), {"has expired"}]
+
+
 def test_what_has_expired_is_forgotten(ca_dir: CaDir, clock: SimpleNamespace) -> None:
     site = Site(ca_dir, path="/scep/manual")
     site.device().enrol()

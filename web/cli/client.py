@@ -16,7 +16,7 @@ from kem.backends import AUTOMATIC, BACKEND_NAMES
 from kem.keys import DecapsulationKey
 from pkix.asn1 import any_of
 from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate
+from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
 from scep.attributes import MessageType
@@ -39,6 +39,8 @@ from web.kem import new_kem_key
 from web.pending import Pending
 from web.terminal import printable
 from web.transport import HttpTransport, TransportError
+
+DEFAULT_KEY_TYPE = "rsa:2048"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -93,8 +95,7 @@ def waiting_options(command: F) -> F:
 @click.option(
     "--key-type",
     type=click.Choice((*KEY_TYPES, *KEM_KEY_TYPES)),
-    default="rsa:2048",
-    show_default=True,
+    show_default=DEFAULT_KEY_TYPE,
     help="Of a new key.",
 )
 @click.option("--subject", required=True, help='Subject, like "CN=device,O=Example".')
@@ -110,7 +111,7 @@ def waiting_options(command: F) -> F:
 def enroll(
     url: str,
     key_file: Path,
-    key_type: str,
+    key_type: str | None,
     subject: str,
     names: tuple[str, ...],
     signing_cert: Path | None,
@@ -137,7 +138,7 @@ def enroll(
     _check_outputs({"--out": out, "--ca-out": ca_out}, {"--key": key_file, "--signing-key": signing_key}, waits=out)
     earlier = earlier_request(out, key_file)
     options = _options(url, protocol, earlier)
-    wanted = Wanted(_key(key_file, key_type), name, extensions, password, statement)
+    wanted = Wanted(_key(key_file, key_type, DEFAULT_KEY_TYPE), name, extensions, password, statement)
     check_same(earlier, url, wanted, None, out)
     client = ScepClient(options)
     if ca_out is not None:
@@ -177,14 +178,16 @@ def renew(
     decrypt, a response key or a fresh challenge password is sent along, because the answer has to be encrypted under
     something. An ML-KEM certificate is renewed by proving possession of the old and of the new key.
     """
+    if key_type is not None and new_key_file is None:
+        raise UsageError("--key-type is for a new key, so it needs --new-key")
     old, old_key = files.read_certificate(cert_file), files.read_any_key(key_file)
     _check_fit(old_key, key_file, old, cert_file)
     _check_outputs({"--out": out}, {"--key": key_file, "--new-key": new_key_file}, waits=out)
     password = _password(challenge, challenge_file)
     earlier = earlier_request(out, new_key_file or key_file)
     options = _options(url, protocol, earlier)
-    kind = key_type or (old_key.parameter_set.name.lower() if isinstance(old_key, DecapsulationKey) else "rsa:2048")
-    new_key = _key(new_key_file, kind) if new_key_file else old_key
+    before = _type_of(old_key) if isinstance(old_key, DecapsulationKey) else DEFAULT_KEY_TYPE
+    new_key = _key(new_key_file, key_type, before) if new_key_file else old_key
     extensions = [item for item in old.extensions if isinstance(item.value, x509.SubjectAlternativeName)]
     wanted, renewing = Wanted(new_key, old.subject, extensions, password), Renewing(old_key, old, key_file, cert_file)
     check_same(earlier, url, wanted, renewing, out)
@@ -337,10 +340,19 @@ def _check_fit(key: AnyKey, key_file: Path, certificate: x509.Certificate, cert_
         raise UsageError(f"{key_file} is not the key of the certificate in {cert_file}")
 
 
-def _key(path: Path, key_type: str) -> AnyKey:
-    """The key in the file, or a new one written to it."""
+def _type_of(key: AnyKey) -> str:
+    """As --key-type names it."""
+    return key.parameter_set.name.lower() if isinstance(key, DecapsulationKey) else key_type_of(key.public_key())
+
+
+def _key(path: Path, asked: str | None, default: str) -> AnyKey:
+    """The key in the file, which has to be of the type that was asked for, or a new one written to it."""
     if os.path.lexists(path):
-        return files.read_any_key(path)
+        found = files.read_any_key(path)
+        if asked not in (None, _type_of(found)):
+            raise UsageError(f"{path} holds a key of type {_type_of(found)}, not {asked}; another file gets a new one")
+        return found
+    key_type = asked or default
     key = new_kem_key(key_type)[0] if key_type in KEM_KEY_TYPES else generate(key_type)
     files.write_key(path, key)
     return key
