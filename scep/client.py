@@ -29,7 +29,7 @@ from pkix.enveloped_data import Identity, KekIdentity, PasswordIdentity, RsaIden
 from pkix.errors import AlgorithmRefused
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import certificate_hash
-from pkix.pkcs10 import CertificationRequest, Form
+from pkix.pkcs10 import CertificationRequest
 from pkix.recipients import Recipient
 from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
@@ -305,7 +305,7 @@ class Enrolment(_Conversation):
 
     def start(self, *, now: datetime) -> bytes:
         """The PKCSReq or RenewalReq. Raises AlgorithmRefused for a cipher that does not suit the request or the CA."""
-        if self._request.form is Form.unsigned and not self._settings.cipher.authenticated:
+        if self._request.is_kem and not self._settings.cipher.authenticated:
             raise AlgorithmRefused(
                 f"a request for a key that cannot sign needs an AES-GCM cipher, not {self._settings.cipher.name}"
             )
