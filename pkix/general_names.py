@@ -5,7 +5,8 @@ address. So a name that is not of the form of its type is refused before any rul
 is the value that is issued. Where a form has parts that nobody sends in certificates (quoted local parts and address
 literals in e-mail addresses), they are left out.
 
-Deployed clients send an underscore in host names, which RFC 1123 forbids and everybody reads.
+Deployed clients send an underscore in host names, which RFC 1123 forbids and everybody reads, and single blanks within
+a URI: "ID:Microsoft Endpoint Manager:GUID:" and a device ID is what Intune sends for Cisco's ISE.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL_PART = re.compile(rf"(?=.{{1,64}}$){_ATOM}(?:\.{_ATOM})*")
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
+_IN_URI = r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
+_URI = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:{_IN_URI}(?: {_IN_URI})*")
 
 
 def checked_text(name: x509.GeneralName) -> tuple[str, str]:

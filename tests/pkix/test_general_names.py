@@ -55,6 +55,7 @@ RIGHT = [
     (URI, b"spiffe://example.org/ns/default/sa/web", "uri"),
     (URI, b"IntuneDeviceId://7cc25d5a-9b1b-4a4b-b8a1-000000000000", "uri"),
     (URI, b"sip:user%20name@example.com", "uri"),
+    (URI, b"ID:Microsoft Endpoint Manager:GUID:7cc25d5a-9b1b-4a4b-b8a1-000000000000", "uri"),
 ]
 
 

@@ -23,6 +23,7 @@ CONTRACT = {
         "ca crl",
         "ca add-kem",
         "ca replace-ra",
+        "ca retire",
         "kem backends",
     ),
     *("serve", "challenge new", "challenge list", "challenge revoke"),

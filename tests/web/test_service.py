@@ -195,13 +195,13 @@ def test_certificates_that_end_are_told_of_every_day(
     ca_dir: CaDir, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A server runs for years: what it said when it started is long forgotten."""
-    site, end = Site(ca_dir), CaDir(ca_dir.path).load().current.certificate.not_valid_after
+    site, end = Site(ca_dir), CaDir(ca_dir.path).load().current.ca.certificate.not_valid_after_utc
     now, said = utc_now(), []
     for moment in (now, end - timedelta(days=30), end - timedelta(days=30), end + timedelta(days=1)):
         monkeypatch.setattr(service_module, "utc_now", lambda moment=moment: moment)
         caplog.clear()
         clock.seconds += 61
-        site.get("operation=GetCACaps")
+        site.post(b"garbage")
         said.append({word for item in caplog.records for word in ("expires on", "has expired") if word in item.message})
     assert said == [set(), {"expires on"}, set(), {"has expired"}]
 
