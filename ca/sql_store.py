@@ -63,7 +63,7 @@ class SqlStore(Store):
     What the caller must see to is that no other thread is inside the SqlStore at the moment of the fork.
 
     Close it when done (`close`, or use it in a `with` statement). Waiting for the write lock of another process
-    ends after 30 seconds with StoreUnavailable.
+    ends after 5 seconds with StoreUnavailable.
     """
 
     def __init__(self, url: str | URL, *, migrate: bool = True) -> None:

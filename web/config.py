@@ -30,7 +30,8 @@ from web.terminal import printable
 CONFIG_NAME = "scep.toml"
 
 TEMPLATE = """\
-# scep-kem: one SCEP responder. Paths are relative to this file. Every key but those in [ca] may be left out.
+# scep-kem: one SCEP responder. Paths are relative to this file. Every key but ca.dir may be left out; the rest of them
+# are in deploy/CONFIGURATION.md.
 
 [ca]
 dir = "."                       # folder with the keys and the database

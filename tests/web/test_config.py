@@ -15,6 +15,7 @@ from ca.profiles import Profile
 from kem.exchange import POP_SHA512
 from pkix.algorithms import AlgorithmPolicy
 from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
+from web import config_keys as keys
 from web.budgets import WEBHOOK
 from web.config import TEMPLATE, Config, WebhookConfig, load
 from web.errors import UsageError
@@ -488,3 +489,12 @@ def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "scep.toml").write_bytes(content)
     with pytest.raises(UsageError, match=r"^.*scep\.toml is not valid TOML: "):
         load(tmp_path / "scep.toml")
+
+
+def test_the_page_about_configuration_names_every_key_with_its_default(written: Any) -> None:
+    page = (Path(__file__).parents[2] / "deploy" / "CONFIGURATION.md").read_text(encoding="utf-8")
+    toml = "".join(line[4:] for line in page.splitlines(keepends=True) if line.startswith("    ") or not line.strip())
+    assert written(toml) == written(MINIMUM)
+    shown = set(re.findall(r"^(?:# )?([a-z_]+) = ", toml, re.MULTILINE))
+    tables = (keys.CA, keys.SERVER, keys.ALGORITHMS, keys.TRANSACTIONS, keys.PROFILE, keys.AUTHORISATION, keys.KEM)
+    assert shown == {name for table in tables for name in table} - {"authorisation", "kem"}
