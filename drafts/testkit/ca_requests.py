@@ -92,8 +92,8 @@ def _pkcs10() -> Iterator[Planned]:
     yield _wrong(
         "csr-version",
         "The PKCS #10 request has version 1; only 0 is defined (RFC 2986 section 4.1).",
-        BAD_REQUEST,
-        "PKCS #10 request",
+        BAD_CHECK,
+        ONE_TEXT,
         "ca-csr",
         csr(version=1),
     )

@@ -222,9 +222,8 @@ def test_teletex_subject_beyond_ascii_is_refused_in_clear_words() -> None:
     der = sign_request(request_info(KEY, subject=common_name("Gerät".encode("latin-1"), 0x14)), KEY)
     request = CertificationRequest.decode(der)
     request.verify(POLICY)
-    with pytest.raises(Malformed, match="subject") as caught:
+    with pytest.raises(Malformed, match="a commonName in TeletexString beyond ASCII; use UTF8String"):
         _ = request.subject
-    assert "ParseError" not in caught.value.text
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,14 @@ def test_a_stored_request_does_not_show_the_password() -> None:
     request = challenged(kem_world()).request
     assert b"password of" in request.der
     stored = StoredRequest(
-        csr=request.der, client_nonce=b"", request_hash=b"", answered=None, answer=None, message_hash=None
+        csr=request.der,
+        client_nonce=b"",
+        request_hash=b"",
+        answered=None,
+        answer=None,
+        message_hash=None,
+        rests_on=(),
+        challenge_id=None,
     )
     assert "password of" not in repr(stored)
 

@@ -81,10 +81,10 @@ def test_a_missing_key_is_made_with_mode_0600(make: Callable[..., Device], ca_fo
     assert device.certificate.public_key() == files.read_key(device.key).public_key()
 
 
-def test_an_existing_key_is_used_whatever_the_key_type_says(make: Callable[..., Device], ca_folder: Path) -> None:
+def test_an_existing_key_is_used(make: Callable[..., Device], ca_folder: Path) -> None:
     device = make()
     before = device.key.read_bytes()
-    device.enroll("--key-type", "ed25519", "--challenge", password(ca_folder)).good()
+    device.enroll("--challenge", password(ca_folder)).good()
     assert device.key.read_bytes() == before
     assert device.certificate.public_key() == key("rsa:2048", "live device").public_key()
 
