@@ -137,6 +137,7 @@ def test_2_2_an_intermediate_that_is_not_valid_now_is_left_out(world: World, lif
     body = degenerate(old, world.authority.ca.certificate)
     certificates = CaCertificates.decode(body, fingerprint=world.authority.identifier, now=NOW)
     assert certificates.all == (world.authority.ca.certificate,)
+    assert certificates.lapsed == (old,)
 
 
 @pytest.mark.parametrize("now", [NOW + timedelta(days=3651), NOW - timedelta(days=2)])
