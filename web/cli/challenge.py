@@ -37,7 +37,10 @@ def challenge() -> None:
 @ca_options
 @click.option("--ttl", default="1h", show_default=True, help="How long it is good: 30m, 1h, 7d, or never.")
 @click.option("--reusable", is_flag=True, help="Good for any number of requests instead of one.")
-@click.option("--subject", help='The only subject it is good for, like "CN=device,O=Example".')
+@click.option(
+    "--subject",
+    help='The only subject it is good for, like "CN=device,O=Example"; subjectAltNames are up to the profile.',
+)
 @click.option("--profile", help="The only profile it is good for.")
 @click.option(
     "--password-stdin", is_flag=True, help="Take the password, 16 random characters or more, from stdin; makes none."
