@@ -27,7 +27,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from ca.authorities import Authorities
@@ -330,12 +330,18 @@ class CaDir:
             raise UsageError(f"{self.path / 'server.key'}: {error}") from None
 
     def open_store(self, url: str | None = None) -> SqlStore:
-        """The database at `url`, or the SQLite file of this folder. Raises UsageError if it cannot be one, and
-        StoreUnavailable if it does not work.
+        """The database at `url`, or the SQLite file of this folder. Only a new CA's is made. Raises UsageError if it cannot
+        be one, and StoreUnavailable if it does not work.
         """
+        # As text, a folder named what? would be read as a file and its options.
+        found = make_url(url) if url else URL.create("sqlite", database=str(self.path / "store.sqlite"))
+        if found.get_backend_name() == "sqlite" and self.exists() and not Path(str(found.database)).exists():
+            raise UsageError(
+                f"the database {found.database} is missing, and with it what was issued and revoked: restore it from a "
+                f"backup. To begin with an empty one, `install -m 600 /dev/null {found.database}`"
+            )
         try:
-            # As text, a folder named what? would be read as a file and its options.
-            return SqlStore(url or URL.create("sqlite", database=str(self.path / "store.sqlite")))
+            return SqlStore(found)
         except OSError as error:
             raise cannot(f"open the database {error.filename}", error) from None
         except ImportError as error:

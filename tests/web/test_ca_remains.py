@@ -13,6 +13,9 @@ import pytest
 from ca.authority import Authority, create_authority
 from tests.web.kit import ca_pair, make_ca_dir, run
 from web import ca_dir, files
+from web.config import load
+from web.errors import UsageError
+from web.service import Service
 
 
 @pytest.mark.parametrize(
@@ -92,3 +95,17 @@ def test_a_rollover_that_could_not_be_written_leaves_nothing(
     fill_disk(monkeypatch, written)
     run("ca", "rollover", "--dir", made.path).refused_in_one_line(1, "cannot write", "No space left on device")
     assert sorted(made.path.iterdir()) == before
+
+
+def test_a_database_that_is_missing_is_not_made_anew(tmp_path: Path) -> None:
+    """An empty one would forget what is revoked, and sign a CRL that says so."""
+    made = make_ca_dir(tmp_path / "ca")
+    (database,) = made.path.glob("store.sqlite")
+    database.unlink()
+    for command in (["ca", "list"], ["ca", "crl"], ["challenge", "new"], ["requests", "list"]):
+        run(*command, "--dir", made.path).refused_in_one_line(2, f"the database {database} is missing")
+    with pytest.raises(UsageError, match="is missing"):
+        Service(load(made.config_path))
+    assert not database.exists()
+    database.touch()
+    run("ca", "list", "--dir", made.path).good()

@@ -28,6 +28,7 @@ def elsewhere(tmp_path: Path) -> CaDir:
         "[profiles.default.authorisation]\nchallenge_password = true\n"
         "[profiles.elsewhere.authorisation]\nmanual = true\n"
     )
+    (tmp_path / "etc" / "live.sqlite").touch(0o600)
     return CaDir(found.path, config)
 
 
