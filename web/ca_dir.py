@@ -330,8 +330,8 @@ class CaDir:
             raise UsageError(f"{self.path / 'server.key'}: {error}") from None
 
     def open_store(self, url: str | None = None) -> SqlStore:
-        """The database at `url`, or the SQLite file of this folder. Only a new CA's is made. Raises UsageError if it cannot
-        be one, and StoreUnavailable if it does not work.
+        """The database at `url`, or the SQLite file of this folder. Only a new CA's is made. Raises UsageError if it
+        cannot be one, and StoreUnavailable if it does not work.
         """
         # As text, a folder named what? would be read as a file and its options.
         found = make_url(url) if url else URL.create("sqlite", database=str(self.path / "store.sqlite"))
