@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
-from ca.memory_store import MemoryStore
 from ca.sql_store import SqlStore
 from ca.store import State, Store, StoreConflict
 from tests.ca.test_store_contract import DAY, NOW, SECOND, transaction
 
 SEALED = bytes(range(256)) * 3
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ca.sqlite3'}"
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    with SqlStore(request.getfixturevalue("url")) as found:
-        yield found
 
 
 def test_a_secret_comes_back_octet_by_octet(store: Store) -> None:

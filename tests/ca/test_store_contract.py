@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from ca.memory_store import MemoryStore
 from ca.sql_engine import store_engine, switch_to_wal
 from ca.sql_store import SqlStore
 from ca.store import (
@@ -103,14 +102,6 @@ def path(tmp_path: Path) -> Path:
 def sql_store(path: Path) -> Iterator[SqlStore]:
     with SqlStore(f"sqlite:///{path}") as store:
         yield store
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest) -> Store:
-    if request.param == "memory":
-        return MemoryStore()
-    found: SqlStore = request.getfixturevalue("sql_store")
-    return found
 
 
 FULL_TRANSACTION = transaction(

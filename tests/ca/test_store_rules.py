@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -35,20 +34,6 @@ from tests.ca.test_store_contract import DAY, NOW, OTHER_SIGNER, SECOND, SIGNER,
 KEY, OTHER_KEY = b"\xc1" * 32, b"\xc2" * 32
 CSR, OTHER_CSR = b"\xd1" * 32, b"\xd2" * 32
 MESSAGE, OTHER_MESSAGE = b"\xe1" * 32, b"\xe2" * 32
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ca.sqlite3'}"
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    with SqlStore(request.getfixturevalue("url")) as found:
-        yield found
 
 
 def issue(store: Store, serial: int, again: bool = True, unique: bool = False, **fields: Any) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from ca.memory_store import MemoryStore
-from ca.sql_store import SqlStore
 from ca.store import ChallengeUnavailable, State, Store, StoreConflict
 from tests.ca.test_store_contract import (
     FULL_CERTIFICATE,
@@ -21,15 +17,6 @@ from tests.ca.test_store_contract import (
     password,
     transaction,
 )
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    with SqlStore(f"sqlite:///{tmp_path / 'ca.sqlite3'}") as found:
-        yield found
 
 
 def test_passwords_are_listed_newest_first(store: Store) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ca.memory_store import MemoryStore
-from ca.sql_store import SqlStore
 from ca.store import State, Store
 from scep.attributes import FailInfo, PkiStatus
 from scep.client import StillPending
@@ -38,15 +36,6 @@ from tests.scep.test_races import Contested, Twins
 from tests.world import World, kem_device
 
 STATUSES = {PkiStatus.SUCCESS, PkiStatus.PENDING}
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    with SqlStore(f"sqlite:///{tmp_path / 'ca.sqlite3'}") as found:
-        yield found
 
 
 def workers(store: Store, count: int = 2) -> list[World]:

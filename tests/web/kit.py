@@ -30,6 +30,7 @@ from unittest import mock
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from flask import Flask
 from flask.testing import FlaskClient
 from waitress import wasyncore
@@ -40,7 +41,10 @@ from ca.challenges import add_password
 from ca.memory_store import MemoryStore
 from ca.store import Store
 from pkix.keys import generate
+from pkix.signed_data import Signer
+from scep.attributes import MessageType
 from scep.ca_certificates import CaCertificates
+from scep.messages import Header, PkiMessage, encode_pki_message
 from scep.responder import Reply, Responder
 from tests.world import BACKENDS, Device, kem_device
 from web import cli, config
@@ -403,6 +407,19 @@ class Peer:
         self._server.shutdown()
         self._thread.join(30)
         self._server.server_close()
+
+
+def cert_rep(by: Signer, message: bytes, **attributes: Any) -> bytes:
+    """The CertRep without an envelope that a CA with this signer sends for a pkiMessage. attributes: of `Header`."""
+    asked = PkiMessage.decode(message)
+    header = Header(
+        MessageType.CertRep,
+        asked.transaction_id,
+        sender_nonce=b"\x01" * 16,
+        recipient_nonce=asked.sender_nonce,
+        **attributes,
+    )
+    return encode_pki_message(header, None, by, SHA256(), certificates=[by.certificate.der], now=utc_now())
 
 
 def unused_port() -> int:

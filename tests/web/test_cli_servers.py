@@ -9,17 +9,14 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from pkix.certificates import Certificate
 from pkix.signed_data import Signer
-from scep.attributes import MessageType, PkiStatus
-from scep.messages import Header, PkiMessage, encode_pki_message
+from scep.attributes import PkiStatus
 from tests.web.devices import Device, against, answering, password, pending
-from tests.web.kit import CONFIG, Answer, Peer, Received, Served, ca_pair, make_ca_dir, run, served
+from tests.web.kit import CONFIG, Answer, Peer, Received, Served, ca_pair, cert_rep, make_ca_dir, run, served
 from web import files
 from web.ca_dir import CaDir
-from web.service import utc_now
 
 LEGACY = "[algorithms]\nlegacy = true\n"
 
@@ -53,16 +50,7 @@ def test_3_3_4_pending_is_no_answer_to_a_query_and_exit_code_1(enrolled: Device,
     def answer(request: Received) -> Answer:
         if "PKIOperation" not in request.path:
             return answering(enrolled.server)(request)
-        asked = PkiMessage.decode(request.body)
-        header = Header(
-            MessageType.CertRep,
-            asked.transaction_id,
-            sender_nonce=b"\x01" * 16,
-            recipient_nonce=asked.sender_nonce,
-            pki_status=PkiStatus.PENDING,
-        )
-        certificates = [by.certificate.der]
-        return 200, encode_pki_message(header, None, by, SHA256(), certificates=certificates, now=utc_now())
+        return 200, cert_rep(by, request.body, pki_status=PkiStatus.PENDING)
 
     with Peer(answer) as peer:
         enrolled.url = peer.url

@@ -18,11 +18,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from pkix.certificates import Certificate
-from pkix.signed_data import Signer
-from scep.attributes import KEM_POP_CONFIRM, FailInfo, MessageType, PkiStatus
-from scep.messages import Header, PkiMessage, encode_pki_message
-from tests.web.kit import CONFIG, Answer, Peer, Received, Result, ca_pair, make_ca_dir, run, serving
+from scep.attributes import KEM_POP_CONFIRM, FailInfo, PkiStatus
+from scep.messages import PkiMessage
+from tests.web.kit import CONFIG, Answer, Peer, Received, Result, ca_pair, cert_rep, make_ca_dir, run, serving
 from tests.world import key, name
 from web import files
 from web.ca_dir import CaDir
@@ -387,23 +385,11 @@ def test_going_on_keeps_the_capabilities_that_were_acted_on(rsa: Device) -> None
 
 def failure(device: Device, text: str) -> Fate:
     """A CertRep FAILURE of the CA's with this failInfoText."""
-    pair = device.ca_dir.load().current.signer
+    by = device.ca_dir.load().current.signer
 
     def fate(_line: Line, message: bytes) -> Answer:
-        asked = PkiMessage.decode(message)
-        header = Header(
-            MessageType.CertRep,
-            asked.transaction_id,
-            sender_nonce=b"\x01" * 16,
-            recipient_nonce=asked.sender_nonce,
-            pki_status=PkiStatus.FAILURE,
-            fail_info=FailInfo.badRequest,
-            fail_info_text=text,
-        )
-        by = Signer(pair.key, Certificate.decode(pair.certificate.der))
-        return 200, encode_pki_message(
-            header, None, by, hashes.SHA256(), certificates=[by.certificate.der], now=utc_now()
-        )
+        status = {"pki_status": PkiStatus.FAILURE, "fail_info": FailInfo.badRequest, "fail_info_text": text}
+        return 200, cert_rep(by, message, **status)
 
     return fate
 
