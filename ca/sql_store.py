@@ -250,16 +250,14 @@ class SqlStore(Store):
 
     def put_secret(self, identifier: str, sealed: bytes, expires: datetime) -> None:
         with self._turn, self._database.writing() as session:
-            values: Values = {"identifier": identifier, "sealed": sealed, "expires": seconds(expires)}
-            session.add(sql.PUT_SECRET, values, "the secret exists already")
+            _put_secret(session, identifier, sealed, expires)
 
     def keep_secret(self, identifier: str, sealed: bytes, expires: datetime) -> bytes:
         with self._turn, self._database.writing() as session:
             row = session.row(sql.SECRET, {"identifier": identifier})
             if row is not None:
                 return bytes(row[0])
-            values: Values = {"identifier": identifier, "sealed": sealed, "expires": seconds(expires)}
-            session.add(sql.PUT_SECRET, values, "the secret exists already")
+            _put_secret(session, identifier, sealed, expires)
         return sealed
 
     def take_secret(self, identifier: str) -> bytes | None:
@@ -357,6 +355,11 @@ def _release(session: Session, transaction: Transaction) -> None:
     values = key_values(transaction.key)
     values |= {"held": identifier, "in_name_of": holder, "request_hash": transaction.request_hash}
     session.change(sql.RELEASE, values)
+
+
+def _put_secret(session: Session, identifier: str, sealed: bytes, expires: datetime) -> None:
+    values: Values = {"identifier": identifier, "sealed": sealed, "expires": seconds(expires)}
+    session.add(sql.PUT_SECRET, values, "the secret exists already")
 
 
 def _certificate(session: Session, authority: str, serial: int) -> IssuedCertificate | None:

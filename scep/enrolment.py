@@ -385,8 +385,14 @@ class Enrolments:
             message_hash=b"" if proven else stored.message_hash or b"",
         )
         issued = replace(
-            self._issued(exchange, new, certificate, verdict.challenge_id),
+            new,
+            state=State.ISSUED,
             sealed_request=self.memory.seal(new.key, stored.ended()),
+            authority=certificate.authority,
+            serial=certificate.serial,
+            challenge_id=verdict.challenge_id,
+            updated=exchange.now,
+            expires=exchange.now + self.settings.ended_lifetime,
         )
         own_key = key_identity(exchange.verified_signer.spki) == certificate.spki_hash
         again = own_key or proven or verdict.method == "renewal"
@@ -409,20 +415,6 @@ class Enrolments:
         if found is None or not found.good_at(exchange.now) or found.profile != self.profile.name:
             raise RequestRefused("the challengePassword has been used")
         return self._success(exchange, found, request)
-
-    def _issued(
-        self, exchange: Exchange, transaction: Transaction, certificate: IssuedCertificate, challenge_id: str | None
-    ) -> Transaction:
-        """ISSUED with this certificate, which used up the challenge password."""
-        return replace(
-            transaction,
-            state=State.ISSUED,
-            authority=certificate.authority,
-            serial=certificate.serial,
-            challenge_id=challenge_id,
-            updated=exchange.now,
-            expires=exchange.now + self.settings.ended_lifetime,
-        )
 
     def _success(self, exchange: Exchange, certificate: IssuedCertificate, request: CertificationRequest) -> Outcome:
         exchange.details["serial"] = f"{certificate.serial:x}"

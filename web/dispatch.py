@@ -91,10 +91,11 @@ def answer(service: Service, request: Request) -> Answer:
         if sum(name == other for other, _value in arguments) > 1:
             return text(f"{name} is there more than once", 400)
     operation = given.get("operation", "").lower()
+    origin = {"profile": responder.profile.name, "client": request.client or ""}
     if request.method == "POST":
         if operation not in ("", "pkioperation"):
             return text("POST is for operation=PKIOperation (RFC 8894 section 4.3)", 400)
-        return _pki_operation(responder, request.body, {"profile": str(profile), "client": request.client or ""})
+        return _pki_operation(responder, request.body, origin)
     if operation == "pkioperation":
         if request.method != "GET":
             return text("PKIOperation is for GET and POST (RFC 8894 section 4.3)", 405, ("Allow", "GET, POST"))
@@ -102,7 +103,7 @@ def answer(service: Service, request: Request) -> Answer:
             message = _base64(given.get("message", ""))
         except ValueError as error:
             return text(str(error), 400)
-        return _pki_operation(responder, message, {"profile": str(profile), "client": request.client or ""})
+        return _pki_operation(responder, message, origin)
     return _get(service, responder, request, operation, tail)
 
 

@@ -54,9 +54,8 @@ class Exchange:
     the GetCACaps body that was acted on.
 
     resumed: whether an earlier run sent the request. answered: whether the CA has ever answered, so that it knows the
-    transaction. begun: whether a message may have
-    reached the CA. keep: called with what a later run needs, before the message that makes it necessary. tell: called
-    with a line about an answer that was lost. sleep: called with seconds.
+    transaction. begun: whether a message may have reached the CA. keep: called with what a later run needs, before the
+    message that makes it necessary. tell: called with a line about an answer that was lost. sleep: called with seconds.
     """
 
     client: ScepClient

@@ -65,21 +65,30 @@ def ra_pairs(authority: Authority, only: str | None = None) -> dict[str, KeyPair
     return found
 
 
-def _read_pair(folder: Path, name: str, stems: Stems) -> KeyPair | None:
+def _files_of(folder: Path, name: str, stems: Stems) -> tuple[Path, Path] | None:
+    """Of a pair that is there, as one has to be whose files were named. Raises UsageError."""
     key_path, certificate_path = _paths(folder, stems.get(name, name))
     if name not in stems and not certificate_path.exists():
         return None
     safety.check_secret(key_path)
+    return key_path, certificate_path
+
+
+def _read_pair(folder: Path, name: str, stems: Stems) -> KeyPair | None:
+    found = _files_of(folder, name, stems)
+    if found is None:
+        return None
+    key_path, certificate_path = found
     pair = KeyPair(files.read_key(key_path), files.read_certificate(certificate_path))
     check_fits(pair.certificate, certificate_path, spki_of(pair.key), key_path)
     return pair
 
 
 def _read_kem_pair(folder: Path, name: str, stems: Stems) -> KemPair | None:
-    key_path, certificate_path = _paths(folder, stems.get(name, name))
-    if name not in stems and not certificate_path.exists():
+    found = _files_of(folder, name, stems)
+    if found is None:
         return None
-    safety.check_secret(key_path)
+    key_path, certificate_path = found
     pair = KemPair(files.read_kem_key(key_path), files.read_certificate(certificate_path))
     check_fits(pair.certificate, certificate_path, encode_public_key(public_kem_key(pair.key)), key_path)
     return pair

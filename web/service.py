@@ -45,7 +45,7 @@ class Service:
         if config.settings.algorithms.legacy:
             log.warning("the legacy policy is on: SHA-1 and 3DES are accepted")
         self.ca_dir = CaDir(config.ca_dir)
-        self.ca_dir.require()  # before the database, which opening makes
+        self.ca_dir.require()  # before the database, which opening would make
         self._roles_path = self.ca_dir.roles_path  # made once, because every request looks at it
         self._server_key = self.ca_dir.server_key()
         self._backends = backends(config.kem_backend)

@@ -21,6 +21,7 @@ from web.config import load
 from web.errors import UsageError
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+MOST = 1_000_000  # records that a list shows: all there are
 
 Command = Callable[..., None]
 
@@ -56,8 +57,6 @@ def ca_options(command: Command) -> Command:
 
     return with_ca
 
-
-MOST = 1_000_000  # records that a list shows: all there are
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
