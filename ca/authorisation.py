@@ -20,7 +20,7 @@ from typing import Protocol
 from cryptography import x509
 
 from ca.authority import Authority
-from ca.challenges import UsedByHolder, check_password
+from ca.challenges import UsedByHolder, check_password, check_purpose
 from ca.errors import Busy, Final, RequestRefused
 from ca.profiles import Profile, microsoft_sids, names_of, requested_san
 from ca.sealing import ServerKey
@@ -189,13 +189,19 @@ class Authoriser:
             raise RequestRefused(reason or "the request was rejected")
         return Pending("webhook")
 
-    def check_held(self, identifier: str | None) -> None:
-        """Whether the challenge password that a transaction holds is still good for it. Raises RequestRefused."""
-        held = None if identifier is None else self.store.challenge(identifier)
-        if identifier is not None and held is None:
+    def check_held(self, identifier: str | None, request: CertificationRequest, *, now: datetime) -> None:
+        """Whether the challenge password that approved a request is still good for it. Raises Final."""
+        if identifier is None:
+            return
+        held = self.store.challenge(identifier)
+        if held is None:
             raise Final("the challengePassword was withdrawn or has expired")
-        if held is not None and held.serial is not None:
+        if held.serial is not None:
             raise Final("the challengePassword has been used")
+        try:
+            check_purpose(held, subject=request.subject, profile=self.profile.name, now=now)
+        except RequestRefused as refused:
+            raise Final(refused.text) from None
 
     def _slowed(self, password: str, now: datetime) -> bool:
         """Whether a password is not looked up for a while: else guessing would go on at full speed. Made passwords are

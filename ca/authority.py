@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.errors import RequestRefused
 from ca.profiles import Profile, extension, extensions_for, key_usage
-from ca.store import IssuedCertificate
+from ca.store import IssuedCertificate, Store
 from kem.backends import Backends
 from kem.keys import DecapsulationKey, EncapsulationKey, encode_public_key
 from pkix.certificate_builder import Contents, encode_certificate
@@ -341,6 +341,13 @@ def preview(
     """
     contents = contents_of(authority, profile, request, now=now, serial_number=1)
     return x509.load_der_x509_certificate(encode_certificate(contents, _NOBODY))
+
+
+def revocations(authority: Authority, store: Store, *, now: datetime) -> Sequence[IssuedCertificate]:
+    """What a CRL lists: certificates stay on it beyond their validity until a CRL with them is no longer current, so
+    that one of them was made after the end of each (RFC 5280 section 3.3).
+    """
+    return store.revoked(authority.identifier, now=now - CRL_VALIDITY)
 
 
 def create_crl(authority: Authority, revoked: Sequence[IssuedCertificate], number: int, *, now: datetime) -> bytes:

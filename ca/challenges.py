@@ -102,12 +102,17 @@ def check_password(
         if challenge.holder == holder:
             return UsedByHolder(challenge.authority, challenge.serial)
         raise RequestRefused("the challengePassword has been used")
+    check_purpose(challenge, subject=subject, profile=profile, now=now)
+    if challenge.holder not in (None, holder):
+        raise RequestRefused("the challengePassword is in use by another request")
+    return challenge
+
+
+def check_purpose(challenge: ChallengePassword, *, subject: x509.Name, profile: str, now: datetime) -> None:
+    """Whether a password is good at `now`, for this subject and profile. Raises RequestRefused."""
     if challenge.expires is not None and challenge.expires <= now:
         raise RequestRefused("the challengePassword has expired")
     if challenge.profile not in (None, profile):
         raise RequestRefused("the challengePassword is for another profile")
     if challenge.subject is not None and x509.Name.from_rfc4514_string(challenge.subject) != subject:
         raise RequestRefused("the challengePassword is for another subject")
-    if challenge.holder not in (None, holder):
-        raise RequestRefused("the challengePassword is in use by another request")
-    return challenge

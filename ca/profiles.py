@@ -120,11 +120,13 @@ def check_request(profile: Profile, request: CertificationRequest) -> None:
 
 
 def check_subject_is_free(request: CertificationRequest, ours: Collection[str]) -> None:
-    """Refuse a subject that is the CA's own or an RA's, in whatever spelling: its certificate could pass for theirs.
+    """Refuse a subject or directoryName that is the CA's own or an RA's, in whatever spelling: its certificate could
+    pass for theirs.
 
     ours: their names, `pkix.names.comparable`. Raises RequestRefused, Malformed.
     """
-    if len(request.subject) and comparable(request.subject) in ours:
+    others = (item.value for item in requested_san(request) or () if isinstance(item, x509.DirectoryName))
+    if any(len(item) and comparable(item) in ours for item in (request.subject, *others)):
         raise RequestRefused("the requested subject is a name of this CA")
 
 

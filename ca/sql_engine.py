@@ -16,6 +16,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ClauseElement, Connection, Dialect, Engine, create_engine, event, make_url, text
@@ -70,6 +71,7 @@ def store_engine(url: str | URL) -> Engine:
         pool_use_lifo=True,
         connect_args={"isolation_level": None},
     )
+    event.listen(engine, "do_connect", _check_file)
     event.listen(engine, "connect", _prepare)
     return engine
 
@@ -178,6 +180,12 @@ class Database:
                 driver: Any = connection.dbapi_connection
                 # The pragma frees one page a step, and `execute` takes one step.
                 driver.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_A_TIME})")
+
+    def copy_to(self, path: Path) -> None:
+        """A copy of SQLite's file, of one moment; what is in its -wal is part of it. Raises StoreUnavailable."""
+        with self._connection("copied") as connection:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            connection.cursor().execute("VACUUM INTO :path", {"path": str(path)})
 
     @contextlib.contextmanager
     def _connection(self, purpose: str) -> Iterator[PoolProxiedConnection]:
@@ -307,6 +315,12 @@ def _create_file(url: URL) -> None:
         except FileExistsError:
             return
         os.close(descriptor)
+
+
+def _check_file(_dialect: Dialect, _entry: ConnectionPoolEntry, arguments: Sequence[Any], _more: Any) -> None:
+    """SQLite would make an empty database in place of one that somebody has removed."""
+    if not Path(str(arguments[0])).exists():
+        raise sqlite3.OperationalError("its file is missing")
 
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -5,6 +5,8 @@ Values that differ from one execution to the next are parameters.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import combinations
 from typing import Any
 
 from sqlalchemy import (
@@ -95,25 +97,25 @@ _STANDING: dict[Standing, ColumnElement[bool]] = {
 }
 
 
-def _crowds(standing: Standing) -> dict[tuple[bool, bool], Select[Any]]:
-    """The query for a group of this standing, by whether it is one signer's and whether it is one certificate's."""
+def _crowd(standing: Standing, narrowed: Iterable[str]) -> Select[Any]:
+    """The query for a group of this standing, narrowed by these columns (`Group.narrowed`)."""
     columns: list[Any] = [func.count(), func.min(_T.id)]
-    every = select(*columns).where(
+    return select(*columns).where(
         _T.state == bindparam("state"),
         _T.expires >= bindparam("now"),
         _T.profile == bindparam("profile"),
         _STANDING[standing],
+        *(_T[name] == bindparam(name) for name in narrowed),
     )
-    signers, renewals = _T.signer == bindparam("signer"), _T.renews == bindparam("renews")
-    return {
-        (False, False): every,
-        (True, False): every.where(signers),
-        (False, True): every.where(renewals),
-        (True, True): every.where(signers, renewals),
-    }
 
 
-CROWDS = {standing: _crowds(standing) for standing in Standing}
+_NARROWING = ("signer", "renews", "request_hash")
+CROWDS = {
+    (standing, frozenset(narrowed)): _crowd(standing, narrowed)
+    for standing in Standing
+    for number in range(len(_NARROWING) + 1)
+    for narrowed in combinations(_NARROWING, number)
+}
 NUMBERED = select(*TRANSACTION_COLUMNS).where(_T.id == bindparam("number"))
 PUT_SECRET = _insert(SECRETS)
 SECRET = select(SECRETS.c.sealed).where(SECRETS.c.identifier == bindparam("identifier"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -79,6 +80,16 @@ class SqlStore(Store):
     def close(self) -> None:
         """Close all connections. Using the store again opens new ones."""
         self._database.close()
+
+    @property
+    def file(self) -> Path | None:
+        """Where the database is, None if it is not SQLite."""
+        url = self._database.engine.url
+        return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
+
+    def copy_to(self, path: Path) -> None:
+        """Write the database of SQLite as it is now to a new file, mode 0600. Raises StoreUnavailable."""
+        self._database.copy_to(path)
 
     def __enter__(self) -> Self:
         return self
@@ -152,9 +163,8 @@ class SqlStore(Store):
 
     def crowd(self, group: Group, *, now: datetime) -> tuple[int, Transaction | None]:
         values: Values = {"state": group.state.value, "now": seconds(now), "profile": group.profile}
-        more = {"signer": group.signer, "renews": group.renews}
-        values |= {name: value for name, value in more.items() if value is not None}
-        query = sql.CROWDS[group.standing][group.signer is not None, group.renews is not None]
+        values |= group.narrowed
+        query = sql.CROWDS[group.standing, frozenset(group.narrowed)]
         with self._database.reading() as session:
             ((number, first),) = session.rows(query, values)
             row = None if first is None else session.row(sql.NUMBERED, {"number": first})

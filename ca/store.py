@@ -170,8 +170,8 @@ class Transaction:
 
 @dataclass(frozen=True)
 class Group:
-    """Transactions of one profile that share a limit. signer, renews: only those of one signer's key, or those that
-    renew one certificate; None for all.
+    """Transactions of one profile that share a limit. signer, renews, request_hash: only those of one signer's key,
+    those that renew one certificate, those of one request; None for all.
     """
 
     profile: str
@@ -179,6 +179,13 @@ class Group:
     standing: Standing
     signer: bytes | None = None
     renews: str | None = None
+    request_hash: bytes | None = None
+
+    @property
+    def narrowed(self) -> dict[str, bytes | str]:
+        """By what it is less than all, with the values."""
+        parts = {"signer": self.signer, "renews": self.renews, "request_hash": self.request_hash}
+        return {name: value for name, value in parts.items() if value is not None}
 
     def holds(self, transaction: Transaction) -> bool:
         """Whether a transaction belongs to it."""
@@ -186,6 +193,7 @@ class Group:
             (transaction.profile, transaction.state, transaction.standing) == (self.profile, self.state, self.standing)
             and self.signer in (None, transaction.key.signer)
             and self.renews in (None, transaction.renews)
+            and self.request_hash in (None, transaction.request_hash)
         )
 
 
@@ -226,7 +234,6 @@ class IssuedCertificate:
 
 # Reasons (RFC 5280 CRLReason) that say that somebody else may have the private key.
 COMPROMISED = ("keyCompromise", "cACompromise", "aACompromise")
-
 
 HOLD, RELEASE = "certificateHold", "removeFromCRL"
 

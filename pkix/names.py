@@ -6,7 +6,8 @@ import unicodedata
 
 from cryptography import x509
 
-# Default_Ignorable_Code_Point of Unicode 15 without those of category Cf, and what RFC 4518 section 2.2 has beside it.
+# Default_Ignorable_Code_Point of Unicode 15 without those of category Cf, what RFC 4518 section 2.2 has beside it, and
+# others that have no shape of their own.
 _IGNORABLE = (
     (0x034F, 0x034F),  # combining grapheme joiner
     (0x115F, 0x1160),  # Hangul fillers
@@ -19,6 +20,10 @@ _IGNORABLE = (
     (0xFFA0, 0xFFA0),  # Hangul filler of half the width
     (0xFFF0, 0xFFF8),
     (0xFFFC, 0xFFFC),  # object replacement character
+    (0x1107F, 0x1107F),  # Brahmi number joiner
+    (0x16FE4, 0x16FE4),  # Khitan small script filler
+    (0x1BC9D, 0x1BC9D),  # Duployan thick letter selector
+    (0x1D159, 0x1D159),  # musical null notehead
     (0xE0000, 0xE0FFF),  # tags and variation selectors
 )
 _BRAILLE_BLANK = "\u2800"

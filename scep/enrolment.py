@@ -250,8 +250,9 @@ class Enrolments:
         identifier = request.challenge_id.decode() if request.challenge_id else transaction.challenge_id
         verdict = Approved(transaction.approved_by, identifier)
         try:
-            self.authoriser.check_held(identifier)
-            return self._grant(exchange, transaction, new, CertificationRequest.decode(request.csr), verdict)
+            wanted = CertificationRequest.decode(request.csr)
+            self.authoriser.check_held(identifier, wanted, now=exchange.now)
+            return self._grant(exchange, transaction, new, wanted, verdict)
         except RequestRefused as refused:
             return self._fail(exchange, transaction, refused.text)
 
@@ -301,7 +302,7 @@ class Enrolments:
                 return PENDING
         try:
             check_request(self.profile, request)
-            self.authoriser.check_held(transaction.challenge_id)
+            self.authoriser.check_held(transaction.challenge_id, request, now=exchange.now)
             return self._grant(exchange, transaction, transaction, request, verdict)
         except Final as refused:
             return self._fail(exchange, transaction, refused.text)

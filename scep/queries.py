@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ca.authorities import Authorities
-from ca.authority import Authority, create_crl
+from ca.authority import Authority, create_crl, revocations
 from ca.store import IssuedCertificate, Store
 from pkix.asn1 import encode
 from pkix.certificates import IssuerAndSerialNumber
@@ -83,7 +83,7 @@ class Queries:
 
         Anybody may ask for it, so it is not signed anew for everyone who does.
         """
-        revoked = self.store.revoked(authority.identifier, now=now)
+        revoked = revocations(authority, self.store, now=now)
         made = self._crls.get(authority.identifier)
         if made is None or made.revoked != revoked or not made.at <= now < made.at + CRL_LIFETIME:
             number = self.store.next_crl_number(authority.identifier)

@@ -69,7 +69,8 @@ class KemPolicy:
     """pop: see Pop. parameters: KDF and MAC of the challenge. challenge_lifetime: time to answer one.
     max_challenges: of one transaction. max_challenged: how many transactions that somebody has authorised may wait for
     an answer. max_challenged_for_operator: how many that an operator has to look at afterwards.
-    max_challenged_per_signer: of either, by one key. max_challenged_renewals, max_challenged_per_certificate: how many
+    max_challenged_per_signer: of either, by one key. max_challenged_per_request: of either, with one PKCS #10 request,
+    which anybody can sign anew who has recorded it. max_challenged_renewals, max_challenged_per_certificate: how many
     renewals of KEM certificates, which anybody can begin who has seen one, in all and of one certificate.
     response_key: see ResponseKeyReuse. classic: this profile knows nothing of KEM keys and serves the certificates
     that clients of today expect.
@@ -83,6 +84,7 @@ class KemPolicy:
     max_challenged_for_operator: int = 500
     max_challenged_renewals: int = 500
     max_challenged_per_signer: int = 10
+    max_challenged_per_request: int = 10
     max_challenged_per_certificate: int = 20
     response_key: ResponseKeyReuse = ResponseKeyReuse.single_request
     classic: bool = False
@@ -95,4 +97,8 @@ class KemPolicy:
             return [(of_one, self.max_challenged_per_certificate), (every, self.max_challenged_renewals)]
         authorised = new.standing is Standing.AUTHORISED
         most = self.max_challenged if authorised else self.max_challenged_for_operator
-        return [(replace(every, signer=new.key.signer), self.max_challenged_per_signer), (every, most)]
+        return [
+            (replace(every, request_hash=new.request_hash), self.max_challenged_per_request),
+            (replace(every, signer=new.key.signer), self.max_challenged_per_signer),
+            (every, most),
+        ]

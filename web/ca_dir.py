@@ -37,6 +37,7 @@ from ca.sql_store import SqlStore
 from ca.store import IssuedCertificate, Store, StoreConflict, StoreUnavailable
 from pkix.certificates import Certificate
 from pkix.keys import KEY_TYPES, generate, key_type_of
+from pkix.public_keys import key_identity
 from web import files, safety
 from web.config import CONFIG_NAME, TEMPLATE, Config, load
 from web.errors import UsageError, cannot
@@ -320,6 +321,24 @@ class CaDir:
             previous = tuple(item for item in roles.previous if item != name)
             self._write_roles(replace(roles, previous=previous, retired=(*roles.retired, name)))
 
+    def backup(self, target: Path, store: SqlStore) -> None:
+        """Copy this folder, and the database as it is at one moment, into a new folder. Raises UsageError."""
+        database = store.file
+        if database is None:
+            raise UsageError("this database has means of its own for a backup; copy the folder beside it")
+        if os.path.lexists(target):
+            raise UsageError(f"{target} is there already; a backup gets a folder of its own")
+        with self._locked(), contextlib.ExitStack() as undo:
+            files.make_folder(target)
+            undo.callback(shutil.rmtree, target, ignore_errors=True)
+            others = shutil.ignore_patterns(database.name, f"{database.name}-*")
+            try:
+                shutil.copytree(self.path, target, symlinks=True, ignore=others, dirs_exist_ok=True)
+            except OSError as error:
+                raise cannot(f"copy {self.path}", error) from None
+            store.copy_to(target / database.name)
+            undo.pop_all()
+
     def server_key(self) -> ServerKey:
         """The key that seals stored secrets."""
         try:
@@ -338,7 +357,7 @@ class CaDir:
         if found.get_backend_name() == "sqlite" and self.exists() and not Path(str(found.database)).exists():
             raise UsageError(
                 f"the database {found.database} is missing, and with it what was issued and revoked: restore it from a "
-                f"backup. To begin with an empty one, `install -m 600 /dev/null {found.database}`"
+                f"backup. For an empty one, `install -m 600 /dev/null {found.database}` as the server's account"
             )
         try:
             return SqlStore(found)
@@ -351,9 +370,7 @@ class CaDir:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Nobody else changes the folder meanwhile, and what root makes in it belongs to its owner. The lock goes with
-        the process, whatever ends it.
-        """
+        """Nobody else changes the folder meanwhile. The lock goes with the process, whatever ends it."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
@@ -363,8 +380,7 @@ class CaDir:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UsageError(f"somebody else is changing {self.path}; try again") from None
-            with safety.as_owner(self.path, os.fstat(descriptor)):
-                yield
+            yield
         finally:
             os.close(descriptor)
 
@@ -412,24 +428,23 @@ def _check_valid(authority: Authority, now: datetime, hint: str = "") -> None:
 def _revoke_ra(authority: Authority, only: str | None, *, store: Store, reason: str, now: datetime) -> None:
     """Record that the RA's certificates are revoked, so that the CRL lists them."""
     for pair in ra_pairs(authority, only).values():
-        with contextlib.suppress(StoreConflict):  # revoked by an attempt that was stopped
-            store.record(_revoked(authority, pair.certificate, reason, now))
+        with contextlib.suppress(StoreConflict):  # known since an attempt that was stopped
+            store.record(record_of(authority, pair.certificate))
+        store.revoke(authority.identifier, pair.certificate.serial_number, reason=reason, now=now)
 
 
-def _revoked(authority: Authority, certificate: x509.Certificate, reason: str, now: datetime) -> IssuedCertificate:
-    """The record by which the CRL lists an RA certificate, of which the Store knew nothing before."""
+def record_of(authority: Authority, certificate: x509.Certificate) -> IssuedCertificate:
+    """The record of a certificate of which the Store knows nothing, so that it can be revoked. It renews nothing."""
     as_cms = Certificate.of(certificate)
     return IssuedCertificate(
         authority=authority.identifier,
         serial=certificate.serial_number,
         der=as_cms.der,
         subject=certificate.subject.rfc4514_string(),
-        spki_hash=as_cms.key_hash,
+        spki_hash=key_identity(as_cms.spki),
         profile="",
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        revoked_at=now,
-        reason=reason,
     )
 
 

@@ -220,6 +220,7 @@ KEM: Keys = {
     "max_challenged_for_operator": _count(0),
     "max_challenged_renewals": _count(0),
     "max_challenged_per_signer": _count(1),
+    "max_challenged_per_request": _count(1),
     "max_challenged_per_certificate": _count(1),
     "response_key": _one_of([item.value for item in ResponseKeyReuse], convert=ResponseKeyReuse),
     "classic": _FLAG,

@@ -87,15 +87,18 @@ def _way(path: Path, links: int = 0) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def as_owner(path: Path, status: os.stat_result) -> Iterator[None]:
-    """For root: act as the owner of a folder, so that a service with an account of its own can read what is made there.
-    Nothing changes for anybody else. status: of the folder. Raises UsageError.
+def as_owner(path: Path) -> Iterator[None]:
+    """For root: act as the owner of a folder that is there. So a service with an account of its own can read what is
+    made in it, and what that account has put there makes root read or write nothing that the account may not. Nothing
+    changes for anybody else. Raises UsageError.
     """
+    status = path.stat()
     if os.geteuid() != 0 or status.st_uid == 0:
         yield
         return
-    group = os.getegid()
+    group, groups = os.getegid(), os.getgroups()
     try:
+        os.setgroups([status.st_gid])
         os.setegid(status.st_gid)
         os.seteuid(status.st_uid)
     except OSError as error:
@@ -105,6 +108,7 @@ def as_owner(path: Path, status: os.stat_result) -> Iterator[None]:
     finally:
         os.seteuid(0)
         os.setegid(group)
+        os.setgroups(groups)
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -26,6 +26,7 @@ from web.webhook import HttpWebhook
 log = logging.getLogger(__name__)
 
 PURGE_INTERVAL = 60.0
+RETRY_INTERVAL = 10.0  # seconds after which keys that could not be read are tried again
 
 
 def utc_now() -> datetime:
@@ -55,6 +56,7 @@ class Service:
         self._lock = threading.Lock()
         self._purged = time.monotonic()
         self._told_on: date | None = None
+        self._failed: tuple[tuple[int, int] | None, float] = None, 0.0
         self.store: Store = store or self.ca_dir.open_store(config.database)
         self._stamp = self._roles_stamp()
         try:
@@ -101,18 +103,21 @@ class Service:
     def _reload(self) -> None:
         """Read the keys again, unless another thread has done so meanwhile.
 
-        When that fails, those in memory stay in use until roles.json is replaced again: one line in the log tells
-        the operator, and not one for each request.
+        When that fails, those in memory stay in use until it is tried again: at once if roles.json is replaced again,
+        else after RETRY_INTERVAL, so that the log has not a line for each request.
         """
         stamp = self._roles_stamp()
-        if stamp == self._stamp:
+        failed, until = self._failed
+        if stamp == self._stamp or (stamp == failed and time.monotonic() < until):
             return
         try:
             self.generations, self._responders = self._load()
             self._tell_lapses(again=True)
         except (UsageError, PkixError, KemError) as error:
             log.error("the CA's keys cannot be read again, the old ones stay in use: %s", error)
-        self._stamp = stamp
+            self._failed = stamp, time.monotonic() + RETRY_INTERVAL
+        else:
+            self._stamp = stamp
 
     def _roles_stamp(self) -> tuple[int, int] | None:
         """What changes when roles.json is replaced; None when it is gone."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from ca.challenges import add_password
 from ca.profiles import Profile
 from ca.store import Decision, State
 from kem.exchange import POP_SHA256, POP_SHA512
@@ -16,6 +17,7 @@ from scep.settings import KemPolicy, Settings
 from tests.scep import craft
 from tests.scep.kem_kit import (
     CHALLENGED,
+    SUBJECT,
     challenged,
     confirm_with,
     confirmation,
@@ -26,9 +28,10 @@ from tests.scep.kem_kit import (
     refused,
     renewing,
     secrets,
+    with_request,
 )
 from tests.scep.test_kem_proof import with_mac
-from tests.world import ALL_METHODS, World, kem_device, reply_of
+from tests.world import ALL_METHODS, World, kem_device, name, reply_of
 
 
 def held(world: World, text: str = "one-time secret") -> tuple[bool, bool]:
@@ -130,6 +133,19 @@ def test_the_oldest_authorised_challenge_gives_way_and_can_begin_anew() -> None:
     pending(devices[0])  # its one-time password is free again
     issued(devices[0].poll())
     assert names(world) == {"c"}
+
+
+def test_one_recorded_request_under_many_signers_leaves_others_alone() -> None:
+    """Whoever records an envelope can sign it anew as often as they like, and its challengePassword is a good one."""
+    world = kem_world(kem=KemPolicy(max_challenged=4, max_challenged_per_request=2))
+    device = challenged(world, password=world.password("password other"), label="other", transaction_id="other")
+    recorded = challenged(world, password=world.password(), label="recorded", transaction_id="recorded")
+    for at in range(6):
+        signer = craft.self_made("ec:P-256", SUBJECT, f"stranger {at}")
+        stranger = with_request(world, recorded.request.der, label="recorded", signer=signer, transaction_id=f"s{at}")
+        pending(stranger)
+    assert names(world) == {"other", "s4", "s5"}
+    issued(device.poll())
 
 
 def test_one_certificate_s_oldest_renewal_gives_way() -> None:
@@ -243,3 +259,20 @@ def test_a_fresh_challenge_after_a_change_of_parameters_can_be_confirmed() -> No
     device.world = kem_world(store=store, kem=KemPolicy(parameters=POP_SHA512), seed="after")
     assert confirm_with(device, None) == CHALLENGED
     issued(device.poll())
+
+
+@pytest.mark.parametrize("change", ["expired", "for another subject", "for another profile"])
+def test_a_password_that_is_no_longer_good_for_the_request_issues_nothing(change: str) -> None:
+    """Whether or not the Store has been purged meanwhile, and also if the same password was made anew."""
+    world = kem_world()
+    ttl = timedelta(minutes=5)
+    add_password(world.store, world.server_key, "a password", now=world.now, ttl=ttl, weak=True)
+    device = challenged(world, password="a password")
+    if change == "expired":
+        world.tick(ttl)
+    else:
+        other = {"subject": name("CN=other")} if change == "for another subject" else {"profile": "other"}
+        world.store.remove_challenge(world.server_key.identifier("a password"))
+        add_password(world.store, world.server_key, "a password", now=world.now, ttl=ttl, weak=True, **other)
+    refused(device.poll(), text=f"the challengePassword {'has expired' if change == 'expired' else f'is {change}'}")
+    assert world.store.certificates() == []

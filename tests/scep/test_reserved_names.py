@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 
 from ca.authorisation import AuthorisationPolicy
-from ca.profiles import Profile
+from ca.profiles import Profile, extension
 from pkix.asn1 import encode, wrap
 from pkix.oids import Oid
 from pkix.pkcs10 import CertificationRequest, encode_certification_request
@@ -40,6 +40,17 @@ def test_so_is_the_name_of_every_generation() -> None:
     world = World(previous=(authority(label="Old"),), next_authority=authority(label="New"))
     for subject in ("CN=old,O=Example", "CN=New,O=Example"):
         failed(world, asked(world, subject), BAD_REQUEST, TAKEN)
+
+
+@pytest.mark.parametrize("directory_name", ["CN=ca,O=EXAMPLE", "CN=Other"])
+def test_so_is_it_as_a_directory_name(directory_name: str) -> None:
+    world = World(profile=Profile(san_types=("dn",)))
+    extensions = [extension(x509.SubjectAlternativeName([x509.DirectoryName(name(directory_name))]))]
+    request = encode_certification_request(
+        key("rsa:2048"), name("CN=pc"), challenge_password=world.password(), extensions=extensions
+    )
+    found = see(world, craft.request(world.device(), content=request))
+    assert (found.status, found.fail_info_text) == (("0", None) if directory_name == "CN=Other" else ("2", TAKEN))
 
 
 def test_others_are_free() -> None:

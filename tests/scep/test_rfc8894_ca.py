@@ -291,13 +291,16 @@ def test_a_crl_is_made_anew_when_something_was_revoked_and_not_for_everyone_who_
     assert get_crl(world).last_update_utc == world.now
 
 
-def test_a_revoked_certificate_leaves_the_crl_when_it_has_expired() -> None:
+def test_a_revoked_certificate_stays_on_a_crl_that_is_made_after_its_end() -> None:
+    """RFC 5280 section 3.3. When no CRL with it is current any more, it leaves."""
     world = World()
     assert isinstance(world.device(password=world.password()).enrol(), Issued)
     (record,) = world.store.certificates()
     world.store.revoke(record.authority, record.serial, reason="superseded", now=world.now)
     assert len(get_crl(world)) == 1
     world.tick(timedelta(days=366))
+    assert len(get_crl(world)) == 1
+    world.tick(timedelta(days=7))
     assert len(get_crl(world)) == 0
 
 

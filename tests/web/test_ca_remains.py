@@ -5,14 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ca.authority import Authority, create_authority
+from ca.sql_store import SqlStore
+from ca.store import StoreUnavailable
 from tests.web.kit import ca_pair, make_ca_dir, run
 from web import ca_dir, files
+from web.ca_dir import CaDir
 from web.config import load
 from web.errors import UsageError
 from web.service import Service
@@ -109,3 +113,66 @@ def test_a_database_that_is_missing_is_not_made_anew(tmp_path: Path) -> None:
     assert not database.exists()
     database.touch()
     run("ca", "list", "--dir", made.path).good()
+
+
+def test_a_database_that_is_gone_is_not_made_anew_by_a_running_server(tmp_path: Path) -> None:
+    made = make_ca_dir(tmp_path / "ca")
+    with made.open_store() as store:
+        store.close()  # as when a request needs another connection
+        (database,) = made.path.glob("store.sqlite")
+        database.unlink()
+        with pytest.raises(StoreUnavailable, match="its file is missing"):
+            store.certificates()
+        assert not database.exists()
+
+
+def test_a_backup_has_folder_and_database_of_one_moment(tmp_path: Path) -> None:
+    made, target = make_ca_dir(tmp_path / "ca"), tmp_path / "backup"
+    with made.open_store() as store:  # so that the password is in the -wal file only
+        password = run("challenge", "new", "--dir", made.path).good().out.strip()
+        run("ca", "backup", target, "--dir", made.path).good()
+        names = {path.relative_to(made.path) for path in made.path.rglob("*")}
+    left = {Path(f"store.sqlite-{end}") for end in ("wal", "shm")}
+    assert {path.relative_to(target) for path in target.rglob("*")} == names - left
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (target, target / "store.sqlite", target / "server.key")}
+    assert modes == {0o700, 0o600}
+    copy = CaDir(target)
+    with copy.open_store() as store:
+        assert store.challenge(copy.server_key().identifier(password)) is not None
+    assert copy.load().current.identifier == made.load().current.identifier
+    run("ca", "backup", target, "--dir", made.path).refused_in_one_line(2, "is there already")
+
+
+def test_a_backup_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, target = make_ca_dir(tmp_path / "ca"), tmp_path / "backup"
+
+    def full(*_arguments: object) -> None:
+        raise StoreUnavailable("the database cannot be copied: disk full")
+
+    monkeypatch.setattr(SqlStore, "copy_to", full)
+    assert run("ca", "backup", target, "--dir", made.path).code == 1
+    assert not target.exists()
+
+
+def test_a_certificate_that_the_database_does_not_know_can_be_revoked(tmp_path: Path) -> None:
+    """After a restore, what was issued since is good until somebody says otherwise; so is an RA's old certificate."""
+    made = make_ca_dir(tmp_path / "ca", ra_key_type="ec:P-256")
+    old = made.load().current.ra_signer
+    assert old is not None
+    (file,) = made.path.glob("ca-*/ra-signer.cert.pem")
+    for reason, said in (("superseded", "revoked"), ("superseded", "nothing changed"), ("keyCompromise", "before")):
+        given = ("--cert", file, "--reason", reason, "--dir", made.path)
+        assert said in run("ca", "revoke", *given).good().out
+    with made.open_store() as store:
+        (item,) = store.certificates()
+        assert item.serial == old.certificate.serial_number and store.compromised(item.spki_hash)
+
+
+def test_only_certificates_of_this_ca_are_made_known(tmp_path: Path) -> None:
+    made, other = make_ca_dir(tmp_path / "ca"), make_ca_dir(tmp_path / "other", pair=ca_pair(label="other"))
+    for found in (made, other):
+        (file,) = found.path.glob("ca-*/ca.cert.pem")
+        said = run("ca", "revoke", "--cert", file, "--dir", made.path)
+        said.refused_in_one_line(2, "is not a certificate that this CA has issued")
+    for given in ((), ("01", "--cert", file)):
+        run("ca", "revoke", *given, "--dir", made.path).refused_in_one_line(2, "give either SERIAL or --cert")

@@ -22,6 +22,7 @@ CONTRACT = {
         "ca revoke",
         "ca crl",
         "ca add-kem",
+        "ca backup",
         "ca replace-ra",
         "ca retire",
         "kem backends",
@@ -94,7 +95,7 @@ def test_the_version_is_printed() -> None:
     assert ", version " in run("--version").good().out
 
 
-@pytest.mark.parametrize("arguments", ["nonsense", "enroll --nonsense", "enroll", "ca revoke --dir x"])
+@pytest.mark.parametrize("arguments", ["nonsense", "enroll --nonsense", "enroll", "requests approve --dir x"])
 def test_wrong_words_exit_2_and_point_to_the_help(arguments: str) -> None:
     found = run(*arguments.split())
     assert found.code == 2 and "--help" in found.err and "Traceback" not in found.err

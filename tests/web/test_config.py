@@ -187,6 +187,7 @@ def test_the_implementation_of_ml_kem_can_be_chosen(written: Any, backend: str) 
         ("max_challenges = 1", KemPolicy(max_challenges=1)),
         ("max_challenged = 2", KemPolicy(max_challenged=2)),
         ("max_challenged_per_signer = 3", KemPolicy(max_challenged_per_signer=3)),
+        ("max_challenged_per_request = 2", KemPolicy(max_challenged_per_request=2)),
         ("max_challenged_per_certificate = 2", KemPolicy(max_challenged_per_certificate=2)),
         ('response_key = "transaction"', KemPolicy(response_key=ResponseKeyReuse.transaction)),
         ("classic = true", KemPolicy(classic=True)),

@@ -117,3 +117,27 @@ def test_only_a_previous_ca_can_be_retired(own: CaDir) -> None:
 def test_a_ca_that_is_not_valid_gets_no_ml_kem_key(own: CaDir, years: int) -> None:
     with pytest.raises(UsageError, match="not valid now, so it can certify no RA"):
         own.add_kem("ml-kem-1024", now=utc_now() + timedelta(days=365 * years))
+
+
+@pytest.mark.parametrize("first", ["superseded", "keyCompromise"])
+def test_an_attempt_that_was_stopped_does_not_keep_its_reason(
+    own: CaDir, store: SqlStore, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """The key of a certificate that is superseded may be certified again."""
+    old = own.load().current
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(CaDir, "_write_roles", stop)
+        own.replace_ra(None, store=store, reason=first, now=utc_now())
+    run("ca", "replace-ra", "--reason", "keyCompromise", "--dir", own.path).good()
+    kept = [item for item in store.certificates() if item.serial in ra(old)]
+    assert {item.reason for item in kept} == {"keyCompromise"}
+    assert len(kept) == 3 and all(store.compromised(item.spki_hash) for item in kept)
+
+
+def stop(*_arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("command", [("replace-ra",), ("retire", "00")])
+def test_no_certificate_of_an_ra_is_put_on_hold(own: CaDir, command: tuple[str, ...]) -> None:
+    assert run("ca", *command, "--reason", "certificateHold", "--dir", own.path).code == 2

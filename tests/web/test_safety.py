@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,6 @@ from web import files, safety
 from web.ca_dir import CaDir
 from web.errors import UsageError
 from web.pending import Pending
-from web.service import utc_now
 
 STRANGER = 54321
 
@@ -249,12 +249,13 @@ def test_what_root_makes_in_the_folder_of_an_account_belongs_to_the_account(
     """Else the server of that account could not read its own keys after `ca replace-ra`."""
     made = make_ca_dir(tmp_path / "ca")
     ids = {"uid": 0, "gid": 7}
-    fstat, replace = os.fstat, Path.replace
+    groups: list[list[int]] = [[5, 6]]
+    stat_of, replace = Path.stat, Path.replace
     written: list[tuple[str, int, int]] = []
 
-    def folder_of_a_stranger(descriptor: int) -> os.stat_result:
-        found = fstat(descriptor)
-        return os.stat_result((*found[:4], STRANGER, STRANGER + 1, *found[6:10])) if stat.S_ISDIR(found[0]) else found
+    def folder_of_a_stranger(path: Path, **more: Any) -> os.stat_result:
+        found = stat_of(path, **more)
+        return os.stat_result((*found[:4], STRANGER, STRANGER + 1, *found[6:10])) if path == made.path else found
 
     def seen(path: Path, target: Path) -> Path:
         written.append((target.name, ids["uid"], ids["gid"]))
@@ -264,10 +265,13 @@ def test_what_root_makes_in_the_folder_of_an_account_belongs_to_the_account(
     monkeypatch.setattr(os, "getegid", lambda: ids["gid"])
     monkeypatch.setattr(os, "seteuid", lambda uid: ids.update(uid=uid))
     monkeypatch.setattr(os, "setegid", lambda gid: ids.update(gid=gid))
-    monkeypatch.setattr(os, "fstat", folder_of_a_stranger)
+    monkeypatch.setattr(os, "getgroups", lambda: groups[-1])
+    monkeypatch.setattr(os, "setgroups", groups.append)
+    monkeypatch.setattr(Path, "stat", folder_of_a_stranger)
     monkeypatch.setattr(Path, "replace", seen)
     monkeypatch.setattr(safety, "_check_owner", lambda path, status: None)
-    made.add_kem("ml-kem-1024", now=utc_now())
+    run("ca", "add-kem", "ml-kem-1024", "--dir", made.path).good()
     assert [name for name, _uid, _gid in written][-1] == "roles.json"
     assert {(uid, gid) for _name, uid, gid in written} == {(STRANGER, STRANGER + 1)}
     assert ids == {"uid": 0, "gid": 7}
+    assert groups == [[5, 6], [STRANGER + 1], [5, 6]]

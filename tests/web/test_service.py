@@ -138,6 +138,28 @@ def test_roles_that_are_damaged_while_running_do_not_stop_the_service(
     assert "roles.json is damaged" in log.text
 
 
+def test_keys_that_could_not_be_read_are_tried_again(
+    rolling: Site, clock: SimpleNamespace, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A passing error must not keep withdrawn keys in use."""
+    load_now = rolling.service._load
+    failures = [UsageError("Too many open files")]
+
+    def failing() -> Any:
+        if failures:
+            raise failures.pop()
+        return load_now()
+
+    monkeypatch.setattr(rolling.service, "_load", failing)
+    rolling.service.ca_dir.prepare_rollover(now=utc_now())
+    statuses = []
+    for seconds in (0, 1, 8, 2):
+        clock.seconds += seconds
+        statuses.append(rolling.get("operation=GetNextCACert").status_code)
+    assert statuses == [404, 404, 404, 200]
+    assert log.text.count("cannot be read again") == 1
+
+
 def test_a_rollover_is_loaded_once_by_however_many_threads(rolling: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     rolling.service.ca_dir.prepare_rollover(now=utc_now())
     inside, loads = threading.Barrier(4, timeout=30), []

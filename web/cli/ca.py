@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from cryptography import x509
@@ -11,11 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authorities import Authorities
-from ca.authority import REVOCATION_REASONS, Authority, KeyPair, create_crl, lapses
-from ca.store import RELEASE, IssuedCertificate
+from ca.authority import REVOCATION_REASONS, Authority, KeyPair, create_crl, lapses, revocations
+from ca.store import HOLD, RELEASE, IssuedCertificate, Store, StoreConflict
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
+from scep.ca_certificates import CaCertificates
 from web import files
-from web.ca_dir import DEFAULT_SUBJECT, RA_ROLES, CaDir
+from web.ca_dir import DEFAULT_SUBJECT, RA_ROLES, CaDir, record_of
 from web.cli.common import FILE, ca_options, dir_option, generation, open_store, parse_name, parse_serial
 from web.errors import UsageError
 from web.imported_ca import read_imported
@@ -129,13 +133,30 @@ def add_kem(found: CaDir, kem: str) -> None:
         _show("next", generations.following)
 
 
-_reason_option = click.option(
-    "--reason",
-    type=click.Choice(REVOCATION_REASONS),
-    default="unspecified",
-    show_default=True,
-    help="Reason in the CRL (RFC 5280 section 5.3.1).",
-)
+@ca.command()
+@ca_options
+@click.argument("target", type=click.Path(path_type=Path))
+def backup(found: CaDir, target: Path) -> None:
+    """Copy the CA's folder and database to TARGET.
+
+    TARGET is a new folder, and has all keys. The server need not stop. A configuration that is elsewhere is not copied,
+    nor a database that is not SQLite.
+    """
+    with open_store(found) as store:
+        found.backup(target, store)
+    click.echo(f"the CA is in {target}, with all its keys: keep it as safe")
+
+
+def _ra_reason(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """--reason for certificates of an RA. None of them is put on hold, because their keys do not come back."""
+    reasons = [reason for reason in REVOCATION_REASONS if reason != HOLD]
+    return click.option(
+        "--reason",
+        type=click.Choice(reasons),
+        default=default,
+        show_default=True,
+        help="Reason in the CRL for the RA's certificates (RFC 5280 section 5.3.1).",
+    )
 
 
 @ca.command("replace-ra")
@@ -144,7 +165,7 @@ _reason_option = click.option(
 @click.option(
     "--of", "identifier", metavar="ID", help="Only of the CA with this ID in `ca show`; by default of all in use."
 )
-@_reason_option
+@_ra_reason("unspecified")
 def replace_ra(found: CaDir, only: str | None, identifier: str | None, reason: str) -> None:
     """Replace keys and certificates of the RA, and withdraw the old.
 
@@ -182,13 +203,7 @@ def rollover(found: CaDir, activate: bool) -> None:
 @ca.command()
 @ca_options
 @click.argument("identifier", metavar="ID")
-@click.option(
-    "--reason",
-    type=click.Choice(REVOCATION_REASONS),
-    default="cessationOfOperation",
-    show_default=True,
-    help="Reason in the CRL for the certificates of its RA.",
-)
+@_ra_reason("cessationOfOperation")
 def retire(found: CaDir, identifier: str, reason: str) -> None:
     """Take the previous CA with this ID of `ca show` out of use.
 
@@ -203,7 +218,8 @@ def retire(found: CaDir, identifier: str, reason: str) -> None:
 
 @ca.command()
 @ca_options
-@click.argument("serial")
+@click.argument("serial", required=False)
+@click.option("--cert", "cert_file", type=FILE, help="File of the certificate, instead of SERIAL; also of an RA.")
 @click.option(
     "--reason",
     type=click.Choice((*REVOCATION_REASONS, RELEASE)),
@@ -211,15 +227,21 @@ def retire(found: CaDir, identifier: str, reason: str) -> None:
     show_default=True,
     help="Reason in the CRL (RFC 5280 section 5.3.1); removeFromCRL releases a certificate that is on certificateHold.",
 )
-def revoke(found: CaDir, serial: str, reason: str) -> None:
+def revoke(found: CaDir, serial: str | None, cert_file: Path | None, reason: str) -> None:
     """Revoke the certificate with this SERIAL (hex).
+
+    With --cert also one of this CA that its database does not know, as after a restore, and one of an RA.
 
     A certificateHold may be followed by another reason, and every reason by keyCompromise; the moment of revocation
     stays. Otherwise the first reason stands.
     """
+    if (serial is None) == (cert_file is None):
+        raise UsageError("give either SERIAL or --cert")
     generations = found.load()
     with open_store(found) as store:
-        known = store.find_serial(parse_serial(serial))
+        if cert_file is not None:
+            serial = f"{_make_known(store, generations, cert_file):x}"
+        known = store.find_serial(parse_serial(str(serial)))
         if not known:
             raise UsageError(f"no certificate with serial {serial}; for the RA's there is `ca replace-ra`")
         for item in known:
@@ -227,6 +249,20 @@ def revoke(found: CaDir, serial: str, reason: str) -> None:
             click.echo(_said(item, done))
             if done.revoked_at is not None:
                 click.echo(_where(generations, item.authority))
+
+
+def _make_known(store: Store, generations: Authorities, cert_file: Path) -> int:
+    """The serial number of a certificate of this CA, which is recorded if it is not yet, as after a restore. Raises
+    UsageError.
+    """
+    certificate = files.read_certificate(cert_file)
+    for authority in generations.known:
+        issuer = authority.ca.certificate
+        if certificate != issuer and CaCertificates(issuer, (issuer,)).issued(certificate):
+            with contextlib.suppress(StoreConflict):
+                store.record(record_of(authority, certificate))
+            return certificate.serial_number
+    raise UsageError(f"{cert_file} is not a certificate that this CA has issued")
 
 
 def _said(before: IssuedCertificate, after: IssuedCertificate) -> str:
@@ -282,7 +318,7 @@ def crl(found: CaDir, identifier: str | None, everything: bool, out: Path | None
     data = b""
     with open_store(found) as store:
         for authority in chosen:
-            revoked = store.revoked(authority.identifier, now=now)
+            revoked = revocations(authority, store, now=now)
             made = create_crl(authority, revoked, store.next_crl_number(authority.identifier), now=now)
             data += made if der else x509.load_der_x509_crl(made).public_bytes(Encoding.PEM)
     if out is None:

@@ -19,6 +19,7 @@ from ca.sql_store import SqlStore
 from web.ca_dir import CaDir
 from web.config import load
 from web.errors import UsageError
+from web.safety import as_owner
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 MOST = 1_000_000  # records that a list shows: all there are
@@ -45,7 +46,8 @@ def place_options(command: Command) -> Command:
 def ca_options(command: Command) -> Command:
     """The options by which a command finds a CA that is there; it gets the folder as its first argument.
 
-    Every command uses these, so that none acts on another database than the server with the same option.
+    Every command uses these, so that none acts on another database than the server with the same option. Root acts as
+    the owner of the folder.
     """
 
     @place_options
@@ -53,7 +55,8 @@ def ca_options(command: Command) -> Command:
     def with_ca(*args: Any, directory: Path | None, config_file: Path | None, **more: Any) -> None:
         found = located(directory, config_file)
         found.require()
-        command(found, *args, **more)
+        with as_owner(found.path):
+            command(found, *args, **more)
 
     return with_ca
 
