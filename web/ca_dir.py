@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -107,7 +108,7 @@ class CaDir:
     def require(self) -> None:
         """Raise UsageError, saying what to do, if no CA was made here."""
         if not self.exists():
-            nothing = f"{self.path} holds no CA; `scep-kem ca init --dir {self.path}` makes one"
+            nothing = f"{self.path} holds no CA; `scep-kem ca init --dir {quote(str(self.path))}` makes one"
             raise UsageError(self._remains() or nothing)
 
     def create(
@@ -355,9 +356,10 @@ class CaDir:
         # As text, a folder named what? would be read as a file and its options.
         found = make_url(url) if url else URL.create("sqlite", database=str(self.path / "store.sqlite"))
         if found.get_backend_name() == "sqlite" and self.exists() and not Path(str(found.database)).exists():
+            empty = f"install -m 600 /dev/null {quote(str(found.database))}"
             raise UsageError(
                 f"the database {found.database} is missing, and with it what was issued and revoked: restore it from a "
-                f"backup. For an empty one, `install -m 600 /dev/null {found.database}` as the server's account"
+                f"backup. For an empty one, `{empty}` as the server's account"
             )
         try:
             return SqlStore(found)

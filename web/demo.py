@@ -6,6 +6,7 @@ RSA key at all. It runs the commands that a user would type, prints them, and le
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,7 @@ def _enrolment(folder: Path, ca: list[str], wanted: list[str]) -> None:
         password = _run("challenge", "new", "--dir", str(folder))
         files = ["--key", f"{scratch}/device.key", "--out", f"{scratch}/device.pem"]
         enroll = ["enroll", "--url", url, "--ca-fingerprint", fingerprint, *wanted, *files, "--trace"]
-        _show(*enroll, "--challenge", f'"$(scep-kem challenge new --dir {folder})"')
+        _show(*enroll, then=f' --challenge "$(scep-kem challenge new --dir {shlex.quote(str(folder))})"')
         print()
         print(_run(*enroll, "--challenge", password))
         lines = Path(scratch, "device.pem").read_text().splitlines()
@@ -76,12 +77,8 @@ def _run(*arguments: str) -> str:
     return done.stdout.rstrip()
 
 
-def _show(*arguments: str) -> None:
-    print(f"$ scep-kem {' '.join(_quoted(item) for item in arguments)}", flush=True)
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"' if "=" in text and not text.startswith('"') else text
+def _show(*arguments: str, then: str = "") -> None:
+    print(f"$ scep-kem {shlex.join(arguments)}{then}", flush=True)
 
 
 def _title(text: str) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import io
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -207,6 +208,11 @@ class Result:
         """Assert exit code 0."""
         assert self.code == 0, self
         return self
+
+
+def quoted(path: Path) -> str:
+    """A path as a printed command must name it, whatever folder the tests run in."""
+    return shlex.quote(str(path))
 
 
 def run(*arguments: str | Path, stdin: str = "") -> Result:

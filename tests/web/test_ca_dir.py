@@ -15,7 +15,7 @@ import ca.authority
 from pkix.keys import KEY_TYPES
 from pkix.signatures import SigningKey
 from scep.client import Issued
-from tests.web.kit import Site, ca_pair, make_ca_dir, run
+from tests.web.kit import Site, ca_pair, make_ca_dir, quoted, run
 from tests.world import key, name
 from web import files
 from web.ca_dir import CaDir
@@ -202,12 +202,14 @@ def test_the_database_of_a_configuration_that_was_there_is_used(tmp_path: Path) 
 
 
 def test_an_empty_folder_says_how_to_make_a_ca(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
     for command in ("show", "rollover", "crl", "list"):
-        run("ca", command, "--dir", tmp_path).refused_in_one_line(
-            2, "holds no CA", f"scep-kem ca init --dir {tmp_path}"
+        run("ca", command, "--dir", folder).refused_in_one_line(
+            2, "holds no CA", f"`scep-kem ca init --dir {quoted(folder)}`"
         )
     with pytest.raises(UsageError, match="holds no CA"):
-        CaDir(tmp_path).load()
+        CaDir(folder).load()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from ca.authority import Authority, create_authority
 from ca.sql_store import SqlStore
 from ca.store import StoreUnavailable
-from tests.web.kit import ca_pair, make_ca_dir, run
+from tests.web.kit import ca_pair, make_ca_dir, quoted, run
 from web import ca_dir, files
 from web.ca_dir import CaDir
 from web.config import load
@@ -103,11 +103,12 @@ def test_a_rollover_that_could_not_be_written_leaves_nothing(
 
 def test_a_database_that_is_missing_is_not_made_anew(tmp_path: Path) -> None:
     """An empty one would forget what is revoked, and sign a CRL that says so."""
-    made = make_ca_dir(tmp_path / "ca")
+    made = make_ca_dir(tmp_path / "the ca")
     (database,) = made.path.glob("store.sqlite")
     database.unlink()
+    said = (f"the database {database} is missing", f"`install -m 600 /dev/null {quoted(database)}`")
     for command in (["ca", "list"], ["ca", "crl"], ["challenge", "new"], ["requests", "list"]):
-        run(*command, "--dir", made.path).refused_in_one_line(2, f"the database {database} is missing")
+        run(*command, "--dir", made.path).refused_in_one_line(2, *said)
     with pytest.raises(UsageError, match="is missing"):
         Service(load(made.config_path))
     assert not database.exists()

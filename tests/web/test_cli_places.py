@@ -10,7 +10,7 @@ import pytest
 
 from ca.sql_store import SqlStore
 from scep.client import Issued
-from tests.web.kit import Site, make_ca_dir, run
+from tests.web.kit import Site, make_ca_dir, quoted, run
 from tests.web.test_cli_serve import announced_for
 from web.ca_dir import CaDir
 from web.cli import cli
@@ -93,7 +93,7 @@ def test_a_configuration_of_another_ca_is_told(own: CaDir, tmp_path: Path, comma
 def test_serve_names_its_configuration_for_passwords(elsewhere: CaDir, monkeypatch: pytest.MonkeyPatch) -> None:
     lines, _stub = announced_for(monkeypatch, "--config", elsewhere.config_path)
     hint = next(line for line in lines if line.startswith("Challenge password: "))
-    assert hint == f"Challenge password: scep-kem challenge new --config {elsewhere.config_path}"
+    assert hint == f"Challenge password: scep-kem challenge new --config {quoted(elsewhere.config_path)}"
     words = shlex.split(hint.removeprefix("Challenge password: scep-kem "))
     password = run(*words).good().out.strip()
     with served(elsewhere) as store:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.web.devices import Device, pending, waiting
-from tests.web.kit import Peer, make_ca_dir, run, serving
+from tests.web.kit import Peer, make_ca_dir, quoted, run, serving
 from tests.world import key
 from web import exchange as exchange_module
 from web import files
@@ -21,7 +21,7 @@ from web.config import load
 def test_4_4_pending_is_exit_code_3_then_approved_and_polled_is_0(make: Callable[..., Device], ca_folder: Path) -> None:
     device = make("/manual")
     found = device.enroll(subject="CN=to approve")
-    found.refused_in_one_line(3, "still pending; later: scep-kem poll", f"--out {device.out}")
+    found.refused_in_one_line(3, "still pending; later: scep-kem poll", f"--out {quoted(device.out)}")
     assert device.names == {"device.key", "device.pem.pending"}
     device.poll().refused_in_one_line(3, "still pending")
     run("requests", "approve", waiting(ca_folder, "CN=to approve"), "--dir", ca_folder).good()

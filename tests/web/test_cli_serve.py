@@ -15,7 +15,7 @@ from waitress.server import MultiSocketServer
 
 from ca.sql_store import SqlStore
 from ca.store import StoreUnavailable
-from tests.web.kit import SCEP_KEM, Result, environment, run
+from tests.web.kit import SCEP_KEM, Result, environment, quoted, run
 from web.ca_dir import CaDir
 from web.cli import server as serve_command
 
@@ -115,7 +115,7 @@ def test_serve_announces_urls_fingerprint_and_how_to_get_a_password(
         "URL of profile closed: http://127.0.0.1:8080/scep/closed",
         "URL of profile window: http://127.0.0.1:8080/scep/window",
         f"CA fingerprint (SHA-256): {ca_dir.load().current.identifier}",
-        f"Challenge password: scep-kem challenge new --dir {ca_dir.path}",
+        f"Challenge password: scep-kem challenge new --dir {quoted(ca_dir.path)}",
         "Profile closed has no way of authorising requests: it issues nothing",
     ]
     assert stub.ran and stub.closed

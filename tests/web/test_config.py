@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from ca.authorisation import AuthorisationPolicy
 from ca.profiles import Profile
@@ -472,7 +473,7 @@ def test_an_absolute_folder_stays(written: Any) -> None:
 def test_a_sqlite_database_is_relative_to_the_file(written: Any, tmp_path: Path) -> None:
     """The template says so of all paths; relative to where the server was started would be a new database."""
     found = written(f'{MINIMUM}database = "sqlite:///other.sqlite"\n')
-    assert found.database == f"sqlite:///{tmp_path}/other.sqlite"
+    assert make_url(found.database).database == str(tmp_path / "other.sqlite")
 
 
 @pytest.mark.parametrize("database", ["nonsense", "sqlite://", "sqlite:///:memory:", "nonsense://host/db"])

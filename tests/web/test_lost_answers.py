@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes
 
 from scep.attributes import KEM_POP_CONFIRM, FailInfo, PkiStatus
 from scep.messages import PkiMessage
-from tests.web.kit import CONFIG, Answer, Peer, Received, Result, ca_pair, cert_rep, make_ca_dir, run, serving
+from tests.web.kit import CONFIG, Answer, Peer, Received, Result, ca_pair, cert_rep, make_ca_dir, quoted, run, serving
 from tests.world import key, name
 from web import files
 from web.ca_dir import CaDir
@@ -135,7 +135,7 @@ class Device:
 
     def __init__(self, folder: Path, line: Line, url: str, ca_dir: CaDir) -> None:
         self.folder, self.line, self.url, self.ca_dir = folder, line, url, ca_dir
-        self.key, self.out, self.pending = folder / "a.key", folder / "a.pem", folder / "a.pem.pending"
+        self.key, self.out, self.pending = folder / "a key", folder / "a.pem", folder / "a.pem.pending"
         self.where = ("--ca-fingerprint", ca_dir.load().current.identifier)
 
     def password(self) -> str:
@@ -153,6 +153,11 @@ class Device:
 
     def poll(self) -> Result:
         return run("poll", "--key", self.key, "--out", self.out)
+
+    @property
+    def polling(self) -> str:
+        """What the client says to run later."""
+        return f"scep-kem poll --key {quoted(self.key)} --out {quoted(self.out)}"
 
     def lose(self, command: Callable[[], Result]) -> Result:
         """Run a command that gives up."""
@@ -278,7 +283,7 @@ def test_a_client_gives_up_after_growing_pauses_and_says_how_to_go_on(
         rsa.key.unlink()
     found = rsa.lose(rsa.kem if kind == "kem" else rsa.enroll)
     assert naps == list(PAUSES) == sorted(PAUSES)
-    assert found.err.splitlines()[-1].endswith(f"to go on: scep-kem poll --key {rsa.key} --out {rsa.out}")
+    assert found.err.splitlines()[-1].endswith(f"to go on: {rsa.polling}")
     assert stat.S_IMODE(rsa.pending.stat().st_mode) == 0o600
     rsa.poll().good()
     assert "PKCSReq" not in rsa.line.types and not rsa.pending.exists()
@@ -400,7 +405,7 @@ def test_a_busy_ca_is_come_back_to(device: Device, fates: list[Fate]) -> None:
     found = device.kem()
     assert found.code == 4 and len(device.line.sent) == len(fates) + 1
     last = found.err.splitlines()[-1]
-    assert last == f"refused: badRequest: {BUSY}; come back later: scep-kem poll --key {device.key} --out {device.out}"
+    assert last == f"refused: badRequest: {BUSY}; come back later: {device.polling}"
     device.poll().good()
 
 

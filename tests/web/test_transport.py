@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import re
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
@@ -182,7 +183,7 @@ def test_a_connection_serves_the_next_request_after_a_large_answer(monkeypatch: 
 
 def test_nobody_listening_is_told_with_url_and_reason() -> None:
     url = f"http://127.0.0.1:{unused_port()}/scep"
-    with pytest.raises(TransportError, match=f"^{url}: Connection refused$"):
+    with pytest.raises(TransportError, match=f"^{re.escape(url)}: Connection refused$"):
         HttpTransport(url).capabilities()
 
 

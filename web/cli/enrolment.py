@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -72,7 +73,7 @@ def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, mo
 
     What is needed to go on stays beside --out until the CA has issued or refused.
     """
-    file, later = pending_file(out), f"scep-kem poll --key {key_file} --out {out}"
+    file, later = pending_file(out), shlex.join(["scep-kem", "poll", "--key", str(key_file), "--out", str(out)])
     exchange.keep = lambda pending: files.write(file, pending.dump(), secret=True)
     exchange.tell = lambda line: click.echo(printable(line), err=True)
     try:
