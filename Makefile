@@ -20,7 +20,7 @@ $(VENV)/ready: pyproject.toml
 	@touch $@
 
 demo: $(VENV)/ready
-	$(BIN)/python -m web.demo
+	$(BIN)/python -m scep_kem.demo
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -96,7 +96,7 @@ class WebhookAnswer(enum.Enum):
 
 
 class Webhook(Protocol):
-    """An external authority. `web.webhook` asks one over HTTPS."""
+    """An external authority. `scep_kem.server.webhook` asks one over HTTPS."""
 
     def ask(self, request: EnrolmentRequest) -> tuple[WebhookAnswer, str]:
         """The answer, and a reason that may be shown to the client when it is REJECT. Does not raise.

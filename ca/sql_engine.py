@@ -30,7 +30,7 @@ if sys.platform != "win32":
     import fcntl
 
 # Seconds to wait for the write lock, of other threads and of other processes together, unless the URL says otherwise
-# (?timeout=1). `web.budgets` says how this goes together with what others wait.
+# (?timeout=1). `scep_kem.budgets` says how this goes together with what others wait.
 BUSY_TIMEOUT = 5
 
 _BEGIN = "BEGIN IMMEDIATE"

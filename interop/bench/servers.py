@@ -140,7 +140,7 @@ class _Ours(BenchServer):
 
 
 class OursGunicorn(_Ours):
-    """The WSGI application as `web.wsgi` describes it."""
+    """The WSGI application as `scep_kem.wsgi` describes it."""
 
     name = "ours"
 
@@ -162,7 +162,7 @@ class OursGunicorn(_Ours):
         return (
             *(sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "--worker-class", kind),
             *("--workers", str(self._gunicorn.workers), "--threads", str(self._gunicorn.threads)),
-            f'web.wsgi:create_app("{self.folder}/ca/scep.toml")',
+            f'scep_kem.wsgi:create_app("{self.folder}/ca/scep.toml")',
         )
 
     def _port(self) -> int | None:

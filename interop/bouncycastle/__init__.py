@@ -17,9 +17,9 @@ from interop.kit.cases import CaseFailed, Missing, Peer, check
 from interop.kit.servers import scep_kem
 from kem.keys import DecapsulationKey, encode_private_key, encode_public_key
 from pkix.keys import dump_kem_key, generate
-from web.errors import UsageError
-from web.files import read_any_key, write_key
-from web.kem import new_kem_key, public_kem_key
+from scep_kem.errors import UsageError
+from scep_kem.files import read_any_key, write_key
+from scep_kem.kem import new_kem_key, public_kem_key
 
 
 def _probe() -> str:

@@ -12,9 +12,9 @@ from interop.kit import our_cms
 from interop.kit.bench import Bench
 from interop.kit.cases import CaseFailed, Peer, check
 from kem.keys import DecapsulationKey, encode_public_key
-from web.errors import UsageError
-from web.files import read_any_key, write_key
-from web.kem import new_kem_key, public_kem_key
+from scep_kem.errors import UsageError
+from scep_kem.files import read_any_key, write_key
+from scep_kem.kem import new_kem_key, public_kem_key
 
 if TYPE_CHECKING:
     from interop.openssl.cases import Openssl

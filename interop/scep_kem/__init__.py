@@ -15,8 +15,8 @@ from interop.liboqs import build as liboqs
 from kem.keys import DecapsulationKey, encode_public_key
 from pkix.certificates import Certificate
 from pkix.keys import spki_of
-from web.files import read_any_key
-from web.kem import public_kem_key
+from scep_kem.files import read_any_key
+from scep_kem.kem import public_kem_key
 
 POLLING = ("--poll-interval", "0.1", "--max-polls", "50")
 

@@ -1,0 +1,74 @@
+"""The command `scep-kem`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from ca.migrations import StoreVersionError
+from ca.store import StoreUnavailable
+from kem.errors import KemError
+from pkix.errors import PkixError
+from scep_kem.cli.ca import ca
+from scep_kem.cli.challenge import challenge
+from scep_kem.cli.client import cacert, caps, enroll, getcert, getcrl, poll, renew
+from scep_kem.cli.kem import kem
+from scep_kem.cli.requests import requests
+from scep_kem.cli.server import serve
+from scep_kem.client.transport import TransportError
+from scep_kem.errors import MachineError, UsageError
+from scep_kem.terminal import printable
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="scep-kem")
+def cli() -> None:
+    """SCEP (RFC 8894): a CA with its responder, and a client.
+
+    \b
+    A first enrolment, in two terminals:
+      scep-kem serve --dir demo-ca --port 8080
+      scep-kem enroll --url http://127.0.0.1:8080/scep --key device.key --subject "CN=device" \\
+          --challenge "$(scep-kem challenge new --dir demo-ca)" --out device.pem
+
+    \b
+    Exit codes: 0 done or issued, 1 the server cannot be reached or broke the protocol,
+    2 wrong usage or input, 3 still pending, 4 refused by the CA.
+    """
+
+
+for command in (ca, serve, challenge, requests, kem, enroll, renew, poll, getcert, getcrl, caps, cacert):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point: errors are one line on stderr."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_USAGE)
+    except click.Abort:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever reads our output has seen enough; at its end Python would try once more to write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILURE)
+    except MachineError as error:
+        _stop(str(error), EXIT_FAILURE)
+    except UsageError as error:
+        _stop(str(error), EXIT_USAGE)
+    except (TransportError, PkixError, KemError, StoreUnavailable, StoreVersionError) as error:
+        _stop(str(error), EXIT_FAILURE)
+
+
+def _stop(line: str, code: int) -> None:
+    click.echo(f"scep-kem: {printable(line)}", err=True)
+    sys.exit(code)

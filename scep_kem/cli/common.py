@@ -1,0 +1,141 @@
+"""What several commands share: options, names, durations."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+from cryptography import x509
+
+from ca.authorities import Authorities
+from ca.authority import Authority
+from ca.sql_store import SqlStore
+from scep_kem.ca_dir import CaDir
+from scep_kem.config import load
+from scep_kem.errors import UsageError
+from scep_kem.safety import as_owner
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+MOST = 1_000_000  # records that a list shows: all there are
+
+Command = Callable[..., None]
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+dir_option = click.option("--dir", "directory", type=_FOLDER, required=True, help="Folder of the CA.")
+
+
+def place_options(command: Command) -> Command:
+    """--dir and --config, of which `located` makes the CA's folder."""
+    folder = click.option("--dir", "directory", type=_FOLDER, help="Folder of the CA.")
+    file = click.option(
+        "--config",
+        "config_file",
+        type=FILE,
+        help="Configuration file (TOML) that the CA is served by, instead of --dir.",
+    )
+    return folder(file(command))
+
+
+def ca_options(command: Command) -> Command:
+    """The options by which a command finds a CA that is there; it gets the folder as its first argument.
+
+    Every command uses these, so that none acts on another database than the server with the same option. Root acts as
+    the owner of the folder.
+    """
+
+    @place_options
+    @functools.wraps(command)
+    def with_ca(*args: Any, directory: Path | None, config_file: Path | None, **more: Any) -> None:
+        found = located(directory, config_file)
+        found.require()
+        with as_owner(found.path):
+            command(found, *args, **more)
+
+    return with_ca
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_name(text: str) -> x509.Name:
+    """A subject in RFC 4514 form, `CN=device,O=Example`; spaces after commas are fine. Raises UsageError."""
+    try:
+        name = x509.Name.from_rfc4514_string(re.sub(r",\s+", ",", text), {"emailAddress": x509.NameOID.EMAIL_ADDRESS})
+    except ValueError:
+        raise UsageError(f'{text!r} is not a distinguished name; write it like "CN=device,O=Example"') from None
+    if not len(name):
+        raise UsageError("the subject is empty")
+    return name
+
+
+def parse_duration(text: str) -> timedelta:
+    """`90s`, `10m`, `1h`, `7d`. Raises UsageError."""
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if not match or int(match[1]) == 0:
+        raise UsageError(f"{text!r} is not a duration; write it like 30m, 1h or 7d")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def parse_serial(text: str) -> int:
+    """A serial number in hex, with or without colons and 0x. Raises UsageError."""
+    try:
+        return int(text.replace(":", ""), 16)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a serial number in hex") from None
+
+
+def stdin_password() -> str:
+    """The first line of stdin without its end. Raises UsageError."""
+    try:
+        return utf8(sys.stdin.readline().rstrip("\r\n"), "the password on stdin")
+    except UnicodeDecodeError:
+        raise UsageError("the password on stdin is not UTF-8") from None
+
+
+def utf8(text: str, what: str) -> str:
+    """The text as it is. Raises UsageError if it came with octets that are not UTF-8, which Python reads as lone
+    surrogates.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} is not UTF-8") from None
+    return text
+
+
+def located(directory: Path | None, config_file: Path | None) -> CaDir:
+    """The CA folder that one of the two options names, whether or not it holds a CA. Raises UsageError."""
+    if directory is not None and config_file is None:
+        return CaDir(directory)
+    if config_file is not None and directory is None:
+        return CaDir(load(config_file).ca_dir, config_file)
+    raise UsageError("give either --dir or --config")
+
+
+def generation(generations: Authorities, identifier: str | None) -> Authority:
+    """The CA with this ID of `ca show`, or whole fingerprint; the current one for None. Raises UsageError."""
+    if identifier is None:
+        return generations.current
+    authority = generations.named(identifier.replace(":", ""))
+    if authority is None:
+        raise UsageError(f"no CA has the ID {identifier}; `ca show` shows them")
+    return authority
+
+
+def check_profile(ca_dir: CaDir, profile: str) -> None:
+    """Raises UsageError if the CA's configuration has no such profile."""
+    known = ca_dir.configuration().profiles
+    if profile not in known:
+        raise UsageError(f"{ca_dir.config_path} has no profile {profile!r}; it has {', '.join(known)}")
+
+
+def open_store(ca_dir: CaDir) -> SqlStore:
+    """The Store of a CA folder, as its configuration names it. Raises UsageError."""
+    return ca_dir.open_store(ca_dir.configuration().database)

@@ -1,0 +1,124 @@
+"""What `enroll`, `renew` and `poll` share: the request that an earlier run left, and an exchange with its exit code."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from kem.errors import KemError
+from pkix.errors import PkixError
+from scep.ca_certificates import load_certificate
+from scep.client import Issued, Refused, StillPending
+from scep_kem import files
+from scep_kem.client.client import Renewing, ScepClient, Wanted, is_for
+from scep_kem.client.exchange import Exchange, is_busy
+from scep_kem.client.pending import Pending
+from scep_kem.client.transport import TransportError
+from scep_kem.clock import utc_now
+from scep_kem.errors import UsageError
+from scep_kem.terminal import printable
+from scep_kem.trace import describe_certificate
+
+EXIT_FAILURE = 1
+EXIT_PENDING = 3
+EXIT_REFUSED = 4
+
+
+def earlier_request(out: Path, key_file: Path) -> Pending | None:
+    """The request that an earlier run left beside --out, unless it is of no more use. key_file: of the requested key.
+    Raises UsageError.
+    """
+    file = pending_file(out)
+    if not os.path.lexists(file):
+        return None
+    pending = Pending.load(file)
+    if pending.is_stale(utc_now()):
+        click.echo(f"the request in {file} has expired; beginning anew", err=True)
+        return None
+    if not os.path.lexists(key_file):  # a key made now is not its
+        raise _another(out)
+    return pending
+
+
+def check_same(earlier: Pending | None, url: str, wanted: Wanted, renewing: Renewing | None, out: Path) -> None:
+    """Raises UsageError if an earlier run left another request than this one."""
+    if earlier is not None and not is_for(earlier, url, wanted, renewing):
+        raise _another(out)
+
+
+def _another(out: Path) -> UsageError:
+    file = pending_file(out)
+    return UsageError(
+        f"{file} holds another request that has no answer yet: `scep-kem poll` goes on with it; or remove it"
+    )
+
+
+def exchange_of(
+    client: ScepClient, earlier: Pending | None, wanted: Wanted, renewing: Renewing | None = None
+) -> Exchange:
+    """The enrolment that an earlier run left, or a new one."""
+    if earlier is None:
+        return client.enrol(wanted, renewing)
+    click.echo("an earlier run sent this request: going on with it", err=True)
+    return client.resume(earlier, wanted.key)
+
+
+def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, most: int) -> None:
+    """Begin or go on, wait if asked to, then write the certificate or say why there is none, and exit.
+
+    What is needed to go on stays beside --out until the CA has issued or refused.
+    """
+    file, later = pending_file(out), shlex.join(["scep-kem", "poll", "--key", str(key_file), "--out", str(out)])
+    exchange.keep = lambda pending: files.write(file, pending.dump(), secret=True)
+    exchange.tell = lambda line: click.echo(printable(line), err=True)
+    try:
+        outcome = _converse(exchange, interval, most)
+    except (TransportError, PkixError, KemError) as error:
+        if not exchange.begun:
+            file.unlink(missing_ok=True)
+            raise
+        click.echo(f"scep-kem: {printable(str(error))}; to go on: {later}", err=True)
+        sys.exit(EXIT_FAILURE)
+    if isinstance(outcome, StillPending):
+        click.echo(f"still pending; later: {later}", err=True)
+        sys.exit(EXIT_PENDING)
+    if isinstance(outcome, Refused) and is_busy(outcome):
+        refused(outcome, f"; come back later: {later}")
+    if isinstance(outcome, Issued):
+        write_certificate(out, outcome)
+    file.unlink(missing_ok=True)
+    if isinstance(outcome, Refused):
+        refused(outcome)
+
+
+def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillPending | Refused:
+    outcome = exchange.poll() if exchange.resumed else exchange.start()
+    if isinstance(outcome, StillPending) and most:
+        click.echo(f"pending; polling every {interval:g} s, at most {most} times", err=True)
+        for count, outcome in enumerate(exchange.polls(interval, most), 1):
+            if isinstance(outcome, StillPending):
+                click.echo(f"poll {count} of {most}: still pending", err=True)
+    return outcome
+
+
+def write_certificate(out: Path, issued: Issued) -> None:
+    certificate = load_certificate(issued.certificate)
+    files.write(out, files.pem(certificate))
+    click.echo(f"certificate written to {out}")
+    for line in describe_certificate(certificate):
+        click.echo(f"    {line}")
+
+
+def refused(outcome: Refused, advice: str = "") -> NoReturn:
+    text = f": {printable(outcome.text)}" if outcome.text else ""
+    click.echo(f"refused: {outcome.fail_info.name}{text}{advice}", err=True)
+    sys.exit(EXIT_REFUSED)
+
+
+def pending_file(out: Path) -> Path:
+    return out.with_name(f"{out.name}.pending")

@@ -1,0 +1,427 @@
+"""The client with its I/O: fetch the CA certificates, enrol, poll, query."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from ca.challenges import new_password
+from kem.backends import Backends
+from kem.keys import DecapsulationKey, encode_public_key
+from pkix.algorithms import (
+    AES128,
+    AES128_GCM,
+    AES192,
+    AES192_GCM,
+    AES256,
+    AES256_GCM,
+    TRIPLE_DES,
+    AlgorithmPolicy,
+    ContentCipher,
+)
+from pkix.asn1 import Oid
+from pkix.certificate_builder import Extensions
+from pkix.certificates import Certificate, IssuerAndSerialNumber
+from pkix.errors import AlgorithmRefused
+from pkix.keys import generate, message_digest
+from pkix.pkcs10 import (
+    CertificationRequest,
+    encode_certification_request,
+    encode_statement_request,
+    encode_unsigned_request,
+)
+from pkix.public_keys import load_public_key
+from pkix.signatures import SigningKey
+from pkix.signed_data import Signer
+from scep.attributes import RESPONSE_KEY, MessageType
+from scep.ca_certificates import CaCertificates, ReplyRefused
+from scep.capabilities import Capabilities
+from scep.client import (
+    ClientSettings,
+    Enrolment,
+    KemKey,
+    Outcome,
+    Proof,
+    Query,
+    decode_next_ca,
+    new_transaction_id,
+    self_signed,
+)
+from scep.kem_pop import encode_response_key
+from scep_kem import files
+from scep_kem.client.exchange import Exchange
+from scep_kem.client.pending import Pending
+from scep_kem.client.transport import HttpTransport, check_url
+from scep_kem.clock import utc_now
+from scep_kem.errors import UsageError, cannot
+from scep_kem.kem import backends, public_kem_key
+from scep_kem.terminal import printable
+from scep_kem.trace import describe_message, describe_proof
+
+CIPHERS = {
+    "aes128": AES128,
+    "aes192": AES192,
+    "aes256": AES256,
+    "aes128-gcm": AES128_GCM,
+    "aes192-gcm": AES192_GCM,
+    "aes256-gcm": AES256_GCM,
+    "3des": TRIPLE_DES,
+}
+DIGESTS: dict[str, Callable[[], hashes.HashAlgorithm]] = {
+    "sha256": hashes.SHA256,
+    "sha384": hashes.SHA384,
+    "sha512": hashes.SHA512,
+    "sha1": hashes.SHA1,
+}
+EPHEMERAL_PQ = "ml-dsa-65"
+EPHEMERAL = "ec:P-256"
+# The certificate of an ephemeral key is not encrypted, so it does not give away who enrols.
+EPHEMERAL_SUBJECT = x509.Name.from_rfc4514_string("CN=SCEP client")
+
+AnyKey = SigningKey | DecapsulationKey
+
+_FINGERPRINT = re.compile("[0-9A-Fa-f]{64}|[0-9A-Fa-f]{40}")
+_SAVED = re.compile(r"([0-9]+)-(client|server)\.der")
+
+
+def fits(key: AnyKey, spki: bytes) -> bool:
+    """Whether a DER SubjectPublicKeyInfo is the public half of a key."""
+    if isinstance(key, DecapsulationKey):
+        return encode_public_key(public_kem_key(key)) == spki
+    try:
+        return load_public_key(spki, "certificate") == key.public_key()
+    except AlgorithmRefused:
+        return False
+
+
+@dataclass(frozen=True)
+class Options:
+    """url: of the server. fingerprint: of the CA, hex. cipher, digest: names of CIPHERS and DIGESTS, None to choose.
+    legacy: accept, and if need be use, SHA-1 and 3DES. prefer_get: PKIOperation by GET. pss: RSASSA-PSS.
+    require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation of ML-KEM.
+    trace: called with lines about each message. save: folder for the messages' octets, or None.
+    Raises UsageError if url or fingerprint cannot be one.
+    """
+
+    url: str
+    fingerprint: str | None = None
+    cipher: str | None = None
+    digest: str | None = None
+    legacy: bool = False
+    prefer_get: bool = False
+    pss: bool = False
+    require_kem: bool = False
+    kem_backend: str = "automatic"
+    trace: Callable[[str], None] | None = None
+    save: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_url(self.url)
+        if self.fingerprint is not None and not _FINGERPRINT.fullmatch(re.sub("[: ]", "", self.fingerprint)):
+            raise UsageError("a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A certificate to ask for. key: for which. statement: a signing certificate and its key, to state possession of a
+    KEM key (RFC 9883).
+    """
+
+    key: AnyKey
+    subject: x509.Name
+    extensions: Extensions = ()
+    challenge_password: str | None = None
+    statement: tuple[SigningKey, x509.Certificate] | None = None
+
+
+@dataclass(frozen=True)
+class Renewing:
+    """The certificate to renew and its key, with the files that they are in."""
+
+    key: AnyKey
+    certificate: x509.Certificate
+    key_file: Path
+    cert_file: Path
+
+
+def is_for(pending: Pending, url: str, wanted: Wanted, renewing: Renewing | None) -> bool:
+    """Whether a request that an earlier run left is the one that would be made now.
+
+    The challenge password does not count: a command that makes one has another each time.
+    """
+    request, signed_by = pending.request, pending.certificate
+    if renewing is not None:
+        old = files.read_certificate(pending.renewed[1]) if pending.renewed is not None else signed_by
+        same_signer = old == renewing.certificate
+    elif wanted.statement is not None:
+        same_signer = pending.renewed is None and signed_by == wanted.statement[1]
+    else:
+        same_signer = pending.renewed is None and signed_by.issuer == signed_by.subject
+    return (
+        same_signer
+        and pending.url == url
+        and fits(wanted.key, request.spki)
+        and request.subject_der == wanted.subject.public_bytes()
+        and list(request.extensions) == list(wanted.extensions)
+    )
+
+
+@dataclass
+class ScepClient:
+    """A session with one server: capabilities (caps_body: as received) and CA certificates are fetched once."""
+
+    options: Options
+    capabilities: Capabilities = field(init=False)
+    caps_body: bytes = field(init=False)
+    ca: CaCertificates = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._saved = _last_saved(self.options.save)
+        self._transport = HttpTransport(self.options.url, prefer_get=self.options.prefer_get)
+        self._backends: Backends = backends(self.options.kem_backend)
+        body, self.capabilities = self._transport.capabilities()
+        # No answer counts as an empty one, so that a CA that did answer notices who suppressed it.
+        self.caps_body = body or b""
+        self._show(f"GetCACaps: {', '.join(sorted(self.capabilities.keywords)) or '(nothing)'}")
+        body = self._transport.get_ca_cert()
+        self.ca = CaCertificates.decode(body, fingerprint=self.options.fingerprint, now=utc_now())
+        self._show(f"GetCACert: {len(body)} octets, {len(self.ca.all)} certificate(s)")
+        for certificate in self.ca.all:
+            self._show(f"    {certificate.subject.rfc4514_string()}")
+        if self.options.require_kem:
+            self._check_kem()
+
+    def _check_kem(self) -> None:
+        """GetCACaps is not authenticated, the certificates are: an ML-KEM certificate among them outranks the list."""
+        if not self.ca.kem_certificates(self._backends):
+            raise ReplyRefused("ML-KEM is required, and GetCACert has no ML-KEM certificate that we can use")
+        if not self.capabilities.has("KEM-PoP"):
+            self._show("GetCACaps does not list KEM-PoP, but the CA has an ML-KEM certificate: going on with ML-KEM")
+
+    def enrol(self, wanted: Wanted, renewing: Renewing | None = None) -> Exchange:
+        """A PKCSReq signed with a self-signed certificate, or a RenewalReq signed with the one to renew; for a key
+        that cannot sign, by an ephemeral key.
+        """
+        request = CertificationRequest.decode(self._request(wanted, renewing))
+        signer, ephemeral = self._signer(wanted, request, renewing)
+        old = renewing.certificate if renewing is not None else None
+        renewed = None
+        if renewing is not None and isinstance(renewing.key, DecapsulationKey) and old is not None:
+            renewed = KemKey(renewing.key, Certificate.of(old).spki, Certificate.of(old))
+            if not self.capabilities.has("Renewal"):
+                raise ReplyRefused("the CA does not list Renewal, without which an ML-KEM certificate has no renewal")
+        enrolment = Enrolment(
+            request=request,
+            # Without the capability, servers of the old drafts renew by PKCSReq, signed in the same way.
+            renewal=renewing is not None and self.capabilities.has("Renewal"),
+            ca=self.ca,
+            signer=signer,
+            transaction_id=new_transaction_id(os.urandom),
+            settings=self._settings(signer.key, kem=isinstance(wanted.key, DecapsulationKey)),
+            random=os.urandom,
+            kem=KemKey(wanted.key, request.spki) if isinstance(wanted.key, DecapsulationKey) else None,
+            renewed=renewed,
+            capabilities=self.caps_body,
+        )
+        signer_file = None
+        if renewing is not None and ephemeral is None and renewing.key is not wanted.key:
+            signer_file = renewing.key_file
+        files_of_old = (renewing.key_file, renewing.cert_file) if renewing is not None and renewed else None
+        return Exchange(
+            self, enrolment, request, signer.certificate, ephemeral, signer_file, files_of_old, self.caps_body
+        )
+
+    def _request(self, wanted: Wanted, renewing: Renewing | None) -> bytes:
+        """The PKCS #10 request. Where the answer can be encrypted to nothing else, it brings a response key or, if the
+        server does not know those, a renewal brings a fresh challenge password.
+        """
+        password, attributes = wanted.challenge_password, self._attributes(wanted, renewing)
+        if isinstance(wanted.key, DecapsulationKey):
+            return self._kem_request(wanted, wanted.key, attributes)
+        signer = renewing.key if renewing is not None else wanted.key
+        if password is None and renewing is not None and not attributes and not isinstance(signer, rsa.RSAPrivateKey):
+            password = new_password(os.urandom)
+        return encode_certification_request(
+            wanted.key,
+            wanted.subject,
+            challenge_password=password,
+            extensions=wanted.extensions,
+            attributes=attributes,
+        )
+
+    def _kem_request(self, wanted: Wanted, key: DecapsulationKey, attributes: Sequence[tuple[Oid, bytes]]) -> bytes:
+        spki, password = encode_public_key(public_kem_key(key)), wanted.challenge_password
+        if wanted.statement is None:
+            return encode_unsigned_request(
+                spki,
+                wanted.subject,
+                challenge_password=password,
+                extensions=wanted.extensions,
+                attributes=attributes,
+            )
+        signing_key, certificate = wanted.statement
+        return encode_statement_request(
+            spki,
+            wanted.subject,
+            signing_key,
+            Certificate.of(certificate),
+            challenge_password=password,
+            extensions=wanted.extensions,
+            attributes=attributes,
+        )
+
+    def _attributes(self, wanted: Wanted, renewing: Renewing | None) -> list[tuple[Oid, bytes]]:
+        signer = renewing.key if renewing is not None else wanted.key
+        decrypts = isinstance(wanted.key, DecapsulationKey) or isinstance(signer, rsa.RSAPrivateKey)
+        if decrypts or not self.capabilities.has("ResponseKey"):
+            return []
+        return [(RESPONSE_KEY, encode_response_key(os.urandom(16), os.urandom(32)))]
+
+    def _signer(
+        self, wanted: Wanted, request: CertificationRequest, renewing: Renewing | None
+    ) -> tuple[Signer, SigningKey | None]:
+        """Who signs the pkiMessage, and the key if it is ephemeral."""
+        pss = self.options.pss
+        if renewing is not None and not isinstance(renewing.key, DecapsulationKey):
+            return Signer(renewing.key, Certificate.of(renewing.certificate), pss=pss), None
+        if wanted.statement is not None:
+            key, certificate = wanted.statement
+            return Signer(key, Certificate.of(certificate), pss=pss), key
+        ephemeral = None
+        if isinstance(wanted.key, DecapsulationKey):
+            ephemeral = generate(EPHEMERAL_PQ if self.capabilities.has("ML-DSA") else EPHEMERAL)
+            key, subject = ephemeral, EPHEMERAL_SUBJECT
+        else:
+            key, subject = wanted.key, request.subject
+        certificate = self_signed(key, subject, now=utc_now(), random=os.urandom)
+        return Signer(key, Certificate.of(certificate), pss=pss), ephemeral
+
+    def resume(self, pending: Pending, key: AnyKey) -> Exchange:
+        """Go on with a request that an earlier run left. Raises UsageError if it is not for this key."""
+        request = pending.request
+        if not fits(key, request.spki):
+            raise UsageError("the key is not the one that the pending request is for")
+        kem = KemKey(key, request.spki) if isinstance(key, DecapsulationKey) else None
+        renewed = None
+        if pending.renewed is not None:
+            old = Certificate.of(files.read_certificate(pending.renewed[1]))
+            renewed = KemKey(files.read_kem_key(pending.renewed[0]), old.spki, old)
+        signer_key = pending.signer or (files.read_key(pending.signer_file) if pending.signer_file else key)
+        if isinstance(signer_key, DecapsulationKey):
+            raise UsageError("the key is not the one that the pending request is for")
+        signer = Signer(signer_key, Certificate.of(pending.certificate), pss=self.options.pss)
+        enrolment = Enrolment(
+            request=request,
+            renewal=False,
+            ca=self.ca,
+            signer=signer,
+            transaction_id=pending.transaction_id,
+            settings=self._settings(signer.key, kem=kem is not None),
+            random=os.urandom,
+            kem=kem,
+            renewed=renewed,
+            capabilities=pending.capabilities,
+            sent=pending.sent,
+        )
+        return Exchange(
+            self,
+            enrolment,
+            request,
+            signer.certificate,
+            pending.signer,
+            pending.signer_file,
+            pending.renewed,
+            pending.capabilities,
+            resumed=True,
+            answered=pending.answered,
+            begun=True,
+        )
+
+    def query(self, kind: MessageType, name: IssuerAndSerialNumber, signer: Signer) -> Outcome:
+        """GetCert or GetCRL."""
+        query = Query(
+            kind,
+            name,
+            ca=self.ca,
+            signer=signer,
+            transaction_id=new_transaction_id(os.urandom),
+            settings=self._settings(signer.key),
+            random=os.urandom,
+        )
+        return query.receive(self.send(query.start(now=utc_now())))
+
+    def next_ca(self) -> tuple[x509.Certificate, ...]:
+        """GetNextCACert, verified."""
+        return decode_next_ca(self._transport.get_next_ca_cert(), self.ca, self._policy())
+
+    def send(self, message: bytes) -> bytes:
+        """One PKIOperation, traced and saved."""
+        self._record("client", message)
+        keywords = self.capabilities.keywords
+        if self.ca.kem_certificates(self._backends):
+            keywords |= {"postpkioperation"}  # who has such a certificate takes POST, whatever became of GetCACaps
+        reply = self._transport.pki_operation(message, Capabilities(keywords))
+        self._record("server", reply)
+        return reply
+
+    def explain(self, proof: Proof | None) -> None:
+        """Trace how a challenge is answered."""
+        if proof is not None:
+            self._show("")
+            for line in describe_proof(proof):
+                self._show(line)
+
+    def _policy(self) -> AlgorithmPolicy:
+        return AlgorithmPolicy(legacy=self.options.legacy)
+
+    def _settings(self, key: SigningKey, *, kem: bool = False) -> ClientSettings:
+        """SHA-256 and AES-128-CBC unless told otherwise, the server knows AES-GCM, or, under --legacy, knows no better
+        (RFC 8894 section 3.5.2). Who has an ML-KEM certificate knows AES-GCM, whatever became of GetCACaps, and nobody
+        else certifies an ML-KEM key. kem: whether the requested key is one.
+        """
+        options, policy = self.options, self._policy()
+        gcm = self.capabilities.has("AES-GCM") or kem or bool(self.ca.kem_certificates(self._backends))
+        cipher: ContentCipher = AES256_GCM if gcm else AES128
+        digest = DIGESTS[options.digest]() if options.digest else message_digest(key)
+        if options.cipher:
+            cipher = CIPHERS[options.cipher]
+        elif options.legacy and not gcm and not self.capabilities.has("AES"):
+            cipher = TRIPLE_DES
+        if options.legacy and not options.digest and not self.capabilities.has("SHA-256"):
+            digest = DIGESTS["sha1"]()
+        return ClientSettings(
+            cipher=cipher,
+            digest=digest,
+            policy=policy,
+            backends=self._backends,
+            require_kem=options.require_kem,
+        )
+
+    def _record(self, who: str, message: bytes) -> None:
+        self._show("")
+        arrow = "client -> CA" if who == "client" else "CA -> client"
+        for index, line in enumerate(describe_message(message, self.ca.views())):
+            self._show(f"{arrow}  {line}" if index == 0 else f"    {line}")
+        if self.options.save is not None:
+            self._saved += 1
+            files.write(self.options.save / f"{self._saved:02d}-{who}.der", message, secret=True)
+
+    def _show(self, line: str) -> None:
+        if self.options.trace is not None:
+            self.options.trace(printable(line))
+
+
+def _last_saved(folder: Path | None) -> int:
+    """The number of the last message that an earlier run saved in the folder. Raises UsageError."""
+    try:
+        names = [] if folder is None else [path.name for path in folder.iterdir()]
+    except OSError as error:
+        raise cannot(f"read {folder}", error) from None
+    return max((int(match[1]) for match in map(_SAVED.fullmatch, names) if match), default=0)

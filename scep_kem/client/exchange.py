@@ -1,0 +1,162 @@
+"""One enrolment on its way: what is kept of it, and what to do when an answer is lost.
+
+Any message can be lost, and so can any answer. After a lost answer the client knows nothing: the message may have been
+processed, may still arrive, or may be gone. So what is needed to go on is kept before the first message leaves, and a
+new request is never made while an earlier one may still arrive: the CA would answer the one, and the late other would
+spoil the proof of possession. Instead the client polls. Only if the CA does not know the transaction, the same octets
+of the request go out again, which the CA recognises as a copy should both arrive. A confirmation of possession is not
+repeated: the poll brings the certificate if it arrived, or another challenge if not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from pkix.certificates import Certificate
+from pkix.errors import Malformed
+from pkix.pkcs10 import CertificationRequest
+from pkix.signatures import SigningKey
+from scep.client import Enrolment, Issued, Refused, StillPending
+from scep.messages import PkiMessage
+from scep_kem.client.pending import Pending
+from scep_kem.client.transport import AnswerLost, Declined
+from scep_kem.clock import utc_now
+
+if TYPE_CHECKING:
+    from scep_kem.client.client import ScepClient
+
+MAX_CHALLENGES = 5  # answered in a row; a server that sends more is going in circles
+PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each further try after a lost answer
+
+Result = Issued | StillPending | Refused
+
+
+def nap(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)
+
+
+def is_busy(outcome: Refused) -> bool:
+    """Whether the CA refused for want of room: nothing is wrong with the request, and it may come again later."""
+    return (outcome.text or "").startswith("busy")
+
+
+@dataclass
+class Exchange:
+    """One enrolment. ephemeral: the signer's key if it is in no file. signer_file: the file of the signer's key if it
+    is not the requested one. renewed: files of key and certificate of a KEM certificate being renewed. capabilities:
+    the GetCACaps body that was acted on.
+
+    resumed: whether an earlier run sent the request. answered: whether the CA has ever answered, so that it knows the
+    transaction. begun: whether a message may have reached the CA. keep: called with what a later run needs, before the
+    message that makes it necessary. tell: called with a line about an answer that was lost. sleep: called with seconds.
+    """
+
+    client: ScepClient
+    enrolment: Enrolment
+    request: CertificationRequest
+    signer: Certificate
+    ephemeral: SigningKey | None
+    signer_file: Path | None
+    renewed: tuple[Path, Path] | None
+    capabilities: bytes
+    resumed: bool = False
+    answered: bool = False
+    begun: bool = False
+    keep: Callable[[Pending], None] = lambda _pending: None
+    tell: Callable[[str], None] = lambda _line: None
+    sleep: Callable[[float], None] = field(default_factory=lambda: nap)
+
+    def start(self) -> Result:
+        """Send the request, and confirm at once if the CA sends a challenge.
+
+        Raises Declined if the server did not take the request; then the enrolment has not begun. Raises AnswerLost
+        after the last try, ReplyRefused and the errors of `pkix.errors` and `kem.errors`.
+        """
+        message = self.enrolment.start(now=utc_now())
+        self.keep(self.pending())
+        return self._converse(message, polling=False)
+
+    def poll(self) -> Result:
+        """Send a CertPoll, and confirm at once if the CA sends a challenge. Raises as `start`."""
+        return self._converse(self.enrolment.poll(now=utc_now()), polling=True)
+
+    def polls(self, interval: float, most: int) -> Iterator[Result]:
+        """Up to `most` polls, `interval` seconds before each, until one is not StillPending. Raises as `start`."""
+        for _ in range(most):
+            self.sleep(interval)
+            outcome = self.poll()
+            yield outcome
+            if not isinstance(outcome, StillPending):
+                return
+
+    def _converse(self, message: bytes, *, polling: bool) -> Result:
+        pauses, challenges = iter(PAUSES), 0
+        while True:
+            try:
+                outcome = self._send(message)
+            except AnswerLost as error:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                self.tell(f"no answer: {error}; asking what became of the request in {pause:g} s")
+                self.sleep(pause)
+            else:
+                if polling and self._is_unknown(outcome):
+                    self.tell("the CA does not know the request; sending it again")
+                    message, polling = self.enrolment.again(), False
+                    continue
+                self._note(outcome)
+                if not isinstance(outcome, StillPending) or not outcome.challenged or challenges == MAX_CHALLENGES:
+                    return outcome
+                challenges += 1
+                self.client.explain(self.enrolment.proof)
+            message, polling = self.enrolment.poll(now=utc_now()), True
+
+    def _send(self, message: bytes) -> Result:
+        """One message and its answer. What is no pkiMessage at all comes from something between us and the CA."""
+        begun, self.begun = self.begun, True
+        try:
+            body = self.client.send(message)
+        except Declined:
+            self.begun = begun
+            raise
+        try:
+            PkiMessage.decode(body)
+        except Malformed as error:
+            raise AnswerLost(f"the answer is no pkiMessage: {error}") from None
+        return self.enrolment.receive(body)
+
+    def _is_unknown(self, outcome: Result) -> bool:
+        """Whether a CertPoll was refused because the request never arrived.
+
+        There is no failInfo for that, so any refusal counts. If the CA refused the request itself, it does so again.
+        """
+        return isinstance(outcome, Refused) and not self.answered and not is_busy(outcome)
+
+    def _note(self, outcome: Result) -> None:
+        if isinstance(outcome, StillPending) and not self.answered:
+            self.answered = True
+            self.keep(self.pending())
+
+    def pending(self) -> Pending:
+        """What a later run needs to go on."""
+        return Pending(
+            url=self.client.options.url,
+            fingerprint=self.client.options.fingerprint,
+            transaction_id=self.enrolment.transaction_id,
+            request=self.request,
+            sent=self.enrolment.sent,
+            answered=self.answered,
+            capabilities=self.capabilities,
+            certificate=x509.load_der_x509_certificate(self.signer.der),
+            signer=self.ephemeral,
+            signer_file=self.signer_file,
+            renewed=self.renewed,
+        )

@@ -1,0 +1,232 @@
+"""The TOML configuration: reading, checking, and the text that `ca init` writes.
+
+Every key is named in `scep_kem.config_keys`; an unknown key, a wrong type or an impossible value is a UsageError that
+names the key. Times are in the unit that the key's name says.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from ca.authorisation import AuthorisationPolicy
+from ca.profiles import Profile
+from kem.backends import AUTOMATIC
+from pkix.algorithms import AlgorithmPolicy
+from scep.settings import KemPolicy, Settings
+from scep_kem import config_keys as keys
+from scep_kem.budgets import WEBHOOK
+from scep_kem.config_keys import checked, settings, split_url
+from scep_kem.errors import UsageError, cannot
+from scep_kem.terminal import printable
+
+CONFIG_NAME = "scep.toml"
+
+TEMPLATE = """\
+# scep-kem: one SCEP responder. Paths are relative to this file. Every key but ca.dir may be left out; the rest of them
+# are in deploy/CONFIGURATION.md.
+
+[ca]
+dir = "."                       # folder with the keys and the database
+
+[server]                        # for `scep-kem serve`; a WSGI server has its own
+host = "127.0.0.1"
+port = 8080
+max_body = 1048576              # octets of one request
+
+[algorithms]
+legacy = false                  # true: also accept SHA-1 and 3DES, for clients that know nothing better
+aes_gcm = true                  # accept AuthEnvelopedData with AES-GCM, which ML-KEM needs
+aes_cbc = true                  # accept EnvelopedData with AES-CBC, all that most of today's clients know
+ml_dsa = true                   # accept ML-DSA signers
+kem_backend = "automatic"       # or "cryptography", "liboqs": see `scep-kem kem backends`
+
+[transactions]
+pending_days = 7                # how long a request waits for approval
+max_pending = 1000              # how many of a profile may wait; at a limit the oldest undecided one gives way
+max_pending_per_signer = 10     # and how many of one key
+max_request = 65536             # octets of encrypted content of one request
+
+# Each profile has its own URL: /scep for "default", /scep/NAME for the others.
+[profiles.default]
+validity_days = 365
+backdate_minutes = 600          # for clients with slow clocks
+key_types = ["rsa", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519",
+             "ml-dsa-44", "ml-dsa-65", "ml-dsa-87", "ml-kem-512", "ml-kem-768", "ml-kem-1024"]
+key_usage = ["digitalSignature", "keyEncipherment"]
+extended_key_usage = ["clientAuth"]
+san_types = ["dns", "email", "ip", "uri", "upn"]
+copy_extensions = ["subjectAltName", "microsoftSid"]
+# Where certificates say that their CRL and their CA are. {ca} becomes the ID of the CA that issues, for
+# /scep/crl without it is another CA's after a rollover. Write ["http://HOST/scep/crl/{ca}"] and ["http://HOST/scep/ca.cer/{ca}"].
+crl_urls = []
+issuer_urls = []
+
+# With none of these, nothing is issued.
+[profiles.default.authorisation]
+challenge_password = true       # made by `scep-kem challenge new`
+renewal = true                  # a valid certificate of this CA signs the request
+manual = false                  # true: requests without challengePassword wait for `scep-kem requests approve`
+webhook = ""                    # an https URL that is asked about every other request,
+webhook_pause_seconds = 60      # and not again so soon about one that it did not decide
+
+# How keys that cannot sign prove that the client has them.
+[profiles.default.kem]
+pop = "challenge"               # or "statement", "implicit", "none"
+hash = "sha256"                 # of the challenge: or "sha512"
+challenge_minutes = 10
+max_challenged = 1000           # how many may be in progress that somebody has authorised; then the oldest gives way,
+max_challenged_for_operator = 500   # that an operator has to look at,
+max_challenged_renewals = 500   # and renewals of ML-KEM certificates
+response_key = "single-request" # or "transaction", "off"
+classic = false                 # true: no KEM here, and only the certificates that today's clients expect
+"""
+
+
+@dataclass(frozen=True)
+class WebhookConfig:
+    """url: https, or http on a loopback address. ca_file: PEM of its CA, None for the system's. timeout: seconds for a
+    whole call.
+    """
+
+    url: str
+    ca_file: Path | None = None
+    timeout: float = WEBHOOK
+
+
+@dataclass(frozen=True)
+class ProfileConfig:
+    """One [profiles.NAME] with its [profiles.NAME.authorisation] and [profiles.NAME.kem]."""
+
+    profile: Profile
+    authorisation: AuthorisationPolicy
+    kem: KemPolicy = field(default_factory=KemPolicy)
+    webhook: WebhookConfig | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked configuration. ca_dir: absolute. max_body in octets. database: SQLAlchemy URL or None for SQLite
+    in ca_dir.
+    """
+
+    ca_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    max_body: int = 1 << 20
+    database: str | None = None
+    kem_backend: str = AUTOMATIC
+    settings: Settings = field(default_factory=Settings)
+    profiles: Mapping[str, ProfileConfig] = field(default_factory=dict)
+
+
+_TOP = {
+    "ca": keys.CA,
+    "server": keys.SERVER,
+    "algorithms": keys.ALGORITHMS,
+    "transactions": keys.TRANSACTIONS,
+}
+# What clients and certificates have behind /scep/ for the default profile; a profile of that name would hide it.
+_RESERVED = ("crl", "cgi-bin", "certsrv")
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file. Raises UsageError."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise cannot(f"read {path}", error) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from None
+    try:
+        return _config(document, path.resolve().parent)
+    except UsageError as error:
+        # A quoted key of TOML may hold line ends.
+        raise UsageError(f"{path}: {printable(str(error))}") from None
+
+
+def _config(document: dict[str, Any], base: Path) -> Config:
+    unknown = set(document) - {*_TOP, "profiles"}
+    if unknown:
+        raise UsageError(f"unknown table [{min(unknown)}]; known: {', '.join([*_TOP, 'profiles'])}")
+    tables = {name: settings(checked(document.get(name, {}), known, name), known) for name, known in _TOP.items()}
+    if "dir" not in tables["ca"]:
+        raise UsageError("[ca] has no dir")
+    profiles = document.get("profiles", {"default": {}})
+    if not isinstance(profiles, dict) or not profiles:
+        raise UsageError("[profiles] is not a table of profiles")
+    backend = tables["algorithms"].pop("kem_backend", AUTOMATIC)
+    algorithms = AlgorithmPolicy(**tables["algorithms"])
+    if not (algorithms.aes_gcm or algorithms.aes_cbc):
+        raise UsageError("algorithms.aes_gcm and algorithms.aes_cbc are both false; nobody could send a request")
+    database = tables["ca"].get("database")
+    return Config(
+        kem_backend=backend,
+        ca_dir=(base / tables["ca"]["dir"]).resolve(),
+        database=None if database is None else _database(database, base),
+        settings=Settings(algorithms=algorithms, **tables["transactions"]),
+        profiles={name: _profile(name, value, base) for name, value in profiles.items()},
+        **tables["server"],
+    )
+
+
+def _database(text: str, base: Path) -> str:
+    """A database URL; the file of an SQLite one is relative to the configuration, as every path in it.
+
+    The URL may hold a password, so no error repeats it.
+    """
+    try:
+        url = make_url(text)
+        url.get_dialect()
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise UsageError(
+            "ca.database is not the URL of a database; write it like sqlite:///FILE or postgresql+psycopg://HOST/NAME"
+        ) from None
+    if url.get_backend_name() != "sqlite":
+        return text
+    if url.database in (None, "", ":memory:") or "uri" in url.query:
+        raise UsageError("ca.database: SQLite needs a file here, as in sqlite:///FILE")
+    return url.set(database=str(base / str(url.database))).render_as_string(hide_password=False)
+
+
+def _profile(name: str, table: object, base: Path) -> ProfileConfig:
+    where = f"profiles.{name}"
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+        raise UsageError(f"{where}: a profile's name has 1 to 64 letters, digits, - and _")
+    if name in _RESERVED:
+        raise UsageError(f"{where}: /scep/{name} is a path of the default profile; take another name")
+    values = dict(checked(table, keys.PROFILE, where))
+    authorisation = checked(values.pop("authorisation", {}), keys.AUTHORISATION, f"{where}.authorisation")
+    kem = checked(values.pop("kem", {}), keys.KEM, f"{where}.kem")
+    profile = Profile(name=name, **settings(values, keys.PROFILE))
+    if profile.min_rsa_bits > profile.max_rsa_bits:
+        raise UsageError(f"{where}.min_rsa_bits is larger than max_rsa_bits, {profile.max_rsa_bits}")
+    policy = settings(authorisation, keys.AUTHORISATION)
+    webhook = _webhook(policy, f"{where}.authorisation", base)
+    return ProfileConfig(profile, AuthorisationPolicy(**policy), KemPolicy(**settings(kem, keys.KEM)), webhook)
+
+
+def _webhook(policy: dict[str, Any], where: str, base: Path) -> WebhookConfig | None:
+    """Take the keys of the webhook out of an authorisation table."""
+    url = policy.pop("webhook", "")
+    ca_file = policy.pop("webhook_ca_file", None)
+    timeout = policy.pop("webhook_timeout_seconds", WebhookConfig.timeout)
+    if not url:
+        return None
+    parts = split_url(url)
+    local = parts is not None and parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if parts is None or not parts.hostname or not (parts.scheme == "https" or local):
+        raise UsageError(f"{where}.webhook: an https URL is needed (http only on a loopback address)")
+    if ca_file is None:
+        return WebhookConfig(url, None, float(timeout))
+    path = base / ca_file
+    if not path.is_file():
+        raise UsageError(f"{where}.webhook_ca_file: there is no file {path}")
+    return WebhookConfig(url, path, float(timeout))

@@ -1,0 +1,133 @@
+"""Files: secrets that nobody else may read, PEM in and out, errors in one line."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from kem.errors import KemError
+from kem.keys import DecapsulationKey
+from pkix.errors import PkixError
+from pkix.keys import dump_kem_key, dump_private_key, is_kem_key, key_type_of, load_kem_key, load_private_key
+from pkix.signatures import SigningKey
+from scep_kem import safety
+from scep_kem.errors import UsageError, cannot
+from scep_kem.kem import backends
+
+SECRET_MODE = 0o600
+PUBLIC_MODE = 0o644
+
+
+def read(path: Path, *, secret: bool = False) -> bytes:
+    """The file's octets. secret: only if nobody else may have written it. Raises UsageError."""
+    if secret:
+        safety.check_secret(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise cannot(f"read {path}", error) from None
+
+
+def write(path: Path, data: bytes, *, secret: bool = False) -> None:
+    """Write a file whole or not at all, with mode 0600 if `secret`, else 0644. Raises UsageError.
+
+    The data goes to a new file beside the target, which is renamed over it: a reader never sees half a key. A
+    symbolic link stays, and what it names is replaced, unless somebody else put it there. A pipe or a device
+    (/dev/stdout) is written to instead; it gets a secret only if it is not somebody else's.
+    """
+    safety.check_links(path)
+    try:
+        if path.exists() and not path.is_file():
+            if secret:
+                safety.check_secret(path)
+            path.write_bytes(data)
+        else:
+            _replace(Path(os.path.realpath(path)), data, SECRET_MODE if secret else PUBLIC_MODE)
+    except OSError as error:
+        raise cannot(f"write {path}", error) from None
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder with mode 0700, as what is missing above it, unless it is there. Raises UsageError."""
+    try:
+        missing = [item for item in path.absolute().parents if not item.exists()]
+        for item in (*reversed(missing), path):  # mkdir's own `parents` would leave their modes to the umask
+            item.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise cannot(f"make {path}", error) from None
+
+
+def read_key(path: Path) -> SigningKey:
+    """A private key that signs, in PEM. Raises UsageError."""
+    key = read_any_key(path)
+    if isinstance(key, DecapsulationKey):
+        raise UsageError(f"{path} holds an ML-KEM key, which cannot sign")
+    return key
+
+
+def write_key(path: Path, key: SigningKey | DecapsulationKey) -> None:
+    """PKCS #8 PEM with mode 0600. Raises UsageError."""
+    write(path, dump_kem_key(key) if isinstance(key, DecapsulationKey) else dump_private_key(key), secret=True)
+
+
+def read_kem_key(path: Path) -> DecapsulationKey:
+    """An ML-KEM private key in PEM, in any form of RFC 9935. Raises UsageError."""
+    key = read_any_key(path)
+    if not isinstance(key, DecapsulationKey):
+        raise UsageError(f"{path} holds no ML-KEM key")
+    return key
+
+
+def read_any_key(path: Path) -> SigningKey | DecapsulationKey:
+    """A private key of either kind in PEM. A file that others may read is warned of. Raises UsageError."""
+    data = read(path)
+    safety.warn_if_readable(path)
+    try:
+        if is_kem_key(data):
+            kem_key = load_kem_key(data)
+            backends().check_pair(kem_key)
+            return kem_key
+        key = load_private_key(data)
+        key_type_of(key.public_key())  # refuses a curve that nothing else here knows
+        return key
+    except (PkixError, KemError) as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def read_certificates(path: Path) -> list[x509.Certificate]:
+    """One or more certificates in PEM, or one in DER. Raises UsageError."""
+    data = read(path)
+    try:
+        if b"-----BEGIN" in data:
+            return x509.load_pem_x509_certificates(data)
+        return [x509.load_der_x509_certificate(data)]
+    except ValueError:
+        raise UsageError(f"{path} holds no readable certificate") from None
+
+
+def read_certificate(path: Path) -> x509.Certificate:
+    """The first certificate of a file. Raises UsageError."""
+    return read_certificates(path)[0]
+
+
+def pem(*certificates: x509.Certificate) -> bytes:
+    """Certificates in PEM, one after the other."""
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)

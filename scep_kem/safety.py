@@ -1,0 +1,145 @@
+"""Files and folders that others may tamper with: what to refuse, and what to warn of.
+
+In a folder where everybody may write, somebody else may have put a symbolic link, a pipe or a folder under the name
+that we are about to use. Ours is what belongs to who runs this program, or to root, who can do anything anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import logging
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from scep_kem.errors import UsageError, cannot
+
+log = logging.getLogger(__name__)
+
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+_MOST_LINKS = 40  # as many as Linux follows
+
+
+def check_folder(path: Path) -> None:
+    """Raise UsageError if somebody else may write to the folder, or put another one in its place. It need not exist.
+
+    Above it, a folder where everybody may write is fine if it is sticky, like /tmp: there, only the owner of what is
+    in it may replace that.
+    """
+    last = Path(os.path.realpath(path))
+    for item in _way(path.absolute()):
+        status = _status(item)
+        if status is None:
+            return
+        _check_owner(item, status)
+        sticky = status.st_mode & stat.S_ISVTX and item != last
+        if stat.S_ISDIR(status.st_mode) and _others_write(status) and not sticky:
+            raise UsageError(f"others may write to {item}, and so have the CA; `chmod go-w` it, or use another folder")
+
+
+def check_links(path: Path) -> None:
+    """Raise UsageError if a symbolic link of somebody else leads to the file that is about to be written.
+
+    A link in its owner's own folder is fine, as it is for Linux (fs.protected_symlinks).
+    """
+    for item in _way(path.absolute()):
+        status = _status(item)
+        if status is not None and stat.S_ISLNK(status.st_mode):
+            _check_guest(item, item, status)
+
+
+def check_secret(path: Path) -> None:
+    """Raise UsageError if somebody else may have written a secret file, or may read what goes into a pipe.
+
+    Root may use what a service's own account has in its own folder.
+    """
+    real = Path(os.path.realpath(path))
+    status = _status(real)
+    if status is not None:
+        _check_guest(path, real, status)
+        if stat.S_ISREG(status.st_mode) and _others_write(status):
+            raise UsageError(f"others may write to {path} (mode {stat.S_IMODE(status.st_mode):04o}); `chmod 600` it")
+
+
+def warn_if_readable(path: Path) -> None:
+    """Say in the log that others may read a secret file."""
+    status = _status(Path(os.path.realpath(path)))
+    if status is not None and stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        log.warning("others may read %s (mode %04o); `chmod 600` it", path, stat.S_IMODE(status.st_mode))
+
+
+def _way(path: Path, links: int = 0) -> Iterator[Path]:
+    """Every folder and symbolic link on the way to an absolute path, and itself."""
+    at = Path(path.anchor)
+    yield at
+    for name in path.parts[1:]:
+        at = at / name
+        yield at
+        if at.is_symlink():
+            if links == _MOST_LINKS:
+                raise UsageError(f"{path}: too many symbolic links")
+            target = at.parent / at.readlink()
+            yield from _way(target, links + 1)
+            at = Path(os.path.realpath(target))
+
+
+@contextlib.contextmanager
+def as_owner(path: Path) -> Iterator[None]:
+    """For root: act as the owner of a folder that is there. So a service with an account of its own can read what is
+    made in it, and what that account has put there makes root read or write nothing that the account may not. Nothing
+    changes for anybody else. Raises UsageError.
+    """
+    status = path.stat()
+    if os.geteuid() != 0 or status.st_uid == 0:
+        yield
+        return
+    group, groups = os.getegid(), os.getgroups()
+    try:
+        os.setgroups([status.st_gid])
+        os.setegid(status.st_gid)
+        os.seteuid(status.st_uid)
+    except OSError as error:
+        raise cannot(f"act as the owner of {path}", error) from None
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Of the link, if it is one. None if there is nothing, or nothing to be seen: whoever goes on is told why."""
+    try:
+        return path.lstat()
+    except OSError:
+        return None
+
+
+def _check_guest(name: Path, real: Path, status: os.stat_result) -> None:
+    """Raise UsageError if it is neither ours nor that of who owns the folder it is in."""
+    folder = _status(real.parent)
+    if folder is None or status.st_uid != folder.st_uid:
+        _check_owner(name, status)
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if status.st_uid not in (0, os.geteuid()):
+        raise UsageError(f"{path} belongs to somebody else (uid {status.st_uid}), who could replace it")
+
+
+def _others_write(status: os.stat_result) -> bool:
+    bits = status.st_mode & _WRITABLE
+    return bool(bits & stat.S_IWOTH) or (bool(bits) and not _private_group(status))
+
+
+def _private_group(status: os.stat_result) -> bool:
+    """Whether the group is the owner's alone: many systems give each user one, and files are group-writable there."""
+    try:
+        owner, group = pwd.getpwuid(status.st_uid).pw_name, grp.getgrgid(status.st_gid)
+    except KeyError:
+        return False
+    return group.gr_name == owner and set(group.gr_mem) <= {owner}

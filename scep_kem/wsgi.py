@@ -1,0 +1,23 @@
+"""The application for gunicorn: `gunicorn --config python:scep_kem.gunicorn 'scep_kem.wsgi:create_app("scep.toml")'`.
+
+gunicorn must stand behind a proxy that reads requests completely, such as nginx with deploy/nginx.conf: alone, clients
+that stop in the middle of a POST occupy its threads. Each worker process opens its own connections to the database, so
+do not preload the application before forking. deploy/README.md says more.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from flask import Flask
+
+from scep_kem.config import load
+from scep_kem.server.app import create_flask_app
+from scep_kem.server.service import Service
+
+
+def create_app(config: str = "scep.toml") -> Flask:
+    """The application for a configuration file. Log lines go to the root logger's handlers, else to stderr."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return create_flask_app(Service(load(Path(config))))

@@ -1,0 +1,81 @@
+"""Fixtures of the tests of scep_kem/."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from scep_kem.ca_dir import CaDir
+from scep_kem.client import exchange
+from tests.scep_kem.devices import Device, password
+from tests.scep_kem.kit import Served, Site, make_ca_dir, served
+
+
+@pytest.fixture(autouse=True)
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The client's pauses in this test, in seconds: it takes none."""
+    taken: list[float] = []
+    monkeypatch.setattr(exchange, "nap", taken.append)
+    return taken
+
+
+@pytest.fixture(scope="session")
+def ca_dir(tmp_path_factory: pytest.TempPathFactory) -> CaDir:
+    """A CA folder for whoever does not mind what others left in its database."""
+    return make_ca_dir(tmp_path_factory.mktemp("shared") / "ca")
+
+
+@pytest.fixture
+def site(ca_dir: CaDir) -> Site:
+    """A fresh Store over the shared CA."""
+    return Site(ca_dir)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> CaDir:
+    """A CA folder that a test may fill."""
+    return make_ca_dir(tmp_path / "own")
+
+
+# `scep-kem serve` in a process of its own, and its clients
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    directory = tmp_path_factory.mktemp("live") / "ca"
+    make_ca_dir(directory)
+    with served(directory) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def ca_folder(server: Served) -> Path:
+    """The folder of the running server's CA."""
+    return server.directory
+
+
+@pytest.fixture
+def make(tmp_path: Path, server: Served) -> Callable[..., Device]:
+    """A device in the test's folder."""
+
+    def device(profile: str = "", key_type: str = "rsa:2048") -> Device:
+        return Device(tmp_path, server, profile, key_type)
+
+    return device
+
+
+@pytest.fixture
+def enrolled(make: Callable[..., Device], ca_folder: Path) -> Device:
+    """A device that has its certificate."""
+    found = make()
+    found.enroll("--challenge", password(ca_folder)).good()
+    return found

@@ -1,0 +1,193 @@
+"""`scep-kem ca init --import-key --import-cert`: CAs made elsewhere, with their chains."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from ca.authority import KeyPair, new_serial
+from ca.profiles import key_usage
+from pkix.keys import certificate_hash
+from pkix.signatures import SigningKey
+from scep.ca_certificates import CaCertificates
+from scep.client import Issued
+from scep_kem import files
+from scep_kem.ca_dir import CaDir
+from scep_kem.clock import utc_now
+from tests.scep_kem.kit import Result, Site, ca_pair, make_ca_dir, run
+from tests.world import key, name
+
+FOR_A_CA = {"keyCertSign", "cRLSign", "digitalSignature", "keyEncipherment"}
+
+
+def certificate(
+    subject: str,
+    subject_key: SigningKey,
+    issuer: KeyPair | None = None,
+    *,
+    usages: set[str] | None = FOR_A_CA,
+    is_ca: bool | None = True,
+    ended: bool = False,
+) -> KeyPair:
+    """A certificate for a key, self-signed or by `issuer`, as another CA software may have made it."""
+    by = issuer or KeyPair(subject_key, None)  # type: ignore[arg-type]  # self-signed: only the key is used
+    now = utc_now()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name(subject))
+        .issuer_name(by.certificate.subject if issuer else name(subject))
+        .public_key(subject_key.public_key())
+        .serial_number(new_serial(os.urandom))
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now - timedelta(days=1) if ended else now + timedelta(days=1000))
+    )
+    if is_ca is not None:
+        builder = builder.add_extension(x509.BasicConstraints(is_ca, None), critical=True)
+    if usages is not None:
+        builder = builder.add_extension(key_usage(usages), critical=True)
+    return KeyPair(subject_key, builder.sign(by.key, certificate_hash(by.key)))
+
+
+def import_ca(tmp_path: Path, pair: KeyPair, *chain: x509.Certificate, more: Sequence[str] = ()) -> Result:
+    """`ca init --import-key --import-cert` into tmp_path / "ca"."""
+    files.write_key(tmp_path / "import.key", pair.key)
+    files.write(tmp_path / "import.pem", files.pem(pair.certificate, *chain))
+    imported = ("--import-key", tmp_path / "import.key", "--import-cert", tmp_path / "import.pem")
+    return run("ca", "init", "--dir", tmp_path / "ca", *imported, *more)
+
+
+def test_an_imported_root_is_used_as_it_is(tmp_path: Path) -> None:
+    pair = certificate("CN=Old root", key("rsa:2048", "old root"))
+    import_ca(tmp_path, pair).good()
+    found = CaDir(tmp_path / "ca").load().current
+    assert found.ca.certificate == pair.certificate and found.chain == ()
+
+
+@pytest.mark.parametrize("pinned", ["root", "middle", "ca"])
+@pytest.mark.parametrize("key_type", ["rsa:2048", "ec:P-256"])
+def test_2_2_a_subordinate_ca_is_served_with_its_chain_and_accepted_by_a_client_that_knows_one_of_them(
+    tmp_path: Path, key_type: str, pinned: str
+) -> None:
+    root = certificate("CN=Root", key("ec:P-256", "root"))
+    middle = certificate("CN=Middle", key("ed25519", "middle"), root)
+    usages = FOR_A_CA if key_type == "rsa:2048" else FOR_A_CA - {"keyEncipherment"}
+    pair = certificate("CN=Issuing", key(key_type, "issuing"), middle, usages=usages)
+    import_ca(tmp_path, pair, middle.certificate, root.certificate).good()
+    site = Site(CaDir(tmp_path / "ca"))
+    answer = site.get("operation=GetCACert")
+    assert answer.headers["Content-Type"] == "application/x-x509-ca-ra-cert"
+    anchor = {"root": root, "middle": middle, "ca": pair}[pinned].certificate
+    fingerprint = CaCertificates(anchor, ()).fingerprint
+    found = CaCertificates.decode(answer.data, fingerprint=fingerprint, now=utc_now())
+    assert found.ca == pair.certificate
+    if pinned == "root":
+        assert {root.certificate, middle.certificate, pair.certificate} <= set(found.all)
+    assert isinstance(site.device(password=site.password()).enrol(), Issued)
+
+
+def test_ca_show_shows_the_chain(tmp_path: Path) -> None:
+    root = certificate("CN=Root", key("ec:P-256", "root"))
+    pair = certificate("CN=Issuing", key("rsa:2048", "issuing"), root)
+    said = import_ca(tmp_path, pair, root.certificate).good().out
+    assert "CA: CN=Issuing" in said and "issuer: CN=Root" in said
+
+
+def test_an_imported_ca_with_an_ra(tmp_path: Path) -> None:
+    pair = certificate("CN=Old root", key("rsa:2048", "old root"))
+    said = import_ca(tmp_path, pair, more=["--ra-key-type", "ed25519"]).good().out
+    assert "RA signer: CN=Old root RA signer" in said and "RA decryption: CN=Old root RA decryption" in said
+
+
+def test_key_and_certificate_are_imported_together(tmp_path: Path) -> None:
+    files.write_key(tmp_path / "key", key("ec:P-256"))
+    files.write(tmp_path / "cert", files.pem(ca_pair("ec:P-256").certificate))
+    for option, file in (("--import-key", "key"), ("--import-cert", "cert")):
+        found = run("ca", "init", "--dir", tmp_path / "ca", option, tmp_path / file)
+        found.refused_in_one_line(2, "--import-key and --import-cert go together")
+
+
+def test_a_key_that_is_not_the_certificates_is_refused(tmp_path: Path) -> None:
+    mixed = KeyPair(key("rsa:2048", "old root"), certificate("CN=x", key("rsa:2048", "another root")).certificate)
+    import_ca(tmp_path, mixed).refused_in_one_line(2, "is not for the key in")
+    assert not (tmp_path / "ca").exists()
+
+
+@pytest.mark.parametrize("missing", ["keyCertSign", "digitalSignature", "keyEncipherment", "cRLSign"])
+def test_2_1_2_an_imported_ca_without_a_key_usage_it_needs_is_refused(tmp_path: Path, missing: str) -> None:
+    pair = certificate("CN=Old root", key("rsa:2048", "old root"), usages=FOR_A_CA - {missing})
+    import_ca(tmp_path, pair).refused_in_one_line(2, f"keyUsage lacks {missing}")
+
+
+def test_2_1_2_an_imported_ca_that_does_not_decrypt_needs_no_key_encipherment(tmp_path: Path) -> None:
+    usages = FOR_A_CA - {"keyEncipherment"}
+    import_ca(tmp_path, certificate("CN=Old root", key("ec:P-256", "old root"), usages=usages)).good()
+
+
+def test_an_imported_ca_without_any_key_usage_may_do_everything(tmp_path: Path) -> None:
+    import_ca(tmp_path, certificate("CN=Old root", key("rsa:2048", "old root"), usages=None)).good()
+
+
+@pytest.mark.parametrize("is_ca", [False, None])
+def test_a_certificate_that_is_no_ca_is_refused(tmp_path: Path, is_ca: bool | None) -> None:
+    """RFC 5280 section 4.2.1.9: nobody accepts what it signs."""
+    pair = certificate("CN=Server", key("rsa:2048", "old root"), is_ca=is_ca)
+    import_ca(tmp_path, pair).refused_in_one_line(2, "CA")
+
+
+@pytest.mark.parametrize("more", [[], ["--ra"]])
+def test_a_certificate_that_has_ended_is_refused(tmp_path: Path, more: list[str]) -> None:
+    pair = certificate("CN=Old root", key("rsa:2048", "old root"), ended=True)
+    import_ca(tmp_path, pair, more=more).refused_in_one_line(2)
+
+
+def test_a_chain_that_is_not_the_cas_is_refused(tmp_path: Path) -> None:
+    pair = certificate("CN=Issuing", key("rsa:2048", "old root"), certificate("CN=Root", key("ec:P-256", "root")))
+    stranger = certificate("CN=Stranger", key("ec:P-256", "stranger"))
+    import_ca(tmp_path, pair, stranger.certificate).refused_in_one_line(2)
+
+
+def test_a_weak_rsa_key_is_refused(tmp_path: Path) -> None:
+    weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is what is refused
+    import_ca(tmp_path, certificate("CN=Old root", weak)).refused_in_one_line(2, "1024")
+
+
+def test_an_imported_rsa_key_of_any_good_size_can_be_rolled_over(tmp_path: Path) -> None:
+    pair = certificate("CN=Old root", rsa.generate_private_key(65537, 2304))
+    import_ca(tmp_path, pair).good()
+    run("ca", "rollover", "--dir", tmp_path / "ca").good()
+
+
+def test_a_subordinate_ca_is_rolled_over_by_its_issuer(tmp_path: Path) -> None:
+    root = certificate("CN=Root", key("ec:P-256", "root"))
+    pair = certificate("CN=Issuing", key("rsa:2048", "issuing"), root)
+    import_ca(tmp_path, pair, root.certificate).good()
+    found = run("ca", "rollover", "--dir", tmp_path / "ca")
+    found.refused_in_one_line(2, "an imported subordinate CA is rolled over by its issuer")
+
+
+def test_a_subordinate_ca_imported_without_its_chain_is_not_rolled_over_into_a_root(tmp_path: Path) -> None:
+    root = certificate("CN=Root", key("ec:P-256", "root"))
+    pair = certificate("CN=Issuing", key("rsa:2048", "issuing"), root)
+    import_ca(tmp_path, pair).good()
+    found = run("ca", "rollover", "--dir", tmp_path / "ca")
+    found.refused_in_one_line(2, "an imported subordinate CA is rolled over by its issuer")
+
+
+@pytest.mark.parametrize("subject", ["CN=Ä ö,O=Example", "O=No common name", "CN=" + "x" * 64])
+def test_any_subject_makes_a_ca_with_an_ra(tmp_path: Path, subject: str) -> None:
+    made = run("ca", "init", "--dir", tmp_path / "ca", "--subject", subject, "--key-type", "ec:P-256", "--ra")
+    assert f"CA: {subject}" in made.good().out
+
+
+def test_the_printed_fingerprints_are_those_of_the_certificate(tmp_path: Path) -> None:
+    made = make_ca_dir(tmp_path / "ca")
+    said = run("ca", "show", "--dir", made.path).good().out
+    der = made.load().current.ca.certificate.public_bytes(Encoding.DER)
+    assert CaCertificates(x509.load_der_x509_certificate(der), ()).fingerprint in said

@@ -1,0 +1,277 @@
+"""scep_kem/safety.py: in folders where others may write, nothing of theirs is followed, used or given a secret."""
+
+from __future__ import annotations
+
+import grp
+import logging
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from scep_kem import files, safety
+from scep_kem.ca_dir import CaDir
+from scep_kem.client.pending import Pending
+from scep_kem.errors import UsageError
+from tests.scep_kem.kit import make_ca_dir, run, write_key
+
+STRANGER = 54321
+
+
+@pytest.fixture
+def belongs_to_a_stranger(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Only root may give files away, so the tests say who owns what."""
+    theirs: set[Path] = set()
+    status = safety._status
+
+    def told(path: Path) -> os.stat_result | None:
+        found = status(path)
+        if found is None or path not in theirs:
+            return found
+        return os.stat_result((*found[:4], STRANGER, *found[5:10]))
+
+    monkeypatch.setattr(safety, "_status", told)
+    return theirs.add
+
+
+@pytest.fixture(autouse=True)
+def shared_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever group these tests run in, it has other members."""
+    monkeypatch.setattr(safety, "_private_group", lambda _status: False)
+
+
+def commands(directory: Path) -> list[list[str | Path]]:
+    return [["ca", "init", "--dir", directory, "--key-type", "ed25519"], ["serve", "--dir", directory, "--port", "0"]]
+
+
+# Folders
+
+
+@pytest.mark.parametrize("command", [0, 1])
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777, 0o1777, 0o720])
+def test_no_ca_is_made_where_others_may_write(tmp_path: Path, mode: int, command: int) -> None:
+    (tmp_path / "ca").mkdir()
+    (tmp_path / "ca").chmod(mode)
+    run(*commands(tmp_path / "ca")[command]).refused_in_one_line(2, f"others may write to {tmp_path / 'ca'}")
+    assert list((tmp_path / "ca").iterdir()) == []
+
+
+@pytest.mark.parametrize(("mode", "good"), [(0o777, False), (0o775, False), (0o1777, True), (0o755, True)])
+def test_nor_where_others_may_put_another_folder_in_its_place(tmp_path: Path, mode: int, good: bool) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(mode)
+    found = run(*commands(tmp_path / "shared" / "mine" / "ca")[0])
+    if good:
+        assert CaDir(tmp_path / "shared" / "mine" / "ca").exists(), found
+    else:
+        found.refused_in_one_line(2, f"others may write to {tmp_path / 'shared'}")
+        assert list((tmp_path / "shared").iterdir()) == []
+
+
+@pytest.mark.parametrize("whose", ["ca", "."])
+def test_nor_in_the_folder_of_somebody_else(
+    tmp_path: Path, belongs_to_a_stranger: Callable[[Path], None], whose: str
+) -> None:
+    (tmp_path / "ca").mkdir()
+    belongs_to_a_stranger(tmp_path / whose)
+    run(*commands(tmp_path / "ca")[0]).refused_in_one_line(2, "belongs to somebody else (uid 54321)")
+    assert list((tmp_path / "ca").iterdir()) == []
+
+
+def test_nor_through_the_link_of_somebody_else(tmp_path: Path, belongs_to_a_stranger: Callable[[Path], None]) -> None:
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("real")
+    safety.check_folder(tmp_path / "link" / "ca")
+    belongs_to_a_stranger(tmp_path / "link")
+    run(*commands(tmp_path / "link" / "ca")[0]).refused_in_one_line(2, "link belongs to somebody else")
+    assert list((tmp_path / "real").iterdir()) == []
+
+
+def test_what_a_link_leads_to_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "shared" / "ca").mkdir(parents=True)
+    (tmp_path / "shared").chmod(0o777)
+    (tmp_path / "link").symlink_to("shared/ca")
+    with pytest.raises(UsageError, match=r"others may write to .*shared"):
+        safety.check_folder(tmp_path / "link")
+
+
+def test_a_folder_that_somebody_made_at_that_moment_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, belongs_to_a_stranger: Callable[[Path], None]
+) -> None:
+    make = files.make_folder
+
+    def faster(path: Path) -> None:
+        make(path)
+        belongs_to_a_stranger(path)
+
+    monkeypatch.setattr(files, "make_folder", faster)
+    run(*commands(tmp_path / "ca")[0]).refused_in_one_line(2, "belongs to somebody else")
+    assert list((tmp_path / "ca").iterdir()) == []
+
+
+def test_links_that_go_round_in_a_circle_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(UsageError, match="too many symbolic links"):
+        safety.check_folder(tmp_path / "a" / "ca")
+
+
+def test_folders_above_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        files.make_folder(tmp_path / "a" / "b" / "c")
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "a").rglob("."):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "private"), [("me", [], True), ("me", ["me"], True), ("me", ["you"], False), ("us", [], False)]
+)
+def test_a_group_of_one_is_no_others(
+    monkeypatch: pytest.MonkeyPatch, name: str, members: list[str], private: bool
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr("pwd.getpwuid", lambda _uid: SimpleNamespace(pw_name="me"))
+    monkeypatch.setattr("grp.getgrgid", lambda _gid: grp.struct_group((name, "x", 1, members)))
+    writable = os.stat_result((0o40770, 0, 0, 0, 1, 1, 0, 0, 0, 0))
+    assert safety._others_write(writable) is not private
+
+
+def test_a_group_without_a_name_is_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    unknown = (1 << 31) - 7
+    assert safety._others_write(os.stat_result((0o40770, 0, 0, 0, unknown, unknown, 0, 0, 0, 0)))
+
+
+# Files that are written
+
+
+def test_the_link_of_somebody_else_is_not_followed(
+    tmp_path: Path, belongs_to_a_stranger: Callable[[Path], None]
+) -> None:
+    (tmp_path / "precious").write_bytes(b"old")
+    (tmp_path / "out").symlink_to("precious")
+    belongs_to_a_stranger(tmp_path / "out")
+    for secret in (True, False):
+        with pytest.raises(UsageError, match="out belongs to somebody else"):
+            files.write(tmp_path / "out", b"new", secret=secret)
+    assert (tmp_path / "precious").read_bytes() == b"old"
+    belongs_to_a_stranger(tmp_path)  # who may do in their folder as they like
+    files.write(tmp_path / "out", b"new")
+
+
+def test_a_link_on_the_way_counts_too(tmp_path: Path, belongs_to_a_stranger: Callable[[Path], None]) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "first").symlink_to("second")
+    (tmp_path / "second").symlink_to("real")
+    belongs_to_a_stranger(tmp_path / "second")
+    with pytest.raises(UsageError, match="second belongs to somebody else"):
+        files.write(tmp_path / "first" / "out", b"new")
+    assert list((tmp_path / "real").iterdir()) == []
+
+
+def test_the_pipe_of_somebody_else_gets_no_secret(
+    tmp_path: Path, belongs_to_a_stranger: Callable[[Path], None]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    belongs_to_a_stranger(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(UsageError, match="belongs to somebody else"):
+            files.write(tmp_path / "pipe", b"secret", secret=True)
+        assert os.read(reader, 10) == b""
+        files.write(tmp_path / "pipe", b"public")
+        assert os.read(reader, 10) == b"public"
+    finally:
+        os.close(reader)
+
+
+# Files that are read
+
+
+@pytest.mark.parametrize("name", ["server.key", "roles.json", "ca-*/ca.key.pem", "ca-*/ra-ml-kem-768.key.pem"])
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_secrets_of_the_ca_that_others_may_write_are_refused(tmp_path: Path, name: str, mode: int) -> None:
+    made = make_ca_dir(tmp_path / "ca", kems=("ml-kem-768",))
+    (path,) = made.path.glob(name)
+    path.chmod(mode)
+    command = ["challenge", "new"] if name == "server.key" else ["ca", "show"]
+    run(*command, "--dir", made.path).refused_in_one_line(2, f"others may write to {path} (mode {mode:04o})")
+
+
+def test_secrets_of_the_ca_that_belong_to_somebody_else_are_refused(
+    tmp_path: Path, belongs_to_a_stranger: Callable[[Path], None]
+) -> None:
+    made = make_ca_dir(tmp_path / "ca")
+    belongs_to_a_stranger(made.path / "server.key")
+    run("challenge", "new", "--dir", made.path).refused_in_one_line(2, "server.key belongs to somebody else")
+
+
+def test_root_may_look_after_the_ca_of_an_account(
+    tmp_path: Path, belongs_to_a_stranger: Callable[[Path], None]
+) -> None:
+    made = make_ca_dir(tmp_path / "ca")
+    for path in (made.path, *made.path.rglob("*")):
+        belongs_to_a_stranger(path)
+    run("challenge", "new", "--dir", made.path).good()
+    run("ca", "show", "--dir", made.path).good()
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o444])
+def test_a_key_that_others_may_read_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int) -> None:
+    path = write_key(tmp_path / "key")
+    files.read_any_key(path)
+    assert caplog.records == []
+    path.chmod(mode)
+    files.read_any_key(path)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING and f"others may read {path} (mode {mode:04o})" in record.message
+
+
+def test_a_pending_enrolment_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    """It names the server that gets the next message, and the CA that is believed."""
+    pending = tmp_path / "device.pem.pending"
+    pending.write_text("{}")
+    pending.chmod(0o666)
+    with pytest.raises(UsageError, match="others may write to"):
+        Pending.load(pending)
+
+
+def test_what_root_makes_in_the_folder_of_an_account_belongs_to_the_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the server of that account could not read its own keys after `ca replace-ra`."""
+    made = make_ca_dir(tmp_path / "ca")
+    ids = {"uid": 0, "gid": 7}
+    groups: list[list[int]] = [[5, 6]]
+    stat_of, replace = Path.stat, Path.replace
+    written: list[tuple[str, int, int]] = []
+
+    def folder_of_a_stranger(path: Path, **more: Any) -> os.stat_result:
+        found = stat_of(path, **more)
+        return os.stat_result((*found[:4], STRANGER, STRANGER + 1, *found[6:10])) if path == made.path else found
+
+    def seen(path: Path, target: Path) -> Path:
+        written.append((target.name, ids["uid"], ids["gid"]))
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "geteuid", lambda: ids["uid"])
+    monkeypatch.setattr(os, "getegid", lambda: ids["gid"])
+    monkeypatch.setattr(os, "seteuid", lambda uid: ids.update(uid=uid))
+    monkeypatch.setattr(os, "setegid", lambda gid: ids.update(gid=gid))
+    monkeypatch.setattr(os, "getgroups", lambda: groups[-1])
+    monkeypatch.setattr(os, "setgroups", groups.append)
+    monkeypatch.setattr(Path, "stat", folder_of_a_stranger)
+    monkeypatch.setattr(Path, "replace", seen)
+    monkeypatch.setattr(safety, "_check_owner", lambda path, status: None)
+    run("ca", "add-kem", "ml-kem-1024", "--dir", made.path).good()
+    assert [name for name, _uid, _gid in written][-1] == "roles.json"
+    assert {(uid, gid) for _name, uid, gid in written} == {(STRANGER, STRANGER + 1)}
+    assert ids == {"uid": 0, "gid": 7}
+    assert groups == [[5, 6], [STRANGER + 1], [5, 6]]
