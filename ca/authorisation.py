@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -23,10 +23,10 @@ from ca.authority import Authority
 from ca.challenges import UsedByHolder, check_password, check_purpose
 from ca.errors import Busy, Final, RequestRefused
 from ca.profiles import Profile, microsoft_sids, names_of, requested_san
+from ca.requests import CertificateRequest
 from ca.sealing import ServerKey
-from ca.store import IssuedCertificate, Store, holder_of
+from ca.store import IssuedCertificate, Store, Transaction, holder_of
 from pkix.certificates import Certificate
-from pkix.pkcs10 import CertificationRequest
 
 # Wrong challenge passwords in a minute, after which those of fewer characters than a made one are not looked up.
 MAX_GUESSES, UNGUESSABLE = 20, 32
@@ -36,25 +36,36 @@ MAX_GUESSES, UNGUESSABLE = 20, 32
 class EnrolmentRequest:
     """What authorisation looks at.
 
-    signer: whose signature over the message has been verified; its certificate may be self-signed. same: see
-    `Transaction.request_hash`. renewal: the protocol calls it one (RenewalReq). renewed: the KEM certificate to renew,
-    which cannot sign; possession of its key is proven afterwards, before anything is issued. holds: for the webhook,
-    the certificate of this CA, good now, whose key has signed the message.
+    requester: as in TransactionKey. signer: whose signature over the message has been verified; its certificate may be
+    self-signed; None if something else identifies the requester. password: the challengePassword, if there is one.
+    same: see `Transaction.request_hash`. renewal: the protocol calls it one. renewed: the KEM certificate to renew,
+    which cannot sign; possession of its key is proven afterwards, before anything is issued. holds: for the webhook, the
+    certificate of this CA, good now, whose key has signed the message. rests_on: names (`IssuedCertificate.full_name`)
+    of certificates of this CA that the protocol has relied on.
     """
 
     protocol: str
     transaction_id: str
-    request: CertificationRequest
-    signer: Certificate
+    requester: bytes
+    request: CertificateRequest
+    signer: Certificate | None
     same: bytes
     renewal: bool
+    password: str | None = field(default=None, repr=False)
     renewed: Certificate | None = None
     holds: IssuedCertificate | None = None
+    rests_on: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, transaction: Transaction, request: CertificateRequest, signer: Certificate | None) -> EnrolmentRequest:
+        """Of a transaction that waits."""
+        key, same = transaction.key, transaction.request_hash
+        return cls(key.protocol, key.transaction_id, key.signer, request, signer, same, renewal=False)
 
     @property
     def holder(self) -> str:
         """See `ca.store.holder_of`."""
-        return holder_of(self.signer.key_hash, self.same)
+        return holder_of(self.requester, self.same)
 
 
 @dataclass(frozen=True)
@@ -138,7 +149,7 @@ class Authoriser:
         if self.policy.nothing(self.webhook):
             raise RequestRefused("this CA has no way of authorising requests configured")
         previous = self.issued_to(enrolment.renewed or enrolment.signer)
-        password = enrolment.request.challenge_password
+        password = enrolment.password
         if enrolment.renewal:
             return self._renewal(enrolment, previous, now)
         if previous is not None and self.policy.renewal:
@@ -189,7 +200,7 @@ class Authoriser:
             raise RequestRefused(reason or "the request was rejected")
         return Pending("webhook")
 
-    def check_held(self, identifier: str | None, request: CertificationRequest, *, now: datetime) -> None:
+    def check_held(self, identifier: str | None, request: CertificateRequest, *, now: datetime) -> None:
         """Whether the challenge password that approved a request is still good for it. Raises Final."""
         if identifier is None:
             return
@@ -232,8 +243,10 @@ class Authoriser:
             return Reissue(found.authority, found.serial)
         return Approved("challengePassword", found.identifier)
 
-    def issued_to(self, signer: Certificate) -> IssuedCertificate | None:
+    def issued_to(self, signer: Certificate | None) -> IssuedCertificate | None:
         """Our record of a certificate, if it is one of ours, octet by octet."""
+        if signer is None:
+            return None
         for authority in self.authorities:
             if signer.issuer == authority.certificate.subject:
                 found = self.store.certificate(authority.identifier, signer.serial_number)
@@ -265,7 +278,7 @@ class Authoriser:
         return Approved("renewal", rests_on=previous)
 
 
-def _check_names(previous: x509.Certificate, request: CertificationRequest) -> None:
+def _check_names(previous: x509.Certificate, request: CertificateRequest) -> None:
     """A renewal keeps the subject and adds no subjectAltName."""
     if request.subject != previous.subject:
         raise RequestRefused("the subject differs from that of the certificate to renew")

@@ -1,4 +1,4 @@
-"""The signing side of the CA: making authorities, issuing certificates, CRLs (RFC 5280).
+"""The signing side of the CA: making authorities, issuing certificates (RFC 5280).
 
 An `Authority` is one generation of the CA: its certificate and key, its chain, who signs protocol answers and whose
 key opens envelopes. A CA before, during and after a rollover is several of them.
@@ -18,16 +18,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.errors import RequestRefused
 from ca.profiles import Profile, extension, extensions_for, key_usage
-from ca.store import IssuedCertificate, Store
+from ca.requests import CertificateRequest
+from ca.store import IssuedCertificate
 from kem.backends import Backends
 from kem.keys import DecapsulationKey, EncapsulationKey, encode_public_key
 from pkix.certificate_builder import Contents, encode_certificate
 from pkix.certificates import Certificate, key_identifier
 from pkix.enveloped_data import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
-from pkix.keys import certificate_hash, generate, spki_of
+from pkix.keys import generate, spki_of
 from pkix.names import comparable
-from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
 
@@ -35,24 +35,11 @@ RandomBytes = Callable[[int], bytes]
 
 CA_VALIDITY = timedelta(days=3650)
 RA_VALIDITY = timedelta(days=1825)
-CRL_VALIDITY = timedelta(days=7)
 BACKDATE = timedelta(days=1)
 NEAR_END = timedelta(days=60)  # how long before its end a certificate of the CA or RA is worth a warning
 CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")  # id-kp-cmcRA
 
 _NOBODY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))  # signs what must not be believed
-
-REVOCATION_REASONS = (
-    "unspecified",
-    "keyCompromise",
-    "cACompromise",
-    "affiliationChanged",
-    "superseded",
-    "cessationOfOperation",
-    "certificateHold",
-    "privilegeWithdrawn",
-    "aACompromise",
-)
 
 
 @dataclass(frozen=True)
@@ -289,7 +276,7 @@ def lapses(authority: Authority, *, now: datetime) -> list[str]:
 
 
 def contents_of(
-    authority: Authority, profile: Profile, request: CertificationRequest, *, now: datetime, serial_number: int
+    authority: Authority, profile: Profile, request: CertificateRequest, *, now: datetime, serial_number: int
 ) -> Contents:
     """What a certificate for the request holds, issued at `now`. Raises RequestRefused for usages wider than the
     profile's.
@@ -312,7 +299,7 @@ def contents_of(
 
 
 def issue(
-    authority: Authority, profile: Profile, request: CertificationRequest, *, now: datetime, random: RandomBytes
+    authority: Authority, profile: Profile, request: CertificateRequest, *, now: datetime, random: RandomBytes
 ) -> IssuedCertificate:
     """Sign a certificate for a request that has been checked and authorised; the caller records it in the Store.
 
@@ -332,42 +319,13 @@ def issue(
     )
 
 
-def preview(
-    authority: Authority, profile: Profile, request: CertificationRequest, *, now: datetime
-) -> x509.Certificate:
+def preview(authority: Authority, profile: Profile, request: CertificateRequest, *, now: datetime) -> x509.Certificate:
     """The certificate that `issue` would sign, with serial number 1 and a signature of a key that everybody knows.
 
     For whoever decides about a request. Deterministic. Raises RequestRefused as `contents_of` does.
     """
     contents = contents_of(authority, profile, request, now=now, serial_number=1)
     return x509.load_der_x509_certificate(encode_certificate(contents, _NOBODY))
-
-
-def revocations(authority: Authority, store: Store, *, now: datetime) -> Sequence[IssuedCertificate]:
-    """What a CRL lists: certificates stay on it beyond their validity until a CRL with them is no longer current, so
-    that one of them was made after the end of each (RFC 5280 section 3.3).
-    """
-    return store.revoked(authority.identifier, now=now - CRL_VALIDITY)
-
-
-def create_crl(authority: Authority, revoked: Sequence[IssuedCertificate], number: int, *, now: datetime) -> bytes:
-    """A complete CRL's DER with crlNumber, authorityKeyIdentifier and reasons; nextUpdate is 7 days after `now`."""
-    ca = authority.ca.certificate
-    builder = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(ca.subject)
-        .last_update(now)
-        .next_update(now + CRL_VALIDITY)
-        .add_extension(x509.CRLNumber(number), critical=False)
-        .add_extension(authority.key_identifier.value, critical=False)
-    )
-    for item in revoked:
-        assert item.revoked_at is not None
-        entry = x509.RevokedCertificateBuilder().serial_number(item.serial).revocation_date(item.revoked_at)
-        if item.reason not in (None, "unspecified"):  # RFC 5280 section 5.3.1: absent rather than unspecified
-            entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags(item.reason)), critical=False)
-        builder = builder.add_revoked_certificate(entry.build())
-    return builder.sign(authority.ca.key, certificate_hash(authority.ca.key)).public_bytes(Encoding.DER)
 
 
 def _authority_key_identifier(ca: x509.Certificate) -> x509.AuthorityKeyIdentifier:

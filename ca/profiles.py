@@ -15,11 +15,11 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from ca.errors import RequestRefused
+from ca.requests import CertificateRequest
 from pkix.general_names import checked_text
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from pkix.microsoft_sid import MICROSOFT_SID, requested_sid, sids_in_uris
 from pkix.names import comparable
-from pkix.pkcs10 import CertificationRequest
 
 KEY_USAGES = (
     "digitalSignature",
@@ -101,7 +101,7 @@ class Profile:
     renewal_window: timedelta | None = None
 
 
-def check_request(profile: Profile, request: CertificationRequest) -> None:
+def check_request(profile: Profile, request: CertificateRequest) -> None:
     """Check key, subject, subjectAltName, Microsoft SID and usages against the profile. Raises RequestRefused, and
     Malformed or AlgorithmRefused for a request that cannot be read.
     """
@@ -119,7 +119,7 @@ def check_request(profile: Profile, request: CertificationRequest) -> None:
     _extended_key_usage(profile, request)
 
 
-def check_subject_is_free(request: CertificationRequest, ours: Collection[str]) -> None:
+def check_subject_is_free(request: CertificateRequest, ours: Collection[str]) -> None:
     """Refuse a subject or directoryName that is the CA's own or an RA's, in whatever spelling: its certificate could
     pass for theirs.
 
@@ -130,7 +130,7 @@ def check_subject_is_free(request: CertificationRequest, ours: Collection[str]) 
         raise RequestRefused("the requested subject is a name of this CA")
 
 
-def _check_key(profile: Profile, request: CertificationRequest) -> None:
+def _check_key(profile: Profile, request: CertificateRequest) -> None:
     kind, _, bits = request.key_type.partition(":")
     if kind == "rsa":
         if not profile.min_rsa_bits <= int(bits) <= profile.max_rsa_bits:
@@ -177,7 +177,7 @@ def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None) -> N
             raise RequestRefused(f"a subjectAltName of type {kind} does not have the form this profile asks for")
 
 
-def requested_san(request: CertificationRequest) -> x509.SubjectAlternativeName | None:
+def requested_san(request: CertificateRequest) -> x509.SubjectAlternativeName | None:
     """The requested subjectAltName, or None."""
     try:
         return request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -186,7 +186,7 @@ def requested_san(request: CertificationRequest) -> x509.SubjectAlternativeName 
 
 
 def extensions_for(
-    profile: Profile, request: CertificationRequest, *, ca: str
+    profile: Profile, request: CertificateRequest, *, ca: str
 ) -> list[x509.Extension[x509.ExtensionType]]:
     """The subject-dependent extensions of the certificate: names, usages, Microsoft SID, CRLDP, AIA.
 
@@ -226,7 +226,7 @@ def extension(value: x509.ExtensionType, *, critical: bool = False) -> x509.Exte
     return x509.Extension(value.oid, critical, value)
 
 
-def _key_usage(profile: Profile, request: CertificationRequest) -> frozenset[str]:
+def _key_usage(profile: Profile, request: CertificateRequest) -> frozenset[str]:
     """Raises RequestRefused when the request asks for more than the profile allows."""
     if request.is_kem:
         return _KEM_USAGE
@@ -243,7 +243,7 @@ def _key_usage(profile: Profile, request: CertificationRequest) -> frozenset[str
     return allowed
 
 
-def _requested_key_usage(request: CertificationRequest) -> set[str] | None:
+def _requested_key_usage(request: CertificateRequest) -> set[str] | None:
     try:
         usage = request.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
@@ -278,7 +278,7 @@ def key_usage(names: set[str] | frozenset[str]) -> x509.KeyUsage:
     )
 
 
-def _extended_key_usage(profile: Profile, request: CertificationRequest) -> list[x509.ObjectIdentifier]:
+def _extended_key_usage(profile: Profile, request: CertificateRequest) -> list[x509.ObjectIdentifier]:
     """Raises RequestRefused when the request asks for more than the profile allows."""
     allowed = [EXTENDED_KEY_USAGES.get(name) or x509.ObjectIdentifier(name) for name in profile.extended_key_usage]
     chosen = allowed

@@ -14,6 +14,7 @@ All times are aware UTC datetimes with whole seconds; the Store never reads a cl
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -100,6 +101,12 @@ class TransactionKey:
     transaction_id: str
     signer: bytes
     profile: str
+
+    @property
+    def hash(self) -> bytes:
+        """32 octets that no other key has; what is sealed for a transaction is bound to them."""
+        parts = (self.protocol.encode(), self.profile.encode(), self.transaction_id.encode(), self.signer)
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
 
 class Standing(enum.Enum):

@@ -170,6 +170,11 @@ class CertificationRequest:
         )
 
     @property
+    def syntax(self) -> str:
+        """What the request is written in, beside other kinds of requests."""
+        return "pkcs10"
+
+    @property
     def form(self) -> Form:
         """What its signature is worth."""
         if self.signature_algorithm.algorithm in (oids.UNSIGNED, oids.NO_SIGNATURE):

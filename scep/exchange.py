@@ -41,10 +41,8 @@ class Exchange:
     """What is known of one request so far.
 
     octets: the message as it came. authority: the CA that it is addressed to, whose signer answers. encapsulate:
-    ML-KEM's. proven: name of the challenge that this message's confirmation answers rightly; good for nothing else,
-    also when another worker was faster and the transaction is looked at again. stated_by: name
-    (`IssuedCertificate.full_name`) of the certificate that signed a statement of possession. details: for the log;
-    nothing secret.
+    ML-KEM's. stated_by: name (`IssuedCertificate.full_name`) of the certificate that signed a statement of possession.
+    details: for the log; nothing secret.
     """
 
     octets: bytes
@@ -58,7 +56,6 @@ class Exchange:
     signer: Certificate | None = None
     kind: MessageType | None = None
     request: CertificationRequest | None = None
-    proven: str | None = None
     stated_by: str | None = None
     details: dict[str, str] = field(default_factory=dict)
 

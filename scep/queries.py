@@ -7,12 +7,12 @@ know. Under CBC, therefore, an unknown name is answered like what is no name, bo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ca.authorities import Authorities
-from ca.authority import Authority, create_crl, revocations
+from ca.authority import Authority
+from ca.crl import Crls
 from ca.store import IssuedCertificate, Store
 from pkix.asn1 import encode
 from pkix.certificates import IssuerAndSerialNumber
@@ -22,17 +22,6 @@ from scep.attributes import PkiStatus
 from scep.exchange import Exchange, Outcome
 from scep.opening import open_name, refuse_name
 
-CRL_LIFETIME = timedelta(hours=1)
-
-
-@dataclass(frozen=True)
-class _MadeCrl:
-    """A CRL, when it was made and of what."""
-
-    at: datetime
-    revoked: Sequence[IssuedCertificate]
-    der: bytes
-
 
 @dataclass(frozen=True)
 class Queries:
@@ -40,7 +29,7 @@ class Queries:
 
     authorities: Authorities
     store: Store
-    _crls: dict[str, _MadeCrl] = field(default_factory=dict)
+    crls: Crls
 
     def get_cert(self, exchange: Exchange, opened: Opened) -> Outcome:
         """The certificate named. Raises CertificateUnknown, Malformed."""
@@ -66,7 +55,7 @@ class Queries:
         chosen = [*issued, *own, *any_other]
         if not chosen:
             raise refuse_name(opened, exchange.details, "this CA issues no CRL for this issuer")
-        return Outcome(PkiStatus.SUCCESS, encode_degenerate(crls=[self.crl(chosen[0], now=exchange.now)]))
+        return Outcome(PkiStatus.SUCCESS, encode_degenerate(crls=[self.crls.get(chosen[0], now=exchange.now)]))
 
     def _named(self, name: IssuerAndSerialNumber) -> Iterator[tuple[Authority, IssuedCertificate | None]]:
         """The generations with the issuer's name, and the certificate that each issued under the serial number.
@@ -77,16 +66,3 @@ class Queries:
             found = self.store.certificate(authority.identifier, name.serial_number)
             if encode(name.issuer) == authority.certificate.subject:
                 yield authority, found
-
-    def crl(self, authority: Authority, *, now: datetime) -> bytes:
-        """The CRL's DER: a new one when a certificate was revoked since the last, or after an hour.
-
-        Anybody may ask for it, so it is not signed anew for everyone who does.
-        """
-        revoked = revocations(authority, self.store, now=now)
-        made = self._crls.get(authority.identifier)
-        if made is None or made.revoked != revoked or not made.at <= now < made.at + CRL_LIFETIME:
-            number = self.store.next_crl_number(authority.identifier)
-            made = _MadeCrl(now, revoked, create_crl(authority, revoked, number, now=now))
-            self._crls[authority.identifier] = made
-        return made.der

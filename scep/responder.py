@@ -1,14 +1,13 @@
 """The SCEP responder of one profile: octets in, octets out (RFC 8894 sections 3 and 4).
 
 `pki_operation` reads a message, verifies its signature, opens its envelope and takes the step that the transaction
-table (`scep.transactions`) names. Everything that goes wrong on the way is an exception of `pkix.errors` or
+table (`ca.transactions`) names. Everything that goes wrong on the way is an exception of `pkix.errors` or
 `ca.errors`, and becomes a signed CertRep FAILURE in one place, `pki_operation`; only a message that shows no
 transactionID raises, because there is no transaction to answer.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography.hazmat.primitives import hashes
@@ -16,7 +15,11 @@ from cryptography.hazmat.primitives import hashes
 from ca.authorisation import Authoriser
 from ca.authorities import Authorities
 from ca.authority import Authority
+from ca.crl import Crls
+from ca.dialogue import Challenged, Issued
+from ca.enrolment import Enrolments
 from ca.errors import RequestRefused
+from ca.events import LogEvent, Reply
 from ca.profiles import Profile, check_subject_is_free
 from ca.sealing import ServerKey
 from ca.store import Store
@@ -29,41 +32,20 @@ from pkix.enveloped_data import Identity, Opened, attempt, inspect
 from pkix.errors import Malformed, PkixError
 from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import encode_degenerate, encode_signed_data
-from scep.attributes import MessageType
+from scep.attributes import MessageType, PkiStatus
 from scep.capabilities import encode_capabilities
-from scep.enrolment import Enrolments
-from scep.exchange import Exchange, Outcome, RandomBytes, encode_answer, encode_failure
+from scep.enrolment import ScepDialogue, pkcs10
+from scep.exchange import PENDING, Exchange, Outcome, RandomBytes, encode_answer, encode_failure
 from scep.failures import TimeRefused, fail_info
-from scep.kem_requests import KemRules
 from scep.messages import PkiMessage
 from scep.opening import open_request
 from scep.proof import DowngradeDetected, Prover
 from scep.queries import Queries
-from scep.remembered import Memory
 from scep.response_keys import ResponseKeys
-from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
+from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings, limits_of
 
 MAX_ENVELOPE_OVERHEAD = 64 * 1024  # octets of recipients and attributes beside the encrypted content
 MIN_NONCE, MAX_NONCE = 8, 64  # Apple's clients send 8 octets where section 3.2.1.5 says 16
-
-
-@dataclass(frozen=True)
-class LogEvent:
-    """Something worth a line in the log: what happened, and details that hold no secret. alarming: somebody seems to
-    stand between client and CA.
-    """
-
-    what: str
-    details: dict[str, str]
-    alarming: bool = False
-
-
-@dataclass(frozen=True)
-class Reply:
-    """body: a CertRep's DER."""
-
-    body: bytes
-    events: tuple[LogEvent, ...]
 
 
 class Responder:
@@ -95,7 +77,8 @@ class Responder:
         self._backends = backends
         self._random = random
         self._own_names = frozenset(name for item in authorities.known for name in item.names)
-        self._queries = Queries(authorities, store)
+        self._crls = Crls(store)
+        self._queries = Queries(authorities, store, self._crls)
         self._addressees = [
             (identity, authority) for authority in authorities.all for identity in authority.identities(backends)
         ]
@@ -105,14 +88,12 @@ class Responder:
             authorities=authorities,
             authoriser=authoriser,
             store=store,
-            memory=Memory(server_key, random),
-            settings=settings,
-            kem=kem,
-            kem_rules=KemRules(kem, authorities, backends),
-            response_keys=ResponseKeys(kem, store, server_key),
-            prover=Prover(kem, backends, store, server_key, random, self.get_ca_caps()),
+            server_key=server_key,
+            limits=limits_of(settings, kem),
             random=random,
         )
+        self._response_keys = ResponseKeys(kem, store, server_key)
+        self._prover = Prover(kem.parameters, backends, random, self.get_ca_caps())
 
     @property
     def current(self) -> Authority:
@@ -207,15 +188,26 @@ class Responder:
         self._check_time(message, exchange.now)
         if exchange.kind in (MessageType.PKCSReq, MessageType.RenewalReq):
             exchange.request = self._open_request(exchange)
-            return self._enrolments.handle(exchange)
+            return self._enrol(exchange)
         if exchange.kind is MessageType.CertPoll:
             self._look_at_envelope(exchange)
-            return self._enrolments.handle(exchange)
+            return self._enrol(exchange)
         if exchange.kind is MessageType.GetCert:
             return self._queries.get_cert(exchange, self._open(exchange))
         if exchange.kind is MessageType.GetCRL:
             return self._queries.get_crl(exchange, self._open(exchange))
         raise RequestRefused("a CertRep is not a request")
+
+    def _enrol(self, exchange: Exchange) -> Outcome:
+        """What became of an enrolment, in SCEP's words (section 3.3.2)."""
+        dialogue = ScepDialogue(
+            exchange, self.profile.name, self.authorities, self._kem, self._prover, self._response_keys
+        )
+        outcome = self._enrolments.handle(dialogue.arrival(), dialogue)
+        if isinstance(outcome, Issued):
+            answer, request = encode_degenerate([outcome.certificate.der]), pkcs10(outcome.request)
+            return Outcome(PkiStatus.SUCCESS, answer, request=request, kem=dialogue.to_kem_key)
+        return Outcome(PkiStatus.PENDING, body=outcome.answer) if isinstance(outcome, Challenged) else PENDING
 
     def _check_time(self, message: PkiMessage, now: datetime) -> None:
         skew = self._settings.max_clock_skew
@@ -287,5 +279,5 @@ class Responder:
         raise RequestRefused("statementOfPossession names no valid certificate of this CA (RFC 9883 section 3)")
 
     def crl(self, authority: Authority, *, now: datetime) -> bytes:
-        """The CRL's DER; see `scep.queries`."""
-        return self._queries.crl(authority, now=now)
+        """The CRL's DER; see `ca.crl`."""
+        return self._crls.get(authority, now=now)

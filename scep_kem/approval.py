@@ -20,6 +20,8 @@ from ca.authorities import Authorities
 from ca.authority import CMC_RA, check_validity, preview
 from ca.errors import RequestRefused
 from ca.profiles import Profile, check_request, names_of
+from ca.remembered import open_remembered
+from ca.requests import CertificateRequest
 from ca.sealing import ServerKey
 from ca.store import Decision, IssuedCertificate, State, Store, Transaction
 from pkix import oids
@@ -27,7 +29,6 @@ from pkix.errors import PkixError
 from pkix.names import comparable, prepared
 from pkix.pkcs10 import CertificationRequest, Form
 from scep.attributes import RESPONSE_KEY
-from scep.remembered import open_request
 from scep_kem.config import ProfileConfig
 from scep_kem.contents import Facts, certificate_facts, extension_facts, general_name, usage_name
 
@@ -128,7 +129,7 @@ class Desk:
         notices: list[Notice] = []
         refusal, shown = "", b""
         try:
-            request = CertificationRequest.decode(open_request(self.server_key, item).csr)
+            request = open_remembered(self.server_key, item).read()
             facts |= {"possession": self._possession(item, request, notices), "signed by": self._signer(item, request)}
             profile = self._profile(item)
             authority = self.generations.by_identifier(item.authority)
@@ -184,17 +185,17 @@ class Desk:
             raise RequestRefused(f"the profile {item.profile} is not configured any more")
         return self.profiles[item.profile].profile
 
-    def _possession(self, item: Transaction, request: CertificationRequest, notices: list[Notice]) -> str:
+    def _possession(self, item: Transaction, request: CertificateRequest, notices: list[Notice]) -> str:
         if not request.is_kem:
             return "proven: the request is signed with the requested key"
-        if request.form is Form.statement:
+        if isinstance(request, CertificationRequest) and request.form is Form.statement:
             return "stated by the holder of a certificate, who signed the request (RFC 9883)"
         if item.challenges and item.state is not State.CHALLENGED:
             return "proven: the client answered a challenge to the requested key"
         notices.append(Notice("no proof", "nobody has proven to have the requested key"))
         return "not proven"
 
-    def _signer(self, item: Transaction, request: CertificationRequest) -> str:
+    def _signer(self, item: Transaction, request: CertificateRequest) -> str:
         if item.key.signer == hashlib.sha256(request.spki).digest():
             return "the requested key"
         record = self.certified.keys.get(item.key.signer)
@@ -255,7 +256,7 @@ def _told(record: IssuedCertificate) -> str:
     return f"{record.serial:x}, {record.subject}, profile {record.profile}, until {record.not_after:%Y-%m-%d}"
 
 
-def _not_granted(made: x509.Certificate, request: CertificationRequest) -> Iterator[str]:
+def _not_granted(made: x509.Certificate, request: CertificateRequest) -> Iterator[str]:
     """What was asked for and is not in the certificate."""
     given: dict[str, list[str]] = {}
     for item in made.extensions:
@@ -264,7 +265,8 @@ def _not_granted(made: x509.Certificate, request: CertificationRequest) -> Itera
     for item in request.extensions:
         title, values = extension_facts(item)
         yield from (f"{title}: {value}" for value in values if value not in given.get(title, []))
-    for kind in request.attributes:
+    attributes = request.attributes if isinstance(request, CertificationRequest) else ()
+    for kind in attributes:
         if kind not in _READ_ATTRIBUTES:
             yield f"attribute {oids.label(kind)}"
 

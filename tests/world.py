@@ -22,6 +22,7 @@ from ca.authorisation import AuthorisationPolicy, Authoriser, Webhook
 from ca.authorities import Authorities
 from ca.authority import Authority, create_authority
 from ca.challenges import add_password
+from ca.events import Reply
 from ca.memory_store import MemoryStore
 from ca.profiles import Profile
 from ca.sealing import ServerKey
@@ -39,7 +40,7 @@ from pkix.signed_data import Signer
 from scep.ca_certificates import CaCertificates
 from scep.client import ClientSettings, Enrolment, Issued, KemKey, Refused, StillPending, self_signed
 from scep.messages import PkiMessage
-from scep.responder import Reply, Responder
+from scep.responder import Responder
 from scep.settings import KemPolicy, Settings
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)

@@ -9,7 +9,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ca.authority import Authority, KeyPair, create_crl
+from ca.authority import Authority, KeyPair
+from ca.crl import create_crl
 from drafts.labelled import NOW, value
 from drafts.testkit.ca_classic import NONCE as CLASSIC_NONCE
 from drafts.testkit.ca_classic import ONE_TEXT, PASSWORD, SUBJECT, TRANSACTION, csr, device, pkcs8, pkcs_req

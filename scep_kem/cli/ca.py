@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authorities import Authorities
-from ca.authority import REVOCATION_REASONS, Authority, KeyPair, create_crl, lapses, revocations
+from ca.authority import Authority, KeyPair, lapses
+from ca.crl import REVOCATION_REASONS, create_crl, revocations
 from ca.store import HOLD, RELEASE, IssuedCertificate, Store, StoreConflict
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from scep.ca_certificates import CaCertificates

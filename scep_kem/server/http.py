@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ca.events import LogEvent
 from ca.store import StoreBusy, StoreUnavailable
 from pkix.errors import Malformed
-from scep.responder import LogEvent
 from scep_kem.budgets import RETRY_AFTER
 
 if TYPE_CHECKING:

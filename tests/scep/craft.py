@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authorisation import EnrolmentRequest, WebhookAnswer
 from ca.authority import Authority
+from ca.events import Reply
 from ca.profiles import key_usage
 from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM, ContentCipher, digest_oid
@@ -31,7 +32,6 @@ from pkix.recipients import RsaRecipient
 from pkix.signatures import sign
 from pkix.signed_data import Signer
 from scep import attributes as scep
-from scep.responder import Reply
 from tests.pkix.tlv import Node
 from tests.scep.seen import Seen, hash_of, verify
 from tests.world import BACKENDS, NOW, Device, Random, World, key, name

@@ -99,6 +99,14 @@ def state(world: World) -> State:
     return only(world.store).state
 
 
+def kept_secret(world: World) -> bytes:
+    """What the Store keeps for the challenge of the one transaction, opened."""
+    transaction = only(world.store)
+    assert transaction.secret_id is not None
+    purpose = b"challenge " + transaction.key.hash + transaction.secret_id.encode()
+    return world.server_key.open(secrets(world)[transaction.secret_id][0], purpose)
+
+
 def secrets(world: World) -> dict[str, Any]:
     """What the in-memory Store keeps as secrets."""
     found: dict[str, Any] = world.store._secrets  # type: ignore[attr-defined]

@@ -38,6 +38,7 @@ from tests.scep.kem_kit import (
     flipped,
     issued,
     kem_world,
+    kept_secret,
     only,
     pending,
     refused,
@@ -382,19 +383,14 @@ def counting_world(**more: Any) -> tuple[World, Counting]:
     world = kem_world(**more)
     backends = Backends((backend,))
     world.responder._backends = backends
-    enrolments = world.responder._enrolments
-    world.responder._enrolments = replace(enrolments, prover=replace(enrolments.prover, backends=backends))
+    world.responder._prover = replace(world.responder._prover, backends=backends)
     return world, backend
 
 
 def test_the_shared_secret_is_not_kept() -> None:
     world, backend = counting_world()
     challenged(world)
-    (sealed,) = (sealed for sealed, _expires in secrets(world).values())
-    name = only(world.store).secret_id
-    assert name is not None
-    opened = world.server_key.open(sealed, b"challenge " + name.encode())
-    assert backend.sent[0].shared_secret not in opened
+    assert backend.sent[0].shared_secret not in kept_secret(world)
     assert backend.sent[0].shared_secret.hex() not in repr(world.store.__dict__)
 
 
@@ -473,9 +469,7 @@ def test_capabilities_served_when_the_challenge_was_made_are_good() -> None:
     """The configuration changed in between; the body is one that the CA served within the challenge's lifetime."""
     store = kem_world().store
     before, after = kem_world(store=store), kem_world(store=store, kem=KemPolicy(max_challenges=3), seed="after")
-    enrolments = after.responder._enrolments
-    prover = replace(enrolments.prover, capabilities=b"other")
-    after.responder._enrolments = replace(enrolments, prover=prover)
+    after.responder._prover = replace(after.responder._prover, capabilities=b"other")
     device = challenged(before)
     device.world = after
     issued(device.poll())

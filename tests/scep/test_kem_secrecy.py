@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ca.proofs import Kept
+from ca.remembered import Remembered
 from kem.exchange import PopChallenge
 from pkix.asn1 import decode
 from scep import proof
 from scep.client import Refused
 from scep.kem_pop import ResponseKey, response_key_of
-from scep.remembered import StoredRequest
 from tests.scep.kem_kit import (
     challenged,
     confirm_with,
@@ -17,8 +18,8 @@ from tests.scep.kem_kit import (
     flipped,
     issued,
     kem_world,
+    kept_secret,
     only,
-    secrets,
 )
 from tests.scep.test_kem_response_keys import IDENTIFIER, KEY, device_with
 from tests.world import World, kem_device
@@ -28,10 +29,17 @@ PASSWORD = "correct horse battery staple"
 
 def derived_key(world: World) -> bytes:
     """The derived key that the Store keeps for the one transaction."""
-    name = only(world.store).secret_id
-    assert name is not None
-    opened = world.server_key.open(secrets(world)[name][0], b"challenge " + name.encode())
-    return decode(proof._StoredChallenge, opened, "stored challenge").derived_key
+    return stored(kept(world)).derived_key
+
+
+def kept(world: World) -> Kept:
+    """What the Store keeps for the one transaction."""
+    return decode(Kept, kept_secret(world), "kept")
+
+
+def stored(found: Kept) -> proof.StoredChallenge:
+    """SCEP's part of it."""
+    return decode(proof.StoredChallenge, found.secret, "stored challenge")
 
 
 def forms(secret: bytes) -> list[str]:
@@ -74,10 +82,7 @@ def test_the_store_cannot_be_read_with_another_server_key() -> None:
     device = challenged(world)
     elsewhere = kem_world(store=world.store, seed="another")
     other = type(world.server_key)(b"\x02" * 32)
-    enrolments = elsewhere.responder._enrolments
-    prover = replace(enrolments.prover, server_key=other)
-    memory = replace(enrolments.memory, server_key=other)
-    elsewhere.responder._enrolments = replace(enrolments, prover=prover, memory=memory)
+    elsewhere.responder._enrolments = replace(elsewhere.responder._enrolments, server_key=other)
     device.world = elsewhere
     assert isinstance(confirm_with(device, confirmation(device)), Refused)
     assert not world.store.certificates()
@@ -86,26 +91,14 @@ def test_the_store_cannot_be_read_with_another_server_key() -> None:
 def test_a_stored_challenge_does_not_show_its_derived_key() -> None:
     world = kem_world()
     challenged(world)
-    name = only(world.store).secret_id or ""
-    opened = world.server_key.open(secrets(world)[name][0], b"challenge " + name.encode())
-    kept = decode(proof._StoredChallenge, opened, "stored challenge")
-    assert [what for what in forms(kept.derived_key) if what in repr(kept)] == []
+    found = kept(world)
+    assert [what for what in forms(derived_key(world)) if what in repr(found) + repr(stored(found))] == []
 
 
 def test_a_stored_request_does_not_show_the_password() -> None:
     request = challenged(kem_world()).request
     assert b"password of" in request.der
-    stored = StoredRequest(
-        csr=request.der,
-        client_nonce=b"",
-        request_hash=b"",
-        answered=None,
-        answer=None,
-        message_hash=None,
-        rests_on=(),
-        challenge_id=None,
-    )
-    assert "password of" not in repr(stored)
+    assert "password of" not in repr(Remembered.of(request, b"", bytes(32)))
 
 
 def test_a_response_key_does_not_show_itself() -> None:

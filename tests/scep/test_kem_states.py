@@ -8,10 +8,11 @@ import pytest
 
 from ca.authorisation import AuthorisationPolicy
 from ca.store import Decision, State
+from ca.transactions import Event
 from scep.attributes import FailInfo
 from scep.client import StillPending
 from scep.settings import KemPolicy, Settings
-from scep.transactions import TABLE, Event, Step
+from scep.transactions import STATES, STEPS, TABLE
 from tests.scep.kem_kit import (
     CHALLENGED,
     EXPIRED,
@@ -73,8 +74,8 @@ def other_request(device: Device) -> Device:
 def test_the_table_knows_every_state_and_event() -> None:
     known = {(None, Event.request), (None, Event.poll), (None, Event.confirm)}
     events = (Event.same_request, Event.other_request, Event.poll, Event.confirm)
-    assert set(TABLE) == known | {(item, event) for item in State for event in events}
-    assert set(TABLE.values()) == set(Step)
+    assert set(TABLE) == known | {(item, event) for item in STATES for event in events}
+    assert set(TABLE.values()) == set(STEPS)
 
 
 # Nothing known

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from ca.enrolment import ATTEMPTS
 from ca.memory_store import MemoryStore
 from ca.store import State, Store
 from scep.attributes import FailInfo, PkiStatus
 from scep.client import StillPending
-from scep.enrolment import ATTEMPTS
 from scep.messages import PkiMessage
 from tests.scep.kem_kit import (
     CHALLENGED,

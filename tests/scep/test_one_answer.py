@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 import pkix.pkcs10
 import pkix.public_keys
 from ca.authorisation import AuthorisationPolicy
+from ca.events import Reply
 from ca.store import Decision
 from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM, AES256_GCM, TRIPLE_DES, AlgorithmPolicy, ContentCipher
@@ -29,7 +30,6 @@ from pkix.signed_data import Signer
 from scep.client import ClientSettings, StillPending
 from scep.messages import PkiMessage
 from scep.opening import _STAND_IN
-from scep.responder import Reply
 from scep.settings import Settings
 from tests.pkix.tlv import Node
 from tests.scep import craft

@@ -9,13 +9,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ca.authorisation import AuthorisationPolicy
+from ca.enrolment import ATTEMPTS
 from ca.memory_store import MemoryStore
 from ca.store import Decision, IssuedCertificate, StoreConflict, Transaction
 from pkix import oids
 from pkix.asn1 import encode, wrap
 from scep.attributes import RESPONSE_KEY, FailInfo
 from scep.client import Issued, Refused, StillPending
-from scep.enrolment import ATTEMPTS
 from scep.kem_pop import encode_response_key
 from tests.scep import craft
 from tests.world import ALL_METHODS, Device, World

@@ -15,11 +15,12 @@ from cryptography import x509
 from ca.authorisation import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.store import Decision, IssuedCertificate, State, Transaction
+from ca.transactions import Event, Step, next_step
 from scep.attributes import FailInfo
 from scep.client import Issued, Refused, StillPending
 from scep.kem_pop import encode_confirm
 from scep.settings import Settings
-from scep.transactions import TABLE, Event, Step, next_step
+from scep.transactions import EVENTS, STATES, STEPS, TABLE
 from tests.world import ALL_METHODS, NOW, Device, World, authority, kem_device
 
 USED = "the challengePassword has been used"
@@ -159,13 +160,13 @@ def test_every_row_of_the_table(state: State | None, event: Event) -> None:
 
 
 def test_the_table_has_every_state_with_every_event_that_can_happen_there() -> None:
-    known = {(state, event) for state in State for event in Event if event is not Event.request}
+    known = {(state, event) for state in STATES for event in EVENTS if event is not Event.request}
     assert set(TABLE) == known | {(None, Event.request), (None, Event.poll), (None, Event.confirm)}
     assert set(TABLE) == set(EXPECTED)
 
 
 def test_every_step_is_taken_by_some_row() -> None:
-    assert set(TABLE.values()) == set(Step)
+    assert set(TABLE.values()) == set(STEPS)
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -176,7 +177,8 @@ def test_an_expired_transaction_counts_as_none(state: State, request_hash: bytes
     world = World(policy=MANUAL)
     waiting(world.device())
     expired = replace(only(world), state=state, expires=NOW - timedelta(seconds=1), request_hash=b"x")
-    assert next_step(expired, request_hash, now=NOW) is step
+    arrived = Event.poll if request_hash is None else Event.request
+    assert next_step(expired, arrived, request_hash, now=NOW) is step
 
 
 def test_another_request_under_the_transaction_id_that_waits_leaves_it_alone() -> None:

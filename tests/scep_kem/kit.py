@@ -39,6 +39,7 @@ from werkzeug.test import TestResponse
 
 from ca.authority import KeyPair, create_authority
 from ca.challenges import add_password
+from ca.events import Reply
 from ca.memory_store import MemoryStore
 from ca.store import Store
 from pkix.keys import generate
@@ -46,7 +47,7 @@ from pkix.signed_data import Signer
 from scep.attributes import MessageType
 from scep.ca_certificates import CaCertificates
 from scep.messages import Header, PkiMessage, encode_pki_message
-from scep.responder import Reply, Responder
+from scep.responder import Responder
 from scep_kem import cli, config
 from scep_kem.ca_dir import CaDir
 from scep_kem.cli import server as serve_command

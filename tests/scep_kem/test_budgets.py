@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from ca.events import Reply
 from ca.sql_engine import BUSY_TIMEOUT, Database
 from pkix.algorithms import AES256_GCM
 from scep.client import ClientSettings, Issued
-from scep.responder import Reply, Responder
+from scep.responder import Responder
 from scep_kem import budgets, gunicorn
 from scep_kem.client import transport
 from scep_kem.config import Config, WebhookConfig

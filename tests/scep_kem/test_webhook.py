@@ -53,6 +53,7 @@ def question(*, renewal: bool = False) -> EnrolmentRequest:
     return EnrolmentRequest(
         protocol="scep",
         transaction_id="transaction-1",
+        requester=bytes(32),
         request=CertificationRequest.decode(der),
         signer=Certificate.of(ca_pair("ec:P-256").certificate),
         same=bytes(32),

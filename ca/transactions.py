@@ -1,0 +1,75 @@
+"""The transaction table: what the CA does, by where a transaction stands and what arrives, under every protocol.
+
+A transaction is identified by what its protocol calls it *and* by who asks: the client chooses the former, so alone it
+identifies nothing, and a message of somebody else never touches the state.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+from ca.store import State, Transaction
+
+
+class Event(enum.Enum):
+    """What arrived, seen from the transaction it belongs to. A protocol says request, poll or confirm; which kind of
+    request it is, the transaction tells.
+    """
+
+    request = "a request, and no transaction is known"
+    same_request = "the request of this transaction once more"
+    other_request = "another request in the name of this transaction"
+    poll = "a question how it stands"
+    confirm = "the answer to a challenge"
+
+
+class Step(enum.Enum):
+    """What the engine does (`ca.enrolment`). The names are those of its methods."""
+
+    decide = "check and authorise; a challenge and CHALLENGED, the certificate and ISSUED, waiting and \
+AWAITING_APPROVAL, or a refusal"
+    challenge = "a fresh challenge, a limited number of times; the old secret is deleted"
+    confirm = "take the secret and compare; the certificate and ISSUED, waiting and AWAITING_APPROVAL, or FAILED"
+    review = "act on the operator's decision; waiting while there is none"
+    repeat = "the certificate already issued"
+    report = "a refusal with the reason on record"
+    refuse_other = "a refusal; the transaction stays as it is"
+    refuse_unknown = "a refusal: nothing matches"
+
+
+TABLE: dict[tuple[State | None, Event], Step] = {
+    (None, Event.request): Step.decide,
+    (None, Event.poll): Step.refuse_unknown,
+    (None, Event.confirm): Step.refuse_unknown,
+    (State.CHALLENGED, Event.same_request): Step.challenge,
+    (State.CHALLENGED, Event.poll): Step.challenge,
+    (State.CHALLENGED, Event.confirm): Step.confirm,
+    (State.CHALLENGED, Event.other_request): Step.refuse_other,
+    (State.AWAITING_APPROVAL, Event.same_request): Step.review,
+    (State.AWAITING_APPROVAL, Event.poll): Step.review,
+    (State.AWAITING_APPROVAL, Event.confirm): Step.review,
+    (State.AWAITING_APPROVAL, Event.other_request): Step.refuse_other,
+    (State.ISSUED, Event.same_request): Step.repeat,
+    (State.ISSUED, Event.poll): Step.repeat,
+    (State.ISSUED, Event.confirm): Step.repeat,
+    (State.ISSUED, Event.other_request): Step.decide,
+    (State.FAILED, Event.same_request): Step.decide,
+    (State.FAILED, Event.poll): Step.report,
+    (State.FAILED, Event.confirm): Step.report,
+    (State.FAILED, Event.other_request): Step.decide,
+}
+
+
+def next_step(transaction: Transaction | None, arrived: Event, same: bytes | None, *, now: datetime) -> Step:
+    """Look the step up. arrived: request, poll or confirm. same: `Transaction.request_hash` of the request that the
+    message carries, None if it carries none; a confirmation may repeat its request.
+
+    An expired transaction counts as none.
+    """
+    if transaction is None or transaction.expires < now:
+        return TABLE[None, arrived]
+    event = Event.same_request if arrived is Event.request else arrived
+    if same is not None and same != transaction.request_hash:
+        event = Event.other_request
+    return TABLE[transaction.state, event]
