@@ -126,7 +126,7 @@ def main(files: Sequence[str], run: Callable[[Case], Result]) -> int:
 
 
 if __name__ == "__main__":
-    from drafts.testkit.ours import run as ours
+    from drafts.tools.testkit.ours import run as ours
 
     about = "Runs cases through this project's responder and client. README.md describes the format."
     parser = argparse.ArgumentParser(prog="python -m drafts.vectors.runner", description=about)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from drafts import generate, schema
-from drafts.dump import Dump, Hidden, Seen
-from drafts.names import NAMES, OIDS
-from drafts.shapes import Leaf, NoShape, Shape
-from drafts.tlv import oid_of, parse
+from drafts.tools.examples import generate, schema
+from drafts.tools.examples.dump import Dump, Hidden, Seen
+from drafts.tools.examples.names import NAMES, OIDS
+from drafts.tools.examples.shapes import Leaf, NoShape, Shape
+from drafts.tools.tlv import oid_of, parse
 from pkix import oids
 from scep import attributes
 from scep.attributes import FailInfo

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from drafts.testkit import generate
-from drafts.testkit.ours import run
-from drafts.testkit.requirements import DRAFT, REQUIREMENTS
+from drafts.tools.testkit import generate
+from drafts.tools.testkit.ours import run
+from drafts.tools.testkit.requirements import DRAFT, REQUIREMENTS
 from drafts.vectors import runner
 from drafts.vectors.runner import CASES, Case, Result, Unreadable, differences
 from tests.drafts.places import places
