@@ -1,4 +1,4 @@
-"""Render the document: `python -m drafts.tools.build` makes text, HTML and XML in build/draft/ without any network.
+"""Renders the document: text, HTML and XML in build/draft/, without any network.
 
     draft-todo-lamps-scep-kem.md --kramdown-rfc--> XML --xml2rfc--> XML version 3, text, HTML; idnits looks at both XML
 
@@ -153,10 +153,3 @@ def build() -> None:
         print(f"{path.relative_to(ROOT)}: {pages}{len(text.splitlines())} lines, {path.stat().st_size // 1000} kB")
     for mode, summary in summaries.items():
         print(f"idnits {IDNITS_VERSION}, mode {mode}: {summary}")
-
-
-if __name__ == "__main__":
-    try:
-        build()
-    except (BuildFailed, subprocess.CalledProcessError) as error:
-        sys.exit(f"drafts.tools.build: {error}")

@@ -1,10 +1,7 @@
-"""Makes the examples of the draft: `python -m drafts.tools.examples.generate`."""
+"""All examples: played, told, and as files."""
 
 from __future__ import annotations
 
-import argparse
-import shutil
-import sys
 from dataclasses import dataclass
 
 from drafts.tools import DRAFTS
@@ -86,45 +83,3 @@ def parties(played: Played, seen: Seen) -> str:
         lines += [*party.key_pem.decode("ascii").splitlines(), ""]
     others = ", ".join(f"{party.label} ({party.kind})" for party in played.others)
     return "\n".join([*lines, *wrapped(f"{OTHERS} {others}", "")]) + "\n"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Write the examples, or compare them. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m drafts.tools.examples.generate", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
-    options = parser.parse_args(arguments)
-    files = generate()
-    if options.check:
-        return _check(files)
-    _write(files)
-    return 0
-
-
-def present() -> dict[str, bytes]:
-    """The files that are there, without the README, which nobody generates."""
-    found = (path for path in EXAMPLES.rglob("*") if path.is_file() and path.name != "README.md")
-    return {str(path.relative_to(EXAMPLES)): path.read_bytes() for path in found}
-
-
-def _check(files: dict[str, bytes]) -> int:
-    found = present()
-    differing = sorted(name for name in files.keys() | found.keys() if files.get(name) != found.get(name))
-    for name in differing:
-        print(name)
-    return 1 if differing else 0
-
-
-def _write(files: dict[str, bytes]) -> None:
-    for name in present().keys() - files.keys():
-        (EXAMPLES / name).unlink()
-    for name, octets in files.items():
-        path = EXAMPLES / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(octets)
-    for folder in EXAMPLES.iterdir():
-        if folder.is_dir() and not any(folder.iterdir()):
-            shutil.rmtree(folder)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,10 +1,9 @@
-"""All cases and their index, made anew or compared with what is there."""
+"""All cases and their index, as files."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
 from drafts.tools.labelled import rsa_from_random
 from drafts.tools.testkit import (
@@ -29,10 +28,10 @@ from drafts.tools.testkit.requirements import REQUIREMENTS
 from drafts.tools.testkit.scene import WrongCase, finish
 from drafts.vectors.runner import CASES, Case
 
-INDEX = CASES.parent / "INDEX.md"
+VECTORS = CASES.parent
 HEAD = """# Index of the cases
 
-Made by `python -m drafts.testkit`. Each requirement, its level, where it stands, and its cases; \"draft\" is
+Made by `python -m drafts vectors`. Each requirement, its level, where it stands, and its cases; \"draft\" is
 `../draft-todo-lamps-scep-kem.md`, by the anchor of its section. Cases that have to work say what they are.
 """
 
@@ -98,26 +97,8 @@ def _row(case: Case) -> str:
     return f"| [{name}](cases/{name}.txt) | {expected} | {what} |"
 
 
-def wanted() -> dict[Path, str]:
-    """Every file that is made, and its text. Raises WrongCase."""
+def generate() -> dict[str, bytes]:
+    """The files under vectors/ by their names, without those that are written by hand. Raises WrongCase."""
     texts = made()
-    return {CASES / name: text for name, text in texts.items()} | {INDEX: index(texts)}
-
-
-def main(*, check: bool) -> int:
-    """Write, or compare; the exit status."""
-    texts = wanted()
-    present = {path: path.read_text() for path in [*CASES.glob("*"), INDEX] if path.exists()}
-    changed = sorted(path for path in {*texts, *present} if texts.get(path) != present.get(path))
-    if check:
-        for path in changed:
-            print(f"{path.name}: not what the generator makes")
-        return 1 if changed else 0
-    CASES.mkdir(exist_ok=True)
-    for path in changed:
-        if path in texts:
-            path.write_text(texts[path])
-        else:
-            path.unlink()
-    print(f"{len(texts) - 1} cases, {len(changed)} files changed")
-    return 0
+    files = {f"cases/{name}": text for name, text in texts.items()} | {"INDEX.md": index(texts)}
+    return {name: text.encode("utf-8") for name, text in files.items()}
