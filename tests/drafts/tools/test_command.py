@@ -173,3 +173,29 @@ def test_the_module_is_the_command() -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
+
+
+# The README of the folder
+
+README = (DRAFTS / "README.md").read_text("utf-8")
+
+
+def test_the_readme_names_what_stands_in_the_folder() -> None:
+    named = re.findall(r"^\| \[([^]]+)\]", README, re.MULTILINE)
+    there = [f"{path.name}/" if path.is_dir() else path.name for path in DRAFTS.iterdir()]
+    python = {"__init__.py", "__main__.py", "__pycache__/"}
+    assert sorted(named) == sorted({*there} - {"README.md", *python})
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (DRAFTS / link).exists(), link
+
+
+def test_the_readme_names_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    known = re.findall(r"^    (\w+) +[A-Z]", capsys.readouterr().out, re.MULTILINE)
+    assert known == ["build", "examples", "vectors", "run"]
+    assert re.findall(r"^    python -m drafts (\w+)", README, re.MULTILINE) == known
+
+
+def test_the_readme_is_one_screen() -> None:
+    assert len(README.splitlines()) <= 40
