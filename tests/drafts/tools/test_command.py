@@ -169,10 +169,15 @@ def test_wrong_arguments_get_one_line(
 
 def test_the_module_is_the_command() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "drafts", "bild"], cwd=DRAFTS.parent, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "drafts", "run", "none.txt"],
+        cwd=DRAFTS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("none.txt: ")
 
 
 # The README of the folder
