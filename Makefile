@@ -31,7 +31,7 @@ test: lint
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 
 draft: $(VENV)/ready
-	$(BIN)/python -m drafts.build
+	$(BIN)/python -m drafts build
 
 liboqs: $(VENV)/ready
 	$(BIN)/python -m interop.liboqs.build

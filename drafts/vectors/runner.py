@@ -1,14 +1,18 @@
-"""Runs the cases of this folder through this project's responder and client; README.md describes the format.
+"""Runs the cases of this folder through an implementation; README.md describes the format.
 
-    python -m drafts.vectors.runner [FILES]
+Needs nothing but Python's standard library. An implementation brings a function from a case to what became of it:
 
-prints one line for each case and exits with 1 if one fails. Another implementation replaces `ours`, at the end, by a
-function of its own: from a case to what became of it. Everything else here reads the format and compares.
+    from runner import Case, Result, main
+
+    def run(case: Case) -> Result: ...
+
+    sys.exit(main(sys.argv[1:], run))
+
+prints one line for each case, all or those of the named files, and exits with 1 if one fails.
 """
 
 from __future__ import annotations
 
-import argparse
 import base64
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -98,8 +102,8 @@ class Result:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-def differences(case: Case, result: Result, *, text: bool = True) -> list[str]:
-    """What is not as expected; nothing if the case passes. Another implementation says text=False."""
+def differences(case: Case, result: Result, *, text: bool = False) -> list[str]:
+    """What is not as expected; nothing if the case passes. text: the words for an error have to be the same, too."""
     if result.outcome in case.headers.get("also", ()):
         return []
     wanted = {"outcome": case.header("expect")} | ({"text": case.header("text")} if text else {}) | case.expected
@@ -107,7 +111,7 @@ def differences(case: Case, result: Result, *, text: bool = True) -> list[str]:
     return [f"{name}: {got.get(name)!r}, not {value!r}" for name, value in wanted.items() if got.get(name) != value]
 
 
-def main(files: Sequence[str], run: Callable[[Case], Result]) -> int:
+def main(files: Sequence[str], run: Callable[[Case], Result], *, text: bool = False) -> int:
     """Run cases and print a line for each; the exit status: 1 if one failed, 2 if a file is no case."""
     failed = 0
     for path in [Path(name) for name in files] or sorted(CASES.glob("*.txt")):
@@ -117,7 +121,7 @@ def main(files: Sequence[str], run: Callable[[Case], Result]) -> int:
             print(f"{path}: {error}", file=sys.stderr)
             return 2
         try:
-            found = differences(case, run(case))
+            found = differences(case, run(case), text=text)
         except Exception as error:  # of whatever is under test; the other cases want to be run, too
             found = [f"{type(error).__name__}: {error}"]
         failed += bool(found)
@@ -126,9 +130,4 @@ def main(files: Sequence[str], run: Callable[[Case], Result]) -> int:
 
 
 if __name__ == "__main__":
-    from drafts.testkit.ours import run as ours
-
-    about = "Runs cases through this project's responder and client. README.md describes the format."
-    parser = argparse.ArgumentParser(prog="python -m drafts.vectors.runner", description=about)
-    parser.add_argument("files", nargs="*", help="cases; all, if none is named")
-    sys.exit(main(parser.parse_args().files, ours))
+    sys.exit("this file runs nothing by itself: call main() with a function from a case to its result; see README.md")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from drafts.generate import EXAMPLES, play
-from drafts.keyring import KEKRI, Envelope
-from drafts.scene import Scene
+from drafts.tools.examples.generate import EXAMPLES, play
+from drafts.tools.examples.keyring import KEKRI, Envelope
+from drafts.tools.examples.scene import Scene
 from pkix.signed_data import SignedData
 
 ORI_KEM = bytes.fromhex("060b2a864886f70d0109100d03")  # id-ori-kem, which marks a KEMRecipientInfo

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from drafts.generate import EXAMPLES
+from drafts.tools.examples.generate import EXAMPLES
 from kem.keys import DecapsulationKey
 from pkix.keys import is_kem_key, load_kem_key, load_private_key
 from pkix.signatures import SigningKey

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from drafts.testkit.der import Node
+from drafts.tools.testkit.der import Node
 from drafts.vectors.runner import EXPECTED, Case
 from pkix import oids
 from pkix.asn1 import encode

@@ -1,4 +1,4 @@
-"""The examples are what the code makes, and their texts fit into the draft and say what is on the wire."""
+"""The examples show every failure, and their texts fit into the draft and say what is on the wire."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from drafts import generate, schema
-from drafts.dump import Dump, Hidden, Seen
-from drafts.names import NAMES, OIDS
-from drafts.shapes import Leaf, NoShape, Shape
-from drafts.tlv import oid_of, parse
+from drafts.tools.examples import schema
+from drafts.tools.examples.dump import Dump, Hidden, Seen
+from drafts.tools.examples.names import NAMES, OIDS
+from drafts.tools.examples.shapes import Leaf, NoShape, Shape
+from drafts.tools.tlv import oid_of, parse
 from pkix import oids
 from scep import attributes
 from scep.attributes import FailInfo
@@ -28,13 +28,6 @@ HEADING = re.compile(r"Message (\d+): ")
 # What is there
 
 
-def test_the_files_are_those_that_the_code_makes() -> None:
-    made = generate.generate()
-    present = generate.present()
-    assert sorted(made) == sorted(present)
-    assert [name for name in made if made[name] != present[name]] == []
-
-
 def test_every_fail_info_has_an_example() -> None:
     seen = {Message(file.octets).fail_info for file in examples.pki_messages()}
     assert {str(info.value) for info in FailInfo} <= seen
@@ -48,50 +41,6 @@ def test_every_reason_for_a_failure_has_an_example() -> None:
     assert len(texts) == 18
     assert len({text for text in texts if text}) == 16
     assert len(TABLE) == 19, "a new row of the transaction table may need an example"
-
-
-# The command
-
-
-@pytest.fixture
-def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of examples that may be damaged."""
-    folder = tmp_path / "examples"
-    folder.mkdir()
-    monkeypatch.setattr(generate, "EXAMPLES", folder)
-    assert generate.main([]) == 0
-    return folder
-
-
-def test_check_is_content_with_what_was_just_written(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert generate.main(["--check"]) == 0
-    assert capsys.readouterr().out == ""
-
-
-def test_check_names_what_differs_lacks_or_is_too_much(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (copy / "parties.txt").write_text("other\n")
-    (copy / "02-mlkem768" / "3-PKCSReq.der").unlink()
-    (copy / "99-stale").mkdir()
-    (copy / "99-stale" / "1-PKCSReq.der").write_bytes(b"")
-    (copy / "README.md").write_text("is written by hand\n")
-    assert generate.main(["--check"]) == 1
-    assert capsys.readouterr().out.splitlines() == [
-        "02-mlkem768/3-PKCSReq.der",
-        "99-stale/1-PKCSReq.der",
-        "parties.txt",
-    ]
-    assert generate.main([]) == 0
-    assert generate.main(["--check"]) == 0
-    assert not (copy / "99-stale").exists()
-    assert (copy / "README.md").exists()
-
-
-def test_help_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        generate.main(["--help"])
-    said = capsys.readouterr().out
-    assert "examples of the draft" in said
-    assert "--check" in said
 
 
 # The texts

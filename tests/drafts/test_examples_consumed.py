@@ -19,7 +19,7 @@ from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
 from pyasn1_alt_modules import rfc2986, rfc5083, rfc5280, rfc5652, rfc8894, rfc9629, rfc9810
 
-from drafts.labelled import Labelled, kem_key, signing_key
+from drafts.tools.labelled import Labelled, kem_key, signing_key
 from kem.backends import load
 from kem.errors import KemError
 from kem.keys import DecapsulationKey, decode_public_key, encode_public_key

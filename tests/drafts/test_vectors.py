@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from drafts.testkit import generate
-from drafts.testkit.ours import run
-from drafts.testkit.requirements import DRAFT, REQUIREMENTS
+from drafts.tools.testkit.ours import run
+from drafts.tools.testkit.requirements import DRAFT, REQUIREMENTS
 from drafts.vectors import runner
 from drafts.vectors.runner import CASES, Case, Result, Unreadable, differences
 from tests.drafts.places import places
 
 NAMES = sorted(path.stem for path in CASES.glob("*.txt"))
 FOLDER = CASES.parent
+RUNNER = FOLDER / "runner.py"
 README = (FOLDER / "README.md").read_text()
 
 
@@ -32,7 +35,7 @@ NEGATIVE = [name for name in NAMES if "defect" in ALL[name].headers]
 def test_our_code_does_what_the_case_says(name: str) -> None:
     result = run(ALL[name])
     assert result.outcome == ALL[name].header("expect")
-    assert differences(ALL[name], result) == []
+    assert differences(ALL[name], result, text=True) == []
 
 
 def test_there_are_enough_of_every_kind() -> None:
@@ -88,33 +91,6 @@ def test_the_draft_has_the_sections_that_requirements_name() -> None:
     assert named <= anchors
 
 
-def test_the_generator_makes_these_octets(capsys: pytest.CaptureFixture[str]) -> None:
-    assert generate.main(check=True) == 0, capsys.readouterr().out
-
-
-def test_the_generator_writes_and_removes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cases, index = tmp_path / "cases", tmp_path / "INDEX.md"
-    monkeypatch.setattr(generate, "CASES", cases)
-    monkeypatch.setattr(generate, "INDEX", index)
-    monkeypatch.setattr(generate, "wanted", lambda: {cases / "one.txt": "1\n", index: "one\n"})
-    assert generate.main(check=False) == 0
-    (cases / "one.txt").write_text("another\n")
-    (cases / "two.txt").write_text("2\n")
-    assert generate.main(check=True) == 1
-    assert generate.main(check=False) == 0
-    assert {path.name: path.read_text() for path in cases.iterdir()} == {"one.txt": "1\n"}
-    assert index.read_text() == "one\n"
-    assert generate.main(check=True) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "1 cases, 2 files changed",
-        "one.txt: not what the generator makes",
-        "two.txt: not what the generator makes",
-        "1 cases, 2 files changed",
-    ]
-
-
 # The documentation
 
 
@@ -151,6 +127,32 @@ def test_outcomes_and_policies_are_in_the_documented_vocabulary() -> None:
 # The runner
 
 
+def test_the_runner_needs_nothing_but_the_standard_library() -> None:
+    nodes = list(ast.walk(ast.parse(RUNNER.read_text())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {"." * node.level + (node.module or "") for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def test_the_runner_works_as_it_says_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    """The lines in its docstring, with an implementation that is right in its own words."""
+    assert runner.__doc__
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "cases" / "one.txt").write_text((CASES / "ca-digest-md5.txt").read_text())
+    (tmp_path / "runner.py").write_text(RUNNER.read_text())
+    lines = "\n".join(line[4:] for line in runner.__doc__.splitlines() if line.startswith("    "))
+    mine = lines.replace("...", 'return Result("FAILURE badAlg", "no MD5")')
+    (tmp_path / "mine.py").write_text(f"import sys\n{mine}\n")
+    done = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ok    ca-digest-md5  FAILURE badAlg\n", "")
+
+
+def test_the_runner_alone_says_what_it_needs() -> None:
+    done = subprocess.run([sys.executable, RUNNER], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def write(folder: Path, text: str) -> str:
     path = folder / "case.txt"
     path.write_text(text)
@@ -176,6 +178,13 @@ def test_the_runner_compares_values(tmp_path: Path, capsys: pytest.CaptureFixtur
     wrong = re.sub("expect-subject: .*", "expect-subject: CN=somebody", GOOD)
     assert runner.main([write(tmp_path, wrong)], run) == 1
     assert "subject: 'CN=device,O=Example', not 'CN=somebody'" in capsys.readouterr().out
+
+
+def test_the_runner_compares_words_if_it_is_told_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, (CASES / "ca-digest-md5.txt").read_text("ascii"))
+    assert runner.main([path], lambda given: Result("FAILURE badAlg", "no MD5")) == 0
+    assert runner.main([path], lambda given: Result("FAILURE badAlg", "no MD5"), text=True) == 1
+    assert "text: 'no MD5', not 'digest MD5" in capsys.readouterr().out
 
 
 def test_the_runner_goes_on_after_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
