@@ -2,7 +2,8 @@
 
 `Authoriser.decide` asks the enabled methods in a fixed order and stops at the first that knows the request:
 
-1. a certificate of this CA signed the request: renewal (a PKCSReq that may not renew goes on if it has a password);
+1. a certificate of this CA signed the request: renewal (a request that does not say it is one goes on, if it may not
+   renew and has a password);
 2. the challengePassword is one of ours: approved, or refused with the reason;
 3. the webhook, when there is one: its answer;
 4. manual approval, when no challengePassword was sent: pending;
@@ -21,7 +22,7 @@ from cryptography import x509
 
 from ca.authority import Authority
 from ca.challenges import UsedByHolder, check_password, check_purpose
-from ca.errors import Busy, Final, RequestRefused
+from ca.errors import Busy, NamesRefused, NotAuthorised, NotRenewable, RequestRefused
 from ca.profiles import Profile, microsoft_sids, names_of, requested_san
 from ca.requests import CertificateRequest
 from ca.sealing import ServerKey
@@ -39,9 +40,9 @@ class EnrolmentRequest:
     requester: as in TransactionKey. signer: whose signature over the message has been verified; its certificate may be
     self-signed; None if something else identifies the requester. password: the challengePassword, if there is one.
     same: see `Transaction.request_hash`. renewal: the protocol calls it one. renewed: the KEM certificate to renew,
-    which cannot sign; possession of its key is proven afterwards, before anything is issued. holds: for the webhook, the
-    certificate of this CA, good now, whose key has signed the message. rests_on: names (`IssuedCertificate.full_name`)
-    of certificates of this CA that the protocol has relied on.
+    which cannot sign; possession of its key is proven afterwards, before anything is issued. holds: for the webhook,
+    the certificate of this CA, good now, whose key has signed the message. rests_on: names of certificates of this CA
+    (`IssuedCertificate.full_name`) that the protocol has relied on.
     """
 
     protocol: str
@@ -147,13 +148,13 @@ class Authoriser:
     def decide(self, enrolment: EnrolmentRequest, *, now: datetime) -> Verdict:
         """The verdict on a new request. Raises RequestRefused."""
         if self.policy.nothing(self.webhook):
-            raise RequestRefused("this CA has no way of authorising requests configured")
+            raise NotAuthorised("this CA has no way of authorising requests configured")
         previous = self.issued_to(enrolment.renewed or enrolment.signer)
         password = enrolment.password
         if enrolment.renewal:
             return self._renewal(enrolment, previous, now)
         if previous is not None and self.policy.renewal:
-            # Renewal by PKCSReq: sscep, Apple, and certmonger, which repeats its used-up challengePassword.
+            # Renewal without saying so: sscep, Apple, and certmonger, which repeats its used-up challengePassword.
             try:
                 return self._renewal(enrolment, previous, now)
             except RequestRefused:
@@ -173,17 +174,17 @@ class Authoriser:
                 raise
         if ours:
             self._wrong_password(ours, now)
-            raise RequestRefused("the challengePassword is not valid")
+            raise NotAuthorised("the challengePassword is not valid")
         if self.policy.renewal and not (self.policy.challenge_password or self.policy.manual):
-            raise RequestRefused(
+            raise NotAuthorised(
                 "this profile only renews certificates of this CA: sign a request with the certificate to renew, "
                 "or bring the ML-KEM certificate to renew"
             )
         if password:
-            raise RequestRefused("a challengePassword was sent, but this profile does not use them")
+            raise NotAuthorised("a challengePassword was sent, but this profile does not use them")
         if self.policy.manual:
             return Pending("manual approval")
-        raise RequestRefused("the PKCS #10 request has no challengePassword, which this profile asks for")
+        raise NotAuthorised("the request has no challengePassword, which this profile asks for")
 
     def ask_webhook(self, enrolment: EnrolmentRequest, *, now: datetime) -> Verdict:
         """The webhook's verdict. Raises RequestRefused. An unreachable webhook means "later", so that an outage
@@ -197,22 +198,22 @@ class Authoriser:
         if answer is WebhookAnswer.APPROVE:
             return Approved("webhook")
         if answer is WebhookAnswer.REJECT:
-            raise RequestRefused(reason or "the request was rejected")
+            raise NotAuthorised(reason or "the request was rejected")
         return Pending("webhook")
 
     def check_held(self, identifier: str | None, request: CertificateRequest, *, now: datetime) -> None:
-        """Whether the challenge password that approved a request is still good for it. Raises Final."""
+        """Whether the challenge password that approved a request is still good for it. Raises NotAuthorised, final."""
         if identifier is None:
             return
         held = self.store.challenge(identifier)
         if held is None:
-            raise Final("the challengePassword was withdrawn or has expired")
+            raise NotAuthorised("the challengePassword was withdrawn or has expired", final=True)
         if held.serial is not None:
-            raise Final("the challengePassword has been used")
+            raise NotAuthorised("the challengePassword has been used", final=True)
         try:
             check_purpose(held, subject=request.subject, profile=self.profile.name, now=now)
-        except RequestRefused as refused:
-            raise Final(refused.text) from None
+        except NotAuthorised as refused:
+            raise NotAuthorised(refused.text, final=True) from None
 
     def _slowed(self, password: str, now: datetime) -> bool:
         """Whether a password is not looked up for a while: else guessing would go on at full speed. Made passwords are
@@ -256,24 +257,24 @@ class Authoriser:
 
     def _renewal(self, enrolment: EnrolmentRequest, previous: IssuedCertificate | None, now: datetime) -> Verdict:
         if not self.policy.renewal:
-            raise RequestRefused("renewal is not enabled for this profile")
+            raise NotRenewable("renewal is not enabled for this profile")
         if previous is None:
-            raise RequestRefused(
-                "a RenewalReq must be signed with a certificate issued by this CA, "
-                "or bring the ML-KEM certificate to renew"
+            raise NotRenewable(
+                "a renewal must be signed with a certificate issued by this CA, or bring the ML-KEM certificate"
+                " to renew"
             )
         if previous.revoked_at is not None:
-            raise RequestRefused("the certificate to renew is revoked")
+            raise NotRenewable("the certificate to renew is revoked")
         if self.store.compromised(previous.spki_hash):
-            raise RequestRefused("the key of the certificate to renew was revoked for keyCompromise")
+            raise NotRenewable("the key of the certificate to renew was revoked for keyCompromise")
         if now < previous.not_before or previous.not_after + self.policy.renewal_grace < now:
-            raise RequestRefused("the certificate to renew is not valid now")
+            raise NotRenewable("the certificate to renew is not valid now")
         window = self.profile.renewal_window
         if window is not None and now < previous.not_after - window:
             first = (previous.not_after - window).strftime("%Y-%m-%d %H:%M UTC")
-            raise RequestRefused(f"the certificate may be renewed from {first} on")
+            raise NotRenewable(f"the certificate may be renewed from {first} on")
         if previous.profile != self.profile.name:
-            raise RequestRefused("the certificate to renew was issued under another profile")
+            raise NotRenewable("the certificate to renew was issued under another profile")
         _check_names(x509.load_der_x509_certificate(previous.der), enrolment.request)
         return Approved("renewal", rests_on=previous)
 
@@ -281,8 +282,8 @@ class Authoriser:
 def _check_names(previous: x509.Certificate, request: CertificateRequest) -> None:
     """A renewal keeps the subject and adds no subjectAltName."""
     if request.subject != previous.subject:
-        raise RequestRefused("the subject differs from that of the certificate to renew")
+        raise NamesRefused("the subject differs from that of the certificate to renew")
     if not set(microsoft_sids(request.extensions)) <= set(microsoft_sids(previous.extensions)):
-        raise RequestRefused("the request asks for a Microsoft SID that the certificate to renew does not have")
+        raise NamesRefused("the request asks for a Microsoft SID that the certificate to renew does not have")
     if not set(requested_san(request) or ()) <= names_of(previous):
-        raise RequestRefused("the request asks for a subjectAltName that the certificate to renew does not have")
+        raise NamesRefused("the request asks for a subjectAltName that the certificate to renew does not have")

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from ca.errors import RequestRefused
+from ca.errors import NotAuthorised
 from ca.sealing import ServerKey
 from ca.store import ChallengePassword, Store
 
@@ -92,7 +92,7 @@ def check_password(
 ) -> ChallengePassword | UsedByHolder | None:
     """The record of a good password, UsedByHolder for a retry, None for a password nobody knows.
 
-    holder: `ca.store.holder_of` the request. Raises RequestRefused for a known password that is expired, used by
+    holder: `ca.store.holder_of` the request. Raises NotAuthorised for a known password that is expired, used by
     somebody else, or meant for another subject or profile; who knows the password may know why.
     """
     challenge = store.challenge(server_key.identifier(password))
@@ -101,18 +101,18 @@ def check_password(
     if challenge.serial is not None and challenge.authority is not None:
         if challenge.holder == holder:
             return UsedByHolder(challenge.authority, challenge.serial)
-        raise RequestRefused("the challengePassword has been used")
+        raise NotAuthorised("the challengePassword has been used")
     check_purpose(challenge, subject=subject, profile=profile, now=now)
     if challenge.holder not in (None, holder):
-        raise RequestRefused("the challengePassword is in use by another request")
+        raise NotAuthorised("the challengePassword is in use by another request")
     return challenge
 
 
 def check_purpose(challenge: ChallengePassword, *, subject: x509.Name, profile: str, now: datetime) -> None:
-    """Whether a password is good at `now`, for this subject and profile. Raises RequestRefused."""
+    """Whether a password is good at `now`, for this subject and profile. Raises NotAuthorised."""
     if challenge.expires is not None and challenge.expires <= now:
-        raise RequestRefused("the challengePassword has expired")
+        raise NotAuthorised("the challengePassword has expired")
     if challenge.profile not in (None, profile):
-        raise RequestRefused("the challengePassword is for another profile")
+        raise NotAuthorised("the challengePassword is for another profile")
     if challenge.subject is not None and x509.Name.from_rfc4514_string(challenge.subject) != subject:
-        raise RequestRefused("the challengePassword is for another subject")
+        raise NotAuthorised("the challengePassword is for another subject")

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from ca.authorisation import EnrolmentRequest
 from ca.authority import Authority
-from ca.errors import RequestRefused
+from ca.errors import ProofFailed
 from ca.requests import CertificateRequest
 from ca.store import IssuedCertificate, TransactionKey
 from ca.transactions import Event
@@ -101,9 +101,9 @@ class Plain:
         """Nothing to use up."""
 
     def proof(self, application: EnrolmentRequest) -> Proof:
-        """Raises RequestRefused for a key that cannot sign its own request."""
+        """Raises ProofFailed for a key that cannot sign its own request."""
         if application.request.is_kem:
-            raise RequestRefused("possession of a KEM key cannot be proven here")
+            raise ProofFailed("possession of a KEM key cannot be proven here")
         return Proof.nothing
 
     def context(self) -> bytes:

@@ -20,7 +20,16 @@ from ca.authorisation import Approved, Authoriser, EnrolmentRequest, Pending, Re
 from ca.authorities import Authorities
 from ca.authority import RandomBytes, issue
 from ca.dialogue import Arrival, Challenged, Dialogue, Issued, Outcome, Proof, Waiting
-from ca.errors import Busy, Final, RequestRefused
+from ca.errors import (
+    Busy,
+    KeyRefused,
+    NamesRefused,
+    NotAuthorised,
+    NotRenewable,
+    OtherRequest,
+    RequestRefused,
+    UnknownTransaction,
+)
 from ca.limits import Limits, Rooms, make_room
 from ca.profiles import Profile, check_request
 from ca.proofs import Proofs
@@ -28,10 +37,13 @@ from ca.remembered import Memory, Remembered
 from ca.requests import CertificateRequest
 from ca.sealing import ServerKey
 from ca.store import (
+    CertificateWithdrawn,
     ChallengeUnavailable,
     Decision,
     IssuedCertificate,
     IssueForbidden,
+    KeyCompromised,
+    RequestRepeated,
     State,
     Store,
     StoreConflict,
@@ -93,7 +105,7 @@ class _Turn:
                 if step is Step.decide:
                     return self._decide(transaction)
                 if transaction is None or step is Step.refuse_unknown:
-                    raise RequestRefused("no request matches this transactionID and signer")
+                    raise UnknownTransaction("no request matches this transactionID and requester")
                 return _STEPS[step](self, transaction)
             except (StoreConflict, ChallengeUnavailable):
                 continue
@@ -198,7 +210,7 @@ class _Turn:
             authority, _, serial = transaction.renews.partition(":")
             renewed = self.store.certificate(authority, int(serial, 16))
             if renewed is None or renewed.revoked_at is not None:
-                raise RequestRefused("the certificate to renew is revoked")
+                raise NotRenewable("the certificate to renew is revoked")
             spkis.append(Certificate.decode(renewed.der).spki)
         return spkis
 
@@ -213,7 +225,7 @@ class _Turn:
         if answer is not None:
             return Challenged(answer)
         if transaction.challenges >= self.limits.max_challenges:
-            return self._fail(transaction, "too many challenges were sent without a confirmation")
+            raise self._failed(transaction, RequestRefused("too many challenges were sent without a confirmation"))
         if self.arrival.request is not None:
             remembered = replace(
                 self._remembered(self.arrival.request, None),
@@ -238,7 +250,7 @@ class _Turn:
             remembered = self.memory.open(transaction)
             self._spkis(transaction, remembered)  # the KEM certificate being renewed may have been revoked meanwhile
         except RequestRefused as refused:
-            return self._fail(transaction, refused.text)
+            raise self._failed(transaction, refused) from None
         new = replace(transaction, secret_id=None, updated=self.now)
         if not transaction.approved_by:
             expires = self.now + self.limits.pending_lifetime
@@ -252,7 +264,7 @@ class _Turn:
             self.authoriser.check_held(identifier, wanted, now=self.now)
             return self._grant(transaction, new, wanted, verdict)
         except RequestRefused as refused:
-            return self._fail(transaction, refused.text)
+            raise self._failed(transaction, refused) from None
 
     def _check_proof(self, transaction: Transaction) -> bool:
         """Take the secret of the outstanding challenge and check the confirmation; False if there is none to take."""
@@ -281,7 +293,8 @@ class _Turn:
         request = self.memory.open(transaction).read()
         verdict: Verdict = Approved("manual approval", transaction.challenge_id)
         if transaction.decision is Decision.REJECTED:
-            return self._fail(transaction, transaction.reason or "the request was rejected")
+            reason = transaction.reason or "the request was rejected"
+            raise self._failed(transaction, NotAuthorised(reason))
         if transaction.decision is Decision.UNDECIDED:
             pause = self.authoriser.policy.webhook_pause
             if self.authoriser.webhook is None or self.now < transaction.updated + pause:
@@ -295,16 +308,16 @@ class _Turn:
                 asked = EnrolmentRequest.of(transaction, request, self.arrival.certificate)
                 verdict = self.authoriser.ask_webhook(asked, now=self.now)
             except RequestRefused as refused:
-                return self._fail(transaction, refused.text)
+                raise self._failed(transaction, refused) from None
             if isinstance(verdict, Pending):
                 return Waiting()
         try:
             check_request(self.profile, request)
             self.authoriser.check_held(transaction.challenge_id, request, now=self.now)
             return self._grant(transaction, transaction, request, verdict)
-        except Final as refused:
-            return self._fail(transaction, refused.text)
         except RequestRefused as refused:
+            if refused.final:
+                raise self._failed(transaction, refused) from None
             self.arrival.details["not granted yet"] = refused.text
             return Waiting()
 
@@ -330,11 +343,12 @@ class _Turn:
 
     def refuse_other(self, transaction: Transaction) -> Outcome:
         """Another request while one waits."""
-        raise RequestRefused("another request is waiting under this transactionID")
+        raise OtherRequest("another request is waiting under this transactionID")
 
-    def _fail(self, transaction: Transaction, reason: str) -> Outcome:
-        self._end(transaction, reason)
-        raise RequestRefused(reason)
+    def _failed(self, transaction: Transaction, refused: RequestRefused) -> RequestRefused:
+        """The refusal, on record."""
+        self._end(transaction, refused.text)
+        return refused
 
     def _end(self, transaction: Transaction, reason: str) -> None:
         """Move to FAILED, giving back the challenge password and forgetting the secret and the request: a retry brings
@@ -395,8 +409,8 @@ class _Turn:
             rests_on = [name.decode() for name in remembered.rests_on or []]
             self.store.issue(old, issued, certificate, again=again, unique=unique, rests_on=rests_on)
         except IssueForbidden as forbidden:
-            kind = RequestRefused if isinstance(forbidden, SubjectTaken) else Final
-            raise kind(str(forbidden)) from None
+            kind = next(kind for cause, kind in _FORBIDDEN.items() if isinstance(forbidden, cause))
+            raise kind(str(forbidden), final=not isinstance(forbidden, SubjectTaken)) from None
         self.arrival.details["authorised by"] = verdict.method
         return self._success(certificate, request)
 
@@ -407,7 +421,7 @@ class _Turn:
         """
         found = self.store.certificate(verdict.authority, verdict.serial)
         if found is None or not found.good_at(self.now) or found.profile != self.profile.name:
-            raise RequestRefused("the challengePassword has been used")
+            raise NotAuthorised("the challengePassword has been used")
         return self._success(found, request)
 
     def _success(self, certificate: IssuedCertificate, request: CertificateRequest) -> Outcome:
@@ -433,6 +447,13 @@ def _rests_on(verdict: Verdict | None) -> list[str]:
     """The name of the certificate whose holder has authorised the request, if it was one."""
     return [verdict.rests_on.full_name] if isinstance(verdict, Approved) and verdict.rests_on is not None else []
 
+
+_FORBIDDEN: dict[type[IssueForbidden], type[RequestRefused]] = {
+    KeyCompromised: KeyRefused,
+    SubjectTaken: NamesRefused,
+    RequestRepeated: OtherRequest,
+    CertificateWithdrawn: NotAuthorised,
+}
 
 _STEPS: dict[Step, Callable[[_Turn, Transaction], Outcome]] = {
     Step.challenge: _Turn.challenge_again,

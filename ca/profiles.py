@@ -14,7 +14,7 @@ from datetime import timedelta
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
-from ca.errors import RequestRefused
+from ca.errors import KeyRefused, NamesRefused, UsageRefused
 from ca.requests import CertificateRequest
 from pkix.general_names import checked_text
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
@@ -102,19 +102,19 @@ class Profile:
 
 
 def check_request(profile: Profile, request: CertificateRequest) -> None:
-    """Check key, subject, subjectAltName, Microsoft SID and usages against the profile. Raises RequestRefused, and
-    Malformed or AlgorithmRefused for a request that cannot be read.
+    """Check key, subject, subjectAltName, Microsoft SID and usages against the profile. Raises KeyRefused,
+    NamesRefused, UsageRefused, and Malformed or AlgorithmRefused for a request that cannot be read.
     """
     _check_key(profile, request)
     _check_subject(profile, request.subject)
     names = requested_san(request)
     if not len(request.subject) and names is None:
-        raise RequestRefused("the request has neither subject nor subjectAltName (RFC 5280 section 4.1.2.6)")
+        raise NamesRefused("the request has neither subject nor subjectAltName (RFC 5280 section 4.1.2.6)")
     _check_san(profile, names)
     requested_sid(request.extensions)
     copied = profile.copy_extensions
     if "subjectAltName" in copied and "microsoftSid" not in copied and sids_in_uris(request.extensions):
-        raise RequestRefused("a subjectAltName URI with a Microsoft SID is not allowed")
+        raise NamesRefused("a subjectAltName URI with a Microsoft SID is not allowed")
     _key_usage(profile, request)
     _extended_key_usage(profile, request)
 
@@ -123,58 +123,56 @@ def check_subject_is_free(request: CertificateRequest, ours: Collection[str]) ->
     """Refuse a subject or directoryName that is the CA's own or an RA's, in whatever spelling: its certificate could
     pass for theirs.
 
-    ours: their names, `pkix.names.comparable`. Raises RequestRefused, Malformed.
+    ours: their names, `pkix.names.comparable`. Raises NamesRefused, Malformed.
     """
     others = (item.value for item in requested_san(request) or () if isinstance(item, x509.DirectoryName))
     if any(len(item) and comparable(item) in ours for item in (request.subject, *others)):
-        raise RequestRefused("the requested subject is a name of this CA")
+        raise NamesRefused("the requested subject is a name of this CA")
 
 
 def _check_key(profile: Profile, request: CertificateRequest) -> None:
     kind, _, bits = request.key_type.partition(":")
     if kind == "rsa":
         if not profile.min_rsa_bits <= int(bits) <= profile.max_rsa_bits:
-            raise RequestRefused(
+            raise KeyRefused(
                 f"an RSA key of {bits} bits; profile {profile.name} issues for "
                 f"{profile.min_rsa_bits} to {profile.max_rsa_bits}"
             )
     else:
         kind = request.key_type
     if kind not in profile.key_types:
-        raise RequestRefused(f"a key of type {kind}; profile {profile.name} issues for {', '.join(profile.key_types)}")
+        raise KeyRefused(f"a key of type {kind}; profile {profile.name} issues for {', '.join(profile.key_types)}")
     if request.is_kem and (_requested_key_usage(request) or _KEM_USAGE) != _KEM_USAGE:
-        raise RequestRefused(
-            "the requested keyUsage of an ML-KEM key is not keyEncipherment alone (RFC 9935 section 5)"
-        )
+        raise UsageRefused("the requested keyUsage of an ML-KEM key is not keyEncipherment alone (RFC 9935 section 5)")
 
 
 def _check_subject(profile: Profile, subject: x509.Name) -> None:
     if not len(subject) and not profile.allow_empty_subject:
-        raise RequestRefused("the PKCS #10 request has no subject (RFC 8894 section 3.3.1)")
+        raise NamesRefused("the request has no subject, which this profile asks for")
     for name in profile.required_subject:
         if not subject.get_attributes_for_oid(SUBJECT_ATTRIBUTES[name]):
-            raise RequestRefused(f"the subject has no {name}")
+            raise NamesRefused(f"the subject has no {name}")
     if profile.allowed_subject:
         allowed = {SUBJECT_ATTRIBUTES[name] for name in profile.allowed_subject}
         for attribute in subject:
             if attribute.oid not in allowed:
-                raise RequestRefused(f"the subject attribute {attribute.rfc4514_attribute_name} is not allowed")
+                raise NamesRefused(f"the subject attribute {attribute.rfc4514_attribute_name} is not allowed")
     for name, pattern in profile.subject_patterns.items():
         for attribute in subject.get_attributes_for_oid(SUBJECT_ATTRIBUTES[name]):
             if not re.fullmatch(pattern, str(attribute.value)):
-                raise RequestRefused(f"the subject's {name} does not have the form this profile asks for")
+                raise NamesRefused(f"the subject's {name} does not have the form this profile asks for")
 
 
 def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None) -> None:
     if names is not None and not list(names):
-        raise RequestRefused("the requested subjectAltName holds no name (RFC 5280 section 4.2.1.6)")
+        raise NamesRefused("the requested subjectAltName holds no name (RFC 5280 section 4.2.1.6)")
     for name in names or ():
         kind, value = checked_text(name)
         if kind not in profile.san_types:
-            raise RequestRefused(f"a subjectAltName of type {kind} is not allowed")
+            raise NamesRefused(f"a subjectAltName of type {kind} is not allowed")
         pattern = profile.san_patterns.get(kind)
         if pattern is not None and not re.fullmatch(pattern, value):
-            raise RequestRefused(f"a subjectAltName of type {kind} does not have the form this profile asks for")
+            raise NamesRefused(f"a subjectAltName of type {kind} does not have the form this profile asks for")
 
 
 def requested_san(request: CertificateRequest) -> x509.SubjectAlternativeName | None:
@@ -190,7 +188,7 @@ def extensions_for(
 ) -> list[x509.Extension[x509.ExtensionType]]:
     """The subject-dependent extensions of the certificate: names, usages, Microsoft SID, CRLDP, AIA.
 
-    Raises RequestRefused when a copied usage is wider than the profile's.
+    Raises UsageRefused when a copied usage is wider than the profile's.
     """
     found = [extension(key_usage(_key_usage(profile, request)), critical=True)]
     usages = _extended_key_usage(profile, request)
@@ -227,7 +225,7 @@ def extension(value: x509.ExtensionType, *, critical: bool = False) -> x509.Exte
 
 
 def _key_usage(profile: Profile, request: CertificateRequest) -> frozenset[str]:
-    """Raises RequestRefused when the request asks for more than the profile allows."""
+    """Raises UsageRefused when the request asks for more than the profile allows."""
     if request.is_kem:
         return _KEM_USAGE
     allowed = frozenset(profile.key_usage)
@@ -238,7 +236,7 @@ def _key_usage(profile: Profile, request: CertificateRequest) -> frozenset[str]:
         if requested is not None:
             if not requested <= set(profile.key_usage):
                 wider = ", ".join(sorted(requested - set(profile.key_usage)))
-                raise RequestRefused(f"the requested keyUsage {wider} is not allowed")
+                raise UsageRefused(f"the requested keyUsage {wider} is not allowed")
             return allowed & requested
     return allowed
 
@@ -279,7 +277,7 @@ def key_usage(names: set[str] | frozenset[str]) -> x509.KeyUsage:
 
 
 def _extended_key_usage(profile: Profile, request: CertificateRequest) -> list[x509.ObjectIdentifier]:
-    """Raises RequestRefused when the request asks for more than the profile allows."""
+    """Raises UsageRefused when the request asks for more than the profile allows."""
     allowed = [EXTENDED_KEY_USAGES.get(name) or x509.ObjectIdentifier(name) for name in profile.extended_key_usage]
     chosen = allowed
     if "extendedKeyUsage" in profile.copy_extensions:
@@ -289,7 +287,7 @@ def _extended_key_usage(profile: Profile, request: CertificateRequest) -> list[x
             chosen = allowed
         wider = [usage.dotted_string for usage in chosen if usage not in allowed]
         if wider:
-            raise RequestRefused(f"the requested extendedKeyUsage {', '.join(wider)} is not allowed")
+            raise UsageRefused(f"the requested extendedKeyUsage {', '.join(wider)} is not allowed")
     return chosen
 
 

@@ -10,16 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ca.errors import RequestRefused
+from ca.errors import ProofExpired
 from ca.sealing import ServerKey, Unsealable
 from ca.store import Store, TransactionKey
 from pkix.asn1 import GeneralizedTime, decode, encode, sequence
 
 NAME_LENGTH = 16
-
-
-class ProofExpired(RequestRefused):
-    """The answer to a challenge came too late."""
 
 
 @sequence

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ca.authorisation import EnrolmentRequest
 from ca.authorities import Authorities
 from ca.dialogue import Arrival, Challenge, Proof
-from ca.errors import RequestRefused
+from ca.errors import KeyRefused, NotRenewable
 from ca.requests import CertificateRequest
 from ca.store import TransactionKey
 from ca.transactions import Event
@@ -46,7 +46,7 @@ class ScepDialogue:
 
     def arrival(self) -> Arrival:
         """The message, whose signature is verified. A kemPopConfirm means something in a CertPoll only. Raises
-        RequestRefused.
+        NotRenewable, KeyRefused.
         """
         exchange = self.exchange
         event = Event.request
@@ -107,7 +107,7 @@ class ScepDialogue:
 
     def _check_kem(self, request: CertificationRequest) -> None:
         if self.policy.classic:
-            raise RequestRefused("this profile does not certify ML-KEM keys; use another SCEP URL")
+            raise KeyRefused("this profile does not certify ML-KEM keys; use another SCEP URL")
         self.prover.backends.for_parameter_set(decode_public_key(request.spki).parameter_set)
         nonce = self.exchange.message.sender_nonce
         if nonce is None or len(nonce) != NONCE_LENGTH:
@@ -123,10 +123,10 @@ class ScepDialogue:
         if not found:
             return None
         if len(found) > 1:
-            raise RequestRefused("the RenewalReq brings more than one ML-KEM certificate to renew")
+            raise NotRenewable("the RenewalReq brings more than one ML-KEM certificate to renew")
         if not self.exchange.verified_request.is_kem:
             # Without a challenge, a stranger's certificate would be enough to renew it.
-            raise RequestRefused("the renewal of an ML-KEM certificate asks for another kind of key")
+            raise KeyRefused("the renewal of an ML-KEM certificate asks for another kind of key")
         return found[0]
 
     @property

@@ -6,7 +6,7 @@ into, and what `kem` raises. `text` becomes failInfoText.
 
 from __future__ import annotations
 
-from ca.errors import CertificateUnknown, RequestRefused
+from ca.errors import CertificateUnknown, ProofFailed, RequestRefused
 from kem.errors import InvalidCiphertext, InvalidKey, KemError, MalformedStructure, UnsupportedAlgorithm
 from pkix.errors import AlgorithmRefused, DecryptionFailed, IntegrityFailed, Malformed, PkixError
 from scep.attributes import FailInfo
@@ -23,6 +23,7 @@ _FAIL_INFO: dict[type[Refusal], FailInfo] = {
     IntegrityFailed: FailInfo.badMessageCheck,
     DecryptionFailed: FailInfo.badMessageCheck,
     RequestRefused: FailInfo.badRequest,
+    ProofFailed: FailInfo.badMessageCheck,
     Malformed: FailInfo.badRequest,
     TimeRefused: FailInfo.badTime,
     CertificateUnknown: FailInfo.badCertId,

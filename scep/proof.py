@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ca.dialogue import Challenge
-from ca.errors import RequestRefused
+from ca.errors import ProofFailed, RequestRefused
 from kem.backends import Backends
 from kem.errors import MacMismatch
 from kem.exchange import POP_SHA256, POP_SHA512, MacParameters, challenge, verify_mac
 from kem.keys import decode_public_key
 from pkix.asn1 import decode, encode, sequence
-from pkix.errors import IntegrityFailed
 from scep import kem_pop
 from scep.attributes import KEM_POP_CHALLENGE, NONCE_LENGTH, PkiStatus
 from scep.exchange import Exchange, Outcome, RandomBytes, encode_answer
@@ -98,7 +97,7 @@ class Prover:
         """Check a confirmation against what was kept. details: for the log; gets the first 8 octets (hex) of H of the
         derived key, right or wrong: client and CA can compare them.
 
-        Raises IntegrityFailed, DowngradeDetected.
+        Raises ProofFailed, DowngradeDetected.
         """
         kept = decode(StoredChallenge, secret, "stored challenge")
         parameters = _parameters(kept.derived_key)
@@ -107,7 +106,7 @@ class Prover:
             given = mac_input(kept.cert_rep_hash, confirm.caps_hash)
             verify_mac(kept.derived_key, given, confirm.mac, parameters)
         except MacMismatch:
-            raise IntegrityFailed(WRONG_PROOF) from None
+            raise ProofFailed(WRONG_PROOF) from None
         served = {kept.caps_hash, parameters.kdf.digest(self.capabilities)}
         if confirm.caps_hash is not None and confirm.caps_hash not in served:
             raise DowngradeDetected("the client acted on capabilities that this CA does not serve (a downgrade)")

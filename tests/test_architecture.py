@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,10 @@ FORBIDDEN_MODULES = {
     *("flask", "werkzeug", "urllib3", "http", "socket", "ssl", "requests", "subprocess"),
     *("logging", "click", "waitress", "pathlib", "tempfile", "shutil", "secrets", "random", "time"),
 }
+MESSAGE_TYPES = re.compile(
+    r"PKCSReq|RenewalReq|CertPoll|CertRep|GetCert|PKCS ?#?10|pkiMessage|SCEP|RFC 8894"
+    r"|simple(re)?enroll|fullcmc|EST|CMC|certConf|pollReq|CMP",
+)
 FORBIDDEN_CALLS = {"open", "print", "input"}
 FORBIDDEN_ATTRIBUTES = {("os", "environ"), ("os", "urandom"), ("datetime", "now"), ("datetime", "utcnow")}
 
@@ -84,6 +89,14 @@ def test_the_pure_parts_do_no_io(path: Path) -> None:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             pair = (node.value.id, node.attr)
             assert pair not in FORBIDDEN_ATTRIBUTES, f"{relative(path)}:{node.lineno} uses {'.'.join(pair)}"
+
+
+@pytest.mark.parametrize("path", modules("ca"), ids=relative)
+def test_reasons_name_no_message_type(path: Path) -> None:
+    """They are said under every protocol."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        said = ast.unparse(node) if isinstance(node, ast.Raise) else ""
+        assert not MESSAGE_TYPES.search(said), f"{relative(path)}:{node.lineno} says {said}"
 
 
 @pytest.mark.parametrize("path", modules("scep_kem"), ids=relative)

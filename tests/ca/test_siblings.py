@@ -18,7 +18,7 @@ from ca.authorisation import AuthorisationPolicy, EnrolmentRequest
 from ca.authorities import Authorities
 from ca.dialogue import Arrival, Challenge, Challenged, Issued, Outcome, Plain, Proof, Waiting
 from ca.enrolment import Enrolments
-from ca.errors import RequestRefused
+from ca.errors import ProofFailed, RequestRefused
 from ca.limits import Limits
 from ca.memory_store import MemoryStore
 from ca.sql_store import SqlStore
@@ -28,7 +28,6 @@ from kem.keys import DecapsulationKey, decode_public_key, encode_public_key
 from pkix.algorithms import AES256_GCM, AlgorithmPolicy
 from pkix.certificates import Certificate, key_identifier
 from pkix.enveloped_data import decrypt, encrypt
-from pkix.errors import IntegrityFailed
 from pkix.kem_recipients import KemIdentity, KemRecipient
 from pkix.pkcs10 import CertificationRequest, encode_certification_request, encode_unsigned_request
 from tests.world import ALL_METHODS, BACKENDS, World, authority, kem_key, key, name
@@ -224,7 +223,7 @@ class CmcDialogue(Plain):
     def confirmation(self) -> Callable[[bytes], None]:
         def check(secret: bytes) -> None:
             if not hmac.compare_digest(hmac.digest(secret[:64], secret[64:], "sha256"), self.the_pop):
-                raise IntegrityFailed("popFailed")
+                raise ProofFailed("popFailed")
 
         return check
 
@@ -268,7 +267,7 @@ def test_cmc_wrong_pop_and_another_request(make: MakeWorld) -> None:
         full_cmc(world, kem_request("otp", "CN=other")[2], the_pop=the_pop, number=3)
     with pytest.raises(RequestRefused, match="no request matches"):
         full_cmc(world, request, the_pop=the_pop, number=3, user="mallory")
-    with pytest.raises(IntegrityFailed, match="popFailed"):
+    with pytest.raises(ProofFailed, match="popFailed"):
         full_cmc(world, request, the_pop=bytes(32), number=3)
     with pytest.raises(RequestRefused, match="popFailed"):
         full_cmc(world, request, the_pop=the_pop, number=3)  # one try: the reason on record

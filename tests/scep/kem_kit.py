@@ -30,7 +30,7 @@ from tests.world import BACKENDS, Device, World, authority, kem_device, kem_key,
 SUBJECT = "CN=kem device,O=Example"
 WRONG_PROOF = "the proof of possession is wrong"
 EXPIRED = "the challenge has expired; send the request again"
-UNKNOWN = "no request matches this transactionID and signer"
+UNKNOWN = "no request matches this transactionID and requester"
 CHALLENGED = StillPending(challenged=True)
 
 

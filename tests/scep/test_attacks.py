@@ -60,7 +60,7 @@ from tests.world import (
     reply_of,
 )
 
-UNKNOWN = "no request matches this transactionID and signer"
+UNKNOWN = "no request matches this transactionID and requester"
 REPEATED = "this request has led to a certificate already; make a new one"
 COMPROMISED_KEY = "a certificate for this key was revoked for keyCompromise; make a new key"
 

@@ -78,7 +78,7 @@ def test_renewal_that_is_not_enabled_is_refused() -> None:
 
 def test_a_renewal_req_signed_by_a_self_signed_certificate_is_refused(world: World) -> None:
     found = refusal(world.device(renewal=True, password=world.password()).enrol())
-    assert found.startswith("a RenewalReq must be signed with a certificate issued by this CA")
+    assert found.startswith("a renewal must be signed with a certificate issued by this CA")
 
 
 def test_2_3_a_certificate_of_another_ca_does_not_renew(world: World) -> None:

@@ -184,7 +184,7 @@ def test_after_the_end_of_memory_a_lost_answer_is_gone() -> None:
     device = world.device()
     lost_success(world, device)
     world.tick(timedelta(days=1, seconds=1))
-    assert refusal(device.poll()) == "no request matches this transactionID and signer"
+    assert refusal(device.poll()) == "no request matches this transactionID and requester"
 
 
 def san(*names: x509.GeneralName) -> x509.Extension[x509.ExtensionType]:
@@ -233,14 +233,14 @@ def test_4_4_a_poll_by_another_key_finds_nothing() -> None:
     waiting(world.device())
     world.decide(Decision.APPROVED)
     thief = world.device(label="thief")
-    assert refusal(thief.poll()) == "no request matches this transactionID and signer"
+    assert refusal(thief.poll()) == "no request matches this transactionID and requester"
     assert not world.store.certificates()
 
 
 def test_4_4_a_poll_with_another_transaction_id_finds_nothing() -> None:
     world = World(policy=MANUAL)
     waiting(world.device())
-    assert refusal(world.device(transaction_id="2").poll()) == "no request matches this transactionID and signer"
+    assert refusal(world.device(transaction_id="2").poll()) == "no request matches this transactionID and requester"
 
 
 def test_two_clients_may_pick_the_same_transaction_id() -> None:

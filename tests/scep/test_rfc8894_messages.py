@@ -78,7 +78,7 @@ def test_3_3_1_the_certificate_has_the_subject_and_key_asked_for(world: World, d
 def test_3_3_1_a_shared_secret_must_be_there_when_it_authorises(world: World) -> None:
     refused = world.device().enrol()
     assert isinstance(refused, Refused)
-    assert refused.text == "the PKCS #10 request has no challengePassword, which this profile asks for"
+    assert refused.text == "the request has no challengePassword, which this profile asks for"
 
 
 # 3.3.2 CertRep and 3.4 degenerate SignedData

@@ -24,7 +24,7 @@ from scep.transactions import EVENTS, STATES, STEPS, TABLE
 from tests.world import ALL_METHODS, NOW, Device, World, authority, kem_device
 
 USED = "the challengePassword has been used"
-UNKNOWN = "no request matches this transactionID and signer"
+UNKNOWN = "no request matches this transactionID and requester"
 ANOTHER = "another request is waiting under this transactionID"
 MANUAL = AuthorisationPolicy(manual=True)
 
@@ -227,7 +227,7 @@ def test_a_failure_is_remembered_for_its_time() -> None:
     device = world.device()
     rejected(device)
     world.tick(timedelta(hours=2, seconds=1))
-    assert refusal(device.poll()) == "no request matches this transactionID and signer"
+    assert refusal(device.poll()) == "no request matches this transactionID and requester"
 
 
 def test_no_more_than_max_pending_requests_wait() -> None:

@@ -125,7 +125,7 @@ def test_5_2_the_same_request_again_gives_the_same_certificate(make: Callable[..
     ("arguments", "text"),
     [
         (["--challenge", "wrong"], "the challengePassword is not valid"),
-        ([], "the PKCS #10 request has no challengePassword, which this profile asks for"),
+        ([], "the request has no challengePassword, which this profile asks for"),
     ],
 )
 def test_a_refusal_is_exit_code_4_with_failinfo_and_text(
