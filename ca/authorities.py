@@ -1,10 +1,13 @@
-"""The generations of one CA, before, during and after a rollover."""
+"""The generations of one CA, before, during and after a rollover, and what they have issued."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ca.authority import Authority
+from ca.store import IssuedCertificate, Store
+from pkix.certificates import Certificate
 
 
 @dataclass(frozen=True)
@@ -42,3 +45,22 @@ class Authorities:
     def by_identifier(self, identifier: str) -> Authority:
         """Who issues for a transaction that was for this CA: the current one if that has been retired meanwhile."""
         return self.issuer(next((item for item in self.all if item.identifier == identifier), self.current))
+
+
+@dataclass(frozen=True)
+class Records:
+    """What generations of a CA have issued."""
+
+    authorities: Sequence[Authority]
+    store: Store
+
+    def find(self, certificate: Certificate | None) -> IssuedCertificate | None:
+        """Our record of a certificate, if it is one of ours, octet by octet."""
+        if certificate is None:
+            return None
+        for authority in self.authorities:
+            if certificate.issuer == authority.certificate.subject:
+                found = self.store.certificate(authority.identifier, certificate.serial_number)
+                if found is not None and found.der == certificate.der:
+                    return found
+        return None

@@ -116,3 +116,20 @@ def check_purpose(challenge: ChallengePassword, *, subject: x509.Name, profile: 
         raise NotAuthorised("the challengePassword is for another profile")
     if challenge.subject is not None and x509.Name.from_rfc4514_string(challenge.subject) != subject:
         raise NotAuthorised("the challengePassword is for another subject")
+
+
+def check_held(store: Store, identifier: str | None, *, subject: x509.Name, profile: str, now: datetime) -> None:
+    """Whether the challenge password that approved a request is still good for it, if one did. Raises NotAuthorised,
+    final.
+    """
+    if identifier is None:
+        return
+    held = store.challenge(identifier)
+    if held is None:
+        raise NotAuthorised("the challengePassword was withdrawn or has expired", final=True)
+    if held.serial is not None:
+        raise NotAuthorised("the challengePassword has been used", final=True)
+    try:
+        check_purpose(held, subject=subject, profile=profile, now=now)
+    except NotAuthorised as refused:
+        raise NotAuthorised(refused.text, final=True) from None

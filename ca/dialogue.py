@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from ca.authorisation import EnrolmentRequest
+from ca.applications import Application
 from ca.authority import Authority
 from ca.errors import ProofFailed
 from ca.requests import CertificateRequest
@@ -63,7 +63,7 @@ class Challenge:
 class Dialogue(Protocol):
     """The protocol's part of one message. Each may raise what becomes a refusal."""
 
-    def application(self) -> EnrolmentRequest:
+    def application(self) -> Application:
         """Who asks for what, of a new request; checks what only this protocol demands of one."""
 
     def deliverable(self, request: CertificateRequest) -> None:
@@ -74,7 +74,7 @@ class Dialogue(Protocol):
         once, so that nobody who is not authorised fills the Store.
         """
 
-    def proof(self, application: EnrolmentRequest) -> Proof:
+    def proof(self, application: Application) -> Proof:
         """What is needed before the certificate."""
 
     def context(self) -> bytes:
@@ -100,7 +100,7 @@ class Plain:
     def accepted(self, request: CertificateRequest, *, expires: datetime) -> None:
         """Nothing to use up."""
 
-    def proof(self, application: EnrolmentRequest) -> Proof:
+    def proof(self, application: Application) -> Proof:
         """Raises ProofFailed for a key that cannot sign its own request."""
         if application.request.is_kem:
             raise ProofFailed("possession of a KEM key cannot be proven here")

@@ -13,12 +13,15 @@ A transaction belongs to the profile, and so to the URL, that it began at: what 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ca.authorisation import Approved, Authoriser, EnrolmentRequest, Pending, Reissue, Verdict
+from ca.applications import Application, Identity
+from ca.authorisation import RENEWAL, Approved, Authoriser, Pending, Reissue, Verdict
 from ca.authorities import Authorities
 from ca.authority import RandomBytes, issue
+from ca.challenges import check_held
 from ca.dialogue import Arrival, Challenged, Dialogue, Issued, Outcome, Proof, Waiting
 from ca.errors import (
     Busy,
@@ -128,11 +131,16 @@ class _Turn:
         remembered = self._remembered(request, verdict, application.rests_on)
         new = self._transaction(request, remembered, verdict)
         if self.dialogue.proof(application) is Proof.challenge:
-            new = replace(new, renews="" if application.renewed is None else _rests_on(verdict)[0])
+            proven = application.renewal is None or application.renewal.proven
+            new = replace(new, renews="" if proven else _rests_on(verdict)[0])
             return self._challenge(old, new, remembered)
         if isinstance(verdict, Pending):
             return self._queue(old, new)
-        return self._grant(old, new, request, verdict)
+        try:
+            return self._grant(old, new, request, verdict)
+        except RequestRefused as refused:
+            self.authoriser.failed(verdict.method, application, refused.text)
+            raise
 
     def _is_rejected(self, old: Transaction) -> bool:
         """Whether the message is a copy of the request that an operator has rejected, which must not queue it again."""
@@ -261,7 +269,7 @@ class _Turn:
         verdict = Approved(transaction.approved_by, identifier)
         try:
             wanted = remembered.read()
-            self.authoriser.check_held(identifier, wanted, now=self.now)
+            self._check_held(identifier, wanted)
             return self._grant(transaction, new, wanted, verdict)
         except RequestRefused as refused:
             raise self._failed(transaction, refused) from None
@@ -296,8 +304,7 @@ class _Turn:
             reason = transaction.reason or "the request was rejected"
             raise self._failed(transaction, NotAuthorised(reason))
         if transaction.decision is Decision.UNDECIDED:
-            pause = self.authoriser.policy.webhook_pause
-            if self.authoriser.webhook is None or self.now < transaction.updated + pause:
+            if not self.authoriser.due(transaction.updated, now=self.now):
                 return Waiting()
             # Moved on before it is asked, so that of several polls one asks.
             asking = replace(transaction, updated=self.now)
@@ -305,19 +312,18 @@ class _Turn:
                 self.store.replace(transaction, asking)
                 transaction = asking
             try:
-                asked = EnrolmentRequest.of(transaction, request, self.arrival.certificate)
-                verdict = self.authoriser.ask_webhook(asked, now=self.now)
+                verdict = self.authoriser.again(self._application(transaction, request), now=self.now)
             except RequestRefused as refused:
                 raise self._failed(transaction, refused) from None
             if isinstance(verdict, Pending):
                 return Waiting()
         try:
             check_request(self.profile, request)
-            self.authoriser.check_held(transaction.challenge_id, request, now=self.now)
+            self._check_held(transaction.challenge_id, request)
             return self._grant(transaction, transaction, request, verdict)
         except RequestRefused as refused:
             if refused.final:
-                raise self._failed(transaction, refused) from None
+                raise self._failed(transaction, refused, verdict) from None
             self.arrival.details["not granted yet"] = refused.text
             return Waiting()
 
@@ -345,14 +351,18 @@ class _Turn:
         """Another request while one waits."""
         raise OtherRequest("another request is waiting under this transactionID")
 
-    def _failed(self, transaction: Transaction, refused: RequestRefused) -> RequestRefused:
+    def _failed(
+        self, transaction: Transaction, refused: RequestRefused, verdict: Verdict | None = None
+    ) -> RequestRefused:
         """The refusal, on record."""
-        self._end(transaction, refused.text)
+        self._end(transaction, refused.text, verdict.method if isinstance(verdict, Approved) else "")
         return refused
 
-    def _end(self, transaction: Transaction, reason: str) -> None:
+    def _end(self, transaction: Transaction, reason: str, method: str = "") -> None:
         """Move to FAILED, giving back the challenge password and forgetting the secret and the request: a retry brings
         it, and a poll is told the reason. Of a request that was rejected, what its copies are known by is kept.
+
+        method: which has approved the request, if the transaction does not say; it hears of this.
         """
         kept = b""
         if transaction.decision is Decision.REJECTED:
@@ -371,6 +381,11 @@ class _Turn:
         self.store.replace(transaction, ended)
         if transaction.secret_id is not None:
             self.proofs.forget(transaction.secret_id)
+        method = method or transaction.approved_by
+        if method:
+            with contextlib.suppress(RequestRefused):  # a request that cannot be opened any more
+                request = self.memory.open(transaction).read()
+                self.authoriser.failed(method, self._application(transaction, request), reason)
 
     # Issuing
 
@@ -403,8 +418,8 @@ class _Turn:
         )
         own = self.arrival.certificate
         own_key = own is not None and key_identity(own.spki) == certificate.spki_hash
-        again = own_key or proven or verdict.method == "renewal"
-        unique = self.profile.unique_subject and verdict.method != "renewal"
+        again = own_key or proven or verdict.method == RENEWAL
+        unique = self.profile.unique_subject and verdict.method != RENEWAL
         try:
             rests_on = [name.decode() for name in remembered.rests_on or []]
             self.store.issue(old, issued, certificate, again=again, unique=unique, rests_on=rests_on)
@@ -429,6 +444,14 @@ class _Turn:
         return Issued(certificate, request)
 
     # Small things
+
+    def _check_held(self, identifier: str | None, request: CertificateRequest) -> None:
+        check_held(self.store, identifier, subject=request.subject, profile=self.profile.name, now=self.now)
+
+    def _application(self, transaction: Transaction, request: CertificateRequest) -> Application:
+        """That of a transaction begun earlier: who asks is who has sent this message."""
+        identity = Identity(certificate=self.arrival.certificate)
+        return Application(transaction.key, request, identity, same=transaction.request_hash)
 
     def _make_room(self, rooms: Rooms) -> None:
         """Let the oldest go at a limit, and say so in the log: where it happens often, somebody is flooding."""

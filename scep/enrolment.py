@@ -9,7 +9,7 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.authorisation import EnrolmentRequest
+from ca.applications import Application, Identity, Renewal
 from ca.authorities import Authorities
 from ca.dialogue import Arrival, Challenge, Proof
 from ca.errors import KeyRefused, NotRenewable
@@ -84,7 +84,7 @@ class ScepDialogue:
     def _is_renewal(self) -> bool:
         return self.exchange.kind is MessageType.RenewalReq
 
-    def application(self) -> EnrolmentRequest:
+    def application(self) -> Application:
         """See Dialogue. A KEM key must be one that this profile handles and that can be encapsulated to (FIPS 203
         section 7.2).
         """
@@ -92,16 +92,13 @@ class ScepDialogue:
         if request.is_kem:
             self._check_kem(request)
         self.response_keys.check(request)
-        return EnrolmentRequest(
-            protocol=PROTOCOL,
-            transaction_id=exchange.message.transaction_id,
-            requester=self._key.signer,
+        signer, renewed = exchange.verified_signer, self._renewed()
+        return Application(
+            key=self._key,
             request=request,
-            password=request.challenge_password,
-            signer=exchange.verified_signer,
+            identity=Identity(certificate=signer, password=request.challenge_password),
             same=self._same() or b"",
-            renewal=self._is_renewal,
-            renewed=self._renewed(),
+            renewal=Renewal(renewed or signer, explicit=self._is_renewal, proven=renewed is None),
             rests_on=(exchange.stated_by,) if exchange.stated_by else (),
         )
 
@@ -143,13 +140,14 @@ class ScepDialogue:
         user = self.exchange.verified_signer.key_hash + request.hash + self.profile.encode()
         self.response_keys.use_up(pkcs10(request), user, expires=expires)
 
-    def proof(self, application: EnrolmentRequest) -> Proof:
+    def proof(self, application: Application) -> Proof:
         """See Dialogue; `scep.settings.Pop` has the policies."""
         request = self.exchange.verified_request
         if not request.is_kem:
             return Proof.nothing
         # Possession of the old KEM key is what authorises its renewal, so no policy leaves that out.
-        needed = application.renewed is not None or self.policy.pop is Pop.challenge
+        renewal = application.renewal
+        needed = self.policy.pop is Pop.challenge or (renewal is not None and not renewal.proven)
         if self.policy.pop is Pop.statement:
             needed = needed or request.form is not Form.statement
         return Proof.challenge if needed else Proof.nothing

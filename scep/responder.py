@@ -106,7 +106,7 @@ class Responder:
         """Body of GetCACaps (section 3.5.2), text/plain: only what is enabled and enforced."""
         algorithms, kem = self._settings.algorithms, self._kem
         return encode_capabilities(
-            renewal=self._authoriser.policy.renewal,
+            renewal=self._authoriser.renews,
             legacy=algorithms.legacy,
             aes_cbc=algorithms.aes_cbc,
             aes_gcm=algorithms.aes_gcm and not kem.classic,

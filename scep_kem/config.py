@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from ca.authorisation import AuthorisationPolicy
+from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from kem.backends import AUTOMATIC
 from pkix.algorithms import AlgorithmPolicy

@@ -18,15 +18,17 @@ from typing import Any
 
 from cryptography import x509
 
-from ca.authorisation import AuthorisationPolicy, Authoriser, Webhook
+from ca import methods
 from ca.authorities import Authorities
 from ca.authority import Authority, create_authority
 from ca.challenges import add_password
 from ca.events import Reply
 from ca.memory_store import MemoryStore
+from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.sealing import ServerKey
 from ca.store import Decision, State, Store
+from ca.webhook import Webhook
 from kem.backends import load
 from kem.keys import DecapsulationKey, EncapsulationKey, encode_public_key
 from kem.parameters import by_name
@@ -129,7 +131,7 @@ class World:
         self.profile = profile or Profile()
         authorities = Authorities(self.authority, previous, next_authority)
         self.backends = BACKENDS
-        self.authoriser = Authoriser(
+        self.authoriser = methods.authoriser(
             policy=policy,
             profile=self.profile,
             authorities=authorities.all,

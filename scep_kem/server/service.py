@@ -9,10 +9,11 @@ import time
 from collections.abc import Mapping
 from datetime import date
 
-from ca.authorisation import Authoriser, Webhook
+from ca import methods
 from ca.authorities import Authorities
 from ca.authority import lapses
 from ca.store import Store, StoreUnavailable
+from ca.webhook import Webhook
 from kem.errors import KemError
 from pkix.errors import PkixError
 from scep.responder import Responder
@@ -130,7 +131,7 @@ class Service:
                 log.warning("%s", text)
         responders = {}
         for name, item in self.config.profiles.items():
-            authoriser = Authoriser(
+            authoriser = methods.authoriser(
                 policy=item.authorisation,
                 profile=item.profile,
                 authorities=generations.known,

@@ -24,7 +24,9 @@ import threading
 import time
 from urllib.parse import unquote, urlsplit
 
-from ca.authorisation import EnrolmentRequest, WebhookAnswer
+from ca.applications import Application
+from ca.store import IssuedCertificate
+from ca.webhook import WebhookAnswer
 from scep_kem.budgets import WEBHOOK_CALLS
 from scep_kem.config import WebhookConfig
 from scep_kem.terminal import printable
@@ -39,7 +41,7 @@ _calls = threading.BoundedSemaphore(WEBHOOK_CALLS)
 
 
 class HttpWebhook:
-    """See the module docstring. Implements `ca.authorisation.Webhook`; safe for several threads."""
+    """See the module docstring. Implements `ca.webhook.Webhook`; safe for several threads."""
 
     def __init__(self, config: WebhookConfig, profile: str) -> None:
         self._config = config
@@ -48,15 +50,15 @@ class HttpWebhook:
         # User information and query may hold an access token, which the log must not.
         self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
-    def ask(self, request: EnrolmentRequest) -> tuple[WebhookAnswer, str]:
+    def ask(self, application: Application, holds: IssuedCertificate | None) -> tuple[WebhookAnswer, str]:
         """See Webhook."""
         question = {
-            "protocol": request.protocol,
-            "transactionId": request.transaction_id,
+            "protocol": application.key.protocol,
+            "transactionId": application.key.transaction_id,
             "profile": self._profile,
-            "certificateRequest": base64.b64encode(request.request.der).decode(),
-            "renewal": request.renewal,
-            "renews": None if request.holds is None else f"{request.holds.serial:x}",
+            "certificateRequest": base64.b64encode(application.request.der).decode(),
+            "renewal": holds is not None,
+            "renews": None if holds is None else f"{holds.serial:x}",
         }
         try:
             return _answer(self._post(json.dumps(question).encode()))

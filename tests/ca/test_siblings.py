@@ -11,16 +11,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
 
-from ca.authorisation import AuthorisationPolicy, EnrolmentRequest
+from ca.applications import Application, Identity, Names, Renewal
+from ca.authorisation import Approved, Authoriser, Once
 from ca.authorities import Authorities
 from ca.dialogue import Arrival, Challenge, Challenged, Issued, Outcome, Plain, Proof, Waiting
 from ca.enrolment import Enrolments
 from ca.errors import ProofFailed, RequestRefused
 from ca.limits import Limits
 from ca.memory_store import MemoryStore
+from ca.methods import AuthorisationPolicy
+from ca.profiles import Profile
 from ca.sql_store import SqlStore
 from ca.store import Decision, Store, TransactionKey
 from ca.transactions import Event
@@ -44,8 +49,9 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeWorld]:
     if request.param == "sqlite":
         store = SqlStore(f"sqlite:///{tmp_path}/store.sqlite")
 
-    def world(policy: AuthorisationPolicy = ALL_METHODS) -> World:
-        return World(current=authority("ec:P-256", None, "CA", ("ML-KEM-768",), False), policy=policy, store=store)
+    def world(policy: AuthorisationPolicy = ALL_METHODS, **more: Any) -> World:
+        ca = authority("ec:P-256", None, "CA", ("ML-KEM-768",), False)
+        return World(current=ca, policy=policy, store=store, **more)
 
     yield world
     store.close()
@@ -76,19 +82,15 @@ class EstDialogue(Plain):
     reenroll: bool
     password: str | None
 
-    def application(self) -> EnrolmentRequest:
+    def application(self) -> Application:
         arrival = self.arrival
         assert arrival.request is not None and arrival.same is not None
-        return EnrolmentRequest(
-            protocol="est",
-            transaction_id=arrival.key.transaction_id,
-            requester=arrival.key.signer,
-            request=arrival.request,
-            signer=arrival.certificate,
-            same=arrival.same,
-            renewal=self.reenroll,
-            password=self.password,
-        )
+        renewal = None
+        if self.reenroll:
+            assert arrival.certificate is not None
+            renewal = Renewal(arrival.certificate, explicit=True, names=Names.same)
+        identity = Identity(certificate=arrival.certificate, password=self.password)
+        return Application(arrival.key, arrival.request, identity, arrival.same, renewal)
 
 
 def simple_enroll(
@@ -113,8 +115,14 @@ def simple_enroll(
     return (200, outcome.certificate.der) if isinstance(outcome, Issued) else (202, b"")  # with Retry-After
 
 
-def csr(subject: str = "CN=device,O=Example", password: str | None = None, label: str = "est") -> bytes:
-    return encode_certification_request(key("ec:P-256", label), name(subject), challenge_password=password)
+def csr(
+    subject: str = "CN=device,O=Example", password: str | None = None, label: str = "est", names: Sequence[str] = ()
+) -> bytes:
+    san = x509.SubjectAlternativeName([x509.DNSName(item) for item in names])
+    extensions = [x509.Extension(san.oid, False, san)] if names else []
+    return encode_certification_request(
+        key("ec:P-256", label), name(subject), challenge_password=password, extensions=extensions
+    )
 
 
 def test_est_enrols_and_a_repeated_request_gets_the_same_certificate(make: MakeWorld) -> None:
@@ -145,6 +153,47 @@ def test_est_reenrols_with_the_certificate_of_the_tls_client(make: MakeWorld) ->
     assert simple_enroll(world, csr(label="new key"), client=client, reenroll=True)[0] == 200
     with pytest.raises(RequestRefused, match="subject differs"):
         simple_enroll(world, csr("CN=other"), client=client, reenroll=True)
+
+
+def test_est_reenrols_for_the_same_names_and_no_fewer(make: MakeWorld) -> None:
+    world = make()
+    names = ["a.example", "b.example"]
+    first = simple_enroll(world, csr(password=world.password("otp"), names=names), user="alice")[1]
+    client = Certificate.decode(first)
+    with pytest.raises(RequestRefused, match="subjectAltName differs"):
+        simple_enroll(world, csr(label="new key", names=names[:1]), client=client, reenroll=True)
+    assert simple_enroll(world, csr(label="new key", names=names), client=client, reenroll=True)[0] == 200
+
+
+class Heard(Once):
+    """A method that approves everything, and hears what became of it."""
+
+    name = "heard"
+
+    def __init__(self) -> None:
+        self.failures: list[tuple[bytes, str]] = []
+
+    def decide(self, application: Application, *, now: datetime) -> Approved:
+        return Approved(self.name)
+
+    def failed(self, application: Application, reason: str) -> None:
+        self.failures.append((application.request.der, reason))
+
+
+def test_a_method_hears_that_what_it_approved_led_to_no_certificate(make: MakeWorld) -> None:
+    world, method = make(profile=Profile(unique_subject=True)), Heard()
+    world.authoriser = Authoriser([method])
+    assert simple_enroll(world, csr(), user="alice")[0] == 200
+    assert method.failures == []
+    another = csr(label="other")
+    with pytest.raises(RequestRefused) as refused:
+        simple_enroll(world, another, user="bob")
+    assert method.failures == [(another, refused.value.text)]
+    _private, _spki, request = kem_request("")
+    assert isinstance(full_cmc(world, request), Challenged)
+    with pytest.raises(ProofFailed):
+        full_cmc(world, request, the_pop=bytes(32), number=3)
+    assert method.failures[1:] == [(request, "popFailed")]
 
 
 def test_est_has_no_proof_for_a_kem_key(make: MakeWorld) -> None:
@@ -199,21 +248,13 @@ class CmcDialogue(Plain):
     arrival: Arrival
     the_pop: bytes
 
-    def application(self) -> EnrolmentRequest:
+    def application(self) -> Application:
         arrival = self.arrival
         assert isinstance(arrival.request, CertificationRequest) and arrival.same is not None
-        return EnrolmentRequest(
-            protocol="cmc",
-            transaction_id=arrival.key.transaction_id,
-            requester=arrival.key.signer,
-            request=arrival.request,
-            signer=None,
-            same=arrival.same,
-            renewal=False,
-            password=arrival.request.challenge_password,
-        )
+        identity = Identity(password=arrival.request.challenge_password)
+        return Application(arrival.key, arrival.request, identity, arrival.same)
 
-    def proof(self, application: EnrolmentRequest) -> Proof:
+    def proof(self, application: Application) -> Proof:
         return Proof.challenge if application.request.is_kem else Proof.nothing
 
     def challenge(self, spkis: Sequence[bytes], request: bytes, context: bytes, *, expires: datetime) -> Challenge:

@@ -18,10 +18,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.authorisation import EnrolmentRequest, WebhookAnswer
+from ca.applications import Application
 from ca.authority import Authority
 from ca.events import Reply
 from ca.profiles import key_usage
+from ca.store import IssuedCertificate
+from ca.webhook import WebhookAnswer
 from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM, ContentCipher, digest_oid
 from pkix.asn1 import AlgorithmIdentifier, Oid, UTCTime, algorithm, encode, wrap
@@ -296,11 +298,13 @@ class Scripted:
 
     def __init__(self, *script: str) -> None:
         self.script = list(script)
-        self.asked: list[EnrolmentRequest] = []
+        self.asked: list[Application] = []
+        self.held: list[IssuedCertificate | None] = []
 
-    def ask(self, request: EnrolmentRequest) -> tuple[WebhookAnswer, str]:
-        """See `ca.authorisation.Webhook`."""
-        self.asked.append(request)
+    def ask(self, application: Application, holds: IssuedCertificate | None) -> tuple[WebhookAnswer, str]:
+        """See `ca.webhook.Webhook`."""
+        self.asked.append(application)
+        self.held.append(holds)
         word, _, reason = self.script.pop(0).partition(":")
         return WebhookAnswer(word), reason.strip()
 

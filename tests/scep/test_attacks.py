@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from ca.authorisation import AuthorisationPolicy
 from ca.memory_store import MemoryStore
+from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.store import COMPROMISED, Decision, State, Transaction
 from pkix.algorithms import AES256_GCM

@@ -12,9 +12,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from ca.authorisation import AuthorisationPolicy, EnrolmentRequest, WebhookAnswer
+from ca.applications import Application
+from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
-from ca.store import Decision
+from ca.store import Decision, IssuedCertificate
+from ca.webhook import WebhookAnswer
 from pkix.pkcs10 import encode_certification_request
 from scep.attributes import FailInfo, PkiStatus
 from scep.client import Issued, Refused, StillPending
@@ -214,8 +216,8 @@ def test_a_webhook_approves_and_sees_what_it_needs() -> None:
     world = World(policy=NOTHING, webhook=webhook)
     certificate(world.device(password="from elsewhere").enrol())
     (asked,) = webhook.asked
-    assert (asked.protocol, asked.transaction_id, asked.renewal) == ("scep", "transaction-1", False)
-    assert asked.request.challenge_password == "from elsewhere"
+    assert (asked.key.protocol, asked.key.transaction_id, webhook.held) == ("scep", "transaction-1", [None])
+    assert asked.identity.password == "from elsewhere"
     assert asked.request.subject == name("CN=device,O=Example")
 
 
@@ -238,8 +240,8 @@ def test_a_webhook_that_answers_later_is_asked_again(first: str, arrives: Callab
         assert arrives(device) == StillPending()
     world.tick(PAUSE)
     assert certificate(arrives(device)).subject == name("CN=device,O=Example")
-    assert {item.transaction_id for item in webhook.asked} == {"transaction-1"}
-    assert {item.request.challenge_password for item in webhook.asked} == {"x"}
+    assert {item.key.transaction_id for item in webhook.asked} == {"transaction-1"}
+    assert {item.request.hash for item in webhook.asked} == {device.request.hash}
     certificate(arrives(device))
     assert len(webhook.asked) == 4
 
@@ -275,8 +277,8 @@ def test_a_webhook_is_left_alone_for_a_while_after_it_could_not_decide() -> None
 
 def test_of_polls_at_the_same_moment_one_asks_the_webhook() -> None:
     class Slow(Scripted):
-        def ask(self, request: EnrolmentRequest) -> tuple[WebhookAnswer, str]:
-            answer = super().ask(request)
+        def ask(self, application: Application, holds: IssuedCertificate | None) -> tuple[WebhookAnswer, str]:
+            answer = super().ask(application, holds)
             if len(self.asked) == 2:
                 assert device.poll() == StillPending()  # arrives while the first poll's question is open
             return answer
@@ -300,9 +302,8 @@ def test_a_webhook_hears_of_a_certificate_only_if_its_key_has_signed() -> None:
     first.renewal(got, request=first.request.der, renewal=False, transaction_id="2").enrol()
     world.tick(timedelta(days=366))
     first.renewal(got, request=first.request.der, renewal=False, transaction_id="3").enrol()
-    serials = [None if item.holds is None else item.holds.serial for item in webhook.asked]
+    serials = [None if item is None else item.serial for item in webhook.held]
     assert serials == [None, certificate(got).serial_number, None]
-    assert [item.renewal for item in webhook.asked] == [False, True, False]
 
 
 def test_an_open_request_does_not_become_a_renewal() -> None:

@@ -14,7 +14,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
-from ca.authorisation import AuthorisationPolicy
+from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.store import Decision
 from pkix import oids

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from ca.authorisation import AuthorisationPolicy
+from ca.methods import AuthorisationPolicy
 from ca.store import State
 from pkix.certificates import Certificate
 from pkix.pkcs10 import encode_certification_request

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
-from ca.authorisation import AuthorisationPolicy
+from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile, extension, key_usage
 from kem.expand import expand
 from kem.parameters import ML_KEM_512

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ca.authorisation import AuthorisationPolicy
+from ca.methods import AuthorisationPolicy
 from ca.store import Decision
 from pkix import oids
 from pkix.asn1 import encode

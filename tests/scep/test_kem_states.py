@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from ca.authorisation import AuthorisationPolicy
+from ca.methods import AuthorisationPolicy
 from ca.store import Decision, State
 from ca.transactions import Event
 from scep.attributes import FailInfo

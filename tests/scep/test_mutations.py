@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ca.authorisation import AuthorisationPolicy
+from ca.methods import AuthorisationPolicy
 from ca.store import Decision, State, Transaction
 from pkix.algorithms import AES128, AlgorithmPolicy
 from pkix.asn1 import encode, wrap

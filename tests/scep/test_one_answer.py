@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 import pkix.pkcs10
 import pkix.public_keys
-from ca.authorisation import AuthorisationPolicy
 from ca.events import Reply
+from ca.methods import AuthorisationPolicy
 from ca.store import Decision
 from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM, AES256_GCM, TRIPLE_DES, AlgorithmPolicy, ContentCipher

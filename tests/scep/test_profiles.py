@@ -12,9 +12,9 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-from ca.authorisation import AuthorisationPolicy
 from ca.authority import Authority, KeyPair, create_authority
 from ca.challenges import add_password, new_password
+from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile, key_usage
 from ca.sealing import ServerKey, Unsealable
 from pkix.asn1 import wrap

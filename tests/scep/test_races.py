@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ca.authorisation import AuthorisationPolicy
 from ca.enrolment import ATTEMPTS
 from ca.memory_store import MemoryStore
+from ca.methods import AuthorisationPolicy
 from ca.store import Decision, IssuedCertificate, StoreConflict, Transaction
 from pkix import oids
 from pkix.asn1 import encode, wrap

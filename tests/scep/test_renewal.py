@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from ca.authorisation import AuthorisationPolicy
 from ca.authority import KeyPair
+from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from pkix.certificates import Certificate
 from pkix.signed_data import Signer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cryptography import x509
 
-from ca.authorisation import AuthorisationPolicy
+from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile, extension
 from pkix.asn1 import encode, wrap
 from pkix.oids import Oid

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from pyasn1_alt_modules import rfc4055, rfc5652, rfc8018
 
-from ca.authorisation import AuthorisationPolicy
+from ca.methods import AuthorisationPolicy
 from ca.store import Decision
 from pkix import oids
 from pkix.algorithms import AES128, AES192, AES256, TRIPLE_DES, AlgorithmPolicy, ContentCipher

@@ -9,8 +9,8 @@ from cryptography import x509
 from pyasn1.codec.der import decoder
 from pyasn1_alt_modules import rfc5652
 
-from ca.authorisation import AuthorisationPolicy
 from ca.authority import Authority, KeyPair, create_authority
+from ca.methods import AuthorisationPolicy
 from ca.store import Decision
 from pkix.algorithms import AlgorithmPolicy
 from pkix.signed_data import SignedData

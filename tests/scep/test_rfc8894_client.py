@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
 from pyasn1.codec.der import encoder
 
-from ca.authorisation import AuthorisationPolicy
 from ca.authority import Authority, KeyPair, issue
+from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.store import Decision
 from pkix import oids

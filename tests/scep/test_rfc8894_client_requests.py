@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes
 from pyasn1.codec.der import decoder
 from pyasn1_alt_modules import rfc8894
 
-from ca.authorisation import AuthorisationPolicy
+from ca.methods import AuthorisationPolicy
 from pkix import oids
 from pkix.algorithms import AES256, AlgorithmPolicy
 from pkix.asn1 import wrap

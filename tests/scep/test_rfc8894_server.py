@@ -13,7 +13,7 @@ from cryptography import x509
 from pyasn1.codec.der import decoder
 from pyasn1_alt_modules import rfc5652, rfc8894
 
-from ca.authorisation import AuthorisationPolicy
+from ca.methods import AuthorisationPolicy
 from ca.store import Decision
 from pkix import oids
 from pkix.asn1 import any_of, encode, wrap

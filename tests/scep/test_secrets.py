@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from ca.authorisation import AuthorisationPolicy
+from ca.methods import AuthorisationPolicy
 from ca.store import State
 from pkix.recipients import PasswordRecipient
 from scep.attributes import FailInfo, PkiStatus

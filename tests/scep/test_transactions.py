@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
-from ca.authorisation import AuthorisationPolicy
+from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.store import Decision, IssuedCertificate, State, Transaction
 from ca.transactions import Event, Step, next_step

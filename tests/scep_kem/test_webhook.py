@@ -25,8 +25,10 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from ca.authorisation import EnrolmentRequest, WebhookAnswer
+from ca.applications import Application, Identity
 from ca.profiles import key_usage
+from ca.store import IssuedCertificate, TransactionKey
+from ca.webhook import WebhookAnswer
 from pkix.certificates import Certificate
 from pkix.keys import certificate_hash
 from pkix.pkcs10 import CertificationRequest, encode_certification_request
@@ -47,23 +49,20 @@ PASSWORD = "a challenge of the webhook's own"
 HELD = certificate(0x1F)
 
 
-def question(*, renewal: bool = False) -> EnrolmentRequest:
+def question(*, renewal: bool = False) -> tuple[Application, IssuedCertificate | None]:
     device = key("ec:P-256", "webhook")
     der = encode_certification_request(device, name("CN=device"), challenge_password=PASSWORD)
-    return EnrolmentRequest(
-        protocol="scep",
-        transaction_id="transaction-1",
-        requester=bytes(32),
+    application = Application(
+        key=TransactionKey("scep", "transaction-1", bytes(32), "default"),
         request=CertificationRequest.decode(der),
-        signer=Certificate.of(ca_pair("ec:P-256").certificate),
+        identity=Identity(certificate=Certificate.of(ca_pair("ec:P-256").certificate), password=PASSWORD),
         same=bytes(32),
-        renewal=renewal,
-        holds=HELD if renewal else None,
     )
+    return application, HELD if renewal else None
 
 
 def ask(peer: Peer, **more: Any) -> tuple[WebhookAnswer, str]:
-    return HttpWebhook(WebhookConfig(peer.url, **more), "default").ask(question())
+    return HttpWebhook(WebhookConfig(peer.url, **more), "default").ask(*question())
 
 
 def said(**document: Any) -> Answer:
@@ -75,16 +74,16 @@ def said(**document: Any) -> Answer:
 
 @pytest.mark.parametrize("renewal", [False, True])
 def test_what_arrives_is_the_documented_json(renewal: bool) -> None:
-    asked = question(renewal=renewal)
+    application, holds = question(renewal=renewal)
     with Peer(said(decision="approve")) as peer:
-        HttpWebhook(WebhookConfig(peer.url), "laptops").ask(asked)
+        HttpWebhook(WebhookConfig(peer.url), "laptops").ask(application, holds)
     (received,) = peer.received
     assert (received.method, received.path, received.headers["Content-Type"]) == ("POST", "/scep", "application/json")
     assert json.loads(received.body) == {
         "protocol": "scep",
         "transactionId": "transaction-1",
         "profile": "laptops",
-        "certificateRequest": base64.b64encode(asked.request.der).decode(),
+        "certificateRequest": base64.b64encode(application.request.der).decode(),
         "renewal": renewal,
         "renews": "1f" if renewal else None,
     }
@@ -163,8 +162,8 @@ def test_after_an_answer_over_the_limit_the_next_question_is_answered() -> None:
     answers = iter([(200, b'{"decision": "reject"}' + b" " * 3 * MAX_ANSWER), said(decision="approve")])
     with Peer(lambda _request: next(answers)) as peer:
         webhook = HttpWebhook(WebhookConfig(peer.url), "default")
-        webhook.ask(question())
-        assert webhook.ask(question()) == (WebhookAnswer.APPROVE, "")
+        webhook.ask(*question())
+        assert webhook.ask(*question()) == (WebhookAnswer.APPROVE, "")
 
 
 # No answer
@@ -172,7 +171,7 @@ def test_after_an_answer_over_the_limit_the_next_question_is_answered() -> None:
 
 def test_nobody_listening_is_no_answer() -> None:
     config = WebhookConfig(f"http://127.0.0.1:{unused_port()}/")
-    assert HttpWebhook(config, "default").ask(question()) == UNREACHABLE
+    assert HttpWebhook(config, "default").ask(*question()) == UNREACHABLE
 
 
 def test_an_answer_that_takes_too_long_is_no_answer() -> None:
@@ -216,7 +215,7 @@ class Dripper:
 def test_an_answer_that_drips_is_no_answer_and_its_connection_is_ended(begin: bytes) -> None:
     """No single step takes long; the sum must not, either. A call that went on would keep its slot for ever."""
     dripper = Dripper(begin)
-    assert HttpWebhook(WebhookConfig(dripper.url, timeout=0.1), "default").ask(question()) == UNREACHABLE
+    assert HttpWebhook(WebhookConfig(dripper.url, timeout=0.1), "default").ask(*question()) == UNREACHABLE
     dripper.thread.join(30)
     assert not dripper.thread.is_alive()
 
@@ -253,20 +252,20 @@ def test_only_so_many_calls_run_at_once_and_a_further_one_is_unreachable_at_once
         hooks = [HttpWebhook(WebhookConfig(peer.url, timeout=30), f"profile{n}") for n in range(WEBHOOK_CALLS + 1)]
         answers: list[Any] = []
         threads = [
-            threading.Thread(target=lambda hook=hook: answers.append(hook.ask(question()))) for hook in hooks[1:]
+            threading.Thread(target=lambda hook=hook: answers.append(hook.ask(*question()))) for hook in hooks[1:]
         ]
         for thread in threads:
             thread.start()
         try:
             assert all(asked.acquire(timeout=30) for _ in threads)
-            assert hooks[0].ask(question()) == UNREACHABLE
+            assert hooks[0].ask(*question()) == UNREACHABLE
             assert len(peer.received) == WEBHOOK_CALLS and answers == []
         finally:
             over.set()
         for thread in threads:
             thread.join(30)
         assert answers == [(WebhookAnswer.APPROVE, "")] * WEBHOOK_CALLS
-        assert hooks[0].ask(question()) == (WebhookAnswer.APPROVE, "")
+        assert hooks[0].ask(*question()) == (WebhookAnswer.APPROVE, "")
 
 
 @pytest.mark.parametrize("fault", ["a ca_file that is none", "a thread that cannot start", "nobody listening"])
@@ -280,7 +279,7 @@ def test_a_call_that_fails_gives_its_slot_back(tmp_path: Path, monkeypatch: pyte
         if "thread" in fault:
             patch.setattr(threading.Thread, "start", fail)
         for _ in range(WEBHOOK_CALLS + 1):
-            assert HttpWebhook(config, "default").ask(question()) == UNREACHABLE
+            assert HttpWebhook(config, "default").ask(*question()) == UNREACHABLE
     with Peer(said(decision="approve")) as peer:
         assert ask(peer) == (WebhookAnswer.APPROVE, "")
 
@@ -289,7 +288,7 @@ def test_user_and_password_of_the_url_are_sent_as_basic_authentication() -> None
     """RFC 7617; what a URL cannot hold is percent-encoded in it."""
     with Peer(said(decision="approve")) as peer:
         host = peer.url.removeprefix("http://")
-        HttpWebhook(WebhookConfig(f"http://user:p%40ss%C3%BC@{host}?key=1"), "default").ask(question())
+        HttpWebhook(WebhookConfig(f"http://user:p%40ss%C3%BC@{host}?key=1"), "default").ask(*question())
         ask(peer)
     with_user, without = peer.received
     assert with_user.headers["Authorization"] == "Basic " + base64.b64encode("user:p@ssü".encode()).decode()
@@ -333,7 +332,7 @@ def test_the_log_keeps_the_secret_part_of_the_url_to_itself(caplog: pytest.LogCa
     """Webhook URLs carry access tokens as user information or in the query."""
     with caplog.at_level(logging.INFO), Peer((500, b"")) as peer:
         host = peer.url.removeprefix("http://")
-        HttpWebhook(WebhookConfig(f"http://user:hunter2@{host}?token=s3cret"), "default").ask(question())
+        HttpWebhook(WebhookConfig(f"http://user:hunter2@{host}?token=s3cret"), "default").ask(*question())
     assert "hunter2" not in caplog.text and "s3cret" not in caplog.text
 
 
@@ -396,7 +395,7 @@ def test_https_is_refused_when_the_system_does_not_know_the_ca(https: Peer) -> N
 
 def test_https_is_refused_for_another_host_name(https: Peer, tmp_path: Path) -> None:
     config = WebhookConfig(https.url.replace("127.0.0.1", "localhost"), ca_file(tmp_path, "ec:P-256"))
-    assert HttpWebhook(config, "default").ask(question()) == UNREACHABLE
+    assert HttpWebhook(config, "default").ask(*question()) == UNREACHABLE
     assert https.received == []
 
 
@@ -413,7 +412,7 @@ def test_a_ca_file_that_is_missing_or_unreadable_trusts_nobody(
 def test_several_threads_may_ask_at_once() -> None:
     with Peer(said(decision="approve")) as peer:
         webhook, answers = HttpWebhook(WebhookConfig(peer.url), "default"), []
-        threads = [threading.Thread(target=lambda: answers.append(webhook.ask(question()))) for _ in range(4)]
+        threads = [threading.Thread(target=lambda: answers.append(webhook.ask(*question()))) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

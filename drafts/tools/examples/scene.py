@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ca.authorisation import AuthorisationPolicy, Authoriser
+from ca import methods
 from ca.authorities import Authorities
 from ca.challenges import add_password
+from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.store import Decision, State
 from drafts.tools.examples.keyring import Keyring
@@ -93,7 +94,7 @@ class Scene:
 
     def _responder(self, kem: KemPolicy, who: str) -> Responder:
         profile, authorities = Profile(), Authorities(self.ca.authority)
-        authoriser = Authoriser(
+        authoriser = methods.authoriser(
             policy=self.policy,
             profile=profile,
             authorities=authorities.all,

@@ -10,11 +10,12 @@ from functools import partial
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ca.authorisation import AuthorisationPolicy, Authoriser
+from ca import methods
 from ca.authorities import Authorities
 from ca.authority import Authority
 from ca.challenges import add_password
 from ca.memory_store import MemoryStore
+from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.sealing import ServerKey
 from ca.store import IssuedCertificate, State, Transaction, TransactionKey
@@ -73,7 +74,7 @@ class CaUnderTest:
         return Responder(
             profile=profile,
             authorities=authorities,
-            authoriser=Authoriser(policy, profile, authorities.all, self.store, self.server_key),
+            authoriser=methods.authoriser(policy, profile, authorities.all, self.store, self.server_key),
             store=self.store,
             server_key=self.server_key,
             settings=Settings(

@@ -1,0 +1,66 @@
+"""Authorised by an external authority."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from ca.applications import Application
+from ca.authorisation import Approved, Once, Pending, Verdict
+from ca.authorities import Records
+from ca.errors import NotAuthorised
+from ca.passwords import Guesses
+from ca.store import IssuedCertificate
+
+
+class WebhookAnswer(enum.Enum):
+    """What an external authority can say. UNREACHABLE: it could not be asked; the client is told to come back."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    PENDING = "pending"
+    UNREACHABLE = "unreachable"
+
+
+class Webhook(Protocol):
+    """Asks it. `scep_kem.server.webhook` does so over HTTPS."""
+
+    def ask(self, application: Application, holds: IssuedCertificate | None) -> tuple[WebhookAnswer, str]:
+        """The answer, and a reason that may be shown to the client when it is REJECT. Does not raise.
+
+        holds: the certificate of this CA, good now, whose key has signed the message; None if there is none, whatever
+        the message calls itself.
+        """
+
+
+@dataclass(frozen=True)
+class ExternalAuthority(Once):
+    """guesses: counts the challengePasswords of refused requests, where the profile has passwords of its own."""
+
+    webhook: Webhook
+    records: Records
+    guesses: Guesses | None
+    pause: timedelta = timedelta(minutes=1)
+    name: str = "webhook"
+
+    def decide(self, application: Application, *, now: datetime) -> Verdict:
+        """See Method."""
+        try:
+            return self.again(application, now=now)
+        except NotAuthorised:
+            if self.guesses is not None and application.identity.password:
+                self.guesses.count(application.identity.password, now=now)
+            raise
+
+    def again(self, application: Application, *, now: datetime) -> Verdict:
+        """See Method. An unreachable authority means "later", so that an outage loses no transaction."""
+        signer = self.records.find(application.identity.certificate)
+        good = signer is not None and signer.good_at(now) and not self.records.store.compromised(signer.spki_hash)
+        answer, reason = self.webhook.ask(application, signer if good else None)
+        if answer is WebhookAnswer.APPROVE:
+            return Approved(self.name)
+        if answer is WebhookAnswer.REJECT:
+            raise NotAuthorised(reason or "the request was rejected")
+        return Pending(self.name)
