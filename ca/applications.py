@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass, field
 
 from ca.requests import CertificateRequest
-from ca.store import TransactionKey, holder_of
+from ca.store import Credential, TransactionKey, holder_of
 from pkix.certificates import Certificate
 
 
@@ -14,11 +14,13 @@ from pkix.certificates import Certificate
 class Identity:
     """Who asks, as far as the protocol has verified it; None for what there is not.
 
-    certificate: its key signed the message or the TLS handshake; it may be anybody's, also self-signed. password: a
-    challengePassword, which nobody has looked up yet.
+    certificate: its key signed the message or the TLS handshake; it may be anybody's, also self-signed. secret: the
+    credential whose secret keyed a MAC that was right (`ca.credentials.find_secret`). password: a challengePassword,
+    which nobody has looked up yet.
     """
 
     certificate: Certificate | None = None
+    secret: Credential | None = None
     password: str | None = field(default=None, repr=False)
 
 
@@ -60,4 +62,4 @@ class Application:
     @property
     def holder(self) -> str:
         """See `ca.store.holder_of`."""
-        return holder_of(self.key.signer, self.same)
+        return holder_of(self.key.requester, self.same)

@@ -14,6 +14,7 @@ With no method configured, nothing is issued.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,12 +27,12 @@ from ca.store import IssuedCertificate
 
 @dataclass(frozen=True)
 class Approved:
-    """Issue. method: which one said so, for the log. challenge_id: the password that said so, which is used
+    """Issue. method: which one said so, for the log. credential_id: the password that said so, which is used
     up if it serves once. rests_on: the certificate whose holder said so.
     """
 
     method: str
-    challenge_id: str | None = None
+    credential_id: str | None = None
     rests_on: IssuedCertificate | None = None
 
 
@@ -53,23 +54,37 @@ class Reissue:
 Verdict = Approved | Pending | Reissue
 
 
+class Told(enum.Enum):
+    """What comes of telling somebody of a certificate: it counts, or they could not be reached and are told later."""
+
+    RELEASED = "released"
+    LATER = "later"
+
+
 class Method(Protocol):
     """One way of authorising requests, for one profile. Everything may raise StoreUnavailable.
 
     name: as `Approved.method` has it. pause: how long it is left alone about a request that it left pending, None if it
-    is never asked again.
+    is never asked again. reports: whether it has to hear of a certificate before that counts.
     """
 
     @property
     def name(self) -> str: ...
     @property
     def pause(self) -> timedelta | None: ...
+    @property
+    def reports(self) -> bool: ...
 
     def decide(self, application: Application, *, now: datetime) -> Verdict | None:
         """The verdict on a new request, None if it does not know it. Raises RequestRefused."""
 
     def again(self, application: Application, *, now: datetime) -> Verdict:
         """The verdict on a request that waits, by what is known then. Raises RequestRefused."""
+
+    def issued(self, application: Application, certificate: IssuedCertificate) -> Told:
+        """Hears of the certificate, which does not count before; only if `reports`, and at every message until it is
+        released. Raises RequestRefused if the certificate is to be withdrawn.
+        """
 
     def failed(self, application: Application, reason: str) -> None:
         """Hears that a request which it has approved led to no certificate. Does not raise."""
@@ -79,10 +94,15 @@ class Once:
     """What most methods are: they decide at once, and nobody has to be told anything afterwards."""
 
     pause: timedelta | None = None
+    reports: bool = False
 
     def again(self, application: Application, *, now: datetime) -> Verdict:
         """Not asked."""
         raise AssertionError("this method leaves nothing pending")
+
+    def issued(self, application: Application, certificate: IssuedCertificate) -> Told:
+        """Nobody is told."""
+        raise AssertionError("this method does not report")
 
     def failed(self, application: Application, reason: str) -> None:
         """Nobody is told."""
@@ -124,6 +144,19 @@ class Authoriser:
         """The verdict on a request that waits. Raises RequestRefused."""
         asked = next(method for method in self.methods if method.pause is not None)
         return asked.again(application, now=now)
+
+    def reports(self, method: str) -> bool:
+        """Whether a method has to hear of a certificate before that counts."""
+        return any(item.name == method and item.reports for item in self.methods)
+
+    def issued(self, method: str, application: Application, certificate: IssuedCertificate) -> Told:
+        """Tell the method that approved a request of the certificate. Raises RequestRefused. If the profile has lost
+        the method meanwhile, nobody has to be told.
+        """
+        for item in self.methods:
+            if item.name == method and item.reports:
+                return item.issued(application, certificate)
+        return Told.RELEASED
 
     def failed(self, method: str, application: Application, reason: str) -> None:
         """Tell the method that approved a request that it led to no certificate."""

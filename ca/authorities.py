@@ -55,12 +55,12 @@ class Records:
     store: Store
 
     def find(self, certificate: Certificate | None) -> IssuedCertificate | None:
-        """Our record of a certificate, if it is one of ours, octet by octet."""
+        """Our record of a certificate, if it is one of ours, octet by octet, and released."""
         if certificate is None:
             return None
         for authority in self.authorities:
             if certificate.issuer == authority.certificate.subject:
                 found = self.store.certificate(authority.identifier, certificate.serial_number)
-                if found is not None and found.der == certificate.der:
+                if found is not None and found.der == certificate.der and found.released:
                     return found
         return None

@@ -26,7 +26,8 @@ from pkix.certificates import Certificate
 class Arrival:
     """A message of an enrolment, verified, as far as every protocol has it.
 
-    key: which transaction it belongs to. event: request, poll or confirm (it answers a challenge). now: aware UTC,
+    key: which transaction it belongs to. event: request, poll, confirm (it answers a challenge), accept or reject (a
+    certificate). now: aware UTC,
     whole seconds. authority: the generation of the CA that it is addressed to. message_hash: 32 octets that it has in
     common with its copies, and with no other requester's message. certificate: whose key signed the message or the TLS
     handshake, None if something else identifies the requester. request: what it asks for, if it says so; a confirmation
@@ -50,6 +51,7 @@ class Proof(enum.Enum):
 
     nothing = "nothing"
     challenge = "the answer to a challenge"
+    acceptance = "that the client accepts the certificate, which does not count before"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Dialogue(Protocol):
 
     def confirmation(self) -> Callable[[bytes], None]:
         """The answer to a challenge, read; the function checks it against the secret and raises if it is wrong. Raises
-        when there is none to be read, and then the secret stays.
+        when there is none to be read, and then the secret stays. Of an acceptance, the secret is the DER certificate.
         """
 
 
@@ -121,10 +123,18 @@ class Plain:
 
 @dataclass(frozen=True)
 class Issued:
-    """The certificate, and the request that it answers."""
+    """The certificate, and the request that it answers. accept_until: when the client has to have accepted it; None
+    once it counts.
+    """
 
     certificate: IssuedCertificate
     request: CertificateRequest
+    accept_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """The client did not want the certificate, which is revoked."""
 
 
 @dataclass(frozen=True)
@@ -139,4 +149,4 @@ class Challenged:
     answer: bytes
 
 
-Outcome = Issued | Waiting | Challenged
+Outcome = Issued | Waiting | Challenged | Withdrawn

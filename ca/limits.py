@@ -28,15 +28,19 @@ class Limits:
     it ended (for retries). max_pending, max_pending_per_signer: how many requests may wait for an operator at a time,
     in all and by one key. max_failed: how many failed ones are remembered.
 
-    challenge_lifetime: time to answer a challenge. max_challenges: of one transaction. max_challenged: how many
-    transactions that somebody has authorised may wait for an answer; max_challenged_for_operator: how many that an
-    operator decides on afterwards; of both, max_challenged_per_signer by one key and max_challenged_per_request for one
-    request. max_challenged_renewals, max_challenged_per_certificate: how many renewals of KEM certificates, which
-    anybody can begin who has seen one, in all and of one certificate.
+    acceptance_lifetime, report_lifetime: how long an issued certificate may wait for its client to accept it, and for
+    somebody to be told of it. challenge_lifetime: time to answer a challenge. max_challenges: of one transaction.
+    max_challenged: how many transactions that somebody has authorised may wait for an answer;
+    max_challenged_for_operator: how many that an operator decides on afterwards; of both, max_challenged_per_signer by
+    one requester and max_challenged_per_request for one request. max_challenged_renewals,
+    max_challenged_per_certificate: how many renewals of KEM certificates, which anybody can begin who has seen one, in
+    all and of one certificate.
     """
 
     pending_lifetime: timedelta = timedelta(days=7)
     ended_lifetime: timedelta = timedelta(days=1)
+    acceptance_lifetime: timedelta = timedelta(minutes=10)
+    report_lifetime: timedelta = timedelta(days=1)
     max_pending: int = 1000
     max_pending_per_signer: int = 10
     max_failed: int = 1000
@@ -52,7 +56,7 @@ class Limits:
     def waiting(self, new: Transaction) -> Rooms:
         """What a transaction has to fit into that begins to wait for an operator."""
         waiting = Group(new.profile, State.AWAITING_APPROVAL, new.standing)
-        of_signer = replace(waiting, signer=new.key.signer)
+        of_signer = replace(waiting, requester=new.key.requester)
         return [(of_signer, self.max_pending_per_signer), (waiting, self.max_pending)]
 
     def failed(self, transaction: Transaction) -> Rooms:
@@ -69,7 +73,7 @@ class Limits:
         most = self.max_challenged if authorised else self.max_challenged_for_operator
         return [
             (replace(every, request_hash=new.request_hash), self.max_challenged_per_request),
-            (replace(every, signer=new.key.signer), self.max_challenged_per_signer),
+            (replace(every, requester=new.key.requester), self.max_challenged_per_signer),
             (every, most),
         ]
 

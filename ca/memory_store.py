@@ -16,9 +16,10 @@ from typing import TypeVar
 
 from ca.store import (
     COMPROMISED,
+    WITHDRAWN,
     CertificateWithdrawn,
-    ChallengePassword,
-    ChallengeUnavailable,
+    Credential,
+    CredentialUnavailable,
     Group,
     IssuedCertificate,
     KeyCompromised,
@@ -41,7 +42,7 @@ class MemoryStore(Store):
         self._lock = threading.Lock()
         self._transactions: dict[TransactionKey, Transaction] = {}
         self._certificates: dict[tuple[str, int], IssuedCertificate] = {}
-        self._challenges: dict[str, ChallengePassword] = {}
+        self._credentials: dict[str, Credential] = {}
         self._crl_numbers: dict[str, int] = {}
         self._secrets: dict[str, tuple[bytes, datetime]] = {}
         self._guesses: dict[str, tuple[datetime, int]] = {}
@@ -65,7 +66,7 @@ class MemoryStore(Store):
             if self._transactions.get(transaction.key) != transaction:
                 raise StoreConflict("the transaction was changed by somebody else")
             del self._transactions[transaction.key]
-            self._challenges.update(self._released(transaction))
+            self._credentials.update(self._freed(transaction))
             self._secrets.pop(transaction.secret_id or "", None)
 
     def issue(
@@ -84,6 +85,20 @@ class MemoryStore(Store):
                 raise CertificateWithdrawn
             self._check_issue(certificate, again=again, unique_at=new.updated if unique else None)
             self._change(old, new, certificate)
+
+    def release(self, old: Transaction, new: Transaction) -> None:
+        with self._lock:
+            self._check_unchanged(old, new)
+            certificate = self._certificates[_place(old)]
+            if certificate.revoked_at is not None:
+                raise CertificateWithdrawn
+            self._change(old, new, None)
+            self._certificates[_place(old)] = changed(certificate, released=True)
+
+    def withdraw(self, old: Transaction, new: Transaction, *, now: datetime) -> None:
+        with self._lock:
+            self._change(old, new, None)
+            self._withdraw(old, now)
 
     def transactions(self, state: State | None = None, *, limit: int = 1000) -> Sequence[Transaction]:
         with self._lock:
@@ -120,7 +135,7 @@ class MemoryStore(Store):
         return self._select_certificates(lambda item: _stands_in_the_way(item, name, now))
 
     def certificates(self, *, limit: int = 1000) -> Sequence[IssuedCertificate]:
-        return self._select_certificates(lambda item: True)[:limit]
+        return self._select_certificates(lambda item: item.released)[:limit]
 
     def find_serial(self, serial: int) -> Sequence[IssuedCertificate]:
         return self._select_certificates(lambda item: item.serial == serial)
@@ -145,18 +160,18 @@ class MemoryStore(Store):
             self._crl_numbers[authority] = number
             return number
 
-    # Challenge passwords
+    # Credentials
 
-    def add_challenge(self, challenge: ChallengePassword) -> None:
-        _check_times(challenge.created, challenge.expires)
+    def add_credential(self, credential: Credential) -> None:
+        _check_times(credential.created, credential.expires)
         with self._lock:
-            if challenge.identifier in self._challenges:
-                raise StoreConflict("the challenge password exists already")
-            self._challenges[challenge.identifier] = challenge
+            if credential.identifier in self._credentials:
+                raise StoreConflict("the credential exists already")
+            self._credentials[credential.identifier] = credential
 
-    def challenge(self, identifier: str) -> ChallengePassword | None:
+    def credential(self, identifier: str) -> Credential | None:
         with self._lock:
-            return self._challenges.get(identifier)
+            return self._credentials.get(identifier)
 
     def count_guess(self, profile: str, *, now: datetime) -> None:
         _check_times(now)
@@ -170,14 +185,14 @@ class MemoryStore(Store):
             minute, number = self._guesses.get(profile, (now, 0))
         return number if minute == now.replace(second=0) else 0
 
-    def challenges(self, *, limit: int = 1000) -> Sequence[ChallengePassword]:
+    def credentials(self, *, limit: int = 1000) -> Sequence[Credential]:
         with self._lock:
-            chosen = sorted(self._challenges.values(), key=lambda item: item.identifier)
+            chosen = sorted(self._credentials.values(), key=lambda item: item.identifier)
         return sorted(chosen, key=lambda item: item.created, reverse=True)[:limit]
 
-    def remove_challenge(self, identifier: str) -> bool:
+    def remove_credential(self, identifier: str) -> bool:
         with self._lock:
-            return self._challenges.pop(identifier, None) is not None
+            return self._credentials.pop(identifier, None) is not None
 
     # Secrets
 
@@ -206,14 +221,16 @@ class MemoryStore(Store):
             for transaction in expired:
                 del self._transactions[transaction.key]
             for transaction in expired:
-                self._challenges.update(self._released(transaction))
+                self._credentials.update(self._freed(transaction))
+                if transaction.state is State.AWAITING_RELEASE:
+                    self._withdraw(transaction, now)
             dead = [
                 item.identifier
-                for item in self._challenges.values()
+                for item in self._credentials.values()
                 if item.expires is not None and item.expires < now and (item.holder is None or item.serial is not None)
             ]
             for identifier in dead:
-                del self._challenges[identifier]
+                del self._credentials[identifier]
             old = [identifier for identifier, (_sealed, expires) in self._secrets.items() if expires < now]
             for identifier in old:
                 del self._secrets[identifier]
@@ -231,7 +248,7 @@ class MemoryStore(Store):
             _check_times(certificate.not_before, certificate.not_after, certificate.revoked_at)
             if (certificate.authority, certificate.serial) in self._certificates:
                 raise StoreConflict("the serial number was issued before")
-        self._challenges.update(self._moved_reservations(old, new, certificate))
+        self._credentials.update(self._moved_reservations(old, new, certificate))
         self._transactions[new.key] = new
         if certificate is not None:
             self._certificates[certificate.authority, certificate.serial] = certificate
@@ -243,6 +260,11 @@ class MemoryStore(Store):
             raise ValueError("a transaction is replaced by one with the same key")
         if self._transactions.get(new.key) != old:
             raise StoreConflict("the transaction was changed by somebody else")
+
+    def _withdraw(self, transaction: Transaction, now: datetime) -> None:
+        """Revoke the certificate of a transaction."""
+        place = _place(transaction)
+        self._certificates[place] = revised(self._certificates[place], WITHDRAWN, now)
 
     def _is_compromised(self, spki_hash: bytes) -> bool:
         return any(item.spki_hash == spki_hash and item.reason in COMPROMISED for item in self._certificates.values())
@@ -267,40 +289,46 @@ class MemoryStore(Store):
 
     def _moved_reservations(
         self, old: Transaction | None, new: Transaction, certificate: IssuedCertificate | None
-    ) -> dict[str, ChallengePassword]:
-        """The challenge passwords that change when `new` takes the place of `old`, as they will be."""
+    ) -> dict[str, Credential]:
+        """The credentials that change when `new` takes the place of `old`, as they will be."""
         same_hold = old is not None and hold(old) == hold(new)
-        moved = {} if old is None or same_hold else self._released(old)
-        if new.challenge_id is None or (same_hold and certificate is None):
+        moved = {} if old is None or same_hold else self._freed(old)
+        if new.credential_id is None or (same_hold and certificate is None):
             return moved
-        challenge = moved.get(new.challenge_id) or self._challenges.get(new.challenge_id)
-        if challenge is None:
-            raise ChallengeUnavailable("the challenge password is gone")
-        if not challenge.one_time:
+        credential = moved.get(new.credential_id) or self._credentials.get(new.credential_id)
+        if credential is None:
+            raise CredentialUnavailable("the credential is gone")
+        if not credential.one_time:
             return moved
-        holder = holder_of(new.key.signer, new.request_hash)
-        if challenge.serial is not None or challenge.holder not in (None, holder):
-            raise ChallengeUnavailable("the challenge password is used up or held by another request")
-        challenge = changed(challenge, holder=holder)
+        holder = holder_of(new.key.requester, new.request_hash)
+        if credential.serial is not None or credential.holder not in (None, holder):
+            raise CredentialUnavailable("the credential is used up or held by another request")
+        credential = changed(credential, holder=holder)
         if certificate is not None:
-            challenge = changed(challenge, authority=certificate.authority, serial=certificate.serial)
-        return {**moved, new.challenge_id: challenge}
+            credential = changed(credential, authority=certificate.authority, serial=certificate.serial)
+        return {**moved, new.credential_id: credential}
 
-    def _released(self, transaction: Transaction) -> dict[str, ChallengePassword]:
+    def _freed(self, transaction: Transaction) -> dict[str, Credential]:
         """What `transaction` reserved, freed, unless it is used up or another transaction still holds it."""
         identifier, holder = hold(transaction)
-        challenge = self._challenges.get(identifier or "")
-        if challenge is None or challenge.serial is not None or challenge.holder != holder:
+        credential = self._credentials.get(identifier or "")
+        if credential is None or credential.serial is not None or credential.holder != holder:
             return {}
         others = (item for item in self._transactions.values() if item.key != transaction.key)
         if any(hold(item) == (identifier, holder) for item in others):
             return {}
-        return {challenge.identifier: changed(challenge, holder=None)}
+        return {credential.identifier: changed(credential, holder=None)}
 
     def _select_certificates(self, wanted: Callable[[IssuedCertificate], bool]) -> list[IssuedCertificate]:
         with self._lock:
             chosen = [item for item in self._certificates.values() if wanted(item)]
         return _newest_first(chosen, lambda item: item.not_before)
+
+
+def _place(transaction: Transaction) -> tuple[str, int]:
+    """Where the certificate of a transaction is."""
+    assert transaction.serial is not None
+    return transaction.authority, transaction.serial
 
 
 def _stands_in_the_way(item: IssuedCertificate, name: str, now: datetime) -> bool:
@@ -309,8 +337,8 @@ def _stands_in_the_way(item: IssuedCertificate, name: str, now: datetime) -> boo
 
 
 def hold(transaction: Transaction) -> tuple[str | None, str]:
-    """Which challenge password the transaction refers to, and in whose name."""
-    return transaction.challenge_id, holder_of(transaction.key.signer, transaction.request_hash)
+    """Which credential the transaction refers to, and in whose name."""
+    return transaction.credential_id, holder_of(transaction.key.requester, transaction.request_hash)
 
 
 _Record = TypeVar("_Record", Transaction, IssuedCertificate)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ca.applications import Application
 from ca.authorisation import Approved, Once, Reissue
-from ca.challenges import UsedByHolder, check_password
+from ca.credentials import UsedByHolder, check_password
 from ca.errors import Busy, NotAuthorised
 from ca.sealing import ServerKey
 from ca.store import Store

@@ -26,7 +26,7 @@ class Remembered:
     more. context: the protocol's own octets, for a challenge. answered: `Arrival.message_hash` of each message that a
     challenge has answered. answer: the latest of these answers, for whoever sends one of those messages once more.
     message_hash: that of the request's message. rests_on: "authority:serial" (hex) of each certificate of ours that
-    what was decided rests on. challenge_id: identifier of the challenge password that approved it; it is not reserved,
+    what was decided rests on. credential_id: identifier of the challenge password that approved it; it is not reserved,
     because nothing is proven yet.
     """
 
@@ -37,7 +37,7 @@ class Remembered:
     answer: Annotated[bytes | None, Implicit(1)]
     message_hash: Annotated[bytes | None, Implicit(2)]
     rests_on: Annotated[list[bytes] | None, Implicit(3)]
-    challenge_id: Annotated[bytes | None, Implicit(4)]
+    credential_id: Annotated[bytes | None, Implicit(4)]
 
     @classmethod
     def of(
@@ -47,7 +47,7 @@ class Remembered:
         message_hash: bytes,
         *,
         rests_on: list[str] | None = None,
-        challenge_id: str | None = None,
+        credential_id: str | None = None,
     ) -> Remembered:
         """Of a request that is new."""
         return cls(
@@ -58,7 +58,7 @@ class Remembered:
             answer=None,
             message_hash=message_hash,
             rests_on=[name.encode() for name in rests_on or []] or None,
-            challenge_id=challenge_id.encode() if challenge_id else None,
+            credential_id=credential_id.encode() if credential_id else None,
         )
 
     def read(self) -> CertificateRequest:
@@ -113,7 +113,7 @@ def open_remembered(server_key: ServerKey, transaction: Transaction) -> Remember
     except Unsealable:
         pass  # what is older begins with a nonce, which may begin with this octet
     try:
-        opened = server_key.open(sealed, b"request " + key.signer + key.transaction_id.encode())
+        opened = server_key.open(sealed, b"request " + key.requester + key.transaction_id.encode())
     except Unsealable:
         raise RequestRefused("the server's key was replaced since this request; send a new one") from None
     return decode(_Former, opened, "remembered request").today(key)
@@ -137,10 +137,10 @@ class _Former:
     answer: Annotated[bytes | None, Implicit(1)]
     message_hash: Annotated[bytes | None, Implicit(2)]
     rests_on: Annotated[list[bytes] | None, Implicit(3)]
-    challenge_id: Annotated[bytes | None, Implicit(4)]
+    credential_id: Annotated[bytes | None, Implicit(4)]
 
     def today(self, key: TransactionKey) -> Remembered:
-        answered = [hashlib.sha256(key.signer + signed).digest() for signed in self.answered or []]
+        answered = [hashlib.sha256(key.requester + signed).digest() for signed in self.answered or []]
         return Remembered(
             syntax=PKCS10,
             request=self.csr,
@@ -149,7 +149,7 @@ class _Former:
             answer=self.answer,
             message_hash=self.message_hash,
             rests_on=self.rests_on,
-            challenge_id=self.challenge_id,
+            credential_id=self.credential_id,
         )
 
 

@@ -23,13 +23,14 @@ class Unsealable(Exception):
 
 
 class ServerKey:
-    """key: 32 random octets. Two keys are derived from it with HKDF-SHA256, one for each purpose."""
+    """key: 32 random octets. Keys are derived from it with HKDF-SHA256, one for each purpose."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_LENGTH:
             raise ValueError(f"the server key has {len(key)} octets, not {KEY_LENGTH}")
         self._aead = AESGCM(_derive(key, b"scep-kem seal"))
         self._identifier_key = _derive(key, b"scep-kem challenge password identifier")
+        self._reference_key = _derive(key, b"scep-kem credential reference")
 
     def seal(self, plaintext: bytes, purpose: bytes, random: Callable[[int], bytes]) -> bytes:
         """AES-256-GCM: 12-octet nonce, ciphertext, 16-octet tag. `purpose` must be the same when opening."""
@@ -50,6 +51,12 @@ class ServerKey:
         password is looked up at every enrolment.
         """
         return hmac.digest(self._identifier_key, password.encode(), "sha256").hex()
+
+    def reference_identifier(self, reference: str) -> str:
+        """The same for a secret that has a reference. Under a key of its own, so that nobody can use a reference,
+        which is no secret, as a password.
+        """
+        return hmac.digest(self._reference_key, reference.encode(), "sha256").hex()
 
     def __repr__(self) -> str:
         return "ServerKey(<redacted>)"

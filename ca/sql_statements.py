@@ -25,13 +25,14 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
     update,
 )
 
 from ca.sql_tables import (
     CERTIFICATE_COLUMNS,
     CERTIFICATES,
-    CHALLENGES,
+    CREDENTIALS,
     CRL_NUMBERS,
     GUESSES,
     SECRETS,
@@ -56,7 +57,7 @@ def _limited(query: Select[Any]) -> Select[Any]:
     return query.limit(bindparam("limit")).offset(literal_column("0"))
 
 
-_T, _C, _P = TRANSACTIONS.c, CERTIFICATES.c, CHALLENGES.c
+_T, _C, _P = TRANSACTIONS.c, CERTIFICATES.c, CREDENTIALS.c
 
 
 def _text(value: str) -> ColumnElement[str]:
@@ -66,7 +67,7 @@ def _text(value: str) -> ColumnElement[str]:
 
 _KEY = and_(
     _T.transaction_id == bindparam("transaction_id"),
-    _T.signer == bindparam("signer"),
+    _T.requester == bindparam("requester"),
     _T.protocol == bindparam("protocol"),
     _T.profile == bindparam("profile"),
 )
@@ -109,7 +110,7 @@ def _crowd(standing: Standing, narrowed: Iterable[str]) -> Select[Any]:
     )
 
 
-_NARROWING = ("signer", "renews", "request_hash")
+_NARROWING = ("requester", "renews", "request_hash")
 CROWDS = {
     (standing, frozenset(narrowed)): _crowd(standing, narrowed)
     for standing in Standing
@@ -124,7 +125,7 @@ FORGET_SECRET = delete(SECRETS).where(SECRETS.c.identifier == bindparam("of"))
 PURGE_SECRETS = delete(SECRETS).where(SECRETS.c.expires < bindparam("now"))
 
 _CERTIFICATES = select(*CERTIFICATE_COLUMNS).order_by(_C.not_before.desc(), _C.id.desc())
-NEWEST_CERTIFICATES = _limited(_CERTIFICATES)
+NEWEST_CERTIFICATES = _limited(_CERTIFICATES.where(_C.released.is_(true())))
 CERTIFICATE = select(*CERTIFICATE_COLUMNS).where(
     _C.authority == bindparam("authority"), _C.serial == bindparam("serial")
 )
@@ -149,6 +150,11 @@ REVOKE = (
     .where(_C.authority == bindparam("of"), _C.serial == bindparam("number"))
     .values(revoked_at=bindparam("at"), reason=bindparam("why"))
 )
+RELEASE_CERTIFICATE = (
+    update(CERTIFICATES)
+    .where(_C.authority == bindparam("of"), _C.serial == bindparam("number"), _C.revoked_at.is_(None))
+    .values(released=true())
+)
 CRL_NUMBER = select(CRL_NUMBERS.c.number).where(CRL_NUMBERS.c.authority == bindparam("of"))
 NEXT_CRL_NUMBER = (
     update(CRL_NUMBERS)
@@ -157,12 +163,12 @@ NEXT_CRL_NUMBER = (
 )
 FIRST_CRL_NUMBER = _insert(CRL_NUMBERS)
 
-CHALLENGE = select(*CHALLENGES.c).where(_P.identifier == bindparam("identifier"))
+CREDENTIAL = select(*CREDENTIALS.c).where(_P.identifier == bindparam("identifier"))
 ONE_TIME = select(_P.one_time).where(_P.identifier == bindparam("identifier"))
-ADD_CHALLENGE = _insert(CHALLENGES)
-NEWEST_CHALLENGES = _limited(select(*CHALLENGES.c).order_by(_P.created.desc(), _P.identifier))
-REMOVE_CHALLENGE = delete(CHALLENGES).where(_P.identifier == bindparam("of"))
-_HOLD = update(CHALLENGES).where(
+ADD_CREDENTIAL = _insert(CREDENTIALS)
+NEWEST_CREDENTIALS = _limited(select(*CREDENTIALS.c).order_by(_P.created.desc(), _P.identifier))
+REMOVE_CREDENTIAL = delete(CREDENTIALS).where(_P.identifier == bindparam("of"))
+_HOLD = update(CREDENTIALS).where(
     _P.identifier == bindparam("held"),
     _P.one_time.is_(True),
     _P.serial.is_(None),
@@ -172,16 +178,16 @@ RESERVE = _HOLD.values(holder=bindparam("in_name_of"))
 USE_UP = _HOLD.values(
     holder=bindparam("in_name_of"), authority=bindparam("by_authority"), serial=bindparam("by_serial")
 )
-RELEASE = (
-    update(CHALLENGES)
+FREE = (
+    update(CREDENTIALS)
     .where(
         _P.identifier == bindparam("held"),
         _P.serial.is_(None),
         _P.holder == bindparam("in_name_of"),
         not_(
             exists().where(
-                _T.challenge_id == bindparam("held"),
-                _T.signer == bindparam("signer"),
+                _T.credential_id == bindparam("held"),
+                _T.requester == bindparam("requester"),
                 _T.request_hash == bindparam("request_hash"),
                 not_(_KEY),
             )
@@ -198,8 +204,11 @@ NEXT_GUESS = (
 )
 # Naming all states lets the database use the index over (state, expires).
 _EXPIRED = and_(_T.state.in_([_text(state.value) for state in State]), _T.expires < bindparam("now"))
-EXPIRED_HOLDERS = select(*TRANSACTION_COLUMNS).where(_EXPIRED, _T.challenge_id.is_not(None)).with_for_update()
+EXPIRED_HOLDERS = select(*TRANSACTION_COLUMNS).where(_EXPIRED, _T.credential_id.is_not(None)).with_for_update()
+EXPIRED_UNRELEASED = select(*TRANSACTION_COLUMNS).where(
+    _T.state == _text(State.AWAITING_RELEASE.value), _T.expires < bindparam("now")
+)
 PURGE_TRANSACTIONS = delete(TRANSACTIONS).where(_EXPIRED)
-PURGE_CHALLENGES = delete(CHALLENGES).where(
+PURGE_CREDENTIALS = delete(CREDENTIALS).where(
     _P.expires < bindparam("now"), or_(_P.holder.is_(None), _P.serial.is_not(None))
 )

@@ -24,8 +24,8 @@ from ca.sql_tables import (
     Values,
     certificate_of,
     certificate_values,
-    challenge_of,
-    challenge_values,
+    credential_of,
+    credential_values,
     key_values,
     seconds,
     serial_text,
@@ -33,9 +33,10 @@ from ca.sql_tables import (
     transaction_values,
 )
 from ca.store import (
+    WITHDRAWN,
     CertificateWithdrawn,
-    ChallengePassword,
-    ChallengeUnavailable,
+    Credential,
+    CredentialUnavailable,
     Group,
     IssuedCertificate,
     KeyCompromised,
@@ -109,15 +110,15 @@ class SqlStore(Store):
     def create(self, transaction: Transaction) -> None:
         with self._turn, self._database.writing() as session:
             _put(session, None, transaction)
-            if transaction.challenge_id is not None:
+            if transaction.credential_id is not None:
                 _hold(session, transaction, None)
 
     def replace(self, old: Transaction, new: Transaction) -> None:
         with self._turn, self._database.writing() as session:
             _put(session, old, new)
             if _reservation(old) != _reservation(new):
-                _release(session, old)
-                if new.challenge_id is not None:
+                _free(session, old)
+                if new.credential_id is not None:
                     _hold(session, new, None)
 
     def drop(self, transaction: Transaction) -> None:
@@ -125,7 +126,7 @@ class SqlStore(Store):
         with self._turn, self._database.writing() as session:
             if session.change(sql.DROP, values) != 1:
                 raise StoreConflict("the transaction was changed by somebody else")
-            _release(session, transaction)
+            _free(session, transaction)
             session.change(sql.FORGET_SECRET, {"of": transaction.secret_id or ""})
 
     def issue(
@@ -144,9 +145,20 @@ class SqlStore(Store):
             _check_issue(session, certificate, again=again, unique_at=new.updated if unique else None)
             session.add(sql.RECORD, certificate_values(certificate), "the serial number was issued before")
             if old is not None and _reservation(old) != _reservation(new):
-                _release(session, old)
-            if new.challenge_id is not None:
+                _free(session, old)
+            if new.credential_id is not None:
                 _hold(session, new, certificate)
+
+    def release(self, old: Transaction, new: Transaction) -> None:
+        with self._turn, self._database.writing() as session:
+            _put(session, old, new)
+            if session.change(sql.RELEASE_CERTIFICATE, _place(old)) != 1:
+                raise CertificateWithdrawn
+
+    def withdraw(self, old: Transaction, new: Transaction, *, now: datetime) -> None:
+        with self._turn, self._database.writing() as session:
+            _put(session, old, new)
+            _withdraw(session, old, now)
 
     def transactions(self, state: State | None = None, *, limit: int = 1000) -> Sequence[Transaction]:
         with self._database.reading() as session:
@@ -203,12 +215,7 @@ class SqlStore(Store):
             known = _certificate(session, authority, serial)
             if known is None:
                 raise KeyError(f"no certificate {serial:x} of {authority}")
-            new = revised(known, reason, now)
-            at = None if new.revoked_at is None else seconds(new.revoked_at)
-            values: Values = {"of": authority, "number": serial_text(serial), "why": new.reason, "at": at}
-            if new != known:
-                session.change(sql.REVOKE, values)
-        return new
+            return _revoke(session, known, reason, now)
 
     def revoked(self, authority: str, *, now: datetime) -> Sequence[IssuedCertificate]:
         with self._database.reading() as session:
@@ -222,16 +229,16 @@ class SqlStore(Store):
             ((number,),) = session.rows(sql.CRL_NUMBER, {"of": authority})
         return int(number)
 
-    # Challenge passwords
+    # Credentials
 
-    def add_challenge(self, challenge: ChallengePassword) -> None:
+    def add_credential(self, credential: Credential) -> None:
         with self._turn, self._database.writing() as session:
-            session.add(sql.ADD_CHALLENGE, challenge_values(challenge), "the challenge password exists already")
+            session.add(sql.ADD_CREDENTIAL, credential_values(credential), "the credential exists already")
 
-    def challenge(self, identifier: str) -> ChallengePassword | None:
+    def credential(self, identifier: str) -> Credential | None:
         with self._database.reading() as session:
-            row = session.row(sql.CHALLENGE, {"identifier": identifier})
-        return None if row is None else challenge_of(row)
+            row = session.row(sql.CREDENTIAL, {"identifier": identifier})
+        return None if row is None else credential_of(row)
 
     def count_guess(self, profile: str, *, now: datetime) -> None:
         minute = seconds(now) // 60
@@ -248,13 +255,13 @@ class SqlStore(Store):
             row = session.row(sql.GUESSED, {"of": profile})
         return 0 if row is None or row[0] != seconds(now) // 60 else int(row[1])
 
-    def challenges(self, *, limit: int = 1000) -> Sequence[ChallengePassword]:
+    def credentials(self, *, limit: int = 1000) -> Sequence[Credential]:
         with self._database.reading() as session:
-            return [challenge_of(row) for row in session.rows(sql.NEWEST_CHALLENGES, {"limit": limit})]
+            return [credential_of(row) for row in session.rows(sql.NEWEST_CREDENTIALS, {"limit": limit})]
 
-    def remove_challenge(self, identifier: str) -> bool:
+    def remove_credential(self, identifier: str) -> bool:
         with self._turn, self._database.writing() as session:
-            return session.change(sql.REMOVE_CHALLENGE, {"of": identifier}) == 1
+            return session.change(sql.REMOVE_CREDENTIAL, {"of": identifier}) == 1
 
     # Secrets
 
@@ -281,11 +288,14 @@ class SqlStore(Store):
         moment = {"now": seconds(now)}
         with self._turn, self._database.writing() as session:
             holders = [transaction_of(row) for row in session.rows(sql.EXPIRED_HOLDERS, moment)]
+            unreleased = [transaction_of(row) for row in session.rows(sql.EXPIRED_UNRELEASED, moment)]
             gone = session.change(sql.PURGE_TRANSACTIONS, moment)
             for transaction in holders:
-                _release(session, transaction)
+                _free(session, transaction)
+            for transaction in unreleased:
+                _withdraw(session, transaction, now)
             gone += session.change(sql.PURGE_SECRETS, moment)
-            gone += session.change(sql.PURGE_CHALLENGES, moment)
+            gone += session.change(sql.PURGE_CREDENTIALS, moment)
         if gone:
             self._database.shrink()
         return gone
@@ -305,6 +315,29 @@ def _put(session: Session, old: Transaction | None, new: Transaction) -> None:
     values |= {f"new_{name}": value for name, value in transaction_values(new).items()}
     if session.change(sql.REPLACE, values) != 1:
         raise StoreConflict("the transaction was changed by somebody else")
+
+
+def _place(transaction: Transaction) -> Values:
+    """Where the certificate of a transaction is."""
+    assert transaction.serial is not None
+    return {"of": transaction.authority, "number": serial_text(transaction.serial)}
+
+
+def _withdraw(session: Session, transaction: Transaction, now: datetime) -> None:
+    """Revoke the certificate of a transaction."""
+    assert transaction.serial is not None
+    known = _certificate(session, transaction.authority, transaction.serial)
+    assert known is not None
+    _revoke(session, known, WITHDRAWN, now)
+
+
+def _revoke(session: Session, known: IssuedCertificate, reason: str, now: datetime) -> IssuedCertificate:
+    new = revised(known, reason, now)
+    at = None if new.revoked_at is None else seconds(new.revoked_at)
+    values: Values = {"of": known.authority, "number": serial_text(known.serial), "why": new.reason, "at": at}
+    if new != known:
+        session.change(sql.REVOKE, values)
+    return new
 
 
 def _is_compromised(session: Session, spki_hash: bytes) -> bool:
@@ -335,12 +368,12 @@ def _check_issue(session: Session, certificate: IssuedCertificate, *, again: boo
 
 
 def _reservation(transaction: Transaction) -> tuple[str | None, str]:
-    """Which challenge password the transaction refers to, and in whose name."""
-    return transaction.challenge_id, holder_of(transaction.key.signer, transaction.request_hash)
+    """Which credential the transaction refers to, and in whose name."""
+    return transaction.credential_id, holder_of(transaction.key.requester, transaction.request_hash)
 
 
 def _hold(session: Session, transaction: Transaction, certificate: IssuedCertificate | None) -> None:
-    """Reserve the challenge password, or use it up with `certificate`; raises ChallengeUnavailable."""
+    """Reserve the credential, or use it up with `certificate`; raises CredentialUnavailable."""
     identifier, holder = _reservation(transaction)
     values: Values = {"held": identifier, "in_name_of": holder}
     if certificate is None:
@@ -352,19 +385,19 @@ def _hold(session: Session, transaction: Transaction, certificate: IssuedCertifi
         return
     known = session.row(sql.ONE_TIME, {"identifier": identifier})
     if known is None:
-        raise ChallengeUnavailable("the challenge password is gone")
+        raise CredentialUnavailable("the credential is gone")
     if known[0]:
-        raise ChallengeUnavailable("the challenge password is used up or held by another request")
+        raise CredentialUnavailable("the credential is used up or held by another request")
 
 
-def _release(session: Session, transaction: Transaction) -> None:
+def _free(session: Session, transaction: Transaction) -> None:
     """Free what `transaction` reserved, unless it is used up or another transaction still holds it."""
-    if transaction.challenge_id is None:
+    if transaction.credential_id is None:
         return
     identifier, holder = _reservation(transaction)
     values = key_values(transaction.key)
     values |= {"held": identifier, "in_name_of": holder, "request_hash": transaction.request_hash}
-    session.change(sql.RELEASE, values)
+    session.change(sql.FREE, values)
 
 
 def _put_secret(session: Session, identifier: str, sealed: bytes, expires: datetime) -> None:

@@ -5,7 +5,7 @@ numbers (up to 20 octets, too long for any integer column) are hexadecimal text 
 are their values. The numeric `id` columns are only there to tell which of two rows came first.
 
 Every index costs `issue` a database page to write, so each one here says which method needs it. There are no
-foreign keys: a transaction may outlive its challenge password and its authority need not be the issuer. The
+foreign keys: a transaction may outlive its credential and its authority need not be the issuer. The
 migrations in `ca.migrations` create these tables; `tests/ca/test_migrations.py` holds the two together.
 """
 
@@ -27,12 +27,14 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     text,
+    true,
 )
 
 from ca.store import (
-    ChallengePassword,
+    Credential,
     Decision,
     IssuedCertificate,
+    Release,
     State,
     Transaction,
     TransactionKey,
@@ -49,7 +51,7 @@ TRANSACTIONS = Table(
     Column("id", _ROW_NUMBER, primary_key=True),
     Column("protocol", Text, nullable=False),
     Column("transaction_id", Text, nullable=False),
-    Column("signer", LargeBinary, nullable=False),
+    Column("requester", LargeBinary, nullable=False),
     Column("state", Text, nullable=False),
     Column("request_hash", LargeBinary, nullable=False),
     Column("sealed_request", LargeBinary, nullable=False),
@@ -59,23 +61,24 @@ TRANSACTIONS = Table(
     Column("created", BigInteger, nullable=False),
     Column("updated", BigInteger, nullable=False),
     Column("expires", BigInteger, nullable=False),
-    Column("challenge_id", Text),
+    Column("credential_id", Text),
     Column("decision", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("serial", Text),
     Column("secret_id", Text),
-    Column("challenges", Integer, nullable=False, server_default="0"),
+    Column("pop_challenges", Integer, nullable=False, server_default="0"),
     Column("approved_by", Text, nullable=False, server_default=text("''")),
     Column("renews", Text, nullable=False, server_default=text("''")),
-    UniqueConstraint("transaction_id", "signer", "protocol", "profile", name="uq_transactions_key"),
+    Column("release", Text, nullable=False, server_default=text("'none'")),
+    UniqueConstraint("transaction_id", "requester", "protocol", "profile", name="uq_transactions_key"),
     # For `count`, `crowd` and `purge`.
     Index("ix_transactions_state_expires", "state", "expires"),
     # For releasing a reservation, which asks whether another transaction still holds it.
     Index(
-        "ix_transactions_challenge_id",
-        "challenge_id",
-        sqlite_where=text("challenge_id IS NOT NULL"),
-        postgresql_where=text("challenge_id IS NOT NULL"),
+        "ix_transactions_credential_id",
+        "credential_id",
+        sqlite_where=text("credential_id IS NOT NULL"),
+        postgresql_where=text("credential_id IS NOT NULL"),
     ),
 )
 
@@ -97,6 +100,7 @@ CERTIFICATES = Table(
     Column("name", Text),
     Column("request_hash", LargeBinary),
     Column("message_hash", LargeBinary),
+    Column("released", Boolean, nullable=False, server_default=true()),
     # The serial number stands first so that `find_serial` uses the same index.
     UniqueConstraint("serial", "authority", name="uq_certificates_serial"),
     # For `valid_certificates` and what `issue` forbids.
@@ -118,8 +122,8 @@ CERTIFICATES = Table(
     ),
 )
 
-CHALLENGES = Table(
-    "challenge_passwords",
+CREDENTIALS = Table(
+    "credentials",
     METADATA,
     Column("identifier", Text, primary_key=True),
     Column("one_time", Boolean, nullable=False),
@@ -130,6 +134,8 @@ CHALLENGES = Table(
     Column("holder", Text),
     Column("authority", Text),
     Column("serial", Text),
+    Column("sealed", LargeBinary),
+    Column("reference", Text),
 )
 
 SECRETS = Table(
@@ -200,7 +206,7 @@ def key_values(key: TransactionKey) -> Values:
     return {
         "protocol": key.protocol,
         "transaction_id": key.transaction_id,
-        "signer": key.signer,
+        "requester": key.requester,
         "profile": key.profile,
     }
 
@@ -217,24 +223,25 @@ def transaction_values(transaction: Transaction) -> Values:
         "created": seconds(transaction.created),
         "updated": seconds(transaction.updated),
         "expires": seconds(transaction.expires),
-        "challenge_id": transaction.challenge_id,
+        "credential_id": transaction.credential_id,
         "decision": transaction.decision.value,
         "reason": transaction.reason,
         "serial": _serial_text_or_none(transaction.serial),
         "secret_id": transaction.secret_id,
-        "challenges": transaction.challenges,
+        "pop_challenges": transaction.pop_challenges,
         "approved_by": transaction.approved_by,
         "renews": transaction.renews,
+        "release": transaction.release.value,
     }
 
 
 def transaction_of(row: Row) -> Transaction:
     """The transaction in a row of TRANSACTION_COLUMNS."""
-    protocol, transaction_id, signer, state, request_hash, sealed_request, subject, profile, *rest = row
-    authority, created, updated, expires, challenge_id, decision, reason, serial, *proof = rest
-    secret_id, challenges, approved_by, renews = proof
+    protocol, transaction_id, requester, state, request_hash, sealed_request, subject, profile, *rest = row
+    authority, created, updated, expires, credential_id, decision, reason, serial, *proof = rest
+    secret_id, pop_challenges, approved_by, renews, release = proof
     return Transaction(
-        key=TransactionKey(protocol, transaction_id, signer, profile),
+        key=TransactionKey(protocol, transaction_id, requester, profile),
         state=State(state),
         request_hash=request_hash,
         sealed_request=sealed_request,
@@ -243,14 +250,15 @@ def transaction_of(row: Row) -> Transaction:
         created=_moment(created),
         updated=_moment(updated),
         expires=_moment(expires),
-        challenge_id=challenge_id,
+        credential_id=credential_id,
         decision=Decision(decision),
         reason=reason,
         serial=_serial_or_none(serial),
         secret_id=secret_id,
-        challenges=challenges,
+        pop_challenges=pop_challenges,
         approved_by=approved_by,
         renews=renews,
+        release=Release(release),
     )
 
 
@@ -270,13 +278,14 @@ def certificate_values(certificate: IssuedCertificate) -> Values:
         "name": certificate.name or None,
         "request_hash": certificate.request_hash or None,
         "message_hash": certificate.message_hash or None,
+        "released": certificate.released,
     }
 
 
 def certificate_of(row: Row) -> IssuedCertificate:
     """The certificate in a row of CERTIFICATE_COLUMNS."""
     authority, serial, der, subject, spki_hash, profile, not_before, not_after, revoked_at, reason, *more = row
-    name, request_hash, message_hash = more
+    name, request_hash, message_hash, released = more
     return IssuedCertificate(
         authority=authority,
         serial=int(serial, 16),
@@ -291,28 +300,31 @@ def certificate_of(row: Row) -> IssuedCertificate:
         name=name or "",
         request_hash=request_hash or b"",
         message_hash=message_hash or b"",
+        released=bool(released),
     )
 
 
-def challenge_values(challenge: ChallengePassword) -> Values:
-    """The row of a challenge password."""
+def credential_values(credential: Credential) -> Values:
+    """The row of a credential."""
     return {
-        "identifier": challenge.identifier,
-        "one_time": challenge.one_time,
-        "created": seconds(challenge.created),
-        "expires": _seconds_or_none(challenge.expires),
-        "subject": challenge.subject,
-        "profile": challenge.profile,
-        "holder": challenge.holder,
-        "authority": challenge.authority,
-        "serial": _serial_text_or_none(challenge.serial),
+        "identifier": credential.identifier,
+        "one_time": credential.one_time,
+        "created": seconds(credential.created),
+        "expires": _seconds_or_none(credential.expires),
+        "subject": credential.subject,
+        "profile": credential.profile,
+        "holder": credential.holder,
+        "authority": credential.authority,
+        "serial": _serial_text_or_none(credential.serial),
+        "sealed": credential.sealed,
+        "reference": credential.reference,
     }
 
 
-def challenge_of(row: Row) -> ChallengePassword:
-    """The challenge password in a row of CHALLENGES.c."""
-    identifier, one_time, created, expires, subject, profile, holder, authority, serial = row
-    return ChallengePassword(
+def credential_of(row: Row) -> Credential:
+    """The credential in a row of CREDENTIALS.c."""
+    identifier, one_time, created, expires, subject, profile, holder, authority, serial, sealed, reference = row
+    return Credential(
         identifier=identifier,
         one_time=bool(one_time),
         created=_moment(created),
@@ -322,4 +334,6 @@ def challenge_of(row: Row) -> ChallengePassword:
         holder=holder,
         authority=authority,
         serial=_serial_or_none(serial),
+        sealed=sealed,
+        reference=reference,
     )

@@ -1,8 +1,8 @@
 """The Store: everything the CA remembers, behind one small interface.
 
-Transactions, issued certificates and challenge passwords are frozen dataclasses; a change is a new value put in
+Transactions, issued certificates and credentials are frozen dataclasses; a change is a new value put in
 place of the old one by compare-and-swap, so several workers can share one database without locks of ours. What
-must happen together (a certificate is recorded, its transaction moves to ISSUED, its challenge password is used
+must happen together (a certificate is recorded, its transaction moves to ISSUED, its credential is used
 up) is one method, `issue`, and one database transaction.
 
 Implementations: `ca.memory_store.MemoryStore` and `ca.sql_store.SqlStore`. One contract suite
@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -25,8 +25,8 @@ class StoreConflict(Exception):
     """Somebody else changed the record first. Read it again and decide anew."""
 
 
-class ChallengeUnavailable(Exception):
-    """The challenge password is used up, held by another request, or gone."""
+class CredentialUnavailable(Exception):
+    """The credential is used up, held by another request, or gone."""
 
 
 class IssueForbidden(Exception):
@@ -71,10 +71,11 @@ class StoreBusy(StoreUnavailable):
 
 
 class State(enum.Enum):
-    """Where a transaction stands. The table of moves is `scep.transactions`."""
+    """Where a transaction stands. The table of moves is `ca.transactions`."""
 
     CHALLENGED = "challenged"
     AWAITING_APPROVAL = "awaiting-approval"
+    AWAITING_RELEASE = "awaiting-release"
     ISSUED = "issued"
     FAILED = "failed"
 
@@ -87,25 +88,36 @@ class Decision(enum.Enum):
     REJECTED = "rejected"
 
 
+class Release(enum.Enum):
+    """What has to happen before an issued certificate counts: nothing, the client accepts it, or an external authority
+    has been told of it.
+    """
+
+    NONE = "none"
+    CLIENT = "client"
+    REPORT = "report"
+
+
 @dataclass(frozen=True)
 class TransactionKey:
-    """The client picks transactionID, so alone it identifies nothing: the signer's key belongs to the identity.
+    """The client picks transactionID, so alone it identifies nothing: who asks belongs to the identity.
 
     protocol: "scep". transaction_id: the text as received, 1 to 255 characters.
-    signer: SHA-256 (32 bytes) of the DER SubjectPublicKeyInfo that signed the request.
+    requester: 32 octets, the strongest identity that the protocol has verified; under SCEP SHA-256 of the DER
+    SubjectPublicKeyInfo that signed the request.
     profile: name of the profile, and so of the URL, that it came in by. What was decided under one profile is nothing
     to another: there, the same transactionID is another transaction.
     """
 
     protocol: str
     transaction_id: str
-    signer: bytes
+    requester: bytes
     profile: str
 
     @property
     def hash(self) -> bytes:
         """32 octets that no other key has; what is sealed for a transaction is bound to them."""
-        parts = (self.protocol.encode(), self.profile.encode(), self.transaction_id.encode(), self.signer)
+        parts = (self.protocol.encode(), self.profile.encode(), self.transaction_id.encode(), self.requester)
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
 
@@ -132,13 +144,14 @@ class Transaction:
     holds the challengePassword.
     Empty when nobody can need it any more. subject: RFC 4514 text for the operator.
     authority: identifier (hex) of the CA certificate that the request was addressed to.
-    challenge_id: identifier of the challenge password that approved it, reserved for it if it serves once, or None.
+    credential_id: identifier of the credential that approved it, reserved for it if it serves once, or None.
     reason: text for failInfoText when FAILED, or the operator's reason when rejected.
-    serial: serial number of the certificate when ISSUED.
+    serial: serial number of the certificate when AWAITING_RELEASE or ISSUED. release: what the certificate waits for,
+    or will wait for when it is issued.
     expires: after this moment the transaction is forgotten.
 
     For a proof of possession (KEM-POP): secret_id names the secret that the outstanding challenge left in the Store;
-    challenges counts those sent; approved_by is the rule that approved the request before the proof, empty if an
+    pop_challenges counts those sent; approved_by is the rule that approved the request before the proof, empty if an
     operator still has to; renews is "authority:serial" (hex) of the KEM certificate being renewed, or empty.
     """
 
@@ -151,14 +164,15 @@ class Transaction:
     created: datetime
     updated: datetime
     expires: datetime
-    challenge_id: str | None = None
+    credential_id: str | None = None
     decision: Decision = Decision.UNDECIDED
     reason: str = ""
     serial: int | None = None
     secret_id: str | None = None
-    challenges: int = 0
+    pop_challenges: int = 0
     approved_by: str = ""
     renews: str = ""
+    release: Release = Release.NONE
 
     @property
     def profile(self) -> str:
@@ -177,28 +191,28 @@ class Transaction:
 
 @dataclass(frozen=True)
 class Group:
-    """Transactions of one profile that share a limit. signer, renews, request_hash: only those of one signer's key,
+    """Transactions of one profile that share a limit. requester, renews, request_hash: only those of one requester,
     those that renew one certificate, those of one request; None for all.
     """
 
     profile: str
     state: State
     standing: Standing
-    signer: bytes | None = None
+    requester: bytes | None = None
     renews: str | None = None
     request_hash: bytes | None = None
 
     @property
     def narrowed(self) -> dict[str, bytes | str]:
         """By what it is less than all, with the values."""
-        parts = {"signer": self.signer, "renews": self.renews, "request_hash": self.request_hash}
+        parts = {"requester": self.requester, "renews": self.renews, "request_hash": self.request_hash}
         return {name: value for name, value in parts.items() if value is not None}
 
     def holds(self, transaction: Transaction) -> bool:
         """Whether a transaction belongs to it."""
         return (
             (transaction.profile, transaction.state, transaction.standing) == (self.profile, self.state, self.standing)
-            and self.signer in (None, transaction.key.signer)
+            and self.requester in (None, transaction.key.requester)
             and self.renews in (None, transaction.renews)
             and self.request_hash in (None, transaction.request_hash)
         )
@@ -213,6 +227,9 @@ class IssuedCertificate:
     name: `pkix.names.comparable` of its subject. request_hash: SHA-256 of the DER request that led to it. message_hash:
     32 octets that a copy of the message with that request has in common with it, whatever in it was not signed.
     revoked_at and reason (RFC 5280 CRLReason name such as "keyCompromise") are None until revoked.
+    released: False while its transaction is AWAITING_RELEASE. Until then it is in no list and not found when a client
+    asks for it, nothing is granted on its strength, and the log does not name it; only the rule of unique subjects
+    counts it.
     """
 
     authority: str
@@ -228,6 +245,7 @@ class IssuedCertificate:
     name: str = ""
     request_hash: bytes = b""
     message_hash: bytes = b""
+    released: bool = True
 
     @property
     def full_name(self) -> str:
@@ -235,14 +253,15 @@ class IssuedCertificate:
         return f"{self.authority}:{self.serial:x}"
 
     def good_at(self, now: datetime) -> bool:
-        """Whether it is neither revoked nor outside of its validity."""
-        return self.revoked_at is None and self.not_before <= now <= self.not_after
+        """Whether it is released, and neither revoked nor outside of its validity."""
+        return self.released and self.revoked_at is None and self.not_before <= now <= self.not_after
 
 
 # Reasons (RFC 5280 CRLReason) that say that somebody else may have the private key.
 COMPROMISED = ("keyCompromise", "cACompromise", "aACompromise")
 
 HOLD, RELEASE = "certificateHold", "removeFromCRL"
+WITHDRAWN = "cessationOfOperation"  # of a certificate that was not released
 
 
 def revised(certificate: IssuedCertificate, reason: str, now: datetime) -> IssuedCertificate:
@@ -261,13 +280,15 @@ def revised(certificate: IssuedCertificate, reason: str, now: datetime) -> Issue
 
 
 @dataclass(frozen=True)
-class ChallengePassword:
-    """A challenge password as the Store knows it: never its text.
+class Credential:
+    """What lets its holder have a certificate, as the Store knows it: never in clear.
 
-    identifier: HMAC-SHA256 (hex) of the password under the server key (`ca.challenges`).
+    identifier: HMAC-SHA256 (hex) under the server key (`ca.credentials`), of the password, or, for a secret that has
+    one, of the reference under which its holder names it. sealed: the secret, which the check of a MAC needs; None for
+    a password, of which nothing else is kept. reference: text, None for a password.
     one_time: used up by the certificate issued with it. expires: None means never.
     subject: RFC 4514 text of the only subject it is good for, or None. profile: likewise.
-    holder: hash of (signer key, request) of the transaction that reserved it, hex, or None.
+    holder: `holder_of` the transaction that reserved it, hex, or None.
     authority, serial: the certificate that used it up, or None.
     """
 
@@ -280,6 +301,8 @@ class ChallengePassword:
     holder: str | None = None
     authority: str | None = None
     serial: int | None = None
+    sealed: bytes | None = field(default=None, repr=False)
+    reference: str | None = None
 
 
 class Store(Protocol):
@@ -291,17 +314,17 @@ class Store(Protocol):
         """The transaction, also when its `expires` has passed but `purge` has not run: callers compare times."""
 
     def create(self, transaction: Transaction) -> None:
-        """Add a transaction. If it has a challenge_id, reserve that challenge password for it in the same step.
+        """Add a transaction. If it has a credential_id, reserve that credential for it in the same step.
 
-        A one-time password can be reserved while it is free or held by the same holder (`holder_of`); a reusable
-        one must only exist. Raises StoreConflict if the key exists, ChallengeUnavailable if the reservation fails.
+        A one-time credential can be reserved while it is free or held by the same holder (`holder_of`); a reusable
+        one must only exist. Raises StoreConflict if the key exists, CredentialUnavailable if the reservation fails.
         """
 
     def replace(self, old: Transaction, new: Transaction) -> None:
         """Put `new` (same key, else ValueError) in place of `old`, if what is stored equals `old` in every field.
 
-        A challenge_id that `old` held and `new` does not is released (unless it is used up); one that `new`
-        holds and `old` did not is reserved. Raises StoreConflict, ChallengeUnavailable.
+        A credential_id that `old` held and `new` does not is released (unless it is used up); one that `new`
+        holds and `old` did not is reserved. Raises StoreConflict, CredentialUnavailable.
         """
 
     def drop(self, transaction: Transaction) -> None:
@@ -319,7 +342,7 @@ class Store(Protocol):
         unique: bool = False,
         rests_on: Sequence[str] = (),
     ) -> None:
-        """Create (`old` is None) or replace the transaction, record the certificate and use up new.challenge_id,
+        """Create (`old` is None) or replace the transaction, record the certificate and use up new.credential_id,
         all or nothing and durably: when this returns, a power cut does not undo it.
 
         What forbids it is looked up in the same step, so no other worker can come between. Raises CertificateWithdrawn
@@ -329,10 +352,18 @@ class Store(Protocol):
         with the same name is valid at new.updated, whichever generation of the CA issued it. A hash or a name that is
         empty equals none.
 
-        A one-time challenge password must be free or held by this transaction's holder; it then records
-        the holder and the certificate's authority and serial. Raises ChallengeUnavailable, and StoreConflict (also
+        A one-time credential must be free or held by this transaction's holder; it then records
+        the holder and the certificate's authority and serial. Raises CredentialUnavailable, and StoreConflict (also
         for an (authority, serial) issued before).
         """
+
+    def release(self, old: Transaction, new: Transaction) -> None:
+        """Put `new` in place of `old`; its certificate counts from now on. Raises StoreConflict, and
+        CertificateWithdrawn if the certificate has been revoked meanwhile.
+        """
+
+    def withdraw(self, old: Transaction, new: Transaction, *, now: datetime) -> None:
+        """Put `new` in place of `old` and revoke its certificate, for cessationOfOperation. Raises StoreConflict."""
 
     def transactions(self, state: State | None = None, *, limit: int = 1000) -> Sequence[Transaction]:
         """Newest first; of the same second, the last added first."""
@@ -358,7 +389,7 @@ class Store(Protocol):
         """Unrevoked, unexpired certificates with this `IssuedCertificate.name`, of every generation of the CA."""
 
     def certificates(self, *, limit: int = 1000) -> Sequence[IssuedCertificate]:
-        """Newest not_before first."""
+        """Those that are released. Newest not_before first."""
 
     def find_serial(self, serial: int) -> Sequence[IssuedCertificate]:
         """All certificates with this serial number, whichever CA certificate issued them."""
@@ -375,12 +406,12 @@ class Store(Protocol):
     def next_crl_number(self, authority: str) -> int:
         """1, 2, 3, … per issuer, never twice (RFC 5280 5.2.3)."""
 
-    # Challenge passwords
+    # Credentials
 
-    def add_challenge(self, challenge: ChallengePassword) -> None:
+    def add_credential(self, credential: Credential) -> None:
         """Raises StoreConflict if the identifier exists."""
 
-    def challenge(self, identifier: str) -> ChallengePassword | None:
+    def credential(self, identifier: str) -> Credential | None:
         """The record, or None. Expiry is the caller's comparison."""
 
     def count_guess(self, profile: str, *, now: datetime) -> None:
@@ -389,11 +420,11 @@ class Store(Protocol):
     def guesses(self, profile: str, *, now: datetime) -> int:
         """How many wrong ones were counted in the minute that `now` is in."""
 
-    def challenges(self, *, limit: int = 1000) -> Sequence[ChallengePassword]:
+    def credentials(self, *, limit: int = 1000) -> Sequence[Credential]:
         """Newest first; of the same second in the order of their identifiers."""
 
-    def remove_challenge(self, identifier: str) -> bool:
-        """Forget a challenge password, whoever holds it; nothing is issued with it any more. Whether it was there."""
+    def remove_credential(self, identifier: str) -> bool:
+        """Forget a credential, whoever holds it; nothing is issued with it any more. Whether it was there."""
 
     # Secrets
 
@@ -412,10 +443,10 @@ class Store(Protocol):
     # Housekeeping
 
     def purge(self, now: datetime) -> int:
-        """Forget expired transactions (releasing what they reserved), expired secrets, and expired challenge
-        passwords that no waiting transaction holds.
+        """Forget expired transactions (freeing what they reserved, and revoking what they did not release), expired
+        secrets, and expired credentials that no waiting transaction holds.
 
-        A used-up challenge password is kept until it expires, so that a retry is told it is used up. "Expired"
+        A used-up credential is kept until it expires, so that a retry is told it is used up. "Expired"
         means that the end lies before `now`. Returns how many records went.
         """
 
@@ -423,11 +454,11 @@ class Store(Protocol):
         """Let go of connections. The Store is not used afterwards."""
 
 
-def holder_of(signer: bytes, request_hash: bytes) -> str:
-    """Who holds a one-time challenge password: the pair of signer key and request, not the transactionID.
+def holder_of(requester: bytes, request_hash: bytes) -> str:
+    """Who holds a one-time credential: the pair of requester and request, not the transactionID.
 
     A client that lost an answer may come back under a new transactionID (RFC 8894 section 5.2, cases 1 and 3)
-    with the same request from the same key; that is the same holder. signer and request_hash: 32 bytes each;
+    with the same request from the same key; that is the same holder. requester and request_hash: 32 bytes each;
     the result is 128 hex digits.
     """
-    return signer.hex() + request_hash.hex()
+    return requester.hex() + request_hash.hex()

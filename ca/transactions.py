@@ -13,8 +13,8 @@ from ca.store import State, Transaction
 
 
 class Event(enum.Enum):
-    """What arrived, seen from the transaction it belongs to. A protocol says request, poll or confirm; which kind of
-    request it is, the transaction tells.
+    """What arrived, seen from the transaction it belongs to. A protocol says request, poll, confirm, accept or reject;
+    which kind of request it is, the transaction tells.
     """
 
     request = "a request, and no transaction is known"
@@ -22,16 +22,21 @@ class Event(enum.Enum):
     other_request = "another request in the name of this transaction"
     poll = "a question how it stands"
     confirm = "the answer to a challenge"
+    accept = "the client takes the certificate"
+    reject = "the client does not want the certificate"
 
 
 class Step(enum.Enum):
     """What the engine does (`ca.enrolment`). The names are those of its methods."""
 
-    decide = "check and authorise; a challenge and CHALLENGED, the certificate and ISSUED, waiting and \
-AWAITING_APPROVAL, or a refusal"
+    decide = "check and authorise; a challenge and CHALLENGED, the certificate and ISSUED or AWAITING_RELEASE, waiting \
+and AWAITING_APPROVAL, or a refusal"
     challenge = "a fresh challenge, a limited number of times; the old secret is deleted"
     confirm = "take the secret and compare; the certificate and ISSUED, waiting and AWAITING_APPROVAL, or FAILED"
     review = "act on the operator's decision; waiting while there is none"
+    hand_over = "tell whom there is to tell; the certificate that is not released yet, or waiting"
+    release = "compare what is accepted; the certificate counts, and ISSUED, or is revoked, and FAILED"
+    withdraw = "the certificate is revoked; FAILED"
     repeat = "the certificate already issued"
     report = "a refusal with the reason on record"
     refuse_other = "a refusal; the transaction stays as it is"
@@ -50,6 +55,13 @@ TABLE: dict[tuple[State | None, Event], Step] = {
     (State.AWAITING_APPROVAL, Event.poll): Step.review,
     (State.AWAITING_APPROVAL, Event.confirm): Step.review,
     (State.AWAITING_APPROVAL, Event.other_request): Step.refuse_other,
+    (State.AWAITING_RELEASE, Event.same_request): Step.hand_over,
+    (State.AWAITING_RELEASE, Event.poll): Step.hand_over,
+    (State.AWAITING_RELEASE, Event.confirm): Step.hand_over,
+    (State.AWAITING_RELEASE, Event.other_request): Step.refuse_other,
+    (State.AWAITING_RELEASE, Event.accept): Step.release,
+    (State.AWAITING_RELEASE, Event.reject): Step.withdraw,
+    (State.ISSUED, Event.accept): Step.repeat,
     (State.ISSUED, Event.same_request): Step.repeat,
     (State.ISSUED, Event.poll): Step.repeat,
     (State.ISSUED, Event.confirm): Step.repeat,
@@ -58,18 +70,20 @@ TABLE: dict[tuple[State | None, Event], Step] = {
     (State.FAILED, Event.poll): Step.report,
     (State.FAILED, Event.confirm): Step.report,
     (State.FAILED, Event.other_request): Step.decide,
-}
+    (State.FAILED, Event.accept): Step.report,
+    (State.FAILED, Event.reject): Step.report,
+}  # anywhere else, accepting and rejecting have nothing to refer to: refuse_unknown
 
 
 def next_step(transaction: Transaction | None, arrived: Event, same: bytes | None, *, now: datetime) -> Step:
-    """Look the step up. arrived: request, poll or confirm. same: `Transaction.request_hash` of the request that the
-    message carries, None if it carries none; a confirmation may repeat its request.
+    """Look the step up. arrived: request, poll, confirm, accept or reject. same: `Transaction.request_hash` of the
+    request that the message carries, None if it carries none; a confirmation may repeat its request.
 
     An expired transaction counts as none.
     """
     if transaction is None or transaction.expires < now:
-        return TABLE[None, arrived]
+        return TABLE.get((None, arrived), Step.refuse_unknown)
     event = Event.same_request if arrived is Event.request else arrived
     if same is not None and same != transaction.request_hash:
         event = Event.other_request
-    return TABLE[transaction.state, event]
+    return TABLE.get((transaction.state, event), Step.refuse_unknown)

@@ -65,4 +65,4 @@ class Queries:
         for authority in self.authorities.known:
             found = self.store.certificate(authority.identifier, name.serial_number)
             if encode(name.issuer) == authority.certificate.subject:
-                yield authority, found
+                yield authority, found if found is not None and found.released else None

@@ -75,4 +75,4 @@ class KemPolicy:
 def limits_of(settings: Settings, kem: KemPolicy) -> Limits:
     """As the engine has them."""
     given = vars(settings) | vars(kem)
-    return Limits(**{item.name: given[item.name] for item in fields(Limits)})
+    return Limits(**{item.name: given[item.name] for item in fields(Limits) if item.name in given})

@@ -59,7 +59,7 @@ def request_id(item: Transaction) -> str:
     A client may ask for something else under a transactionID that has ended; an old ID must not mean that.
     """
     transaction = f"{item.profile} {item.key.transaction_id}".encode()  # a profile's name has no blank
-    seen = hashlib.sha256(item.key.signer + item.request_hash + transaction)
+    seen = hashlib.sha256(item.key.requester + item.request_hash + transaction)
     return seen.hexdigest()[:ID_LENGTH]
 
 
@@ -190,17 +190,17 @@ class Desk:
             return "proven: the request is signed with the requested key"
         if isinstance(request, CertificationRequest) and request.form is Form.statement:
             return "stated by the holder of a certificate, who signed the request (RFC 9883)"
-        if item.challenges and item.state is not State.CHALLENGED:
+        if item.pop_challenges and item.state is not State.CHALLENGED:
             return "proven: the client answered a challenge to the requested key"
         notices.append(Notice("no proof", "nobody has proven to have the requested key"))
         return "not proven"
 
     def _signer(self, item: Transaction, request: CertificateRequest) -> str:
-        if item.key.signer == hashlib.sha256(request.spki).digest():
+        if item.key.requester == hashlib.sha256(request.spki).digest():
             return "the requested key"
-        record = self.certified.keys.get(item.key.signer)
+        record = self.certified.keys.get(item.key.requester)
         known = "a key this CA has not certified" if record is None else f"the key of certificate {_told(record)}"
-        return f"{known}; SHA-256 of the key {item.key.signer.hex()}"
+        return f"{known}; SHA-256 of the key {item.key.requester.hex()}"
 
     def _notices(self, made: x509.Certificate, key_hash: bytes) -> Iterator[Notice]:
         record = self.certified.keys.get(key_hash)
@@ -274,6 +274,6 @@ def _not_granted(made: x509.Certificate, request: CertificateRequest) -> Iterato
 def _fingerprint(item: Transaction, certificate: bytes) -> str:
     seen = hashlib.sha256()
     parts = (item.key.protocol, item.key.transaction_id, item.profile, item.authority, item.renews, item.approved_by)
-    for part in (*(text.encode() for text in parts), item.key.signer, item.request_hash, certificate):
+    for part in (*(text.encode() for text in parts), item.key.requester, item.request_hash, certificate):
         seen.update(len(part).to_bytes(4, "big") + part)
     return seen.hexdigest()

@@ -175,7 +175,7 @@ class CaDir:
     def _refuse_records(self, database: str) -> None:
         """Raise UsageError if a database that the configuration names knows of a CA."""
         with self.open_store(database) as store:
-            if store.certificates(limit=1) or store.transactions(limit=1) or store.challenges(limit=1):
+            if store.certificates(limit=1) or store.transactions(limit=1) or store.credentials(limit=1):
                 raise UsageError(
                     f"the database that {self.config_path} names holds records of a CA: restore that CA's folder "
                     "from a backup, or name another database for a new one"

@@ -21,7 +21,7 @@ from cryptography import x509
 from ca import methods
 from ca.authorities import Authorities
 from ca.authority import Authority, create_authority
-from ca.challenges import add_password
+from ca.credentials import add_password
 from ca.events import Reply
 from ca.memory_store import MemoryStore
 from ca.methods import AuthorisationPolicy

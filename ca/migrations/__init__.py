@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from ca.sql_engine import migrating
 
 # The revision that this program works with: the last one in `versions`.
-SCHEMA_HEAD = "0003"
+SCHEMA_HEAD = "0004"
 
 _READ_VERSION = text("SELECT version_num FROM alembic_version")
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ca.challenges import new_password
+from ca.credentials import new_password
 from interop.bench import loopback, report
 from interop.bench.answers import Checker, Wrong
 from interop.bench.kem import Comparison, OursKem, compare

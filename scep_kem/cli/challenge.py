@@ -9,8 +9,8 @@ from datetime import datetime
 
 import click
 
-from ca.challenges import WeakPassword, add_password, new_password
-from ca.store import ChallengePassword, Store, StoreConflict
+from ca.credentials import WeakPassword, add_password, new_password
+from ca.store import Credential, Store, StoreConflict
 from scep_kem.ca_dir import CaDir
 from scep_kem.cli.common import (
     MOST,
@@ -83,32 +83,32 @@ def list_challenges(found: CaDir, as_json: bool) -> None:
     """
     now = utc_now()
     with open_store(found) as store:
-        for item in store.challenges(limit=MOST):
+        for item in store.credentials(limit=MOST):
             click.echo(json.dumps(_summary(item, now)) if as_json else _line(item, now))
 
 
 @challenge.command("revoke")
 @ca_options
-@click.argument("challenge_id", metavar="[ID]", required=False)
+@click.argument("credential_id", metavar="[ID]", required=False)
 @click.option("--password-stdin", is_flag=True, help="The password to revoke, from stdin, instead of an ID.")
 @click.option("--all", "everything", is_flag=True, help="Every password, or with --profile every one of a profile.")
 @click.option("--profile", help="With --all: only passwords that are for this profile alone.")
 def revoke_challenge(
-    found: CaDir, challenge_id: str | None, password_stdin: bool, everything: bool, profile: str | None
+    found: CaDir, credential_id: str | None, password_stdin: bool, everything: bool, profile: str | None
 ) -> None:
     """Take a challenge password back. Nothing is issued with it any more.
 
     Not even to a request that was sent with it and waits. Certificates issued before stay valid: see `ca revoke`.
     """
-    if (challenge_id is not None) + password_stdin + everything != 1:
+    if (credential_id is not None) + password_stdin + everything != 1:
         raise UsageError("give one of ID, --password-stdin and --all")
     if profile is not None and not everything:
         raise UsageError("--profile goes with --all")
     with open_store(found) as store:
-        chosen = _chosen(store, found, challenge_id, password_stdin, profile)
+        chosen = _chosen(store, found, credential_id, password_stdin, profile)
         gone = 0
         for item in chosen:
-            if store.remove_challenge(item.identifier):
+            if store.remove_credential(item.identifier):
                 gone += 1
                 click.echo(f"revoked {item.identifier[:ID_LENGTH]}, {_told(item)}")
     if everything:
@@ -118,25 +118,25 @@ def revoke_challenge(
 
 
 def _chosen(
-    store: Store, found: CaDir, challenge_id: str | None, password_stdin: bool, profile: str | None
-) -> Sequence[ChallengePassword]:
+    store: Store, found: CaDir, credential_id: str | None, password_stdin: bool, profile: str | None
+) -> Sequence[Credential]:
     if password_stdin:
-        known = store.challenge(found.server_key().identifier(stdin_password()))
+        known = store.credential(found.server_key().identifier(stdin_password()))
         if known is None:
             raise UsageError("this password is not known")
         return [known]
-    items = store.challenges(limit=MOST)
-    if challenge_id is None:
+    items = store.credentials(limit=MOST)
+    if credential_id is None:
         return [item for item in items if profile in (None, item.profile)]
-    matching = [item for item in items if item.identifier.startswith(challenge_id.lower())]
-    if len(challenge_id) < ID_LENGTH or not matching:
-        raise UsageError(f"no challenge password has the ID {challenge_id}; `challenge list` shows them")
+    matching = [item for item in items if item.identifier.startswith(credential_id.lower())]
+    if len(credential_id) < ID_LENGTH or not matching:
+        raise UsageError(f"no challenge password has the ID {credential_id}; `challenge list` shows them")
     if len(matching) > 1:
-        raise UsageError(f"more than one challenge password has the ID {challenge_id}; give more of its digits")
+        raise UsageError(f"more than one challenge password has the ID {credential_id}; give more of its digits")
     return matching
 
 
-def _told(item: ChallengePassword) -> str:
+def _told(item: Credential) -> str:
     """What a revocation does not do."""
     if item.serial is not None:
         return f"used already: the certificate {item.serial:x} stays valid"
@@ -145,7 +145,7 @@ def _told(item: ChallengePassword) -> str:
     return "never used" if item.holder is None else "held by a request, which gets nothing"
 
 
-def _state(item: ChallengePassword, now: datetime) -> str:
+def _state(item: Credential, now: datetime) -> str:
     if item.serial is not None:
         return "used"
     if item.expires is not None and item.expires <= now:
@@ -153,7 +153,7 @@ def _state(item: ChallengePassword, now: datetime) -> str:
     return "free" if item.holder is None else "held"
 
 
-def _line(item: ChallengePassword, now: datetime) -> str:
+def _line(item: Credential, now: datetime) -> str:
     state, until = _state(item, now), "never" if item.expires is None else f"{item.expires:%Y-%m-%d %H:%M}"
     words = [
         item.identifier[:ID_LENGTH],
@@ -169,7 +169,7 @@ def _line(item: ChallengePassword, now: datetime) -> str:
     return "  ".join(words)
 
 
-def _summary(item: ChallengePassword, now: datetime) -> dict[str, str | bool | None]:
+def _summary(item: Credential, now: datetime) -> dict[str, str | bool | None]:
     return {
         "id": item.identifier[:ID_LENGTH],
         "state": _state(item, now),

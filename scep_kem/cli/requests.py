@@ -168,7 +168,7 @@ def _summary(item: Transaction, notices: list[Notice]) -> dict[str, str | list[s
         "subject": item.subject,
         "profile": item.profile,
         "transactionID": item.key.transaction_id,
-        "signer key": item.key.signer.hex(),
+        "signer key": item.key.requester.hex(),
         "request": item.request_hash.hex(),
         "created": item.created.isoformat(),
         "expires": item.expires.isoformat(),

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ca.challenges import new_password
+from ca.credentials import new_password
 from kem.backends import Backends
 from kem.keys import DecapsulationKey, encode_public_key
 from pkix.algorithms import (

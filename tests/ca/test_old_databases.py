@@ -70,7 +70,7 @@ def test_a_challenged_request_gets_a_challenge_and_is_issued(world: World) -> No
     client = device(world, "asked")
     assert client.poll() == CHALLENGED
     issued(client.poll())
-    used = world.store.challenge(world.server_key.identifier("held password"))
+    used = world.store.credential(world.server_key.identifier("held password"))
     assert used is not None
     assert used.serial is not None
 

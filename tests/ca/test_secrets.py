@@ -150,7 +150,12 @@ def test_of_processes_that_take_the_same_secrets_each_goes_to_one(url: str) -> N
 
 def test_what_a_transaction_remembers_of_its_proof_comes_back(store: Store) -> None:
     item = transaction(
-        "t1", state=State.CHALLENGED, secret_id="ab" * 16, challenges=5, approved_by="renewal", renews=f"aa:{2**159:x}"
+        "t1",
+        state=State.CHALLENGED,
+        secret_id="ab" * 16,
+        pop_challenges=5,
+        approved_by="renewal",
+        renews=f"aa:{2**159:x}",
     )
     store.create(item)
     assert store.get(item.key) == item

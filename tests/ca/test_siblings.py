@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
 
 from ca.applications import Application, Identity, Names, Renewal
-from ca.authorisation import Approved, Authoriser, Once
-from ca.authorities import Authorities
-from ca.dialogue import Arrival, Challenge, Challenged, Issued, Outcome, Plain, Proof, Waiting
+from ca.authorisation import Approved, Authoriser, Once, Told
+from ca.authorities import Authorities, Records
+from ca.credentials import add_secret, find_secret
+from ca.dialogue import Arrival, Challenge, Challenged, Issued, Outcome, Plain, Proof, Waiting, Withdrawn
 from ca.enrolment import Enrolments
-from ca.errors import ProofFailed, RequestRefused
+from ca.errors import NotAuthorised, NotRenewable, ProofFailed, RequestRefused, UnknownTransaction
 from ca.limits import Limits
-from ca.memory_store import MemoryStore
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
-from ca.sql_store import SqlStore
-from ca.store import Decision, Store, TransactionKey
+from ca.secrets import SharedSecrets
+from ca.store import Credential, Decision, IssuedCertificate, State, Store, TransactionKey
 from ca.transactions import Event
 from kem.keys import DecapsulationKey, decode_public_key, encode_public_key
 from pkix.algorithms import AES256_GCM, AlgorithmPolicy
@@ -42,19 +41,15 @@ MANUAL = AuthorisationPolicy(manual=True, renewal=True)
 MakeWorld = Callable[..., World]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeWorld]:
+@pytest.fixture
+def make(store: Store) -> MakeWorld:
     """A CA with an engine, on either store."""
-    store: Store = MemoryStore()
-    if request.param == "sqlite":
-        store = SqlStore(f"sqlite:///{tmp_path}/store.sqlite")
 
     def world(policy: AuthorisationPolicy = ALL_METHODS, **more: Any) -> World:
         ca = authority("ec:P-256", None, "CA", ("ML-KEM-768",), False)
         return World(current=ca, policy=policy, store=store, **more)
 
-    yield world
-    store.close()
+    return world
 
 
 def engine(world: World) -> Enrolments:
@@ -313,6 +308,219 @@ def test_cmc_wrong_pop_and_another_request(make: MakeWorld) -> None:
     with pytest.raises(RequestRefused, match="popFailed"):
         full_cmc(world, request, the_pop=the_pop, number=3)  # one try: the reason on record
     assert not world.store.certificates()
+
+
+# CMP (RFC 9810) with encrCert: the certificate itself, encrypted to the key, is the challenge; certConf is the proof.
+
+
+@dataclass
+class CmpDialogue(Plain):
+    arrival: Arrival
+    secret: Credential | None
+    cert_hash: bytes
+
+    def application(self) -> Application:
+        arrival = self.arrival
+        assert arrival.request is not None and arrival.same is not None
+        return Application(arrival.key, arrival.request, Identity(secret=self.secret), arrival.same)
+
+    def proof(self, application: Application) -> Proof:
+        return Proof.acceptance
+
+    def confirmation(self) -> Callable[[bytes], None]:
+        def check(certificate: bytes) -> None:
+            if not hmac.compare_digest(hashlib.sha512(certificate).digest(), self.cert_hash):
+                raise ProofFailed("badCertId: certHash is not that of the certificate")
+
+        return check
+
+
+@dataclass
+class Cmp:
+    """ir, certConf (accept or reject) and pollReq under one shared secret, whose MAC has been checked."""
+
+    world: World
+    reference: str = "0815"
+
+    def __post_init__(self) -> None:
+        self.world.authoriser = Authoriser([SharedSecrets(self.world.profile.name), *self.world.authoriser.methods])
+        add_secret(
+            self.world.store, self.world.server_key, self.reference, b"s3cret", self.world.random, now=self.world.now
+        )
+
+    def send(self, event: Event, request: bytes | None = None, cert_hash: bytes = b"", secret: bool = True) -> Outcome:
+        found = find_secret(self.world.store, self.world.server_key, self.reference)
+        assert found is not None and found[1] == b"s3cret"
+        read = None if request is None else CertificationRequest.decode(request)
+        requester = digest(b"reference:", self.reference.encode())
+        arrival = Arrival(
+            key=TransactionKey("cmp", "00ff", requester, self.world.profile.name),
+            event=event,
+            now=self.world.now,
+            authority=self.world.authority,
+            message_hash=digest(requester, event.name.encode(), request or b""),
+            certificate=None,
+            request=read,
+            same=None if read is None else read.hash,
+        )
+        return engine(self.world).handle(arrival, CmpDialogue(arrival, found[0] if secret else None, cert_hash))
+
+    def issued(self, request: bytes) -> IssuedCertificate:
+        """What ir is answered with, encrypted."""
+        outcome = self.send(Event.request, request)
+        assert isinstance(outcome, Issued) and outcome.accept_until is not None
+        (transaction,) = self.world.store.transactions()
+        assert transaction.state is State.AWAITING_RELEASE
+        return outcome.certificate
+
+
+def test_cmp_encr_cert(make: MakeWorld) -> None:
+    cmp = Cmp(make())
+    store = cmp.world.store
+    private, spki, request = kem_request("")
+    certificate = cmp.issued(request)
+    assert not store.certificates()  # with encrCert the certificate is the secret: it is in no list
+    assert cmp.issued(request) == certificate  # a copy of ir gets it once more
+    encrypted = seal(cmp.world, spki, certificate.der)
+    cert_hash = hashlib.sha512(unseal(private, spki, encrypted)).digest()
+    for _ in range(2):  # the first pkiConf was lost
+        accepted = cmp.send(Event.accept, cert_hash=cert_hash)
+        assert isinstance(accepted, Issued) and accepted.accept_until is None
+        assert accepted.certificate == replace(certificate, released=True) and accepted.request.der == request
+    assert [item.serial for item in store.certificates()] == [certificate.serial]
+    assert store.transactions()[0].state is State.ISSUED
+    (secret,) = store.credentials()
+    assert secret.serial == certificate.serial  # used up
+
+
+@pytest.mark.parametrize("end", ["wrong hash", "rejected", "too late", "revoked", "revoked unseen"])
+def test_cmp_certificates_that_are_not_accepted_are_revoked(make: MakeWorld, end: str) -> None:
+    cmp = Cmp(make())
+    world = cmp.world
+    certificate = cmp.issued(kem_request("")[2])
+    right = hashlib.sha512(certificate.der).digest()
+    if end == "wrong hash":
+        with pytest.raises(ProofFailed, match="badCertId"):
+            cmp.send(Event.accept, cert_hash=bytes(64))
+    elif end == "rejected":
+        assert cmp.send(Event.reject) == Withdrawn()
+    elif end == "too late":
+        world.tick(timedelta(minutes=10, seconds=1))
+        with pytest.raises(UnknownTransaction):
+            cmp.send(Event.accept, cert_hash=right)
+        world.store.purge(world.now)
+    else:
+        world.store.revoke(certificate.authority, certificate.serial, reason="superseded", now=world.now)
+        with pytest.raises(NotAuthorised, match="revoked"):
+            cmp.send(Event.accept, cert_hash=right)
+    found = world.store.certificate(certificate.authority, certificate.serial)
+    assert found is not None and found.revoked_at == world.now and not found.released
+    assert not world.store.certificates()
+    if end != "too late":
+        assert world.store.transactions()[0].state is State.FAILED
+        with pytest.raises(RequestRefused):
+            cmp.send(Event.accept, cert_hash=right)  # one try
+
+
+def test_nothing_is_granted_on_the_strength_of_a_certificate_that_does_not_count_yet(make: MakeWorld) -> None:
+    cmp = Cmp(make())
+    certificate = cmp.issued(csr(label="unreleased"))
+    client = Certificate.decode(certificate.der)
+    with pytest.raises(NotRenewable):
+        simple_enroll(cmp.world, csr(label="new key"), client=client, reenroll=True)
+    assert Records([cmp.world.authority], cmp.world.store).find(client) is None
+
+
+def test_cmp_polls_until_an_operator_decides(make: MakeWorld) -> None:
+    cmp = Cmp(make(MANUAL))
+    request = csr()
+    assert cmp.send(Event.request, request, secret=False) == Waiting()
+    assert cmp.send(Event.poll) == Waiting()
+    with pytest.raises(UnknownTransaction):
+        cmp.send(Event.accept, cert_hash=bytes(64))
+    cmp.world.decide(Decision.APPROVED)
+    outcome = cmp.send(Event.poll)
+    assert isinstance(outcome, Issued) and outcome.accept_until is not None
+    cert_hash = hashlib.sha512(outcome.certificate.der).digest()
+    assert isinstance(cmp.send(Event.accept, cert_hash=cert_hash), Issued)
+
+
+def test_the_reference_of_a_secret_is_no_password(make: MakeWorld) -> None:
+    """It is no secret; and the secret is no password either."""
+    cmp = Cmp(make())
+    for guess in (cmp.reference, "s3cret"):
+        with pytest.raises(NotAuthorised, match="not valid"):
+            simple_enroll(cmp.world, csr(password=guess), user="alice")
+    assert find_secret(cmp.world.store, cmp.world.server_key, cmp.world.password("a password")) is None
+
+
+# Somebody has to hear of a certificate before it counts
+
+
+class Reporting(Heard):
+    """An external authority that hears of certificates: as its script says, or never again."""
+
+    reports = True
+
+    def __init__(self, *script: Told | str) -> None:
+        super().__init__()
+        self.script = list(script)
+        self.heard: list[int] = []
+
+    def issued(self, application: Application, certificate: IssuedCertificate) -> Told:
+        self.heard.append(certificate.serial)
+        said = self.script.pop(0)
+        if isinstance(said, str):
+            raise NotAuthorised(said)
+        return said
+
+
+def test_a_certificate_counts_when_the_authority_has_heard_of_it(make: MakeWorld) -> None:
+    world, method = make(), Reporting(Told.LATER, Told.LATER, Told.RELEASED)
+    world.authoriser = Authoriser([method])
+    request = csr()
+    for _ in range(2):
+        assert simple_enroll(world, request, user="alice") == (202, b"")
+        assert not world.store.certificates()
+    assert simple_enroll(world, request, user="alice")[0] == 200
+    assert simple_enroll(world, request, user="alice")[0] == 200
+    assert len(world.store.certificates()) == 1 and len(method.heard) == 3 and len(set(method.heard)) == 1
+    assert method.failures == []
+
+
+def test_a_certificate_that_the_authority_does_not_want_is_revoked(make: MakeWorld) -> None:
+    world, method = make(), Reporting("the device was retired")
+    world.authoriser = Authoriser([method])
+    request = csr()
+    with pytest.raises(NotAuthorised, match="retired"):
+        simple_enroll(world, request, user="alice")
+    assert method.failures == [(request, "the device was retired")]
+    assert not world.store.certificates()
+    (gone,) = world.store.revoked(world.authority.identifier, now=world.now)
+    assert gone.serial == method.heard[0]
+    with pytest.raises(RequestRefused, match="led to a certificate already; make a new one"):
+        simple_enroll(world, request, user="alice")
+
+
+def test_a_method_that_is_not_configured_any_more_hears_of_nothing(make: MakeWorld) -> None:
+    world, method = make(), Reporting(Told.LATER)
+    world.authoriser = Authoriser([method])
+    assert simple_enroll(world, csr_once := csr(), user="alice") == (202, b"")
+    world.authoriser = Authoriser([Heard()])
+    assert simple_enroll(world, csr_once, user="alice")[0] == 200
+
+
+def test_the_client_accepts_before_the_authority_hears_of_it(make: MakeWorld) -> None:
+    cmp = Cmp(make())
+    method = Reporting(Told.LATER, Told.RELEASED)
+    cmp.world.authoriser = Authoriser([method])
+    certificate = cmp.issued(csr())
+    assert method.heard == []
+    cert_hash = hashlib.sha512(certificate.der).digest()
+    assert cmp.send(Event.accept, cert_hash=cert_hash) == Waiting()
+    assert not cmp.world.store.certificates()
+    assert isinstance(cmp.send(Event.accept, cert_hash=cert_hash), Issued)
+    assert len(cmp.world.store.certificates()) == 1
 
 
 def test_two_protocols_do_not_share_a_transaction(make: MakeWorld) -> None:

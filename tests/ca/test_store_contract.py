@@ -20,10 +20,11 @@ import pytest
 from ca.sql_engine import store_engine, switch_to_wal
 from ca.sql_store import SqlStore
 from ca.store import (
-    ChallengePassword,
-    ChallengeUnavailable,
+    Credential,
+    CredentialUnavailable,
     Decision,
     IssuedCertificate,
+    Release,
     State,
     Store,
     StoreConflict,
@@ -69,26 +70,26 @@ def certificate(serial: int = 1, **fields: Any) -> IssuedCertificate:
     return IssuedCertificate(serial=serial, **(values | fields))
 
 
-def password(identifier: str = "c1", *, one_time: bool = True, **fields: Any) -> ChallengePassword:
+def password(identifier: str = "c1", *, one_time: bool = True, **fields: Any) -> Credential:
     values: dict[str, Any] = {"created": NOW, "expires": NOW + DAY}
-    return ChallengePassword(identifier=identifier, one_time=one_time, **(values | fields))
+    return Credential(identifier=identifier, one_time=one_time, **(values | fields))
 
 
 def holder(item: Transaction) -> str:
-    return holder_of(item.key.signer, item.request_hash)
+    return holder_of(item.key.requester, item.request_hash)
 
 
 def contents(store: Store) -> tuple[object, ...]:
     return (
         store.transactions(),
         store.certificates(),
-        store.challenge("c1"),
-        store.challenge("c2"),
+        store.credential("c1"),
+        store.credential("c2"),
     )
 
 
 def held_by(store: Store, identifier: str = "c1") -> str | None:
-    found = store.challenge(identifier)
+    found = store.credential(identifier)
     assert found is not None
     return found.holder
 
@@ -109,7 +110,7 @@ FULL_TRANSACTION = transaction(
     state=State.FAILED,
     created=NOW - DAY,
     updated=NOW - SECOND,
-    challenge_id="c1",
+    credential_id="c1",
     decision=Decision.REJECTED,
     reason="because",
     serial=2**159 + 12345,
@@ -134,7 +135,7 @@ class TestGetAndCreate:
 
     @pytest.mark.parametrize("item", [transaction(), FULL_TRANSACTION], ids=["least", "full"])
     def test_every_field_comes_back(self, store: Store, item: Transaction) -> None:
-        store.add_challenge(password())
+        store.add_credential(password())
         store.create(item)
         found = store.get(item.key)
         assert found == item
@@ -175,15 +176,15 @@ class TestGetAndCreate:
     def test_existing_key_is_a_conflict_before_it_is_a_lack_of_challenge(self, store: Store) -> None:
         store.create(transaction())
         with pytest.raises(StoreConflict):
-            store.create(transaction(challenge_id="missing"))
+            store.create(transaction(credential_id="missing"))
 
 
 class TestReservation:
     def test_create_reserves(self, store: Store) -> None:
-        store.add_challenge(password())
-        item = transaction(challenge_id="c1")
+        store.add_credential(password())
+        item = transaction(credential_id="c1")
         store.create(item)
-        assert store.challenge("c1") == password(holder=holder(item))
+        assert store.credential("c1") == password(holder=holder(item))
 
     @pytest.mark.parametrize(
         "challenge",
@@ -196,14 +197,14 @@ class TestReservation:
         ids=["gone", "held by another", "used by the same", "used"],
     )
     @pytest.mark.parametrize("how", ["create", "replace", "issue", "issue pending"])
-    def test_unavailable_changes_nothing(self, store: Store, challenge: ChallengePassword | None, how: str) -> None:
+    def test_unavailable_changes_nothing(self, store: Store, challenge: Credential | None, how: str) -> None:
         if challenge is not None:
-            store.add_challenge(challenge)
-        old, new = transaction(), transaction(challenge_id="c1")
+            store.add_credential(challenge)
+        old, new = transaction(), transaction(credential_id="c1")
         if how in ("replace", "issue pending"):
             store.create(old)
         before = contents(store)
-        with pytest.raises(ChallengeUnavailable):
+        with pytest.raises(CredentialUnavailable):
             if how == "create":
                 store.create(new)
             elif how == "replace":
@@ -213,43 +214,43 @@ class TestReservation:
         assert contents(store) == before
 
     def test_another_request_of_the_same_key_is_another_holder(self, store: Store) -> None:
-        store.add_challenge(password())
-        store.create(transaction(challenge_id="c1"))
-        with pytest.raises(ChallengeUnavailable):
-            store.create(transaction("t2", challenge_id="c1", request_hash=OTHER_REQUEST))
-        with pytest.raises(ChallengeUnavailable):
-            store.create(transaction("t2", challenge_id="c1", signer=OTHER_SIGNER))
+        store.add_credential(password())
+        store.create(transaction(credential_id="c1"))
+        with pytest.raises(CredentialUnavailable):
+            store.create(transaction("t2", credential_id="c1", request_hash=OTHER_REQUEST))
+        with pytest.raises(CredentialUnavailable):
+            store.create(transaction("t2", credential_id="c1", signer=OTHER_SIGNER))
 
     def test_the_same_request_under_another_transaction_id_is_the_same_holder(self, store: Store) -> None:
-        store.add_challenge(password())
-        first, second = transaction(challenge_id="c1"), transaction("t2", challenge_id="c1")
+        store.add_credential(password())
+        first, second = transaction(credential_id="c1"), transaction("t2", credential_id="c1")
         store.create(first)
         store.create(second)
         assert held_by(store) == holder(first) == holder(second)
 
     def test_the_last_transaction_of_a_holder_releases(self, store: Store) -> None:
-        store.add_challenge(password())
-        first, second = transaction(challenge_id="c1"), transaction("t2", challenge_id="c1")
+        store.add_credential(password())
+        first, second = transaction(credential_id="c1"), transaction("t2", credential_id="c1")
         store.create(first)
         store.create(second)
-        store.replace(first, replace(first, challenge_id=None))
+        store.replace(first, replace(first, credential_id=None))
         assert held_by(store) == holder(second)
-        store.replace(second, replace(second, challenge_id=None))
+        store.replace(second, replace(second, credential_id=None))
         assert held_by(store) is None
 
     def test_a_reusable_one_is_never_held(self, store: Store) -> None:
-        store.add_challenge(password(one_time=False))
-        first = transaction(challenge_id="c1")
+        store.add_credential(password(one_time=False))
+        first = transaction(credential_id="c1")
         store.create(first)
-        store.create(transaction("t2", challenge_id="c1", signer=OTHER_SIGNER))
+        store.create(transaction("t2", credential_id="c1", signer=OTHER_SIGNER))
         store.issue(first, replace(first, state=State.ISSUED), certificate())
-        assert store.challenge("c1") == password(one_time=False)
+        assert store.credential("c1") == password(one_time=False)
 
 
 class TestReplace:
     def test_puts_new_in_place_of_old(self, store: Store) -> None:
         old = transaction()
-        new = replace(FULL_TRANSACTION, key=old.key, challenge_id=None)
+        new = replace(FULL_TRANSACTION, key=old.key, credential_id=None)
         store.create(old)
         store.replace(old, new)
         assert store.get(old.key) == new
@@ -265,8 +266,9 @@ class TestReplace:
             "sealed_request": b"other",
             "decision": Decision.APPROVED,
             "serial": 5,
+            "release": Release.CLIENT,
         }
-        store.add_challenge(password(one_time=False))
+        store.add_credential(password(one_time=False))
         old = transaction()
         stale = replace(old, **{name: different.get(name, "c1")})
         store.create(old)
@@ -289,108 +291,108 @@ class TestReplace:
             store.replace(transaction(), transaction("t2"))
 
     def test_dropping_the_challenge_releases_it(self, store: Store) -> None:
-        store.add_challenge(password())
-        old = transaction(challenge_id="c1")
+        store.add_credential(password())
+        old = transaction(credential_id="c1")
         store.create(old)
-        store.replace(old, replace(old, state=State.FAILED, challenge_id=None))
-        assert store.challenge("c1") == password()
-        store.create(transaction("t2", signer=OTHER_SIGNER, challenge_id="c1"))
+        store.replace(old, replace(old, state=State.FAILED, credential_id=None))
+        assert store.credential("c1") == password()
+        store.create(transaction("t2", signer=OTHER_SIGNER, credential_id="c1"))
 
     def test_keeping_the_challenge_keeps_the_reservation(self, store: Store) -> None:
-        store.add_challenge(password())
-        old = transaction(challenge_id="c1")
+        store.add_credential(password())
+        old = transaction(credential_id="c1")
         store.create(old)
         store.replace(old, replace(old, decision=Decision.APPROVED))
         assert held_by(store) == holder(old)
 
     def test_a_new_challenge_is_reserved_and_the_old_one_released(self, store: Store) -> None:
-        store.add_challenge(password())
-        store.add_challenge(password("c2"))
-        old = transaction(challenge_id="c1")
+        store.add_credential(password())
+        store.add_credential(password("c2"))
+        old = transaction(credential_id="c1")
         store.create(old)
-        store.replace(old, replace(old, challenge_id="c2"))
+        store.replace(old, replace(old, credential_id="c2"))
         assert held_by(store, "c1") is None
         assert held_by(store, "c2") == holder(old)
 
     def test_a_new_request_takes_the_reservation_over(self, store: Store) -> None:
-        store.add_challenge(password())
-        old = transaction(challenge_id="c1")
+        store.add_credential(password())
+        old = transaction(credential_id="c1")
         new = replace(old, request_hash=OTHER_REQUEST)
         store.create(old)
         store.replace(old, new)
         assert held_by(store) == holder(new) != holder(old)
 
     def test_a_used_up_challenge_is_not_released(self, store: Store) -> None:
-        store.add_challenge(password())
-        issued = transaction(challenge_id="c1", state=State.ISSUED, serial=1)
+        store.add_credential(password())
+        issued = transaction(credential_id="c1", state=State.ISSUED, serial=1)
         store.issue(None, issued, certificate())
-        before = store.challenge("c1")
-        store.replace(issued, replace(issued, challenge_id=None))
-        assert store.challenge("c1") == before
+        before = store.credential("c1")
+        store.replace(issued, replace(issued, credential_id=None))
+        assert store.credential("c1") == before
 
     def test_a_conflict_moves_no_reservation(self, store: Store) -> None:
-        store.add_challenge(password())
-        old = transaction(challenge_id="c1")
+        store.add_credential(password())
+        old = transaction(credential_id="c1")
         store.create(old)
         with pytest.raises(StoreConflict):
-            store.replace(replace(old, reason="stale"), replace(old, challenge_id=None))
+            store.replace(replace(old, reason="stale"), replace(old, credential_id=None))
         assert held_by(store) == holder(old)
 
 
 class TestIssue:
     @pytest.mark.parametrize("pending", [False, True])
     def test_records_everything(self, store: Store, pending: bool) -> None:
-        store.add_challenge(password())
-        old = transaction(challenge_id="c1") if pending else None
+        store.add_credential(password())
+        old = transaction(credential_id="c1") if pending else None
         if old is not None:
             store.create(old)
-        new = transaction(challenge_id="c1", state=State.ISSUED, serial=2**159 + 3, updated=NOW + SECOND)
+        new = transaction(credential_id="c1", state=State.ISSUED, serial=2**159 + 3, updated=NOW + SECOND)
         issued = certificate(2**159 + 3)
         store.issue(old, new, issued)
         assert store.get(new.key) == new
         assert store.certificate("aa", 2**159 + 3) == issued
-        assert store.challenge("c1") == password(holder=holder(new), authority="aa", serial=2**159 + 3)
+        assert store.credential("c1") == password(holder=holder(new), authority="aa", serial=2**159 + 3)
 
     def test_without_a_challenge(self, store: Store) -> None:
         store.issue(None, transaction(state=State.ISSUED), certificate())
         assert len(store.transactions()) == len(store.certificates()) == 1
 
     def test_a_challenge_reserved_under_another_transaction_id_by_the_same_holder(self, store: Store) -> None:
-        store.add_challenge(password())
-        store.create(transaction(challenge_id="c1"))
-        store.issue(None, transaction("t2", challenge_id="c1", state=State.ISSUED), certificate())
-        found = store.challenge("c1")
+        store.add_credential(password())
+        store.create(transaction(credential_id="c1"))
+        store.issue(None, transaction("t2", credential_id="c1", state=State.ISSUED), certificate())
+        found = store.credential("c1")
         assert found is not None
         assert found.serial == 1
 
     def test_releases_a_challenge_that_is_dropped(self, store: Store) -> None:
-        store.add_challenge(password())
-        store.add_challenge(password("c2"))
-        old = transaction(challenge_id="c1")
+        store.add_credential(password())
+        store.add_credential(password("c2"))
+        old = transaction(credential_id="c1")
         store.create(old)
-        store.issue(old, replace(old, challenge_id="c2", state=State.ISSUED), certificate())
-        assert store.challenge("c1") == password()
-        assert store.challenge("c2") == password("c2", holder=holder(old), authority="aa", serial=1)
+        store.issue(old, replace(old, credential_id="c2", state=State.ISSUED), certificate())
+        assert store.credential("c1") == password()
+        assert store.credential("c2") == password("c2", holder=holder(old), authority="aa", serial=1)
 
-    @pytest.mark.parametrize("old", [None, transaction(reason="stale", challenge_id="c1")])
+    @pytest.mark.parametrize("old", [None, transaction(reason="stale", credential_id="c1")])
     def test_a_changed_transaction_conflicts_and_leaves_nothing(self, store: Store, old: Transaction | None) -> None:
-        store.add_challenge(password())
-        store.create(transaction(challenge_id="c1"))
+        store.add_credential(password())
+        store.create(transaction(credential_id="c1"))
         before = contents(store)
         with pytest.raises(StoreConflict):
-            store.issue(old, transaction(challenge_id="c1", state=State.ISSUED), certificate())
+            store.issue(old, transaction(credential_id="c1", state=State.ISSUED), certificate())
         assert contents(store) == before
 
     @pytest.mark.parametrize("pending", [False, True])
     def test_a_serial_issued_before_conflicts_and_leaves_nothing(self, store: Store, pending: bool) -> None:
-        store.add_challenge(password())
+        store.add_credential(password())
         store.issue(None, transaction("t0", state=State.ISSUED), certificate(7))
         old = transaction() if pending else None
         if old is not None:
             store.create(old)
         before = contents(store)
         with pytest.raises(StoreConflict):
-            store.issue(old, transaction(challenge_id="c1"), certificate(7, der=b"other"))
+            store.issue(old, transaction(credential_id="c1"), certificate(7, der=b"other"))
         assert contents(store) == before
 
     def test_the_same_serial_of_another_authority(self, store: Store) -> None:
@@ -453,10 +455,10 @@ class TestCertificates:
         "serial", [1, 127, 128, 2**63, 2**64, 2**152 - 1, 2**159 - 1, 2**159, 2**159 + 2**80 + 1, 2**160 - 1]
     )
     def test_serials_of_up_to_20_octets(self, store: Store, serial: int) -> None:
-        store.add_challenge(password())
-        item = transaction(serial=serial, challenge_id="c1")
+        store.add_credential(password())
+        item = transaction(serial=serial, credential_id="c1")
         store.issue(None, item, certificate(serial))
-        found = store.challenge("c1")
+        found = store.credential("c1")
         assert store.get(item.key) == item
         assert store.certificate("aa", serial) == certificate(serial)
         assert store.find_serial(serial) == [certificate(serial)]
@@ -563,72 +565,73 @@ class TestChallenges:
         [password(expires=None), password(one_time=False), FULL_PASSWORD],
         ids=["least", "reusable", "full"],
     )
-    def test_every_field_comes_back(self, store: Store, item: ChallengePassword) -> None:
-        store.add_challenge(item)
-        found = store.challenge("c1")
+    def test_every_field_comes_back(self, store: Store, item: Credential) -> None:
+        store.add_credential(item)
+        found = store.credential("c1")
         assert found == item
         assert found is not None
         assert isinstance(found.one_time, bool)
 
     def test_existing_identifier_conflicts(self, store: Store) -> None:
-        store.add_challenge(password())
+        store.add_credential(password())
         with pytest.raises(StoreConflict):
-            store.add_challenge(password(one_time=False))
-        assert store.challenge("c1") == password()
+            store.add_credential(password(one_time=False))
+        assert store.credential("c1") == password()
 
     def test_unknown(self, store: Store) -> None:
-        assert store.challenge("c1") is None
+        assert store.credential("c1") is None
 
     def test_expired_is_returned_until_purged(self, store: Store) -> None:
-        store.add_challenge(password(expires=NOW - DAY))
-        assert store.challenge("c1") == password(expires=NOW - DAY)
+        store.add_credential(password(expires=NOW - DAY))
+        assert store.credential("c1") == password(expires=NOW - DAY)
 
 
 class TestPurge:
     def test_forgets_what_is_expired_and_keeps_the_rest(self, store: Store) -> None:
-        store.add_challenge(password("c1", expires=NOW - SECOND))
-        store.add_challenge(password("c2", expires=NOW))
-        store.add_challenge(password("c3", expires=None))
-        for state in State:
+        store.add_credential(password("c1", expires=NOW - SECOND))
+        store.add_credential(password("c2", expires=NOW))
+        store.add_credential(password("c3", expires=None))
+        states = [state for state in State if state is not State.AWAITING_RELEASE]
+        for state in states:
             store.create(transaction(f"over {state}", state=state, expires=NOW - SECOND))
             store.create(transaction(f"now {state}", state=state, expires=NOW))
-        assert store.purge(NOW) == len(State) + 1
-        assert len(store.transactions()) == len(State)
-        assert [store.challenge(name) is None for name in ("c1", "c2", "c3")] == [True, False, False]
+        assert store.purge(NOW) == len(states) + 1
+        assert len(store.transactions()) == len(states)
+        assert [store.credential(name) is None for name in ("c1", "c2", "c3")] == [True, False, False]
         assert store.purge(NOW) == 0
 
     def test_releases_reservations(self, store: Store) -> None:
-        store.add_challenge(password())
-        store.create(transaction(challenge_id="c1", expires=NOW - SECOND))
+        store.add_credential(password())
+        store.create(transaction(credential_id="c1", expires=NOW - SECOND))
         assert store.purge(NOW) == 1
-        assert store.challenge("c1") == password()
+        assert store.credential("c1") == password()
 
     def test_a_reservation_stays_while_another_transaction_of_the_holder_lives(self, store: Store) -> None:
-        store.add_challenge(password())
-        store.create(transaction(challenge_id="c1", expires=NOW - SECOND))
-        store.create(transaction("t2", challenge_id="c1", expires=NOW + SECOND))
+        store.add_credential(password())
+        store.create(transaction(credential_id="c1", expires=NOW - SECOND))
+        store.create(transaction("t2", credential_id="c1", expires=NOW + SECOND))
         assert store.purge(NOW) == 1
         assert held_by(store) == holder(transaction())
 
     def test_several_expired_transactions_of_one_holder(self, store: Store) -> None:
-        store.add_challenge(password())
-        store.create(transaction(challenge_id="c1", expires=NOW - SECOND))
-        store.create(transaction("t2", challenge_id="c1", expires=NOW - SECOND))
+        store.add_credential(password())
+        store.create(transaction(credential_id="c1", expires=NOW - SECOND))
+        store.create(transaction("t2", credential_id="c1", expires=NOW - SECOND))
         assert store.purge(NOW) == 2
         assert held_by(store) is None
 
     def test_a_used_up_challenge_is_kept_until_it_expires(self, store: Store) -> None:
-        store.add_challenge(password())
-        store.issue(None, transaction(challenge_id="c1", expires=NOW - SECOND), certificate())
-        used = store.challenge("c1")
+        store.add_credential(password())
+        store.issue(None, transaction(credential_id="c1", expires=NOW - SECOND), certificate())
+        used = store.credential("c1")
         assert store.purge(NOW) == 1
-        assert store.challenge("c1") == used
+        assert store.credential("c1") == used
         assert store.purge(NOW + DAY + SECOND) == 1
-        assert store.challenge("c1") is None
+        assert store.credential("c1") is None
 
     def test_an_expired_challenge_stays_while_a_waiting_transaction_holds_it(self, store: Store) -> None:
-        store.add_challenge(password(expires=NOW - SECOND))
-        waiting = transaction(challenge_id="c1", expires=NOW + DAY)
+        store.add_credential(password(expires=NOW - SECOND))
+        waiting = transaction(credential_id="c1", expires=NOW + DAY)
         store.create(waiting)
         assert store.purge(NOW) == 0
         store.issue(waiting, replace(waiting, state=State.ISSUED, serial=1), certificate())
@@ -651,7 +654,7 @@ def test_times_are_aware_and_in_whole_seconds(store: Store, moment: datetime) ->
         lambda: store.create(transaction(updated=moment)),
         lambda: store.replace(transaction("t0"), transaction("t0", expires=moment)),
         lambda: store.issue(None, transaction(), certificate(not_after=moment)),
-        lambda: store.add_challenge(password(expires=moment)),
+        lambda: store.add_credential(password(expires=moment)),
         lambda: store.revoke("aa", 9, reason="unspecified", now=moment),
     ]
     for attempt in attempts:
@@ -681,7 +684,7 @@ def race_replace(store: Store, who: int) -> str:
 
 def race_issue(store: Store, who: int) -> str:
     try:
-        store.issue(None, transaction(challenge_id="c1", state=State.ISSUED), certificate(who + 1))
+        store.issue(None, transaction(credential_id="c1", state=State.ISSUED), certificate(who + 1))
     except StoreConflict:
         return "conflict"
     return "won"
@@ -696,20 +699,20 @@ def race_serial(store: Store, who: int) -> str:
 
 
 def race_challenge(store: Store, who: int) -> str:
-    item = transaction(f"t{who + 1}", signer=bytes([who]) * 32, challenge_id="c1", state=State.ISSUED)
+    item = transaction(f"t{who + 1}", signer=bytes([who]) * 32, credential_id="c1", state=State.ISSUED)
     try:
         store.issue(None, item, certificate(who + 1))
-    except ChallengeUnavailable:
+    except CredentialUnavailable:
         return "unavailable"
     return "won"
 
 
 RACES = {race.__name__: race for race in (race_create, race_replace, race_issue, race_serial, race_challenge)}
-PATIENCE = 60
+PATIENCE = 300
 
 
 def prepare_race(store: Store) -> None:
-    store.add_challenge(password())
+    store.add_credential(password())
     store.create(transaction("t0"))
 
 
@@ -787,7 +790,7 @@ class TestSqlite:
 
     def test_everything_is_there_after_a_restart(self, path: Path) -> None:
         with SqlStore(f"sqlite:///{path}") as store:
-            store.add_challenge(password())
+            store.add_credential(password())
             store.issue(None, FULL_TRANSACTION, FULL_CERTIFICATE)
             store.next_crl_number("aa")
             before = contents(store)

@@ -114,14 +114,14 @@ class TestUniqueNames:
 
     def test_nothing_changes_when_it_is_refused(self, store: Store) -> None:
         issue(store, 1)
-        store.add_challenge(password("c1"))
-        waiting = transaction("waits", challenge_id="c1")
+        store.add_credential(password("c1"))
+        waiting = transaction("waits", credential_id="c1")
         store.create(waiting)
         issued = replace(waiting, state=State.ISSUED, serial=2)
         with pytest.raises(SubjectTaken):
             store.issue(waiting, issued, certificate(2, name="cn=device"), unique=True)
         assert store.get(waiting.key) == waiting
-        held = store.challenge("c1")
+        held = store.credential("c1")
         assert held is not None
         assert held.serial is None
         assert serials(store) == [1]
@@ -193,9 +193,9 @@ class TestCrowd:
         ):
             store.create(challenged(f"t{number}", signer=signer, renews=renews))
         assert store.crowd(every, now=NOW)[0] == 4
-        assert store.crowd(replace(every, signer=SIGNER), now=NOW)[0] == 3
+        assert store.crowd(replace(every, requester=SIGNER), now=NOW)[0] == 3
         assert store.crowd(replace(every, renews="aa:1"), now=NOW)[0] == 3
-        assert store.crowd(replace(every, signer=SIGNER, renews="aa:1"), now=NOW)[0] == 2
+        assert store.crowd(replace(every, requester=SIGNER, renews="aa:1"), now=NOW)[0] == 2
         assert store.crowd(replace(every, renews="aa:3"), now=NOW) == (0, None)
 
     def test_expired_ones_do_not_count_and_the_first_added_comes_first(self, store: Store) -> None:
@@ -209,14 +209,14 @@ class TestCrowd:
 
 class TestDrop:
     def test_forgets_it_with_its_secret_and_releases_the_password(self, store: Store) -> None:
-        store.add_challenge(password("c1"))
-        item = challenged("t1", challenge_id="c1", secret_id="s1")
+        store.add_credential(password("c1"))
+        item = challenged("t1", credential_id="c1", secret_id="s1")
         store.create(item)
         store.put_secret("s1", b"secret", NOW + DAY)
         store.drop(item)
         assert store.get(item.key) is None
         assert store.take_secret("s1") is None
-        held = store.challenge("c1")
+        held = store.credential("c1")
         assert held is not None
         assert held.holder is None
 
@@ -284,16 +284,16 @@ def test_a_transaction_belongs_to_its_profile(store: Store) -> None:
 
 
 def test_a_password_held_under_two_profiles_is_released_when_both_have_let_go(store: Store) -> None:
-    store.add_challenge(password("c1"))
-    one, two = (transaction("t1", profile=name, challenge_id="c1") for name in ("default", "admin"))
+    store.add_credential(password("c1"))
+    one, two = (transaction("t1", profile=name, credential_id="c1") for name in ("default", "admin"))
     store.create(one)
     store.create(two)
-    store.replace(one, replace(one, challenge_id=None))
-    held = store.challenge("c1")
+    store.replace(one, replace(one, credential_id=None))
+    held = store.credential("c1")
     assert held is not None
     assert held.holder is not None
     store.drop(two)
-    held = store.challenge("c1")
+    held = store.credential("c1")
     assert held is not None
     assert held.holder is None
 

@@ -603,7 +603,7 @@ def test_a_webhook_beside_passwords_makes_guessing_no_faster() -> None:
 def test_a_password_withdrawn_after_the_challenge_issues_nothing(one_time: bool) -> None:
     world = kem_world()
     device = challenged(world, password=world.password("to be withdrawn", one_time=one_time))
-    assert world.store.remove_challenge(world.server_key.identifier("to be withdrawn"))
+    assert world.store.remove_credential(world.server_key.identifier("to be withdrawn"))
     assert refusal(device.poll()) == "the challengePassword was withdrawn or has expired"
     assert state(world) is State.FAILED
     assert not world.store.certificates()

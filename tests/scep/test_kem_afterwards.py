@@ -34,6 +34,6 @@ def test_a_refusal_after_a_right_proof_ends_the_transaction_and_releases_the_pas
     refused(second.poll(), text="a valid certificate for this subject exists")
     (ended,) = (item for item in world.store.transactions() if item.key.transaction_id == "second")
     assert (ended.state, ended.secret_id, secrets(world)) == (State.FAILED, None, {})
-    kept = world.store.challenge(world.server_key.identifier("one-time secret"))
+    kept = world.store.credential(world.server_key.identifier("one-time secret"))
     assert kept is not None
     assert kept.holder is None

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from ca.challenges import add_password
+from ca.credentials import add_password
 from ca.profiles import Profile
 from ca.store import Decision, State
 from kem.exchange import POP_SHA256, POP_SHA512
@@ -36,7 +36,7 @@ from tests.world import ALL_METHODS, World, kem_device, name, reply_of
 
 def held(world: World, text: str = "one-time secret") -> tuple[bool, bool]:
     """Whether a password is reserved, and whether it is used up."""
-    found = world.store.challenge(world.server_key.identifier(text))
+    found = world.store.credential(world.server_key.identifier(text))
     assert found is not None
     return found.holder is not None, found.serial is not None
 
@@ -272,7 +272,7 @@ def test_a_password_that_is_no_longer_good_for_the_request_issues_nothing(change
         world.tick(ttl)
     else:
         other = {"subject": name("CN=other")} if change == "for another subject" else {"profile": "other"}
-        world.store.remove_challenge(world.server_key.identifier("a password"))
+        world.store.remove_credential(world.server_key.identifier("a password"))
         add_password(world.store, world.server_key, "a password", now=world.now, ttl=ttl, weak=True, **other)
     refused(device.poll(), text=f"the challengePassword {'has expired' if change == 'expired' else f'is {change}'}")
     assert world.store.certificates() == []

@@ -41,7 +41,7 @@ def test_a_copy_of_the_request_gets_the_same_answer_and_leaves_the_challenge_alo
     before = secrets(world)
     for _ in range(2 * KemPolicy().max_challenges):
         assert world.send(request).body == first
-    assert secrets(world) == before and only(world.store).challenges == 1
+    assert secrets(world) == before and only(world.store).pop_challenges == 1
     assert device.enrolment.receive(first) == CHALLENGED
     issued(device.poll())
 
@@ -54,7 +54,7 @@ def test_copies_of_earlier_messages_get_the_latest_answer() -> None:
     poll = device.enrolment.poll(now=world.now)
     second = world.send(poll).body
     assert world.send(request).body == second == world.send(poll).body
-    assert only(world.store).challenges == 2
+    assert only(world.store).pop_challenges == 2
     assert device.enrolment.receive(second) == CHALLENGED
     issued(device.poll())
 

@@ -85,7 +85,7 @@ def test_a_request_for_a_kem_key_is_challenged() -> None:
     world = kem_world()
     assert kem_device(world, password=world.password()).enrol() == CHALLENGED
     transaction = only(world.store)
-    assert (transaction.state, transaction.challenges) == (State.CHALLENGED, 1)
+    assert (transaction.state, transaction.pop_challenges) == (State.CHALLENGED, 1)
     assert transaction.secret_id in secrets(world)
     assert not world.store.certificates()
 
@@ -107,7 +107,7 @@ def test_the_same_request_again_is_challenged_afresh() -> None:
     old = only(world.store)
     assert device.enrol() == CHALLENGED
     new = only(world.store)
-    assert (new.state, new.challenges) == (State.CHALLENGED, 2)
+    assert (new.state, new.pop_challenges) == (State.CHALLENGED, 2)
     assert new.secret_id != old.secret_id
     assert list(secrets(world)) == [new.secret_id]
     issued(device.poll())
@@ -119,7 +119,7 @@ def test_a_cert_poll_without_a_confirmation_is_challenged_afresh() -> None:
     old = only(world.store)
     assert confirm_with(device, None) == CHALLENGED
     new = only(world.store)
-    assert new.challenges == 2
+    assert new.pop_challenges == 2
     assert list(secrets(world)) == [new.secret_id] != [old.secret_id]
     issued(device.poll())
 
@@ -331,10 +331,10 @@ def test_another_request_after_an_issued_one_is_a_new_transaction() -> None:
     world = kem_world()
     device = challenged(world)
     issued(device.poll())
-    world.store._challenges.clear()  # type: ignore[attr-defined]
+    world.store._credentials.clear()  # type: ignore[attr-defined]
     world.password("password of kem device")
     assert other_request(device).enrol() == CHALLENGED
-    assert only(world.store).challenges == 1
+    assert only(world.store).pop_challenges == 1
 
 
 @pytest.mark.parametrize("confirming", [True, False])
@@ -352,7 +352,7 @@ def test_the_same_request_after_a_failure_starts_anew() -> None:
     world = kem_world()
     device = failed(world)
     assert device.enrol() == CHALLENGED
-    assert only(world.store).challenges == 1
+    assert only(world.store).pop_challenges == 1
     issued(device.poll())
 
 

@@ -75,7 +75,7 @@ def test_workers_racing_on_one_request_leave_one_challenge_that_can_be_answered(
 
     with ThreadPoolExecutor(len(found)) as pool:
         answers = list(pool.map(send, found))
-    assert len(set(answers)) == 1 and only(store).challenges == 1
+    assert len(set(answers)) == 1 and only(store).pop_challenges == 1
     assert device.enrolment.receive(answers[0]) == CHALLENGED
     issued(device.poll())
 

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from ca.authority import Authority, KeyPair, create_authority
-from ca.challenges import add_password, new_password
+from ca.credentials import add_password, new_password
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile, key_usage
 from ca.sealing import ServerKey, Unsealable
@@ -388,4 +388,4 @@ def reserve(world: World, device: craft.Device) -> None:
     waiting.send(device.start())
     (found,) = waiting.store.transactions()
     identifier = world.server_key.identifier(device.request.challenge_password or "")
-    world.store.create(replace(found, challenge_id=identifier))
+    world.store.create(replace(found, credential_id=identifier))

@@ -27,7 +27,7 @@ def refusal(world: World, device: Device) -> str:
 
 
 def used(world: World, password: str) -> bool:
-    found = world.store.challenge(world.server_key.identifier(password))
+    found = world.store.credential(world.server_key.identifier(password))
     assert found is not None
     return found.serial is not None or found.holder is not None
 

@@ -38,7 +38,7 @@ from waitress import wasyncore
 from werkzeug.test import TestResponse
 
 from ca.authority import KeyPair, create_authority
-from ca.challenges import add_password
+from ca.credentials import add_password
 from ca.events import Reply
 from ca.memory_store import MemoryStore
 from ca.store import Store
@@ -58,6 +58,9 @@ from scep_kem.server.service import Service
 from tests.world import BACKENDS, Device, kem_device
 
 ROOT = Path(__file__).resolve().parents[2]
+# Seconds after which a test gives up that hangs. No measure of anything: machines may be slow.
+LAST_RESORT = 300
+
 SCEP_KEM = (sys.executable, "-c", "from scep_kem.cli import main; main()")
 
 # Every way of authorising, one profile each; `serve --dir` finds it as scep.toml.
@@ -265,7 +268,7 @@ class Served:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(LAST_RESORT)
 
 
 def _heed_interrupts() -> None:
@@ -325,13 +328,13 @@ def serving(settings: config.Config) -> Iterator[int]:
         patch.setattr(serve_command, "_announce", lambda *_: None)
         thread = threading.Thread(target=serve_command._run, args=(settings, f"--dir {settings.ca_dir}"))
         thread.start()
-        assert ready.wait(30)
+        assert ready.wait(LAST_RESORT)
         try:
             yield made[0].socket.getsockname()[1]
         finally:
             # The loop ends by itself once it has no sockets left.
             made[0].trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
-            thread.join(30)
+            thread.join(LAST_RESORT)
             made[0].task_dispatcher.shutdown()
     assert not thread.is_alive()
 
@@ -340,7 +343,10 @@ def raw(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
     """Send octets and read until the server closes the connection: status, headers with lower-case names, body."""
     answer = b""
     # What came before a reset counts: it is what a client would have seen with luck.
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection, contextlib.suppress(ConnectionError):
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=LAST_RESORT) as connection,
+        contextlib.suppress(ConnectionError),
+    ):
         connection.sendall(request)
         while piece := connection.recv(65536):
             answer += piece
@@ -413,7 +419,7 @@ class Peer:
 
     def __exit__(self, *_exception: object) -> None:
         self._server.shutdown()
-        self._thread.join(30)
+        self._thread.join(LAST_RESORT)
         self._server.server_close()
 
 

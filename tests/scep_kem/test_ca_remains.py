@@ -139,7 +139,7 @@ def test_a_backup_has_folder_and_database_of_one_moment(tmp_path: Path) -> None:
     assert modes == {0o700, 0o600}
     copy = CaDir(target)
     with copy.open_store() as store:
-        assert store.challenge(copy.server_key().identifier(password)) is not None
+        assert store.credential(copy.server_key().identifier(password)) is not None
     assert copy.load().current.identifier == made.load().current.identifier
     run("ca", "backup", target, "--dir", made.path).refused_in_one_line(2, "is there already")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ca.challenges import WeakPassword, add_password, check_password, check_strength, new_password
+from ca.credentials import WeakPassword, add_password, check_password, check_strength, new_password
 from ca.memory_store import MemoryStore
 from ca.sealing import ServerKey
 from ca.sql_store import SqlStore
-from ca.store import ChallengePassword
+from ca.store import Credential
 from scep.client import Issued, Refused
 from scep_kem.ca_dir import CaDir
 from scep_kem.clock import utc_now
@@ -33,9 +33,9 @@ def look_up(found: CaDir, password: str, subject: str = "CN=x", profile: str = "
         )
 
 
-def stored(found: CaDir, password: str) -> ChallengePassword:
+def stored(found: CaDir, password: str) -> Credential:
     record = look_up(found, password)
-    assert isinstance(record, ChallengePassword)
+    assert isinstance(record, Credential)
     return record
 
 
@@ -77,7 +77,7 @@ def test_the_longest_duration_is_a_date_that_exists(ca_dir: CaDir) -> None:
 def test_reusable_subject_and_profile_are_kept(ca_dir: CaDir) -> None:
     made = new(ca_dir, "--reusable", "--subject", "CN=device, O=Example", "--profile", "manual").good()
     record = look_up(ca_dir, made.out.strip(), "CN=device,O=Example", "manual")
-    assert isinstance(record, ChallengePassword) and not record.one_time
+    assert isinstance(record, Credential) and not record.one_time
     assert (record.subject, record.profile) == ("CN=device,O=Example", "manual")
 
 
@@ -158,7 +158,7 @@ def test_the_rule_is_where_passwords_are_added() -> None:
     store, server_key = MemoryStore(), ServerKey(bytes(32))
     with pytest.raises(WeakPassword):
         add_password(store, server_key, "short", now=NOW)
-    assert list(store.challenges()) == []
+    assert list(store.credentials()) == []
     check_strength(new_password(Random("password")))
 
 
@@ -211,7 +211,7 @@ def test_states_of_passwords(own: CaDir) -> None:
         (record,) = store.certificates()
         for text, age, holder in (("expired", 2, None), ("held", 0, "ab" * 64)):
             made = utc_now() - timedelta(hours=age)
-            store.add_challenge(ChallengePassword(text, True, made, made + timedelta(hours=1), holder=holder))
+            store.add_credential(Credential(text, True, made, made + timedelta(hours=1), holder=holder))
     found = {item["state"]: item["serial"] for item in listed(own)}
     assert found == {"used": f"{record.serial:x}", "expired": None, "held": None}
     assert f"serial {record.serial:x}" in run("challenge", "list", "--dir", own.path).good().out
@@ -238,7 +238,7 @@ def test_revoking_one_leaves_the_others(own: CaDir) -> None:
     kept = new(own).good().out.strip()
     gone = new(own).good().out.strip()
     revoke(own, "--password-stdin", stdin=gone).good()
-    assert isinstance(look_up(own, kept), ChallengePassword) and look_up(own, gone) is None
+    assert isinstance(look_up(own, kept), Credential) and look_up(own, gone) is None
 
 
 def test_all_of_a_profile(own: CaDir) -> None:
@@ -280,7 +280,7 @@ def test_what_cannot_be_revoked_is_told(own: CaDir, arguments: list[str], said: 
 def test_the_beginning_of_two_ids_revokes_neither(own: CaDir) -> None:
     with own.open_store() as store:
         for end in "ab":
-            store.add_challenge(ChallengePassword("0" * 20 + end, True, utc_now(), None))
+            store.add_credential(Credential("0" * 20 + end, True, utc_now(), None))
     revoke(own, "0" * 12).refused_in_one_line(2, "more than one challenge password", "give more of its digits")
     revoke(own, "0" * 20 + "a").good()
     assert len(listed(own)) == 1
@@ -288,7 +288,7 @@ def test_the_beginning_of_two_ids_revokes_neither(own: CaDir) -> None:
 
 def test_what_somebody_else_has_just_revoked_is_told(own: CaDir, monkeypatch: pytest.MonkeyPatch) -> None:
     password = new(own).good().out.strip()
-    monkeypatch.setattr(SqlStore, "remove_challenge", lambda *_: False)
+    monkeypatch.setattr(SqlStore, "remove_credential", lambda *_: False)
     revoke(own, "--password-stdin", stdin=password).refused_in_one_line(2, "has just been revoked by somebody else")
 
 

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from scep_kem.cli import cli
-from tests.scep_kem.kit import environment, run
+from tests.scep_kem.kit import LAST_RESORT, environment, run
 
 CONTRACT = {
     *(
@@ -105,5 +105,5 @@ def test_the_installed_command_shows_its_help_under_its_name() -> None:
     """Also without a locale, as in a container."""
     bare = {name: value for name, value in environment().items() if not name.startswith(("LC_", "LANG"))}
     command = [Path(sys.executable).with_name("scep-kem"), "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, env=bare, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, env=bare, check=True, timeout=LAST_RESORT)
     assert done.stdout.startswith("Usage: scep-kem [OPTIONS] COMMAND") and done.stderr == ""

@@ -58,11 +58,11 @@ def test_a_password_is_made_listed_and_revoked_where_the_server_looks(elsewhere:
     password = run("challenge", "new", *given, "--profile", "elsewhere").good().out.strip()
     identifier = elsewhere.server_key().identifier(password)
     with served(elsewhere) as store:
-        assert store.challenge(identifier) is not None
+        assert store.credential(identifier) is not None
     assert identifier[:12] in run("challenge", "list", *given).good().out
     run("challenge", "revoke", *given, identifier[:12]).good()
     with served(elsewhere) as store:
-        assert store.challenge(identifier) is None
+        assert store.credential(identifier) is None
 
 
 def test_a_certificate_is_listed_and_revoked_where_the_server_looks(elsewhere: CaDir) -> None:
@@ -97,4 +97,4 @@ def test_serve_names_its_configuration_for_passwords(elsewhere: CaDir, monkeypat
     words = shlex.split(hint.removeprefix("Challenge password: scep-kem "))
     password = run(*words).good().out.strip()
     with served(elsewhere) as store:
-        assert store.challenge(elsewhere.server_key().identifier(password)) is not None
+        assert store.credential(elsewhere.server_key().identifier(password)) is not None

@@ -17,7 +17,7 @@ from ca.sql_store import SqlStore
 from ca.store import StoreUnavailable
 from scep_kem.ca_dir import CaDir
 from scep_kem.cli import server as serve_command
-from tests.scep_kem.kit import SCEP_KEM, Result, environment, quoted, run
+from tests.scep_kem.kit import LAST_RESORT, SCEP_KEM, Result, environment, quoted, run
 
 
 def test_serve_needs_a_folder_or_a_file() -> None:
@@ -53,7 +53,7 @@ def test_serve_with_a_database_that_cannot_be_one(own: CaDir, database: str) -> 
 def serve_in_a_process(found: CaDir, *arguments: str) -> Result:
     """`serve` that ends by itself; in a process, because waitress leaves the sockets of a failed start to its end."""
     command = [*SCEP_KEM, "serve", "--dir", str(found.path), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, timeout=LAST_RESORT)
     return Result(done.returncode, done.stdout, done.stderr)
 
 
@@ -159,7 +159,7 @@ def test_a_database_that_is_locked_is_exit_code_1(own: CaDir, monkeypatch: pytes
     def locked(*_arguments: object, **_more: object) -> None:
         raise StoreUnavailable("the database cannot be written: database is locked")
 
-    monkeypatch.setattr(SqlStore, "add_challenge", locked)
+    monkeypatch.setattr(SqlStore, "add_credential", locked)
     run("challenge", "new", "--dir", own.path).refused_in_one_line(1, "database is locked")
 
 
@@ -174,6 +174,6 @@ def test_an_interrupted_command_ends_quietly(own: CaDir, monkeypatch: pytest.Mon
     def interrupt(*_arguments: object, **_more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(SqlStore, "add_challenge", interrupt)
+    monkeypatch.setattr(SqlStore, "add_credential", interrupt)
     found = run("challenge", "new", "--dir", own.path)
     assert found.code == 130 and "Traceback" not in found.err and found.out == ""

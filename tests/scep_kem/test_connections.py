@@ -32,7 +32,7 @@ from scep_kem.server.connections import (
     connection_limit,
     server_settings,
 )
-from tests.scep_kem.kit import CONFIG, make_ca_dir, raw, serving
+from tests.scep_kem.kit import CONFIG, LAST_RESORT, make_ca_dir, raw, serving
 
 ASK = b"GET /scep?operation=GetCACaps HTTP/1.1\r\nHost: ca.example\r\nConnection: close\r\n\r\n"
 HALF_HEADERS = b"GET /scep?operation=GetCACaps HTTP/1.1\r\nHost: ca."
@@ -63,7 +63,7 @@ class Loop:
     def connect(self) -> tuple[Channel, socket.socket]:
         ours, theirs = socket.socketpair()
         self.sockets += [ours, theirs]
-        theirs.settimeout(30)
+        theirs.settimeout(LAST_RESORT)
         channel = Channel(self, ours, ("127.0.0.1", 1), self.adj, map=self.map)  # type: ignore[arg-type]
         return channel, theirs
 
@@ -99,7 +99,8 @@ def config(tmp_path: Path) -> Config:
 @contextlib.contextmanager
 def strangers(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
     with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)) for _ in range(count)]
+        address = ("127.0.0.1", port)
+        found = [stack.enter_context(socket.create_connection(address, LAST_RESORT)) for _ in range(count)]
         for item in found:
             with contextlib.suppress(ConnectionError):
                 item.sendall(said)
@@ -180,7 +181,7 @@ def test_who_is_being_served_is_not_closed_however_long_it_takes(loop: Loop) -> 
 
 def test_a_client_that_sends_many_requests_without_reading_gets_a_few_answers_and_the_end(config: Config) -> None:
     request = b"GET /scep?operation=GetCACaps HTTP/1.1\r\nHost: ca.example\r\n\r\n"
-    with serving(config) as port, socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    with serving(config) as port, socket.create_connection(("127.0.0.1", port), timeout=LAST_RESORT) as connection:
         connection.sendall(request * 100)
         answer = b""
         with contextlib.suppress(ConnectionError):
@@ -258,7 +259,7 @@ def test_a_host_with_several_addresses_is_listened_on_at_each() -> None:
         assert isinstance(server, MultiSocketServer)
         assert [host for host, _port in server.effective_listen] == ["127.0.0.1", "127.0.0.2"]
         for address in server.effective_listen:
-            socket.create_connection((address[0], int(address[1])), timeout=30).close()
+            socket.create_connection((address[0], int(address[1])), timeout=LAST_RESORT).close()
     finally:
         server.close()
 

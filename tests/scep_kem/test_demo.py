@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.scep_kem.kit import environment
+from tests.scep_kem.kit import LAST_RESORT, environment
 
 
 def demo(folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "scep_kem.demo"]
     return subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=60
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=LAST_RESORT
     )
 
 

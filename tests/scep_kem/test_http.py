@@ -14,7 +14,7 @@ from cryptography import x509
 
 from scep.client import Issued
 from scep_kem.config import load
-from tests.scep_kem.kit import CONFIG, Site, make_ca_dir, raw, serving
+from tests.scep_kem.kit import CONFIG, LAST_RESORT, Site, make_ca_dir, raw, serving
 
 MAX_BODY = 262_144
 CLOSE = b"Host: ca.example\r\nConnection: close\r\n"
@@ -73,7 +73,7 @@ def test_head_has_no_body(port: int) -> None:
 
 def test_a_connection_serves_several_requests(port: int) -> None:
     request = b"GET /scep?operation=GetCACaps HTTP/1.1\r\nHost: ca.example\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=LAST_RESORT) as connection:
         connection.sendall(request + b"\r\n" + request + b"Connection: close\r\n\r\n")
         answer = b""
         while piece := connection.recv(65536):
@@ -113,7 +113,7 @@ def test_a_post_that_expects_100_continue(site: Site, port: int) -> None:
     device = site.device(password=site.password("continue"), transaction_id="continue")
     message = device.start()
     head = b"POST /scep?operation=PKIOperation HTTP/1.1\r\n" + CLOSE + b"Expect: 100-continue\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=LAST_RESORT) as connection:
         connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(message))
         assert connection.recv(65536).startswith(b"HTTP/1.1 100 Continue")
         connection.sendall(message)
@@ -127,7 +127,7 @@ def test_a_post_in_many_small_packets(site: Site, port: int) -> None:
     device = site.device(password=site.password("slow"), transaction_id="slow")
     message = device.start()
     head = b"POST /scep HTTP/1.1\r\n" + CLOSE + b"Content-Length: %d\r\n\r\n" % len(message)
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=LAST_RESORT) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for start in range(0, len(head + message), 500):
             connection.sendall((head + message)[start : start + 500])
@@ -208,6 +208,6 @@ def test_what_is_no_http_is_400(port: int, request_bytes: bytes) -> None:
 
 def test_a_client_that_goes_away_in_the_middle_leaves_the_server_running(port: int) -> None:
     for piece in (b"", b"GET /scep", b"POST /scep HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf"):
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=LAST_RESORT) as connection:
             connection.sendall(piece)
     assert raw(port, b"GET /scep?operation=GetCACaps HTTP/1.1\r\n" + CLOSE + b"\r\n")[0] == 200

@@ -86,7 +86,7 @@ def test_a_running_server_stops_using_the_old_at_once(own: CaDir) -> None:
         assert old.isdisjoint(item.serial_number for item in served) and len(served) == 4
         fresh = site.device(password=site.password("three"), label="three", transaction_id="fresh")
         assert isinstance(fresh.enrol(), Issued)
-        assert store.challenge(own.server_key().identifier("one")).serial is None  # type: ignore[union-attr]
+        assert store.credential(own.server_key().identifier("one")).serial is None  # type: ignore[union-attr]
 
 
 def test_the_old_files_are_kept_under_the_moment_of_withdrawal(own: CaDir, monkeypatch: pytest.MonkeyPatch) -> None:

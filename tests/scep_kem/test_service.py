@@ -37,7 +37,7 @@ from scep_kem.config import load
 from scep_kem.errors import UsageError
 from scep_kem.server import service as service_module
 from scep_kem.server.service import Service
-from tests.scep_kem.kit import Site, make_ca_dir
+from tests.scep_kem.kit import LAST_RESORT, Site, make_ca_dir
 
 # Rollover
 
@@ -163,7 +163,7 @@ def test_keys_that_could_not_be_read_are_tried_again(
 
 def test_a_rollover_is_loaded_once_by_however_many_threads(rolling: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     rolling.service.ca_dir.prepare_rollover(now=utc_now())
-    inside, loads = threading.Barrier(4, timeout=30), []
+    inside, loads = threading.Barrier(4, timeout=LAST_RESORT), []
     load_now = rolling.service._load
 
     def slow_load() -> Any:
@@ -180,7 +180,7 @@ def test_a_rollover_is_loaded_once_by_however_many_threads(rolling: Site, monkey
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(LAST_RESORT)
     assert len(loads) == 1
 
 

@@ -39,7 +39,7 @@ from scep_kem.config import WebhookConfig
 from scep_kem.server import webhook
 from scep_kem.server.webhook import MAX_ANSWER, MAX_REASON, HttpWebhook
 from tests.ca.test_store_contract import certificate
-from tests.scep_kem.kit import Answer, Peer, Received, ca_pair, unused_port
+from tests.scep_kem.kit import LAST_RESORT, Answer, Peer, Received, ca_pair, unused_port
 from tests.world import Random, key, name
 
 UNREACHABLE = (WebhookAnswer.UNREACHABLE, "")
@@ -178,7 +178,7 @@ def test_an_answer_that_takes_too_long_is_no_answer() -> None:
     over = threading.Event()
 
     def answer(_request: Received) -> Answer:
-        over.wait(30)
+        over.wait(LAST_RESORT)
         return said(decision="approve")
 
     with Peer(answer) as peer:
@@ -216,7 +216,7 @@ def test_an_answer_that_drips_is_no_answer_and_its_connection_is_ended(begin: by
     """No single step takes long; the sum must not, either. A call that went on would keep its slot for ever."""
     dripper = Dripper(begin)
     assert HttpWebhook(WebhookConfig(dripper.url, timeout=0.1), "default").ask(*question()) == UNREACHABLE
-    dripper.thread.join(30)
+    dripper.thread.join(LAST_RESORT)
     assert not dripper.thread.is_alive()
 
 
@@ -245,11 +245,13 @@ def test_only_so_many_calls_run_at_once_and_a_further_one_is_unreachable_at_once
 
     def answer(_request: Received) -> Answer:
         asked.release()
-        over.wait(30)
+        over.wait(LAST_RESORT)
         return said(decision="approve")
 
     with Peer(answer) as peer:
-        hooks = [HttpWebhook(WebhookConfig(peer.url, timeout=30), f"profile{n}") for n in range(WEBHOOK_CALLS + 1)]
+        hooks = [
+            HttpWebhook(WebhookConfig(peer.url, timeout=LAST_RESORT), f"profile{n}") for n in range(WEBHOOK_CALLS + 1)
+        ]
         answers: list[Any] = []
         threads = [
             threading.Thread(target=lambda hook=hook: answers.append(hook.ask(*question()))) for hook in hooks[1:]
@@ -257,13 +259,13 @@ def test_only_so_many_calls_run_at_once_and_a_further_one_is_unreachable_at_once
         for thread in threads:
             thread.start()
         try:
-            assert all(asked.acquire(timeout=30) for _ in threads)
+            assert all(asked.acquire(timeout=LAST_RESORT) for _ in threads)
             assert hooks[0].ask(*question()) == UNREACHABLE
             assert len(peer.received) == WEBHOOK_CALLS and answers == []
         finally:
             over.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(LAST_RESORT)
         assert answers == [(WebhookAnswer.APPROVE, "")] * WEBHOOK_CALLS
         assert hooks[0].ask(*question()) == (WebhookAnswer.APPROVE, "")
 
@@ -416,7 +418,7 @@ def test_several_threads_may_ask_at_once() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(LAST_RESORT)
     assert answers == [(WebhookAnswer.APPROVE, "")] * 4
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ca import methods
 from ca.authorities import Authorities
-from ca.challenges import add_password
+from ca.credentials import add_password
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.store import Decision, State

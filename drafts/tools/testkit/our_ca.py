@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from ca import methods
 from ca.authorities import Authorities
 from ca.authority import Authority
-from ca.challenges import add_password
+from ca.credentials import add_password
 from ca.memory_store import MemoryStore
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
