@@ -18,7 +18,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ca.profiles import key_usage
 from kem.backends import Backends
 from kem.exchange import compute_mac, respond
 from kem.keys import DecapsulationKey
@@ -33,6 +32,7 @@ from pkix.pkcs10 import CertificationRequest
 from pkix.recipients import Recipient
 from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
+from pkix.usages import key_usage
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, NONCE_LENGTH, FailInfo, MessageType, PkiStatus
 from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, load_certificate, of_next_ca
 from scep.kem_pop import Binding, Challenge, encode_confirm, mac_input, response_key_of

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.authorities import Authorities
-from ca.authority import CMC_RA, check_validity, preview
+from ca.authority import check_validity, preview
 from ca.errors import RequestRefused
 from ca.profiles import Profile, check_request, names_of
 from ca.sealing import ServerKey
@@ -26,6 +26,7 @@ from pkix import oids
 from pkix.errors import PkixError
 from pkix.names import comparable, prepared
 from pkix.pkcs10 import CertificationRequest, Form
+from pkix.usages import CMC_RA
 from scep.attributes import RESPONSE_KEY
 from scep.remembered import open_request
 from scep_kem.config import ProfileConfig

@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authorisation import EnrolmentRequest, WebhookAnswer
 from ca.authority import Authority
-from ca.profiles import key_usage
 from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM, ContentCipher, digest_oid
 from pkix.asn1 import AlgorithmIdentifier, Oid, UTCTime, algorithm, encode, wrap
@@ -30,6 +29,7 @@ from pkix.pkcs10 import CertificationRequest, encode_certification_request
 from pkix.recipients import RsaRecipient
 from pkix.signatures import sign
 from pkix.signed_data import Signer
+from pkix.usages import key_usage
 from scep import attributes as scep
 from scep.responder import Reply
 from tests.pkix.tlv import Node

@@ -26,10 +26,10 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.authorisation import EnrolmentRequest, WebhookAnswer
-from ca.profiles import key_usage
 from pkix.certificates import Certificate
 from pkix.keys import certificate_hash
 from pkix.pkcs10 import CertificationRequest, encode_certification_request
+from pkix.usages import key_usage
 from scep_kem import files
 from scep_kem.budgets import THREADS, WEBHOOK_CALLS
 from scep_kem.clock import utc_now
