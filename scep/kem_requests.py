@@ -12,7 +12,8 @@ from kem.backends import Backends
 from kem.keys import decode_public_key
 from pkix.certificates import Certificate
 from pkix.errors import Malformed
-from pkix.pkcs10 import CertificationRequest, Form
+from pkix.pkcs10 import CertificationRequest
+from pkix.requests import Form
 from scep.attributes import NONCE_LENGTH, MessageType
 from scep.exchange import Exchange
 from scep.settings import KemPolicy, Pop

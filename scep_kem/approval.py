@@ -25,7 +25,8 @@ from ca.store import Decision, IssuedCertificate, State, Store, Transaction
 from pkix import oids
 from pkix.errors import PkixError
 from pkix.names import comparable, prepared
-from pkix.pkcs10 import CertificationRequest, Form
+from pkix.pkcs10 import CertificationRequest
+from pkix.requests import Form
 from pkix.usages import CMC_RA
 from scep.attributes import RESPONSE_KEY
 from scep.remembered import open_request

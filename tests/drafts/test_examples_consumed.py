@@ -29,7 +29,8 @@ from pkix.enveloped_data import Identity, KekIdentity, RsaIdentity, decrypt, enc
 from pkix.errors import IntegrityFailed, PkixError
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import spki_of
-from pkix.pkcs10 import CertificationRequest, Form
+from pkix.pkcs10 import CertificationRequest
+from pkix.requests import Form
 from pkix.signed_data import SignedData
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus
 from scep.ca_certificates import CaCertificates, load_certificate
