@@ -6,22 +6,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kem.backends import Backends
 from kem.keys import decode_public_key
 from kem.weak_keys import check_strength
 from pkix import oids
-from pkix.asn1 import reason
-from pkix.certificates import Certificate
+from pkix.certificates import UNREADABLE, Certificate, load_certificate
 from pkix.errors import Malformed, PkixError
 from pkix.kem_recipients import KemRecipient
 from pkix.recipients import Recipient, RsaRecipient
@@ -120,42 +118,6 @@ def check_size(body: bytes, what: str) -> None:
         raise ReplyRefused(f"{what}: an answer of {len(body)} octets; at most {MAX_BODY} are accepted")
 
 
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-
-
-def load_certificate(der: bytes) -> x509.Certificate:
-    """A certificate whose names, times and extensions can be read; `cryptography` looks at them only when asked. Raises
-    Malformed.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about lengths in names, which are not for us to judge
-            certificate = x509.load_der_x509_certificate(der)
-            _read_all(certificate)
-    except _UNREADABLE as error:
-        raise Malformed(f"a certificate cannot be read: {reason(error)}") from None
-    return certificate
-
-
-_PARTS = (
-    *("serial_number", "issuer", "subject", "not_valid_before_utc", "not_valid_after_utc"),
-    *("extensions", "signature_algorithm_oid"),
-)
-
-
-def _read_all(certificate: x509.Certificate) -> None:
-    for part in _PARTS:
-        getattr(certificate, part)
-    certificate.subject.rfc4514_string()
-
-
 def _certificates(body: bytes) -> list[x509.Certificate]:
     try:
         return [load_certificate(body)]
@@ -204,7 +166,7 @@ def _chained(certificates: Sequence[x509.Certificate], trusted: x509.Certificate
 def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (*_UNREADABLE, InvalidSignature):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 

@@ -11,11 +11,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authority import KeyPair
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
+from pkix.certificates import load_certificate
 from pkix.errors import PkixError
 from pkix.keys import spki_of
 from pkix.signatures import SigningKey
 from pkix.usages import is_ca, may
-from scep.ca_certificates import CaCertificates, load_certificate
+from scep.ca_certificates import CaCertificates
 from scep_kem import files
 from scep_kem.errors import UsageError
 from scep_kem.generation_files import check_fits
