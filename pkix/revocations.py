@@ -13,7 +13,7 @@ from datetime import datetime
 from cryptography import x509
 
 from pkix import usages
-from pkix.algorithms import AlgorithmPolicy, check_key
+from pkix.algorithms import AlgorithmPolicy
 from pkix.certificates import UNREADABLE, Certificate
 from pkix.errors import NotTrusted, PkixError
 from pkix.names import comparable
@@ -74,7 +74,5 @@ def _usable(
         raise NotTrusted("its issuer's CRL is not that of now")
     if not usages.may(issuer, "cRLSign"):
         raise NotTrusted("its issuer's keyUsage has no cRLSign")
-    key = Certificate.of(issuer).public_key
-    check_key(key, "the CRL's issuer", policy=algorithms)
-    verify_signed_object(der, key, algorithms, "the CRL")
+    verify_signed_object(der, Certificate.of(issuer).public_key, algorithms, "the CRL")
     return crl

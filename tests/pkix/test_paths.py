@@ -378,6 +378,23 @@ def test_4_1_1_2_the_two_algorithms_are_one() -> None:
         validate_path(tree.der(), [middle().der], [root().certificate], now=NOW, policy=POLICY)
 
 
+def test_a_signature_is_whole_octets() -> None:
+    """One unused bit, which is zero as DER wants it."""
+    even = next(leaf for leaf in (made("CN=end", middle(), extensions=END) for _ in range(64)) if not leaf.der[-1] % 2)
+    tree = Node.parse(even.der)
+    tree[2].content = b"\x01" + tree[2].content[1:]
+    with pytest.raises(NotTrusted, match="the signature is not a whole number of octets"):
+        validate_path(tree.der(), [middle().der], [root().certificate], now=NOW, policy=POLICY)
+
+
+def test_the_text_is_of_the_path_that_came_furthest() -> None:
+    upper = made("CN=upper", root(), end=NOW - DAY / 2)
+    good = made("CN=middle", upper, private=middle().key)
+    bad = made("CN=middle", upper, private=middle().key, extensions=[])
+    for candidates in itertools.permutations([upper, good, bad]):
+        refused("the certificate of CN=upper has expired", end(), *candidates)
+
+
 def test_a_loop_ends() -> None:
     """Two CAs that certify each other."""
     one, two = made("CN=one"), made("CN=two")
