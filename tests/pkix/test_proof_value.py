@@ -7,10 +7,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import mlkem, padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
+from kyber_py.ml_kem import ML_KEM_512  # type: ignore[import-untyped]
 from pyasn1_alt_modules import rfc9629
 
 from kem.errors import InvalidCiphertext, InvalidKey
-from kem.keys import encode_public_key
+from kem.keys import DecapsulationKey, encode_public_key
+from kem.parameters import by_name
 from pkix import oids
 from pkix.algorithms import AES128, AES256, AES256_GCM, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import encode
@@ -29,6 +31,7 @@ from pkix.proof_value import (
     seal_value,
 )
 from pkix.recipients import KekRecipient
+from tests.kem import published
 from tests.pkix import second_opinion
 from tests.pkix.envelopes import TRANSPORTS, flipped
 from tests.pkix.forge import peer, rsa_spki, small_rsa_key
@@ -124,6 +127,22 @@ def test_another_reader_opens_the_rsa_envelope(rid: Rid, versions: tuple[int, in
     assert isinstance(RSA, rsa.RSAPrivateKey)
     oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
     assert _cbc(RSA.decrypt(bytes(info["encryptedKey"]), oaep), enveloped["encryptedContentInfo"]) == Y
+
+
+class _Kyber512:
+    """ML-KEM-512 of kyber-py in place of backends, which need not know it."""
+
+    def decapsulate(self, private: DecapsulationKey, ciphertext: bytes) -> bytes:
+        _public, expanded = ML_KEM_512.key_derive(private.seed)
+        return bytes(ML_KEM_512.decaps(expanded, ciphertext))
+
+
+def test_rfc_9936_c_the_example_is_opened() -> None:
+    """tests/vectors/rfc9936; its rid is the certificate's."""
+    private = DecapsulationKey(by_name("ML-KEM-512"), seed=published.SEED)
+    message = published.pem("rfc9936/ML-KEM-512.cms")
+    found = open_value(message, private, policy=GCM_ONLY, backends=_Kyber512())  # type: ignore[arg-type]
+    assert (found.value, found.ukm) == (b"Hello, world!", None)
 
 
 @pytest.mark.parametrize("rid", [SKI, numbered(201)], ids=["ski", "201"])
