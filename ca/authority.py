@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.errors import RequestRefused
-from ca.profiles import Profile, extension, extensions_for, key_usage
+from ca.profiles import Profile, extension, extensions_for
 from ca.requests import CertificateRequest
 from ca.store import IssuedCertificate
 from kem.backends import Backends
@@ -30,6 +30,7 @@ from pkix.keys import generate, spki_of
 from pkix.names import comparable
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
+from pkix.usages import CMC_RA, key_usage
 
 RandomBytes = Callable[[int], bytes]
 
@@ -37,7 +38,6 @@ CA_VALIDITY = timedelta(days=3650)
 RA_VALIDITY = timedelta(days=1825)
 BACKDATE = timedelta(days=1)
 NEAR_END = timedelta(days=60)  # how long before its end a certificate of the CA or RA is worth a warning
-CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")  # id-kp-cmcRA
 
 _NOBODY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))  # signs what must not be believed
 

@@ -20,6 +20,7 @@ from pkix.general_names import checked_text
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from pkix.microsoft_sid import MICROSOFT_SID, requested_sid, sids_in_uris
 from pkix.names import comparable
+from pkix.usages import extended_usages, key_usage, usage_names
 
 KEY_USAGES = (
     "digitalSignature",
@@ -142,7 +143,7 @@ def _check_key(profile: Profile, request: CertificateRequest) -> None:
         kind = request.key_type
     if kind not in profile.key_types:
         raise KeyRefused(f"a key of type {kind}; profile {profile.name} issues for {', '.join(profile.key_types)}")
-    if request.is_kem and (_requested_key_usage(request) or _KEM_USAGE) != _KEM_USAGE:
+    if request.is_kem and (usage_names(request.extensions) or _KEM_USAGE) != _KEM_USAGE:
         raise UsageRefused("the requested keyUsage of an ML-KEM key is not keyEncipherment alone (RFC 9935 section 5)")
 
 
@@ -232,7 +233,7 @@ def _key_usage(profile: Profile, request: CertificateRequest) -> frozenset[str]:
     if not request.key_type.startswith("rsa:"):
         allowed -= _ENCIPHERMENT
     if "keyUsage" in profile.copy_extensions:
-        requested = _requested_key_usage(request)
+        requested = usage_names(request.extensions)
         if requested is not None:
             if not requested <= set(profile.key_usage):
                 wider = ", ".join(sorted(requested - set(profile.key_usage)))
@@ -241,50 +242,13 @@ def _key_usage(profile: Profile, request: CertificateRequest) -> frozenset[str]:
     return allowed
 
 
-def _requested_key_usage(request: CertificateRequest) -> set[str] | None:
-    try:
-        usage = request.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        return None
-    return {
-        name
-        for name, present in (
-            ("digitalSignature", usage.digital_signature),
-            ("contentCommitment", usage.content_commitment),
-            ("keyEncipherment", usage.key_encipherment),
-            ("dataEncipherment", usage.data_encipherment),
-            ("keyAgreement", usage.key_agreement),
-            ("keyCertSign", usage.key_cert_sign),
-            ("cRLSign", usage.crl_sign),
-        )
-        if present
-    }
-
-
-def key_usage(names: set[str] | frozenset[str]) -> x509.KeyUsage:
-    """KeyUsage from the RFC 5280 bit names."""
-    return x509.KeyUsage(
-        digital_signature="digitalSignature" in names,
-        content_commitment="contentCommitment" in names,
-        key_encipherment="keyEncipherment" in names,
-        data_encipherment="dataEncipherment" in names,
-        key_agreement="keyAgreement" in names,
-        key_cert_sign="keyCertSign" in names,
-        crl_sign="cRLSign" in names,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
 def _extended_key_usage(profile: Profile, request: CertificateRequest) -> list[x509.ObjectIdentifier]:
     """Raises UsageRefused when the request asks for more than the profile allows."""
     allowed = [EXTENDED_KEY_USAGES.get(name) or x509.ObjectIdentifier(name) for name in profile.extended_key_usage]
     chosen = allowed
     if "extendedKeyUsage" in profile.copy_extensions:
-        try:
-            chosen = list(request.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-        except x509.ExtensionNotFound:
-            chosen = allowed
+        requested = extended_usages(request.extensions)
+        chosen = allowed if requested is None else requested
         wider = [usage.dotted_string for usage in chosen if usage not in allowed]
         if wider:
             raise UsageRefused(f"the requested extendedKeyUsage {', '.join(wider)} is not allowed")

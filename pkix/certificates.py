@@ -7,11 +7,13 @@ X.509 v1 with odd encodings). A signer certificate in SCEP only carries a name a
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -31,9 +33,11 @@ from pkix.asn1 import (
     encode_oid,
     octet_string,
     parse,
+    reason,
     sequence,
     wrap,
 )
+from pkix.errors import Malformed
 from pkix.public_keys import load_public_key
 
 _SUBJECT_KEY_IDENTIFIER = Oid("2.5.29.14")
@@ -156,3 +160,39 @@ def encode_extension(extension: x509.Extension[x509.ExtensionType]) -> bytes:
     critical = _TRUE if extension.critical else b""
     value = octet_string(extension.value.public_bytes())
     return wrap(SEQUENCE_TAG, encode_oid(extension.oid) + critical + value)
+
+
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
+
+def load_certificate(der: bytes) -> x509.Certificate:
+    """A certificate whose names, times and extensions can be read; `cryptography` looks at them only when asked. Raises
+    Malformed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about lengths in names, which are not for us to judge
+            certificate = x509.load_der_x509_certificate(der)
+            _read_all(certificate)
+    except UNREADABLE as error:
+        raise Malformed(f"a certificate cannot be read: {reason(error)}") from None
+    return certificate
+
+
+_PARTS = (
+    *("serial_number", "issuer", "subject", "not_valid_before_utc", "not_valid_after_utc"),
+    *("extensions", "signature_algorithm_oid"),
+)
+
+
+def _read_all(certificate: x509.Certificate) -> None:
+    for part in _PARTS:
+        getattr(certificate, part)
+    certificate.subject.rfc4514_string()

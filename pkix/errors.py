@@ -29,3 +29,7 @@ class IntegrityFailed(PkixError):
 
 class DecryptionFailed(PkixError):
     """No key of ours opens the envelope, or opening it failed. All causes of the latter share one text."""
+
+
+class NotTrusted(PkixError):
+    """A certificate from which no valid path leads to a trust anchor. The text says which certificate, and why."""

@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from kem.keys import DecapsulationKey, decode_private_key, encode_private_key
 from kem.parameters import PARAMETER_SETS, is_ml_kem
-from kem.structures import OneAsymmetricKey
+from kem.structures import OneAsymmetricKey, SubjectPublicKeyInfo
 from pkix import oids
-from pkix.asn1 import Oid, decode, sequence
+from pkix.asn1 import Null, Oid, decode, encode, sequence
 from pkix.errors import AlgorithmRefused, Malformed
 from pkix.signatures import MlDsaPrivateKey, MlDsaPublicKey, SigningKey
 
@@ -48,6 +48,19 @@ _ML_DSA_BY_OID: dict[Oid, type[MlDsaPrivateKey]] = {
 }
 KEM_KEY_TYPES = tuple(parameter_set.name.lower() for parameter_set in PARAMETER_SETS)
 KEY_TYPES = ("rsa:2048", "rsa:3072", "rsa:4096", *(f"ec:{name}" for name in _CURVES), "ed25519", *_ML_DSA)
+
+_KEY_TYPES_BY_OID = {
+    oids.ED25519: "ed25519",
+    oids.ML_DSA_44: "ml-dsa-44",
+    oids.ML_DSA_65: "ml-dsa-65",
+    oids.ML_DSA_87: "ml-dsa-87",
+    **{parameter_set.oid: parameter_set.name.lower() for parameter_set in PARAMETER_SETS},
+}
+_CURVES_BY_DER = {  # namedCurve, RFC 5480 section 2.1.1.1
+    encode(Oid("1.2.840.10045.3.1.7")): "P-256",
+    encode(Oid("1.3.132.0.34")): "P-384",
+    encode(Oid("1.3.132.0.35")): "P-521",
+}
 
 
 def generate(key_type: str) -> SigningKey:
@@ -78,6 +91,23 @@ def key_type_of(key: PublicKeyTypes) -> str:
         if isinstance(key, public):
             return name
     raise AlgorithmRefused(f"key type {type(key).__name__.removesuffix('PublicKey')} is not supported")
+
+
+def key_type_named(spki: bytes) -> str:
+    """The type that a DER SubjectPublicKeyInfo asks for by its algorithm alone: as KEY_TYPES and KEM_KEY_TYPES have it,
+    but "rsa" without a size. The key in it, if there is one, is not looked at. Raises Malformed, AlgorithmRefused.
+    """
+    scheme = decode(SubjectPublicKeyInfo, spki, "SubjectPublicKeyInfo").algorithm
+    without_parameters = _KEY_TYPES_BY_OID.get(scheme.algorithm)
+    if without_parameters is not None and scheme.parameters is None:
+        return without_parameters
+    if scheme.algorithm == oids.RSA_ENCRYPTION and isinstance(scheme.parameters, Null):
+        return "rsa"
+    if scheme.algorithm == oids.EC_PUBLIC_KEY and scheme.parameters is not None:
+        curve = _CURVES_BY_DER.get(encode(scheme.parameters))
+        if curve is not None:
+            return f"ec:{curve}"
+    raise AlgorithmRefused(f"a key of the kind {oids.name(scheme.algorithm)} with these parameters is not supported")
 
 
 def load_private_key(pem: bytes, *, password: bytes | None = None) -> SigningKey:

@@ -7,20 +7,15 @@ The subject and the requested extensions are read by `cryptography.x509`.
 from __future__ import annotations
 
 import contextlib
-import enum
-import hashlib
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from kem.keys import decode_public_key
-from kem.parameters import by_oid, is_ml_kem
 from kem.structures import SubjectPublicKeyInfo
 from kem.weak_keys import check_strength
 from pkix import oids
@@ -55,11 +50,11 @@ from pkix.certificates import (
     IssuerAndSerialNumber,
     encode_extension,
 )
-from pkix.errors import AlgorithmRefused, IntegrityFailed, Malformed
-from pkix.keys import key_type_of, message_digest, spki_of
-from pkix.public_keys import load_public_key
-from pkix.signatures import SigningKey, certificate_signature_algorithm, sign, verify
-from pkix.subjects import STRING_CODECS, check_subject
+from pkix.errors import Malformed
+from pkix.keys import message_digest, spki_of
+from pkix.requests import Form, Requested, verify_proof
+from pkix.signatures import SigningKey, certificate_signature_algorithm, sign
+from pkix.subjects import STRING_CODECS
 
 _ATTRIBUTES_TAG = 0xA0
 MAX_ATTRIBUTES = 64
@@ -109,26 +104,16 @@ class PrivateKeyPossessionStatement:
     certificate: Null | TLV | None
 
 
-class Form(enum.Enum):
-    """What the signature of a request is worth.
-
-    self_signed: made with the requested key, proves its possession. unsigned: proves nothing. statement: made with
-    another certificate's key, whose holder states that the requested key is theirs too (RFC 9883).
-    """
-
-    self_signed = "self-signed"
-    unsigned = "unsigned"
-    statement = "statement of possession"
-
-
-@dataclass(frozen=True)
-class CertificationRequest:
+@dataclass(frozen=True, repr=False)
+class CertificationRequest(Requested):
     """der: the request as received. subject_der: DER Name. spki: DER SubjectPublicKeyInfo. key_algorithm: its OID.
 
     attributes: type to DER value of each attribute; the secrets among them are never shown by repr.
     challenge_password: its text, or None when the attribute is absent.
     """
 
+    what = "PKCS #10 request"
+    where = "extensionRequest"
     der: bytes
     subject_der: bytes
     spki: bytes
@@ -182,18 +167,6 @@ class CertificationRequest:
         return Form.statement if oids.STATEMENT_OF_POSSESSION in self.attributes else Form.self_signed
 
     @property
-    def is_kem(self) -> bool:
-        """Whether the requested key is an ML-KEM key."""
-        return is_ml_kem(self.key_algorithm)
-
-    @cached_property
-    def key_type(self) -> str:
-        """The requested key's type as `pkix.keys` names it, such as "rsa:2048". Raises AlgorithmRefused."""
-        if self.is_kem:
-            return by_oid(self.key_algorithm).name.lower()
-        return key_type_of(self.public_key)
-
-    @property
     def statement(self) -> PrivateKeyPossessionStatement | None:
         """The statement of possession, or None. Raises Malformed."""
         der = self.attributes.get(oids.STATEMENT_OF_POSSESSION)
@@ -231,23 +204,8 @@ class CertificationRequest:
         self._verify_with(statement_signer.public_key, policy)
 
     def _verify_with(self, key: PublicKeyTypes, policy: AlgorithmPolicy) -> None:
-        # As a PKCS #10 signature algorithm these two name no hash, and nobody can know which was meant.
-        if self.signature_algorithm.algorithm in (oids.RSA_ENCRYPTION, oids.EC_PUBLIC_KEY):
-            raise AlgorithmRefused("the PKCS #10 request's signature algorithm does not name a hash")
-        try:
-            verify(key, self.signature_algorithm, hashes.SHA512(), self.signature, self.signed_der, policy=policy)
-        except IntegrityFailed:
-            raise IntegrityFailed("the PKCS #10 request's signature does not verify") from None
-
-    @cached_property
-    def hash(self) -> bytes:
-        """SHA-256 (32 octets) of the request's DER."""
-        return hashlib.sha256(self.der).digest()
-
-    @cached_property
-    def public_key(self) -> PublicKeyTypes:
-        """The key to be certified. Raises AlgorithmRefused, Malformed; see `pkix.public_keys`."""
-        return load_public_key(self.spki, "PKCS #10 request")
+        scheme, signature = self.signature_algorithm, self.signature
+        verify_proof(key, scheme, signature, self.signed_der, policy=policy, what=self.what)
 
     @cached_property
     def _x509(self) -> x509.CertificateSigningRequest:
@@ -267,34 +225,9 @@ class CertificationRequest:
         info = wrap(SEQUENCE_TAG, encode(version) + encode(subject) + encode(spki) + ordered)
         return _encode_request(info, outer.signature_algorithm, self.signature)
 
-    @cached_property
-    def subject(self) -> x509.Name:
-        """The subject as a Name. Raises Malformed for what no certificate may carry; see `pkix.subjects`."""
-        check_subject(self.subject_der)
-        try:
-            with _quiet():
-                return self._x509.subject
-        except (ValueError, TypeError) as error:
-            raise Malformed(f"PKCS #10 request: unusable subject: {reason(error)}") from None
-
-    @cached_property
-    def subject_text(self) -> str:
-        """The subject for people and the Store, as RFC 4514 has it. Raises Malformed."""
-        return self.subject.rfc4514_string()
-
-    @cached_property
-    def extensions(self) -> x509.Extensions:
-        """The requested extensions (extensionRequest). Raises Malformed."""
-        if not _EXTENSION_REQUESTS & self.attributes.keys():
-            return x509.Extensions([])
-        try:
-            with _quiet():
-                return self._x509.extensions
-        except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-            raise Malformed(f"PKCS #10 request: unusable extensionRequest: {reason(error)}") from None
-
-    def __repr__(self) -> str:
-        return f"CertificationRequest(sha256={self.hash.hex()[:16]}…)"
+    @property
+    def _asks_for_extensions(self) -> bool:
+        return bool(_EXTENSION_REQUESTS & self.attributes.keys())
 
 
 def _attributes(attributes: list[Attribute]) -> dict[Oid, bytes]:
@@ -314,11 +247,6 @@ def _attributes(attributes: list[Attribute]) -> dict[Oid, bytes]:
         # We would issue what one says, while OpenSSL, Go or a webhook read the other.
         raise Malformed("PKCS #10 request: two extensionRequest attributes, PKCS #9's and Microsoft's, that differ")
     return found
-
-
-def _quiet() -> warnings.catch_warnings[None]:
-    """Keep `cryptography.x509` from warning about names that are longer than it likes, or than it counts."""
-    return warnings.catch_warnings(action="ignore", category=UserWarning)
 
 
 def _challenge_password(attributes: Mapping[Oid, bytes]) -> str | None:

@@ -82,40 +82,40 @@ _KINDS = {
 }
 
 
-def check_subject(name: bytes) -> None:
-    """Raises Malformed. name: DER Name; its structure is for `cryptography.x509` to check."""
+def check_subject(name: bytes, whose: str = "PKCS #10 request") -> None:
+    """Raises Malformed. name: DER Name; its structure is for `cryptography.x509` to check. whose: begins the text."""
     if len(name) > MAX_SUBJECT:
-        raise Malformed(f"PKCS #10 request: a subject of {len(name)} octets; at most {MAX_SUBJECT} are accepted")
-    for relative in elements(_of_kind(any_of(name), SEQUENCE_TAG)):
-        for attribute in elements(_of_kind(relative, SET_TAG)):
-            members = elements(_of_kind(attribute, SEQUENCE_TAG))
+        raise Malformed(f"{whose}: a subject of {len(name)} octets; at most {MAX_SUBJECT} are accepted")
+    for relative in elements(_of_kind(any_of(name), SEQUENCE_TAG, whose)):
+        for attribute in elements(_of_kind(relative, SET_TAG, whose)):
+            members = elements(_of_kind(attribute, SEQUENCE_TAG, whose))
             if len(members) != 2:
-                raise Malformed("PKCS #10 request: unusable subject: an attribute is not a type and a value")
-            _check_value(parse(members[0], Oid, "PKCS #10 request: subject"), members[1])
+                raise Malformed(f"{whose}: unusable subject: an attribute is not a type and a value")
+            _check_value(parse(members[0], Oid, f"{whose}: subject"), members[1], whose)
 
 
-def _of_kind(value: TLV, tag: int) -> TLV:
+def _of_kind(value: TLV, tag: int, whose: str) -> TLV:
     if tag_of(value) != tag:
-        raise Malformed("PKCS #10 request: unusable subject: it is no Name")
+        raise Malformed(f"{whose}: unusable subject: it is no Name")
     return value
 
 
-def _check_value(kind: Oid, value: TLV) -> None:
+def _check_value(kind: Oid, value: TLV, whose: str) -> None:
     known = _KINDS.get(kind) or _Kind(f"subject attribute {kind.dotted_string}", MAX_VALUE, _ANY_STRING, 0)
     tag = tag_of(value)
     if tag not in known.tags:
-        raise Malformed(f"PKCS #10 request: a {known.name} whose value is not of its string type (RFC 5280 appendix A)")
+        raise Malformed(f"{whose}: a {known.name} whose value is not of its string type (RFC 5280 appendix A)")
     if known.tags is _ASCII_ONLY and not bytes(value.data).isascii():
-        raise Malformed(f"PKCS #10 request: a {known.name} with characters that it cannot have (RFC 5280 appendix A)")
+        raise Malformed(f"{whose}: a {known.name} with characters that it cannot have (RFC 5280 appendix A)")
     if tag == _TELETEX and not bytes(value.data).isascii():
         # As Latin-1 by some and as UTF-8 by others, so a renewal could turn one name into another.
-        raise Malformed(f"PKCS #10 request: a {known.name} in TeletexString beyond ASCII; use UTF8String")
-    length = _characters(bytes(value.data), tag)
+        raise Malformed(f"{whose}: a {known.name} in TeletexString beyond ASCII; use UTF8String")
+    length = _characters(bytes(value.data), tag, whose)
     if not known.least <= length <= known.most:
-        raise Malformed(f"PKCS #10 request: a {known.name} of {length} characters (RFC 5280 appendix A.1)")
+        raise Malformed(f"{whose}: a {known.name} of {length} characters (RFC 5280 appendix A.1)")
 
 
-def _characters(octets: bytes, tag: int) -> int:
+def _characters(octets: bytes, tag: int, whose: str) -> int:
     """Of a string; of a BIT STRING, its octets."""
     codec = STRING_CODECS.get(tag)
     if codec is None:
@@ -123,8 +123,8 @@ def _characters(octets: bytes, tag: int) -> int:
     try:
         text = octets.decode(codec)
     except UnicodeDecodeError:
-        raise Malformed("PKCS #10 request: unusable subject: a value is not valid text of its string type") from None
+        raise Malformed(f"{whose}: unusable subject: a value is not valid text of its string type") from None
     if any(unicodedata.category(character) == "Cc" for character in text):
         # Many a program ends a name at NUL, and a log or a list a line at LF.
-        raise Malformed("PKCS #10 request: unusable subject: a value holds control characters")
+        raise Malformed(f"{whose}: unusable subject: a value holds control characters")
     return len(text)

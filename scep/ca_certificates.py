@@ -6,27 +6,25 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.authority import CMC_RA
 from kem.backends import Backends
 from kem.keys import decode_public_key
 from kem.weak_keys import check_strength
 from pkix import oids
-from pkix.asn1 import reason
-from pkix.certificates import Certificate
+from pkix.certificates import UNREADABLE, Certificate, load_certificate
 from pkix.errors import Malformed, PkixError
 from pkix.kem_recipients import KemRecipient
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.signed_data import SignedData
+from pkix.usages import extended_usages, is_ca, is_cmc_ra, may
 
 MAX_BODY = 512 * 1024  # octets of an answer to GetCACert or GetNextCACert
 
@@ -60,7 +58,7 @@ class CaCertificates:
         if trusted not in current:
             raise ReplyRefused("GetCACert: the trusted CA certificate is not valid now")
         valid = _of_ras([item for item in _chained(current, trusted) if item == trusted or _may_be_ra(item)], [trusted])
-        issuing = [item for item in valid if _is_ca(item)] or [trusted]
+        issuing = [item for item in valid if is_ca(item)] or [trusted]
         leaf_most = [item for item in issuing if not any(_issued(item, other) for other in issuing if other != item)]
         lapsed = tuple(item for item in certificates if item not in current)
         return cls(ca=(leaf_most or issuing)[0], all=valid, lapsed=lapsed)
@@ -89,12 +87,12 @@ class CaCertificates:
         rsa_ones = [item for item in self.all if _has_rsa_key(item)]
         if not rsa_ones:
             raise ReplyRefused("GetCACert: no certificate has a key that we can encrypt a request to")
-        best = max(rsa_ones, key=lambda item: (_may_encipher(item), not _is_ca(item), item == self.ca))
+        best = max(rsa_ones, key=lambda item: (may(item, "keyEncipherment"), not is_ca(item), item == self.ca))
         return RsaRecipient(Certificate.of(best))
 
     def kem_certificates(self, backends: Backends) -> list[Certificate]:
         """RA certificates whose ML-KEM key may and can be encapsulated to, from small parameter sets to large."""
-        found = [Certificate.of(item) for item in self.all if _is_kem(item) and _may_encipher(item)]
+        found = [Certificate.of(item) for item in self.all if _is_kem(item) and may(item, "keyEncipherment")]
         usable = {parameter_set.oid: order for order, parameter_set in enumerate(backends.parameter_sets)}
         chosen = [view for view in found if view.key_algorithm in usable]
         return sorted(chosen, key=lambda view: usable[view.key_algorithm])
@@ -105,11 +103,11 @@ class CaCertificates:
 
     def signers(self) -> list[Certificate]:
         """Those that may sign answers: keyUsage, where an RA certificate has it, must include digitalSignature."""
-        return [Certificate.of(item) for item in self.all if _is_ca(item) or _may_sign(item)]
+        return [Certificate.of(item) for item in self.all if is_ca(item) or may(item, "digitalSignature")]
 
     def issued(self, certificate: x509.Certificate) -> bool:
         """Whether one of these CAs signed a certificate."""
-        return any(_issued(issuer, certificate) for issuer in self.all if _is_ca(issuer) or issuer == self.ca)
+        return any(_issued(issuer, certificate) for issuer in self.all if is_ca(issuer) or issuer == self.ca)
 
 
 def check_size(body: bytes, what: str) -> None:
@@ -118,42 +116,6 @@ def check_size(body: bytes, what: str) -> None:
     """
     if len(body) > MAX_BODY:
         raise ReplyRefused(f"{what}: an answer of {len(body)} octets; at most {MAX_BODY} are accepted")
-
-
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-
-
-def load_certificate(der: bytes) -> x509.Certificate:
-    """A certificate whose names, times and extensions can be read; `cryptography` looks at them only when asked. Raises
-    Malformed.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about lengths in names, which are not for us to judge
-            certificate = x509.load_der_x509_certificate(der)
-            _read_all(certificate)
-    except _UNREADABLE as error:
-        raise Malformed(f"a certificate cannot be read: {reason(error)}") from None
-    return certificate
-
-
-_PARTS = (
-    *("serial_number", "issuer", "subject", "not_valid_before_utc", "not_valid_after_utc"),
-    *("extensions", "signature_algorithm_oid"),
-)
-
-
-def _read_all(certificate: x509.Certificate) -> None:
-    for part in _PARTS:
-        getattr(certificate, part)
-    certificate.subject.rfc4514_string()
 
 
 def _certificates(body: bytes) -> list[x509.Certificate]:
@@ -172,7 +134,7 @@ def _certificates(body: bytes) -> list[x509.Certificate]:
 
 def _trusted(certificates: Sequence[x509.Certificate], fingerprint: str | None) -> x509.Certificate:
     if fingerprint is None:
-        return next((item for item in certificates if _is_ca(item)), certificates[0])
+        return next((item for item in certificates if is_ca(item)), certificates[0])
     wanted = fingerprint.replace(":", "").replace(" ", "").lower()
     algorithm = {64: "sha256", 40: "sha1"}.get(len(wanted))
     if algorithm is None:
@@ -194,7 +156,7 @@ def _chained(certificates: Sequence[x509.Certificate], trusted: x509.Certificate
         new = [
             item
             for item in certificates
-            if item not in reached and any(_is_ca(issuer) and _issued(issuer, item) for issuer in reached)
+            if item not in reached and any(is_ca(issuer) and _issued(issuer, item) for issuer in reached)
         ]
         reached += new
         grown = bool(new)
@@ -204,7 +166,7 @@ def _chained(certificates: Sequence[x509.Certificate], trusted: x509.Certificate
 def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (*_UNREADABLE, InvalidSignature):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 
@@ -217,7 +179,11 @@ def _may_be_ra(certificate: x509.Certificate) -> bool:
     extendedKeyUsage is some other server's, and accepted, but not for ML-KEM, where there are no old servers to be
     kind to.
     """
-    return _is_ca(certificate) or _marked(certificate) or (_unmarked(certificate) and not _is_kem(certificate))
+    return (
+        is_ca(certificate)
+        or is_cmc_ra(certificate)
+        or (extended_usages(certificate.extensions) is None and not _is_kem(certificate))
+    )
 
 
 def _of_ras(
@@ -225,52 +191,20 @@ def _of_ras(
 ) -> tuple[x509.Certificate, ...]:
     """A CA with an ML-KEM certificate marks all its RAs, so beside one there is nothing to accept without the mark."""
     if any(map(_is_kem, certificates)):
-        certificates = [item for item in certificates if item in trusted or _is_ca(item) or _marked(item)]
+        certificates = [item for item in certificates if item in trusted or is_ca(item) or is_cmc_ra(item)]
     return tuple(certificates)
 
 
 def of_next_ca(certificates: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
     """Of the certificates that GetNextCACert authenticated, those of CAs, and of RAs that these certified."""
-    issuing = [item for item in certificates if _is_ca(item)]
+    issuing = [item for item in certificates if is_ca(item)]
     ras = [item for item in certificates if _may_be_ra(item) and any(_issued(issuer, item) for issuer in issuing)]
     return _of_ras([item for item in certificates if item in issuing or item in ras], issuing)
-
-
-def _marked(certificate: x509.Certificate) -> bool:
-    try:
-        return CMC_RA in certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return False
-
-
-def _unmarked(certificate: x509.Certificate) -> bool:
-    return not any(isinstance(item.value, x509.ExtendedKeyUsage) for item in certificate.extensions)
 
 
 def _is_kem(certificate: x509.Certificate) -> bool:
     return Certificate.of(certificate).is_kem
 
 
-def _may_sign(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature
-    except x509.ExtensionNotFound:
-        return True
-
-
 def _has_rsa_key(certificate: x509.Certificate) -> bool:
     return Certificate.of(certificate).key_algorithm == oids.RSA_ENCRYPTION
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
-        return False
-
-
-def _may_encipher(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_encipherment
-    except x509.ExtensionNotFound:
-        return True

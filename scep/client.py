@@ -18,13 +18,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ca.profiles import key_usage
 from kem.backends import Backends
 from kem.exchange import compute_mac, respond
 from kem.keys import DecapsulationKey
 from pkix.algorithms import AES128, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import TLV, Oid, any_of, encode, sequence
-from pkix.certificates import Certificate, IssuerAndSerialNumber, key_identifier
+from pkix.certificates import Certificate, IssuerAndSerialNumber, key_identifier, load_certificate
 from pkix.enveloped_data import Identity, KekIdentity, PasswordIdentity, RsaIdentity, decrypt, encrypt
 from pkix.errors import AlgorithmRefused
 from pkix.kem_recipients import KemIdentity
@@ -33,8 +32,9 @@ from pkix.pkcs10 import CertificationRequest
 from pkix.recipients import Recipient
 from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
+from pkix.usages import key_usage
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, NONCE_LENGTH, FailInfo, MessageType, PkiStatus
-from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, load_certificate, of_next_ca
+from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, of_next_ca
 from scep.kem_pop import Binding, Challenge, encode_confirm, mac_input, response_key_of
 from scep.messages import Header, PkiMessage, encode_pki_message
 

@@ -19,7 +19,8 @@ from ca.transactions import Event
 from kem.keys import decode_public_key
 from pkix.certificates import Certificate
 from pkix.errors import Malformed
-from pkix.pkcs10 import CertificationRequest, Form
+from pkix.pkcs10 import CertificationRequest
+from pkix.requests import Form
 from scep.attributes import KEM_POP_CONFIRM, NONCE_LENGTH, MessageType
 from scep.exchange import Exchange, recipient
 from scep.kem_pop import decode_confirm

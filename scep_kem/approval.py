@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.authorities import Authorities
-from ca.authority import CMC_RA, check_validity, preview
+from ca.authority import check_validity, preview
 from ca.errors import RequestRefused
 from ca.profiles import Profile, check_request, names_of
 from ca.remembered import open_remembered
@@ -27,7 +27,9 @@ from ca.store import Decision, IssuedCertificate, State, Store, Transaction
 from pkix import oids
 from pkix.errors import PkixError
 from pkix.names import comparable, prepared
-from pkix.pkcs10 import CertificationRequest, Form
+from pkix.pkcs10 import CertificationRequest
+from pkix.requests import Form
+from pkix.usages import CMC_RA
 from scep.attributes import RESPONSE_KEY
 from scep_kem.config import ProfileConfig
 from scep_kem.contents import Facts, certificate_facts, extension_facts, general_name, usage_name

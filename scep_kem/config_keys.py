@@ -14,7 +14,6 @@ from urllib.parse import SplitResult, urlsplit
 
 from cryptography import x509
 
-from ca.authority import CMC_RA
 from ca.profiles import (
     ALL_KEY_TYPES,
     CA_IN_URL,
@@ -27,6 +26,7 @@ from ca.profiles import (
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from kem.exchange import POP_SHA256, POP_SHA512
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
+from pkix.usages import CMC_RA
 from scep.settings import Pop, ResponseKeyReuse
 from scep_kem.budgets import LONGEST_WEBHOOK
 from scep_kem.errors import UsageError

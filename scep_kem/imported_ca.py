@@ -11,10 +11,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authority import KeyPair
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
+from pkix.certificates import load_certificate
 from pkix.errors import PkixError
 from pkix.keys import spki_of
 from pkix.signatures import SigningKey
-from scep.ca_certificates import CaCertificates, load_certificate
+from pkix.usages import is_ca, may
+from scep.ca_certificates import CaCertificates
 from scep_kem import files
 from scep_kem.errors import UsageError
 from scep_kem.generation_files import check_fits
@@ -48,22 +50,11 @@ def read_imported(key_file: Path, cert_file: Path, *, now: datetime) -> tuple[Ke
 
 def _check_usage(certificate: x509.Certificate, key: SigningKey) -> None:
     """RFC 5280 section 4.2.1.9 and RFC 8894 section 2.1.2."""
-    try:
-        is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        is_ca = False
-    if not is_ca:
+    if not is_ca(certificate):
         raise UsageError("the certificate is not that of a CA: its basicConstraints do not say so (RFC 5280)")
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        return
-    needed = {
-        "keyCertSign": usage.key_cert_sign,
-        "cRLSign": usage.crl_sign,
-        "digitalSignature": usage.digital_signature,
-        "keyEncipherment": usage.key_encipherment or not isinstance(key, rsa.RSAPrivateKey),
-    }
-    missing = [name for name, present in needed.items() if not present]
+    needed = ["keyCertSign", "cRLSign", "digitalSignature"]
+    if isinstance(key, rsa.RSAPrivateKey):
+        needed.append("keyEncipherment")
+    missing = [usage for usage in needed if not may(certificate, usage)]
     if missing:
         raise UsageError(f"the CA certificate's keyUsage lacks {', '.join(missing)} (RFC 8894 section 2.1.2)")

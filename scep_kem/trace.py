@@ -9,11 +9,10 @@ from kem.errors import KemError
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import decode
-from pkix.certificates import Certificate
+from pkix.certificates import Certificate, load_certificate
 from pkix.enveloped_data import describe
 from pkix.errors import Malformed, PkixError
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus
-from scep.ca_certificates import load_certificate
 from scep.client import Proof
 from scep.kem_pop import Challenge, ScepKemContext, decode_confirm
 from scep.messages import PkiMessage

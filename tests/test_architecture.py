@@ -22,6 +22,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "interop": (*BELOW, "scep", "scep_kem", "drafts"),
 }
 PROTOCOLS = ("scep",)
+# Of a protocol, what its clients are and what only they use: it reaches no `ca`, directly or through others.
+CLIENT_ONLY = ("scep/ca_certificates.py",)
 SHIPPED = (*BELOW, *PROTOCOLS, "scep_kem")
 # What does no I/O: all below the program, and what the program knows about messages, certificates and paths.
 PURE = (
@@ -63,6 +65,35 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield node.module
 
 
+def reached(start: Path) -> dict[Path, Path]:
+    """The modules of ours that importing `start` imports, each with the one that does, packages too."""
+    found, waiting = {start: start}, [start]
+    while waiting:
+        path = waiting.pop()
+        for name in imported_of(ast.parse(path.read_text())):
+            for module in file_of(name):
+                if module not in found:
+                    found[module] = path
+                    waiting.append(module)
+    return found
+
+
+def imported_of(tree: ast.AST) -> Iterator[str]:
+    """As `imported`, with what `from package import module` may mean."""
+    yield from imported(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def file_of(name: str) -> Iterator[Path]:
+    """The files behind a module's name, and those of the packages it is in; none if it is not ours."""
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        base = ROOT.joinpath(*parts[:end])
+        yield from (path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file())
+
+
 def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -74,6 +105,24 @@ def test_rooms_import_what_the_table_says(path: Path) -> None:
         top = name.split(".")[0]
         ours = top in MAY_IMPORT or top == "tests"
         assert not ours or top in (room, *MAY_IMPORT[room]), f"{relative(path)} imports {name}"
+
+
+def clients() -> list[Path]:
+    found = [path for room in PROTOCOLS for path in sorted((ROOT / room).glob("client*.py"))]
+    return [*found, *modules(*CLIENT_ONLY)]
+
+
+@pytest.mark.parametrize("path", clients(), ids=relative)
+def test_clients_know_no_ca(path: Path) -> None:
+    """Whoever wants a client alone should not have to read how certificates are issued."""
+    for module, by in reached(path).items():
+        assert module.relative_to(ROOT).parts[0] != "ca", f"{relative(by)} imports {relative(module)}"
+
+
+def test_what_is_reached_is_followed_through_others() -> None:
+    found = {relative(path) for path in reached(ROOT / "scep" / "client.py")}
+    assert {"scep/__init__.py", "scep/attributes.py", "pkix/asn1.py", "kem/structures.py"} <= found
+    assert "ca/store.py" in {relative(path) for path in reached(ROOT / "scep" / "responder.py")}
 
 
 @pytest.mark.parametrize("path", modules(*PURE), ids=relative)

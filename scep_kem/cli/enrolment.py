@@ -11,8 +11,8 @@ from typing import NoReturn
 import click
 
 from kem.errors import KemError
+from pkix.certificates import load_certificate
 from pkix.errors import PkixError
-from scep.ca_certificates import load_certificate
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
 from scep_kem.client.client import Renewing, ScepClient, Wanted, is_for

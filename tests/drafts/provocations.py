@@ -9,13 +9,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
-from ca.profiles import Profile, extension, key_usage
+from ca.profiles import Profile, extension
 from pkix import oids
 from pkix.algorithms import AES128, AES256, AES256_GCM, ContentCipher
 from pkix.asn1 import algorithm, encode, wrap
 from pkix.certificates import Certificate
 from pkix.pkcs10 import CertificationRequest, encode_certification_request, encode_unsigned_request
 from pkix.signed_data import Signer
+from pkix.usages import key_usage
 from scep.attributes import RESPONSE_KEY, FailInfo
 from scep.client import KemKey, StillPending
 from scep.kem_pop import encode_response_key

@@ -24,15 +24,16 @@ from kem.backends import load
 from kem.errors import KemError
 from kem.keys import DecapsulationKey, decode_public_key, encode_public_key
 from pkix.algorithms import AES256_GCM, AlgorithmPolicy
-from pkix.certificates import Certificate, key_identifier
+from pkix.certificates import Certificate, key_identifier, load_certificate
 from pkix.enveloped_data import Identity, KekIdentity, RsaIdentity, decrypt, encrypt
 from pkix.errors import IntegrityFailed, PkixError
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import spki_of
-from pkix.pkcs10 import CertificationRequest, Form
+from pkix.pkcs10 import CertificationRequest
+from pkix.requests import Form
 from pkix.signed_data import SignedData
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus
-from scep.ca_certificates import CaCertificates, load_certificate
+from scep.ca_certificates import CaCertificates
 from scep.capabilities import Capabilities
 from scep.kem_pop import Challenge, decode_confirm, response_key_of
 from scep.messages import PkiMessage

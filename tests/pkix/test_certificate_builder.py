@@ -9,12 +9,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from pyasn1_alt_modules import rfc5280
 
-from ca.profiles import extension, key_usage
+from ca.profiles import extension
 from kem.keys import encode_public_key
 from pkix import oids
 from pkix.certificate_builder import Contents, encode_certificate
 from pkix.certificates import Certificate
 from pkix.keys import spki_of
+from pkix.usages import key_usage
 from tests.pkix import second_opinion
 from tests.pkix.forge import algorithm, bit_string, common_name, sequence
 from tests.world import NOW, kem_key, key, name

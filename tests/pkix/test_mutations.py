@@ -21,12 +21,12 @@ from pkix.errors import PkixError
 from pkix.keys import load_private_key
 from pkix.pkcs10 import (
     CertificationRequest,
-    Form,
     encode_certification_request,
     encode_statement_request,
     encode_unsigned_request,
 )
 from pkix.recipients import PasswordRecipient, RsaRecipient
+from pkix.requests import Form
 from pkix.signed_data import SignedData, encode_degenerate, encode_signed_data
 from tests.pkix.envelopes import CONTENT, TRANSPORTS, made, rsa_recipient
 from tests.pkix.forge import peer

@@ -12,11 +12,11 @@ from pkix.asn1 import encode
 from pkix.errors import AlgorithmRefused, IntegrityFailed, Malformed
 from pkix.pkcs10 import (
     CertificationRequest,
-    Form,
     encode_certification_request,
     encode_statement_request,
     encode_unsigned_request,
 )
+from pkix.requests import Form
 from pkix.signatures import SigningKey
 from tests.pkix import second_opinion
 from tests.pkix.forge import algorithm, bit_string, peer, sequence

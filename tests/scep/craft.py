@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ca.applications import Application
 from ca.authority import Authority
 from ca.events import Reply
-from ca.profiles import key_usage
 from ca.store import IssuedCertificate
 from ca.webhook import WebhookAnswer
 from pkix import oids
@@ -33,6 +32,7 @@ from pkix.pkcs10 import CertificationRequest, encode_certification_request
 from pkix.recipients import RsaRecipient
 from pkix.signatures import sign
 from pkix.signed_data import Signer
+from pkix.usages import key_usage
 from scep import attributes as scep
 from tests.pkix.tlv import Node
 from tests.scep.seen import Seen, hash_of, verify

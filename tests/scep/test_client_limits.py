@@ -13,12 +13,12 @@ from kem.kdf import HKDF_SHA256
 from kem.keys import decode_private_key, encode_private_key
 from kem.structures import KemBMParameter
 from pkix.algorithms import AES128_GCM, AES256, AES256_GCM, AlgorithmPolicy
-from pkix.certificates import key_identifier
+from pkix.certificates import key_identifier, load_certificate
 from pkix.enveloped_data import decrypt, encrypt
 from pkix.errors import AlgorithmRefused, Malformed
 from pkix.kem_recipients import KemRecipient
 from pkix.signed_data import encode_degenerate
-from scep.ca_certificates import MAX_BODY, CaCertificates, ReplyRefused, load_certificate
+from scep.ca_certificates import MAX_BODY, CaCertificates, ReplyRefused
 from scep.client import ClientSettings, decode_next_ca
 from tests.pkix.tlv import Node, integer
 from tests.scep.kem_kit import classic_settings, kem_world

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from ca.methods import AuthorisationPolicy
-from ca.profiles import Profile, extension, key_usage
+from ca.profiles import Profile, extension
 from kem.expand import expand
 from kem.parameters import ML_KEM_512
 from pkix import oids
@@ -19,6 +19,7 @@ from pkix.errors import DecryptionFailed
 from pkix.pkcs10 import CertificationRequest, encode_unsigned_request
 from pkix.signatures import sign
 from pkix.signed_data import Signer
+from pkix.usages import key_usage
 from scep.attributes import FailInfo
 from scep.client import KemKey, StillPending
 from scep.settings import KemPolicy, Pop

@@ -15,10 +15,11 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from ca.authority import Authority, KeyPair, create_authority
 from ca.credentials import add_password, new_password
 from ca.methods import AuthorisationPolicy
-from ca.profiles import Profile, key_usage
+from ca.profiles import Profile
 from ca.sealing import ServerKey, Unsealable
 from pkix.asn1 import wrap
 from pkix.pkcs10 import encode_certification_request
+from pkix.usages import key_usage
 from scep.attributes import FailInfo
 from scep.client import Issued, Refused
 from tests.scep import craft

@@ -14,10 +14,11 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ca.profiles import extension, key_usage
+from ca.profiles import extension
 from ca.store import Decision, State, Transaction
 from kem.parameters import by_name
 from pkix.pkcs10 import encode_certification_request
+from pkix.usages import key_usage
 from scep.client import Issued, StillPending
 from scep_kem import approval
 from scep_kem.ca_dir import CaDir

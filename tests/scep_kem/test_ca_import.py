@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authority import KeyPair, new_serial
-from ca.profiles import key_usage
 from pkix.keys import certificate_hash
 from pkix.signatures import SigningKey
+from pkix.usages import key_usage
 from scep.ca_certificates import CaCertificates
 from scep.client import Issued
 from scep_kem import files

@@ -10,11 +10,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.profiles import key_usage
 from pkix.certificates import Certificate
 from pkix.keys import spki_of
 from pkix.pkcs10 import CertificationRequest, encode_certification_request
 from pkix.signed_data import Signer
+from pkix.usages import key_usage
 from scep.attributes import FailInfo, MessageType, PkiStatus
 from scep.messages import Header, encode_pki_message
 from scep_kem.client.pending import Pending

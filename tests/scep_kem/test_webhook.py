@@ -26,12 +26,12 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.applications import Application, Identity
-from ca.profiles import key_usage
 from ca.store import IssuedCertificate, TransactionKey
 from ca.webhook import WebhookAnswer
 from pkix.certificates import Certificate
 from pkix.keys import certificate_hash
 from pkix.pkcs10 import CertificationRequest, encode_certification_request
+from pkix.usages import key_usage
 from scep_kem import files
 from scep_kem.budgets import THREADS, WEBHOOK_CALLS
 from scep_kem.clock import utc_now

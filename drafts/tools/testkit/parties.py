@@ -14,8 +14,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ca.authority import CMC_RA, new_serial
-from ca.profiles import extension, key_usage
+from ca.authority import new_serial
+from ca.profiles import extension
 from drafts.tools.labelled import NOW, Labelled, kem_key, signing_key
 from kem.keys import DecapsulationKey, EncapsulationKey, encode_public_key
 from pkix.certificate_builder import Contents, encode_certificate
@@ -23,6 +23,7 @@ from pkix.certificates import Certificate, key_identifier
 from pkix.keys import load_private_key, spki_of
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
+from pkix.usages import CMC_RA, key_usage
 
 PREFIX = "vectors"
 YEAR = timedelta(days=365)

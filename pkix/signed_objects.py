@@ -1,0 +1,34 @@
+"""The signature on a certificate or a CRL (RFC 5280 sections 4.1.1 and 5.1.1)."""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+from pkix.algorithms import AlgorithmPolicy
+from pkix.asn1 import TLV, AlgorithmIdentifier, BitString, decode, elements, encode, sequence, tag_of
+from pkix.errors import Malformed
+from pkix.requests import verify_proof
+
+_BEFORE_THE_ALGORITHM = (0xA0, 0x02)  # version and serialNumber of a certificate, version of a CRL
+
+
+@sequence
+class _SignedObject:
+    to_be_signed: TLV
+    signature_algorithm: AlgorithmIdentifier
+    signature: BitString
+
+
+def verify_signed_object(der: bytes, key: PublicKeyTypes, policy: AlgorithmPolicy, what: str) -> None:
+    """Verify the signature of a Certificate or CertificateList with its issuer's key, which `check_key` has let pass.
+
+    der: the whole. what: whose it is, for the text. Raises Malformed, AlgorithmRefused, IntegrityFailed.
+    """
+    signed = decode(_SignedObject, der, what)
+    if signed.signature.padding_bits():
+        raise Malformed(f"{what}: the signature is not a whole number of octets")
+    fields = [item for item in elements(signed.to_be_signed) if tag_of(item) not in _BEFORE_THE_ALGORITHM]
+    if not fields or encode(fields[0]) != encode(signed.signature_algorithm):
+        raise Malformed(f"{what}: its two signature algorithms differ (RFC 5280 section 4.1.1.2)")
+    data, value = encode(signed.to_be_signed), signed.signature.as_bytes()
+    verify_proof(key, signed.signature_algorithm, value, data, policy=policy, what=what.removeprefix("the "))
