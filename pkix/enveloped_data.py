@@ -43,6 +43,7 @@ from pkix.ber import read_ber
 from pkix.certificates import Certificate
 from pkix.content import CANNOT_OPEN, Plaintext, iv_length, open_content, read_parameters
 from pkix.content import encrypt as encrypt_content
+from pkix.content_info import ContentInfo, encode_content_info
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 from pkix.kem_recipients import KemIdentity, decode_kem_recipient_info
 from pkix.recipients import (
@@ -55,7 +56,6 @@ from pkix.recipients import (
     open_password,
     open_rsa,
 )
-from pkix.signed_data import ContentInfo, encode_content_info
 
 MAX_RECIPIENTS = 16
 PASSWORD_TAG = 0xA3
