@@ -16,7 +16,7 @@ from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, Pki
 from scep.ca_certificates import load_certificate
 from scep.client import Proof
 from scep.kem_pop import Challenge, ScepKemContext, decode_confirm
-from scep.messages import PkiMessage
+from scep.messages import PKI_ENVELOPE, PkiMessage
 from scep_kem.terminal import printable
 
 
@@ -78,7 +78,8 @@ def _subject(certificate: Certificate) -> str:
 def _envelope(message: PkiMessage) -> list[str]:
     if not message.signed.content:
         return ["no pkcsPKIEnvelope"]
-    return [f"pkcsPKIEnvelope {len(message.signed.content)} octets: {describe(message.signed.content)}"]
+    said = describe(message.signed.content, expected=PKI_ENVELOPE)
+    return [f"pkcsPKIEnvelope {len(message.signed.content)} octets: {said}"]
 
 
 def _key(certificate: Certificate) -> str:
