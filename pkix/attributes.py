@@ -48,12 +48,13 @@ class _Attributes:
     attributes: Annotated[list[_Attribute], Implicit(0)]
 
 
-def decode_attributes(attributes: TLV, kind: str) -> Mapping[Oid, TLV]:
-    """Type to its one value. attributes: under whatever IMPLICIT tag they have.
+def decode_attributes(attributes: TLV | Sequence[TLV], kind: str) -> Mapping[Oid, TLV]:
+    """Type to its one value. attributes: one by one, or as they stand together under whatever IMPLICIT tag.
 
     Raises Malformed, also on a repeated type, on not one value, and on more than 64 attributes.
     """
-    wrapped = wrap(SEQUENCE_TAG, bytes((_TAG,)) + encode(attributes)[1:])
+    contents = bytes(attributes.data) if isinstance(attributes, TLV) else b"".join(map(encode, attributes))
+    wrapped = wrap(SEQUENCE_TAG, wrap(_TAG, contents))
     received = decode(_Attributes, wrapped, _FIELDS[kind]).attributes
     found: dict[Oid, TLV] = {}
     if len(received) > MAX_ATTRIBUTES:

@@ -325,7 +325,7 @@ def _attempt(
         raise Malformed("encryptedContentInfo has no encryptedContent")
     if max_content is not None and len(ciphertext) > max_content:
         raise Malformed(f"encryptedContent of {len(ciphertext)} octets; at most {max_content} are accepted")
-    found = _find(enveloped.recipient_infos, identities)
+    found = find_recipient(enveloped.recipient_infos, identities, "EnvelopedData")
     if found is None:
         raise _addressed_to_nobody(enveloped.recipient_infos, identities, expected)
     info, identity = found
@@ -392,7 +392,7 @@ def _inspect(
     enveloped: _EnvelopedData | _AuthEnvelopedData, identities: Sequence[Identity], policy: AlgorithmPolicy
 ) -> Addressed:
     cipher = _cipher(enveloped, policy)
-    found = _find(enveloped.recipient_infos, identities)
+    found = find_recipient(enveloped.recipient_infos, identities, "EnvelopedData")
     if found is None:
         return Addressed(cipher, None, None)
     _check_recipient(found[0], cipher, policy)
@@ -470,10 +470,14 @@ def _cipher(enveloped: _EnvelopedData | _AuthEnvelopedData, policy: AlgorithmPol
     return policy.cipher(scheme, authenticated=isinstance(enveloped, _AuthEnvelopedData))
 
 
-def _find(recipient_infos: TLV, identities: Sequence[Identity]) -> tuple[TLV, Identity] | None:
+def find_recipient(recipient_infos: TLV, identities: Sequence[Identity], what: str) -> tuple[TLV, Identity] | None:
+    """The first RecipientInfo that is for one of these, and for which; None if none is. Raises Malformed.
+
+    what: the type that recipientInfos stand in, for the error text.
+    """
     infos = elements(recipient_infos)
     if tag_of(recipient_infos) != SET_TAG or not 1 <= len(infos) <= MAX_RECIPIENTS:
-        raise Malformed(f"EnvelopedData does not have 1 to {MAX_RECIPIENTS} recipients")
+        raise Malformed(f"{what} does not have 1 to {MAX_RECIPIENTS} recipients")
     return next(((info, who) for info in infos for who in identities if who.recognises(info)), None)
 
 
