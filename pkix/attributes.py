@@ -48,8 +48,12 @@ class _Attributes:
     attributes: Annotated[list[_Attribute], Implicit(0)]
 
 
-def decode_attributes(attributes: TLV | Sequence[TLV], kind: str) -> Mapping[Oid, TLV]:
+def decode_attributes(
+    attributes: TLV | Sequence[TLV], kind: str, *, names: Mapping[Oid, str] | None = None
+) -> Mapping[Oid, TLV]:
     """Type to its one value. attributes: one by one, or as they stand together under whatever IMPLICIT tag.
+
+    names: what a protocol calls types of its own in texts.
 
     Raises Malformed, also on a repeated type, on not one value, and on more than 64 attributes.
     """
@@ -62,7 +66,7 @@ def decode_attributes(attributes: TLV | Sequence[TLV], kind: str) -> Mapping[Oid
     for item in received:
         values = item.values.as_list()
         if item.type in found or len(values) != 1:
-            raise Malformed(f"{kind} attribute {oids.name(item.type)} does not have exactly one value")
+            raise Malformed(f"{kind} attribute {oids.name(item.type, names)} does not have exactly one value")
         found[item.type] = values[0]
     return found
 

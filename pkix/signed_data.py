@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Protocol
@@ -92,7 +92,8 @@ class _SignedData:
 @dataclass(frozen=True)
 class SignedData:
     """content_type and content: eContentType and eContent (None when absent). certificates, crls: DER each.
-    signer: None in the degenerate form.
+
+    signer: None in the degenerate form. names: what a protocol calls signed attributes of its own in texts.
     """
 
     content_type: Oid
@@ -100,11 +101,13 @@ class SignedData:
     certificates: tuple[bytes, ...]
     crls: tuple[bytes, ...]
     signer: SignerInfo | None
+    names: Mapping[Oid, str] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def decode(cls, content_info: bytes) -> SignedData:
+    def decode(cls, content_info: bytes, *, names: Mapping[Oid, str] | None = None) -> SignedData:
         """Read a ContentInfo with SignedData in DER or BER. Raises Malformed."""
-        return read_ber(cls._decode_der, content_info)
+        found = read_ber(cls._decode_der, content_info)
+        return replace(found, names=names) if names else found
 
     @classmethod
     def _decode_der(cls, content_info: bytes) -> SignedData:
@@ -143,7 +146,7 @@ class SignedData:
         """The signed attributes: type to its one value. Raises Malformed on a repeated type or not one value."""
         if self.signer is None:
             raise Malformed("SignedData has no SignerInfo")
-        return decode_attributes(self.signer.signed_attrs, "signed")
+        return decode_attributes(self.signer.signed_attrs, "signed", names=self.names)
 
     def verify(self, signer: Certificate | PublicKeyTypes, policy: AlgorithmPolicy) -> None:
         """Verify the signer's signature, and contentType and messageDigest.

@@ -59,7 +59,7 @@ class PkiMessage:
     @classmethod
     def decode(cls, message: bytes) -> PkiMessage:
         """Read a message in DER or BER. Nothing is verified. Raises Malformed."""
-        signed = SignedData.decode(message)
+        signed = SignedData.decode(message, names=attributes.SIGNED_ATTRIBUTE_NAMES)
         if signed.signer is None:
             raise Malformed("pkiMessage has no SignerInfo")
         value = signed.attributes.get(attributes.TRANSACTION_ID)
