@@ -40,7 +40,7 @@ from tests.world import NOW
 POLICY = AlgorithmPolicy()
 CONTENT = b"0\x00 or anything else"
 PKI_DATA = Oid("1.3.6.1.5.5.7.12.2")
-KEY_PACKAGE = Oid("2.16.840.1.101.2.1.2.78.5")
+KEY_PACKAGE = oids.ASYMMETRIC_KEY_PACKAGE
 IDENTIFIER = bytes(range(20))
 KINDS = ("rsa:2048", "ec:P-256", "ed25519", "ml-dsa-65")
 
