@@ -115,10 +115,11 @@ class _Steps:
         if isinstance(verdict, Pending):
             return self._queue(old, new)
         try:
-            return self.issuing.grant(old, new, request, verdict)
+            issued, certificate = self.issuing.grant(old, new, request, verdict)
         except RequestRefused as refused:
             self.authoriser.failed(verdict.method, application, refused.text)
             raise
+        return self.issuing.deliver(issued, certificate, request)
 
     def _is_rejected(self, old: Transaction) -> bool:
         """Whether the message is a copy of the request that an operator has rejected, which must not queue it again."""
@@ -248,9 +249,10 @@ class _Steps:
         try:
             wanted = remembered.read()
             self._check_held(identifier, wanted)
-            return self.issuing.grant(transaction, new, wanted, verdict)
+            issued, certificate = self.issuing.grant(transaction, new, wanted, verdict)
         except RequestRefused as refused:
             raise self.turn.failed(transaction, refused) from None
+        return self.issuing.deliver(issued, certificate, wanted)
 
     def _check_proof(self, transaction: Transaction) -> bool:
         """Take the secret of the outstanding challenge and check the confirmation; False if there is none to take."""
@@ -299,12 +301,13 @@ class _Steps:
         try:
             check_request(self.profile, request)
             self._check_held(transaction.credential_id, request)
-            return self.issuing.grant(transaction, transaction, request, approved)
+            issued, certificate = self.issuing.grant(transaction, transaction, request, approved)
         except RequestRefused as refused:
             if refused.final:
                 raise self.turn.failed(transaction, refused, approved) from None
             self.arrival.details["not granted yet"] = refused.text
             return Waiting()
+        return self.issuing.deliver(issued, certificate, request)
 
     def repeat(self, transaction: Transaction) -> Outcome:
         """ISSUED: the same certificate again, for a client that lost the answer.

@@ -48,9 +48,10 @@ class Issuing:
 
     def grant(
         self, old: Transaction | None, new: Transaction, request: CertificateRequest, verdict: Approved
-    ) -> Outcome:
+    ) -> tuple[Transaction, IssuedCertificate]:
         """Issue the certificate and move the transaction to ISSUED, or to AWAITING_RELEASE if somebody has to accept
-        the certificate or hear of it first.
+        the certificate or hear of it first. `deliver` takes both from there. Raises RequestRefused, and then nothing
+        has changed.
         """
         self.turn.dialogue.deliverable(request)
         remembered = self.turn.memory.open(new)
@@ -91,7 +92,7 @@ class Issuing:
             kind = next(kind for cause, kind in _FORBIDDEN.items() if isinstance(forbidden, cause))
             raise kind(str(forbidden), final=not isinstance(forbidden, SubjectTaken)) from None
         self.turn.arrival.details["authorised by"] = verdict.method
-        return self._hand_over(issued, certificate, request)
+        return issued, certificate
 
     def _lifetime(self, release: Release) -> timedelta:
         """How long an issued certificate's transaction is remembered."""
@@ -117,7 +118,7 @@ class Issuing:
 
     def hand_over(self, transaction: Transaction) -> Outcome:
         """AWAITING_RELEASE: tell whom there is to tell, then the certificate, to be accepted or for good."""
-        return self._hand_over(transaction, self._unreleased(transaction), self.turn.memory.open(transaction).read())
+        return self.deliver(transaction, self._unreleased(transaction), self.turn.memory.open(transaction).read())
 
     def _unreleased(self, transaction: Transaction) -> IssuedCertificate:
         assert transaction.serial is not None
@@ -125,9 +126,8 @@ class Issuing:
         assert found is not None
         return found
 
-    def _hand_over(
-        self, transaction: Transaction, certificate: IssuedCertificate, request: CertificateRequest
-    ) -> Outcome:
+    def deliver(self, transaction: Transaction, certificate: IssuedCertificate, request: CertificateRequest) -> Outcome:
+        """The certificate, after telling whom there is to tell. Raises RequestRefused for one that is not wanted."""
         if transaction.release is Release.CLIENT:
             return Issued(certificate, request, accept_until=transaction.expires)
         if transaction.release is Release.REPORT:
@@ -175,7 +175,7 @@ class Issuing:
             accepted = replace(transaction, release=Release.REPORT, updated=self.now, expires=expires)
             self.store.replace(transaction, accepted)
             transaction = accepted
-        return self._hand_over(transaction, certificate, request)
+        return self.deliver(transaction, certificate, request)
 
     def withdraw(self, transaction: Transaction) -> Outcome:
         """AWAITING_RELEASE, and the client does not want the certificate."""

@@ -58,8 +58,8 @@ class AlgorithmPolicy:
     """legacy: also accept SHA-1 as message digest and 3DES as content cipher.
 
     aes_gcm: accept AuthEnvelopedData. ml_dsa: accept ML-DSA signers. aes_cbc: accept EnvelopedData.
-    kem_in_cbc: read a KEMRecipientInfo in EnvelopedData too, which no SCEP peer may (see `pkix.enveloped_data`), so
-    that this library can be tried against others' CMS.
+    kem_in_cbc: read a KEMRecipientInfo in EnvelopedData too, which is dangerous (see `pkix.enveloped_data`) unless
+    somebody trusted has signed around it, so that this library can be tried against others' CMS.
     """
 
     legacy: bool = False

@@ -1,7 +1,7 @@
 """Certificates as peers send them: the few fields CMS needs, by position and as received (RFC 5280 section 4.1).
 
 `cryptography.x509` refuses some certificates that deployed clients sign with (strings of old types in names,
-X.509 v1 with odd encodings). A signer certificate in SCEP only carries a name and a key, so that is all this reads.
+X.509 v1 with odd encodings). A signer certificate only carries a name and a key here, so that is all this reads.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from pkix.asn1 import (
 )
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 
-# The one text for everything that goes wrong with an envelope from its decryption on; see `scep.opening`.
+# The one text for everything that goes wrong with an envelope from its decryption on.
 CANNOT_OPEN = "the envelope cannot be opened, or what it holds is not valid"
 GCM_NONCE_LENGTH = 12
 GCM_TAG_LENGTH = 16
@@ -59,10 +59,11 @@ def iv_length(cipher: ContentCipher) -> int:
     return GCM_NONCE_LENGTH if cipher.authenticated else cipher.block_length
 
 
-def encrypt(cipher: ContentCipher, key: bytes, iv: bytes, plaintext: bytes) -> Encrypted:
-    """Encrypt. iv: `iv_length(cipher)` octets, never used twice with a key."""
+def encrypt(cipher: ContentCipher, key: bytes, iv: bytes, plaintext: bytes, *, aad: bytes = b"") -> Encrypted:
+    """Encrypt. iv: `iv_length(cipher)` octets, never used twice with a key. aad: what a GCM tag covers besides."""
     if cipher.authenticated:
         encryptor = Cipher(algorithms.AES(key), modes.GCM(iv)).encryptor()
+        encryptor.authenticate_additional_data(aad)
         ciphertext = encryptor.update(plaintext) + encryptor.finalize()
         parameters = GCMParameters(aes_nonce=iv, aes_icv_len=GCM_TAG_LENGTH)
         return Encrypted(algorithm(cipher.oid, encode(parameters)), ciphertext, encryptor.tag)

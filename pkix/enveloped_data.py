@@ -4,9 +4,12 @@
 `decrypt` tries the identities it is given and returns the content together with how it was protected, so that an
 answer can use the same algorithms.
 
-CBC protects nothing against tampering, and SCEP authenticates the envelope only by whoever signed around it. Therefore
-every failure to open an envelope gives one error with one text. A server that answers strangers must not even stop
-where it fails: `attempt` goes on with a random key or with wrongly padded content, and says at the end what was wrong.
+CBC protects nothing against tampering, and a signature around an envelope may be anybody's. Therefore every failure to
+open an envelope gives one error with one text. A server that answers strangers must not even stop where it fails:
+`attempt` goes on with a random key or with wrongly padded content, and says at the end what was wrong.
+
+What is inside is of the type that the reader expects (`Expected`), id-data by default. In AuthEnvelopedData any other
+type is authenticated as an attribute (RFC 5083 section 2.1); in EnvelopedData no type is.
 
 A KEMRecipientInfo is read only in AuthEnvelopedData (`AlgorithmPolicy.kem_in_cbc`): under the same key, CBC would test
 guesses about what GCM protects (RFC 9709, https://eprint.iacr.org/2024/1110).
@@ -30,9 +33,11 @@ from pkix.asn1 import (
     Implicit,
     Oid,
     any_of,
+    attribute,
     decode,
     elements,
     encode,
+    encode_oid,
     parse,
     sequence,
     set_of,
@@ -43,6 +48,7 @@ from pkix.ber import read_ber
 from pkix.certificates import Certificate
 from pkix.content import CANNOT_OPEN, Plaintext, iv_length, open_content, read_parameters
 from pkix.content import encrypt as encrypt_content
+from pkix.content_info import ContentInfo, encode_content_info
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 from pkix.kem_recipients import KemIdentity, decode_kem_recipient_info
 from pkix.recipients import (
@@ -55,7 +61,6 @@ from pkix.recipients import (
     open_password,
     open_rsa,
 )
-from pkix.signed_data import ContentInfo, encode_content_info
 
 MAX_RECIPIENTS = 16
 PASSWORD_TAG = 0xA3
@@ -91,6 +96,23 @@ class _AuthEnvelopedData:
     auth_attrs: Annotated[list[TLV] | None, Implicit(1)]
     mac: bytes
     unauth_attrs: Annotated[list[TLV] | None, Implicit(2)]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an envelope is to be, and how a protocol's texts speak of it.
+
+    content_type: of what is inside. name: of the ContentInfo. section: where the type is laid down, for the refusal of
+    another. advice: what to do if the envelope is addressed to nobody here.
+    """
+
+    content_type: Oid = oids.DATA
+    name: str = "ContentInfo"
+    section: str = ""
+    advice: str = ""
+
+
+ENVELOPED_DATA = Expected()
 
 
 @dataclass(frozen=True)
@@ -185,7 +207,7 @@ def _kek_info(recipient_info: TLV) -> KEKRecipientInfo:
 
 @dataclass(frozen=True)
 class PasswordIdentity:
-    """A password shared with the sender, in SCEP the challengePassword (UTF-8)."""
+    """A password shared with the sender, in octets."""
 
     password: bytes
 
@@ -202,16 +224,26 @@ class PasswordIdentity:
         return "PasswordIdentity(password=<redacted>)"
 
 
-def encrypt(content: bytes, recipients: Sequence[Recipient], cipher: ContentCipher, random: RandomBytes) -> bytes:
-    """ContentInfo with EnvelopedData, or with AuthEnvelopedData for a GCM cipher, over id-data content.
+def encrypt(
+    content: bytes,
+    recipients: Sequence[Recipient],
+    cipher: ContentCipher,
+    random: RandomBytes,
+    *,
+    content_type: Oid = oids.DATA,
+) -> bytes:
+    """ContentInfo with EnvelopedData, or with AuthEnvelopedData for a GCM cipher.
 
+    content_type: what `content` is; AuthEnvelopedData authenticates any but id-data (RFC 5083 section 2.1).
     `random(n)` gives n octets for key and IV.
     """
     key, iv = random(cipher.key_length), random(iv_length(cipher))
-    encrypted = encrypt_content(cipher, key, iv, content)
+    named = [] if content_type == oids.DATA else [attribute(oids.CONTENT_TYPE, encode_oid(content_type))]
+    auth_attrs = [any_of(item) for item in named] if cipher.authenticated and named else None
+    encrypted = encrypt_content(cipher, key, iv, content, aad=_covered(auth_attrs))
     recipient_infos = any_of(set_of(recipient.recipient_info(key, random) for recipient in recipients))
     content_info = EncryptedContentInfo(
-        content_type=oids.DATA,
+        content_type=content_type,
         content_encryption_algorithm=encrypted.algorithm,
         encrypted_content=encrypted.ciphertext,
     )
@@ -221,7 +253,7 @@ def encrypt(content: bytes, recipients: Sequence[Recipient], cipher: ContentCiph
             originator_info=None,
             recipient_infos=recipient_infos,
             encrypted_content_info=content_info,
-            auth_attrs=None,
+            auth_attrs=auth_attrs,
             mac=encrypted.tag,
             unauth_attrs=None,
         )
@@ -236,12 +268,23 @@ def encrypt(content: bytes, recipients: Sequence[Recipient], cipher: ContentCiph
     return encode_content_info(oids.ENVELOPED_DATA, encode(enveloped))
 
 
-def decrypt(content_info: bytes, identities: Sequence[Identity], policy: AlgorithmPolicy) -> Opened:
+def _covered(auth_attrs: list[TLV] | None) -> bytes:
+    """What the tag of AuthEnvelopedData covers besides the content: authAttrs as a SET OF (RFC 5083 section 2.2)."""
+    return b"" if auth_attrs is None else wrap(SET_TAG, b"".join(encode(item) for item in auth_attrs))
+
+
+def decrypt(
+    content_info: bytes,
+    identities: Sequence[Identity],
+    policy: AlgorithmPolicy,
+    *,
+    expected: Expected = ENVELOPED_DATA,
+) -> Opened:
     """Open a ContentInfo with (Auth)EnvelopedData, in DER or BER, for the first identity that a recipient names.
 
     Raises Malformed, AlgorithmRefused, DecryptionFailed (nobody addressed, or wrong key or content).
     """
-    opened = attempt(content_info, identities, policy, bytes)
+    opened = attempt(content_info, identities, policy, bytes, expected=expected)
     if opened.fault:
         raise DecryptionFailed(CANNOT_OPEN)
     return opened
@@ -254,6 +297,7 @@ def attempt(
     random: RandomBytes,
     *,
     max_content: int | None = None,
+    expected: Expected = ENVELOPED_DATA,
 ) -> Opened:
     """As `decrypt`, but what only the key's owner can see to be wrong is no exception: it is in `fault`.
 
@@ -261,7 +305,9 @@ def attempt(
     max_content: octets of encryptedContent that are decrypted at most.
     Raises Malformed, AlgorithmRefused, DecryptionFailed for what anybody can see, before anything is decrypted.
     """
-    return read_ber(lambda der: _attempt(_decode(der), identities, policy, random, max_content), content_info)
+    return read_ber(
+        lambda der: _attempt(_decode(der, expected), identities, policy, random, max_content, expected), content_info
+    )
 
 
 def _attempt(
@@ -270,6 +316,7 @@ def _attempt(
     policy: AlgorithmPolicy,
     random: RandomBytes,
     max_content: int | None,
+    expected: Expected,
 ) -> Opened:
     cipher = _cipher(enveloped, policy)
     content = enveloped.encrypted_content_info
@@ -278,16 +325,14 @@ def _attempt(
         raise Malformed("encryptedContentInfo has no encryptedContent")
     if max_content is not None and len(ciphertext) > max_content:
         raise Malformed(f"encryptedContent of {len(ciphertext)} octets; at most {max_content} are accepted")
-    found = _find(enveloped.recipient_infos, identities)
+    found = find_recipient(enveloped.recipient_infos, identities, "EnvelopedData")
     if found is None:
-        raise _addressed_to_nobody(enveloped.recipient_infos, identities)
+        raise _addressed_to_nobody(enveloped.recipient_infos, identities, expected)
     info, identity = found
     _check_recipient(info, cipher, policy)
     tag, aad = b"", b""
     if isinstance(enveloped, _AuthEnvelopedData):
-        tag = enveloped.mac
-        if enveloped.auth_attrs is not None:
-            aad = wrap(SET_TAG, b"".join(encode(attribute) for attribute in enveloped.auth_attrs))
+        tag, aad = enveloped.mac, _covered(enveloped.auth_attrs)
     parameters = read_parameters(cipher, content.content_encryption_algorithm, ciphertext, tag=tag)
     key, fault = _content_key(identity, info, cipher, random)
     plaintext: Plaintext = open_content(cipher, parameters, key, ciphertext, aad=aad)
@@ -300,7 +345,7 @@ def _attempt(
     )
 
 
-def _addressed_to_nobody(recipient_infos: TLV, identities: Sequence[Identity]) -> DecryptionFailed:
+def _addressed_to_nobody(recipient_infos: TLV, identities: Sequence[Identity], expected: Expected) -> DecryptionFailed:
     """What to raise when no recipient is one of ours. Raises Malformed."""
     ours = [identity for identity in identities if isinstance(identity, KemIdentity)]
     for info in elements(recipient_infos):
@@ -310,7 +355,8 @@ def _addressed_to_nobody(recipient_infos: TLV, identities: Sequence[Identity]) -
                 return DecryptionFailed(
                     "a KeyTransRecipientInfo names our ML-KEM certificate, which needs a KEMRecipientInfo (RFC 9936)"
                 )
-    return DecryptionFailed("the envelope is addressed to none of our certificates; fetch them with GetCACert")
+    advice = f"; {expected.advice}" if expected.advice else ""
+    return DecryptionFailed(f"the envelope is addressed to none of our certificates{advice}")
 
 
 def _content_key(identity: Identity, info: TLV, cipher: ContentCipher, random: RandomBytes) -> tuple[bytes, str]:
@@ -331,25 +377,31 @@ def _check_recipient(info: TLV, cipher: ContentCipher, policy: AlgorithmPolicy) 
     raise AlgorithmRefused("a KEMRecipientInfo in EnvelopedData with CBC; use AuthEnvelopedData with AES-GCM")
 
 
-def inspect(content_info: bytes, identities: Sequence[Identity], policy: AlgorithmPolicy) -> Addressed:
+def inspect(
+    content_info: bytes,
+    identities: Sequence[Identity],
+    policy: AlgorithmPolicy,
+    *,
+    expected: Expected = ENVELOPED_DATA,
+) -> Addressed:
     """Whom an envelope addresses and with which algorithms, without opening it. Raises Malformed, AlgorithmRefused."""
-    return read_ber(lambda der: _inspect(_decode(der), identities, policy), content_info)
+    return read_ber(lambda der: _inspect(_decode(der, expected), identities, policy), content_info)
 
 
 def _inspect(
     enveloped: _EnvelopedData | _AuthEnvelopedData, identities: Sequence[Identity], policy: AlgorithmPolicy
 ) -> Addressed:
     cipher = _cipher(enveloped, policy)
-    found = _find(enveloped.recipient_infos, identities)
+    found = find_recipient(enveloped.recipient_infos, identities, "EnvelopedData")
     if found is None:
         return Addressed(cipher, None, None)
     _check_recipient(found[0], cipher, policy)
     return Addressed(cipher, found[1], _key_transport(found[0]))
 
 
-def describe(content_info: bytes) -> str:
+def describe(content_info: bytes, *, expected: Expected = ENVELOPED_DATA) -> str:
     """The algorithms and recipients of an envelope in words, for traces. Raises Malformed."""
-    return read_ber(lambda der: _describe(_decode(der)), content_info)
+    return read_ber(lambda der: _describe(_decode(der, expected)), content_info)
 
 
 def _describe(enveloped: _EnvelopedData | _AuthEnvelopedData) -> str:
@@ -377,20 +429,40 @@ def _describe_other(info: TLV) -> str:
     return "PBKDF2 from a password" if tag_of(info) == PASSWORD_TAG else "another recipient type"
 
 
-def _decode(content_info: bytes) -> _EnvelopedData | _AuthEnvelopedData:
+def _decode(content_info: bytes, expected: Expected) -> _EnvelopedData | _AuthEnvelopedData:
     """From DER; callers come through `read_ber`, since BER may stand in any part that is only read later."""
-    outer = decode(ContentInfo, content_info, "pkcsPKIEnvelope")
+    outer = decode(ContentInfo, content_info, expected.name)
     enveloped: _EnvelopedData | _AuthEnvelopedData
     if outer.content_type == oids.ENVELOPED_DATA:
         enveloped = parse(outer.content, _EnvelopedData, "EnvelopedData")
     elif outer.content_type == oids.AUTH_ENVELOPED_DATA:
         enveloped = parse(outer.content, _AuthEnvelopedData, "AuthEnvelopedData")
     else:
-        raise Malformed(f"pkcsPKIEnvelope holds {oids.name(outer.content_type)}, not EnvelopedData")
+        raise Malformed(f"{expected.name} holds {oids.name(outer.content_type)}, not EnvelopedData")
     inner_type = enveloped.encrypted_content_info.content_type
-    if inner_type != oids.DATA:
-        raise Malformed(f"encryptedContentInfo holds {oids.name(inner_type)}, not data (RFC 8894 section 3.2.2)")
+    if inner_type != expected.content_type:
+        section = f" ({expected.section})" if expected.section else ""
+        wanted = oids.label(expected.content_type)
+        raise Malformed(f"encryptedContentInfo holds {oids.name(inner_type)}, not {wanted}{section}")
+    if isinstance(enveloped, _AuthEnvelopedData):
+        _check_auth_attrs(enveloped.auth_attrs or [], inner_type)
     return enveloped
+
+
+def _check_auth_attrs(auth_attrs: list[TLV], content_type: Oid) -> None:
+    """The attribute contentType names the type of the content, and may be missing only for data. Raises Malformed.
+
+    The tag covers it and not encryptedContentInfo's type, so without this anybody could rename what was sealed for
+    another protocol (RFC 5083 section 2.1, RFC 5652 section 11.1).
+    """
+    kind = encode_oid(oids.CONTENT_TYPE)
+    stated = [encode(item) for item in auth_attrs if bytes(item.data).startswith(kind)]
+    if stated == [attribute(oids.CONTENT_TYPE, encode_oid(content_type))]:
+        return
+    if stated or content_type != oids.DATA:
+        raise Malformed(
+            "AuthEnvelopedData: the authenticated attribute contentType is missing or differs (RFC 5083 section 2.1)"
+        )
 
 
 def _cipher(enveloped: _EnvelopedData | _AuthEnvelopedData, policy: AlgorithmPolicy) -> ContentCipher:
@@ -398,10 +470,14 @@ def _cipher(enveloped: _EnvelopedData | _AuthEnvelopedData, policy: AlgorithmPol
     return policy.cipher(scheme, authenticated=isinstance(enveloped, _AuthEnvelopedData))
 
 
-def _find(recipient_infos: TLV, identities: Sequence[Identity]) -> tuple[TLV, Identity] | None:
+def find_recipient(recipient_infos: TLV, identities: Sequence[Identity], what: str) -> tuple[TLV, Identity] | None:
+    """The first RecipientInfo that is for one of these, and for which; None if none is. Raises Malformed.
+
+    what: the type that recipientInfos stand in, for the error text.
+    """
     infos = elements(recipient_infos)
     if tag_of(recipient_infos) != SET_TAG or not 1 <= len(infos) <= MAX_RECIPIENTS:
-        raise Malformed(f"EnvelopedData does not have 1 to {MAX_RECIPIENTS} recipients")
+        raise Malformed(f"{what} does not have 1 to {MAX_RECIPIENTS} recipients")
     return next(((info, who) for info in infos for who in identities if who.recognises(info)), None)
 
 

@@ -180,9 +180,13 @@ def load_kem_key(pem: bytes) -> DecapsulationKey:
 
 def dump_kem_key(key: DecapsulationKey) -> bytes:
     """Unencrypted PKCS #8 PEM in the form that the key has; the caller writes it with mode 0600."""
-    body = base64.encodebytes(encode_private_key(key, key.form))
-    lines = b"".join(body.split())
-    wrapped = b"\n".join(lines[start : start + 64] for start in range(0, len(lines), 64))
+    return pem_of(encode_private_key(key, key.form))
+
+
+def pem_of(private_key: bytes) -> bytes:
+    """A PEM block of type PRIVATE KEY (RFC 7468 section 10). private_key: DER OneAsymmetricKey."""
+    text = base64.b64encode(private_key)
+    wrapped = b"\n".join(text[start : start + 64] for start in range(0, len(text), 64))
     return b"%s\n%s\n%s\n" % (_PEM_BEGIN, wrapped, _PEM_END)
 
 

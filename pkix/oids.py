@@ -1,5 +1,7 @@
 """Object identifiers, each with the document that assigns it, as `ObjectIdentifier` constants."""
 
+from collections.abc import Mapping
+
 from cryptography.x509 import ObjectIdentifier as Oid
 
 # CMS content types, RFC 5652
@@ -7,6 +9,8 @@ DATA = Oid("1.2.840.113549.1.7.1")
 SIGNED_DATA = Oid("1.2.840.113549.1.7.2")
 ENVELOPED_DATA = Oid("1.2.840.113549.1.7.3")
 AUTH_ENVELOPED_DATA = Oid("1.2.840.113549.1.9.16.1.23")  # RFC 5083
+AUTHENTICATED_DATA = Oid("1.2.840.113549.1.9.16.1.2")
+ASYMMETRIC_KEY_PACKAGE = Oid("2.16.840.1.101.2.1.2.78.5")  # RFC 5958
 
 # CMS signed attributes, RFC 5652 section 11
 CONTENT_TYPE = Oid("1.2.840.113549.1.9.3")
@@ -72,12 +76,6 @@ UNSIGNED = Oid("1.3.6.1.5.5.7.6.36")
 NO_SIGNATURE = Oid("1.3.6.1.5.5.7.6.2")
 STATEMENT_OF_POSSESSION = Oid("1.3.6.1.4.1.22112.2.1")
 
-# The update's attributes, the last of them PKCS #10's. TBD: to be assigned by IANA under id-scep; until then they are
-# in the documentation arc of RFC 5612.
-KEM_POP_CHALLENGE = Oid("1.3.6.1.4.1.32473.8894.1")
-KEM_POP_CONFIRM = Oid("1.3.6.1.4.1.32473.8894.2")
-RESPONSE_KEY = Oid("1.3.6.1.4.1.32473.8894.3")
-
 # Content encryption, RFC 3565, RFC 8018, RFC 5084
 AES128_CBC = Oid("2.16.840.1.101.3.4.1.2")
 AES192_CBC = Oid("2.16.840.1.101.3.4.1.22")
@@ -133,7 +131,11 @@ def label(oid: Oid) -> str:
     return _NAMES.get(oid.dotted_string, oid.dotted_string)
 
 
-def name(oid: Oid) -> str:
-    """A readable name with the dotted form, for error texts and traces: "DES-CBC (1.3.14.3.2.7)"."""
+def name(oid: Oid, more: Mapping[Oid, str] | None = None) -> str:
+    """A readable name with the dotted form, for error texts and traces: "DES-CBC (1.3.14.3.2.7)".
+
+    more: what a protocol calls identifiers of its own.
+    """
     dotted = oid.dotted_string
-    return f"{_NAMES[dotted]} ({dotted})" if dotted in _NAMES else dotted
+    found = _NAMES.get(dotted) or (more or {}).get(oid)
+    return f"{found} ({dotted})" if found else dotted

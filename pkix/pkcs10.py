@@ -66,7 +66,6 @@ _SINGLE_VALUED = frozenset(
         oids.CHALLENGE_PASSWORD,
         *_EXTENSION_REQUESTS,
         oids.STATEMENT_OF_POSSESSION,
-        oids.RESPONSE_KEY,
     }
 )
 
@@ -125,13 +124,16 @@ class CertificationRequest(Requested):
     signed_der: bytes
 
     @classmethod
-    def decode(cls, der: bytes) -> CertificationRequest:
-        """Read DER. The signature is checked by `verify`. Raises Malformed."""
+    def decode(cls, der: bytes, *, single_valued: Mapping[Oid, str] | None = None) -> CertificationRequest:
+        """Read DER. The signature is checked by `verify`. Raises Malformed.
+
+        single_valued: attributes of a protocol that must not be there twice, and what it calls them in texts.
+        """
         request = cls.decode_bare(der)
         info = decode(_CertificationRequestInfo, request.signed_der, "CertificationRequestInfo")
         if info.version != 0:
             raise Malformed(f"PKCS #10 request: version {number(info.version)} is not 0 (RFC 2986 section 4.1)")
-        attributes = _attributes(info.attributes or [])
+        attributes = _attributes(info.attributes or [], single_valued or {})
         return replace(request, attributes=attributes, challenge_password=_challenge_password(attributes))
 
     @classmethod
@@ -230,7 +232,7 @@ class CertificationRequest(Requested):
         return bool(_EXTENSION_REQUESTS & self.attributes.keys())
 
 
-def _attributes(attributes: list[Attribute]) -> dict[Oid, bytes]:
+def _attributes(attributes: list[Attribute], single_valued: Mapping[Oid, str]) -> dict[Oid, bytes]:
     """Type to the DER of the one value; attributes that nobody here reads may have any number. Raises Malformed."""
     if len(attributes) > MAX_ATTRIBUTES:
         raise Malformed(f"PKCS #10 request: more than {MAX_ATTRIBUTES} attributes")
@@ -238,8 +240,8 @@ def _attributes(attributes: list[Attribute]) -> dict[Oid, bytes]:
     for item in attributes:
         values = elements(item.values) if tag_of(item.values) == SET_TAG else []
         if item.type in found or len(values) != 1:
-            if item.type in _SINGLE_VALUED:
-                name = oids.name(item.type)
+            if item.type in _SINGLE_VALUED or item.type in single_valued:
+                name = oids.name(item.type, single_valued)
                 raise Malformed(f"PKCS #10 request: attribute {name} must appear once, with one value")
             continue
         found[item.type] = encode(values[0])

@@ -30,6 +30,7 @@ from pkix.algorithms import AlgorithmPolicy, ContentCipher, check_key
 from pkix.asn1 import SEQUENCE_TAG, TLV, AlgorithmIdentifier, algorithm, any_of, decode, encode, parse, tag_of
 from pkix.certificates import IssuerAndSerialNumber
 from pkix.content import CANNOT_OPEN
+from pkix.content_info import ContentInfo, encode_content_info
 from pkix.enveloped_data import attempt, encrypt
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 from pkix.kem_recipients import KemIdentity, KemRecipient, KEMRecipientInfo, decode_kem_recipient_info
@@ -43,7 +44,6 @@ from pkix.recipients import (
     open_rsa,
     rsa_padding,
 )
-from pkix.signed_data import ContentInfo, encode_content_info
 
 Rid = IssuerAndSerialNumber | bytes  # bytes: the octets of a subjectKeyIdentifier
 

@@ -1,8 +1,8 @@
 """RecipientInfos: how the content-encryption key reaches who may read (RFC 5652 section 6.2).
 
 RSA key transport with PKCS #1 v1.5 and OAEP (RFC 3370, RFC 3560); KEKRecipientInfo with AES key wrap (RFC 3565); and
-PasswordRecipientInfo with PBKDF2 and PWRI-KEK (RFC 3211, RFC 8018), which RFC 8894 section 3.1 asks for when a key
-cannot encrypt. ML-KEM is in `pkix.kem_recipients`.
+PasswordRecipientInfo with PBKDF2 and PWRI-KEK (RFC 3211, RFC 8018), for those whose key cannot encrypt. ML-KEM is in
+`pkix.kem_recipients`.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class RsaRecipient:
 
 @dataclass(frozen=True)
 class PasswordRecipient:
-    """Encrypt under a password, in SCEP the challengePassword (RFC 8894 section 3.1)."""
+    """Encrypt under a password, in octets."""
 
     password: bytes
     cipher: ContentCipher = AES256

@@ -1,7 +1,9 @@
 """CMS SignedData with one signer and signed attributes, and the degenerate forms without a signer (RFC 5652 section 5).
 
-`SignedData.decode` reads, `verify` checks, `encode_signed_data` makes. Reading and checking are apart because a
-responder must answer a message whose signature is wrong, and needs its attributes to do so.
+`SignedData.decode` reads content of any type, `verify` checks, `encode_signed_data` makes. Where id-alg-noSignature
+stands in place of a signature, `verify` refuses; who wants the content nevertheless says so by `check_unsigned`.
+Reading and checking are apart because a responder must answer a message whose signature is wrong, and needs its
+attributes to do so.
 
 Left out, because no enrolment protocol here uses them: several signers, SignerInfo without signed attributes,
 attribute certificates, unsigned attributes on output.
@@ -9,15 +11,16 @@ attribute certificates, unsigned attributes on output.
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy, check_key, digest_oid
@@ -26,11 +29,9 @@ from pkix.asn1 import (
     SET_TAG,
     TLV,
     AlgorithmIdentifier,
-    Explicit,
     GeneralizedTime,
     Implicit,
     Oid,
-    SetOf,
     UTCTime,
     algorithm,
     any_of,
@@ -38,18 +39,19 @@ from pkix.asn1 import (
     decode,
     elements,
     encode,
-    encode_oid,
-    explicit,
     has_more_than,
     octet_string,
+    parameters_der,
     parse,
     sequence,
     set_of,
     tag_of,
     wrap,
 )
+from pkix.attributes import check_content_type, check_message_digest, decode_attributes, mandatory
 from pkix.ber import read_ber
 from pkix.certificates import Certificate, IssuerAndSerialNumber
+from pkix.content_info import ContentInfo, EncapsulatedContentInfo, encode_content_info, encode_encapsulated
 from pkix.errors import IntegrityFailed, Malformed
 from pkix.signatures import SigningKey, sign, verify
 
@@ -60,28 +62,8 @@ MAX_CERTIFICATES = 32
 MAX_CERTIFICATES_LENGTH = 256 * 1024  # octets of all of them
 MAX_CRLS = 4
 MAX_SIGNER_LENGTH = 64 * 1024  # octets of signerInfos, attributes included
-MAX_ATTRIBUTES = 64
-
-
-@sequence
-class ContentInfo:
-    """RFC 5652 section 3."""
-
-    content_type: Oid
-    content: Annotated[TLV, Explicit(0)]
-
-
-def encode_content_info(content_type: Oid, content: bytes) -> bytes:
-    """DER of a ContentInfo. content: DER."""
-    return wrap(SEQUENCE_TAG, encode_oid(content_type) + explicit(0, content))
-
-
-@sequence
-class EncapsulatedContentInfo:
-    """RFC 5652 section 5.2."""
-
-    e_content_type: Oid
-    e_content: Annotated[bytes | None, Explicit(0)]
+_V1, _V3 = 1, 3  # CMSVersion (RFC 5652 sections 5.1 and 5.3)
+NULL = b"\x05\x00"
 
 
 @sequence
@@ -98,21 +80,6 @@ class SignerInfo:
 
 
 @sequence
-class _SignedAttribute:
-    """RFC 5652 section 5.3. A SET OF is read only in DER order, but none here has more than one value."""
-
-    type: Oid
-    values: SetOf[TLV]
-
-
-@sequence
-class _SignedAttributes:
-    """signedAttrs inside a SEQUENCE of our own. The order is the sender's."""
-
-    attributes: Annotated[list[_SignedAttribute], Implicit(0)]
-
-
-@sequence
 class _SignedData:
     version: int
     digest_algorithms: TLV
@@ -125,7 +92,8 @@ class _SignedData:
 @dataclass(frozen=True)
 class SignedData:
     """content_type and content: eContentType and eContent (None when absent). certificates, crls: DER each.
-    signer: None in the degenerate form.
+
+    signer: None in the degenerate form. names: what a protocol calls signed attributes of its own in texts.
     """
 
     content_type: Oid
@@ -133,11 +101,13 @@ class SignedData:
     certificates: tuple[bytes, ...]
     crls: tuple[bytes, ...]
     signer: SignerInfo | None
+    names: Mapping[Oid, str] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def decode(cls, content_info: bytes) -> SignedData:
+    def decode(cls, content_info: bytes, *, names: Mapping[Oid, str] | None = None) -> SignedData:
         """Read a ContentInfo with SignedData in DER or BER. Raises Malformed."""
-        return read_ber(cls._decode_der, content_info)
+        found = read_ber(cls._decode_der, content_info)
+        return replace(found, names=names) if names else found
 
     @classmethod
     def _decode_der(cls, content_info: bytes) -> SignedData:
@@ -176,60 +146,72 @@ class SignedData:
         """The signed attributes: type to its one value. Raises Malformed on a repeated type or not one value."""
         if self.signer is None:
             raise Malformed("SignedData has no SignerInfo")
-        found: dict[Oid, TLV] = {}
-        wrapped = wrap(SEQUENCE_TAG, encode(self.signer.signed_attrs))
-        received = decode(_SignedAttributes, wrapped, "signedAttrs").attributes
-        if len(received) > MAX_ATTRIBUTES:
-            raise Malformed(f"more than {MAX_ATTRIBUTES} signed attributes")
-        for item in received:
-            values = item.values.as_list()
-            if item.type in found or len(values) != 1:
-                raise Malformed(f"signed attribute {oids.name(item.type)} does not have exactly one value")
-            found[item.type] = values[0]
-        return found
+        return decode_attributes(self.signer.signed_attrs, "signed", names=self.names)
 
-    def verify(self, certificate: Certificate, policy: AlgorithmPolicy) -> None:
-        """Verify the signer's signature with `certificate`'s key, and contentType and messageDigest.
+    def verify(self, signer: Certificate | PublicKeyTypes, policy: AlgorithmPolicy) -> None:
+        """Verify the signer's signature, and contentType and messageDigest.
 
-        Raises AlgorithmRefused, Malformed, IntegrityFailed (RFC 5652 sections 5.4 to 5.6, 11.1, 11.2).
+        signer: the certificate, or the key of somebody who has none yet; whether it is the one that `sid` names is the
+        caller's concern. Raises AlgorithmRefused, for id-alg-noSignature whoever the signer is, Malformed and
+        IntegrityFailed (RFC 5652 sections 5.4 to 5.6, 11.1, 11.2).
         """
         attributes = self.attributes
         assert self.signer is not None
-        check_key(certificate.public_key, "signer certificate", policy=policy)
+        key = signer.public_key if isinstance(signer, Certificate) else signer
+        check_key(key, "signer certificate" if isinstance(signer, Certificate) else "signer's key", policy=policy)
         digest = policy.digest(self.signer.digest_algorithm.algorithm)
-        content_type = attributes.get(oids.CONTENT_TYPE)
-        if content_type is None or parse(content_type, Oid, "contentType") != self.content_type:
-            raise IntegrityFailed("the signed attribute contentType is missing or differs from eContentType")
-        claimed = attributes.get(oids.MESSAGE_DIGEST)
-        actual = _hash(digest, self.content or b"")
-        if claimed is None:
-            raise IntegrityFailed("the signed attribute messageDigest is missing")
-        if not hmac.compare_digest(parse(claimed, bytes, "messageDigest"), actual):
-            raise IntegrityFailed("the signed attribute messageDigest does not fit the content")
-        _verify_attributes(self.signer, certificate, digest, policy)
+        self._check_content(attributes, digest)
+        _verify_attributes(self.signer, key, digest, policy)
+
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether id-alg-noSignature stands in place of a signature: nobody has signed this."""
+        return self.signer is not None and self.signer.signature_algorithm.algorithm == oids.NO_SIGNATURE
+
+    def check_unsigned(self, policy: AlgorithmPolicy) -> bytes:
+        """The subjectKeyIdentifier that a SignedData with id-alg-noSignature claims, which proves nothing.
+
+        contentType and messageDigest must fit the content, so that it is what the sender made of it; the value in place
+        of the signature, a hash that anybody can make, is not looked at. Raises Malformed if there is a signature or
+        none is meant, AlgorithmRefused, IntegrityFailed (RFC 10002 appendix C.1).
+        """
+        attributes = self.attributes
+        assert self.signer is not None
+        if not self.is_unsigned:
+            raise Malformed("SignerInfo has a signature, not id-alg-noSignature")
+        if parameters_der(self.signer.signature_algorithm) != NULL:
+            raise Malformed("id-alg-noSignature: the parameters must be NULL (RFC 10002 appendix C.1)")
+        if not isinstance(self.signer.sid, bytes):
+            raise Malformed("id-alg-noSignature: the signer must be a subjectKeyIdentifier (RFC 10002 appendix C.1)")
+        self._check_content(attributes, policy.digest(self.signer.digest_algorithm.algorithm))
+        return self.signer.sid
+
+    def _check_content(self, attributes: Mapping[Oid, TLV], digest: hashes.HashAlgorithm) -> None:
+        check_content_type(attributes, self.content_type, "signed")
+        check_message_digest(attributes, self.content, digest, "signed")
 
 
 def _verify_attributes(
-    signer: SignerInfo, certificate: Certificate, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
+    signer: SignerInfo, key: PublicKeyTypes, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
 ) -> None:
     """The signature covers the DER of the attributes as SET OF. Some clients (Apple) send and sign them in an
     order that is not DER's; the octets as they came are tried first, then the sorted ones.
     """
     received = bytes((SET_TAG,)) + encode(signer.signed_attrs)[1:]
     try:
-        _verify_octets(signer, certificate, digest, policy, received)
+        _verify_octets(signer, key, digest, policy, received)
     except IntegrityFailed:
         ordered = set_of(encode(item) for item in elements(signer.signed_attrs))
         if ordered == received:
             raise
-        _verify_octets(signer, certificate, digest, policy, ordered)
+        _verify_octets(signer, key, digest, policy, ordered)
 
 
 def _verify_octets(
-    signer: SignerInfo, certificate: Certificate, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy, signed: bytes
+    signer: SignerInfo, key: PublicKeyTypes, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy, signed: bytes
 ) -> None:
     scheme = signer.signature_algorithm
-    verify(certificate.public_key, scheme, digest, signer.signature, signed, policy=policy)
+    verify(key, scheme, digest, signer.signature, signed, policy=policy)
 
 
 def _check_sizes(signed_data: TLV) -> None:
@@ -269,60 +251,142 @@ def _only_signer(signer_infos: TLV) -> SignerInfo | None:
     return signer
 
 
-def _hash(digest: hashes.HashAlgorithm, data: bytes) -> bytes:
-    context = hashes.Hash(digest)
-    context.update(data)
-    return context.finalize()
+class Signs(Protocol):
+    """Who makes a SignerInfo: Signer, KeySigner, NoSigner."""
+
+    @property
+    def sid(self) -> IssuerAndSerialNumber | bytes:
+        """How the SignerInfo names it; bytes are a subjectKeyIdentifier."""
+
+    def digest(self, wanted: hashes.HashAlgorithm) -> hashes.HashAlgorithm:
+        """The digest of the content, if `wanted` is the usual one."""
+
+    def sign(self, data: bytes, digest: hashes.HashAlgorithm) -> tuple[AlgorithmIdentifier, bytes]:
+        """signatureAlgorithm and signature over `data`, the DER of the signed attributes."""
+
+
+class _Keyed:
+    """What Signer and KeySigner do with their key."""
+
+    key: SigningKey
+    pss: bool
+
+    def digest(self, wanted: hashes.HashAlgorithm) -> hashes.HashAlgorithm:
+        """See Signs. Ed25519 and ML-DSA signers always use SHA-512 (RFC 8419 section 3, RFC 9882 section 3.3)."""
+        return wanted if isinstance(self.key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) else hashes.SHA512()
+
+    def sign(self, data: bytes, digest: hashes.HashAlgorithm) -> tuple[AlgorithmIdentifier, bytes]:
+        """See Signs."""
+        return sign(self.key, data, digest, pss=self.pss)
 
 
 @dataclass(frozen=True)
-class Signer:
-    """Who signs: a private key, its certificate, and how. pss: RSASSA-PSS instead of PKCS #1 v1.5."""
+class Signer(_Keyed):
+    """Who signs: a private key, its certificate, and how.
+
+    pss: RSASSA-PSS instead of PKCS #1 v1.5. by_key: named by subjectKeyIdentifier instead of issuer and serial number.
+    """
 
     key: SigningKey
     certificate: Certificate
     pss: bool = False
+    by_key: bool = False
+
+    @property
+    def sid(self) -> IssuerAndSerialNumber | bytes:
+        """See Signs."""
+        return self.certificate.subject_key_identifier if self.by_key else self.certificate.issuer_and_serial
 
     def __repr__(self) -> str:
         return f"Signer(key=<redacted>, serial={self.certificate.serial_number:x})"
 
 
+@dataclass(frozen=True)
+class KeySigner(_Keyed):
+    """Who signs with a key that has no certificate yet (RFC 10002 section 3.2).
+
+    identifier: octets of the subjectKeyIdentifier that it is to have. pss: RSASSA-PSS instead of PKCS #1 v1.5.
+    """
+
+    key: SigningKey
+    identifier: bytes
+    pss: bool = False
+
+    @property
+    def sid(self) -> bytes:
+        """See Signs."""
+        return self.identifier
+
+    def __repr__(self) -> str:
+        return f"KeySigner(key=<redacted>, identifier={self.identifier.hex()})"
+
+
+@dataclass(frozen=True)
+class NoSigner:
+    """Nobody: id-alg-noSignature, for a requester whose only key cannot sign (RFC 10002 appendix C.1).
+
+    identifier: octets of the subjectKeyIdentifier that the key is to have.
+    """
+
+    identifier: bytes
+
+    @property
+    def sid(self) -> bytes:
+        """See Signs."""
+        return self.identifier
+
+    def digest(self, wanted: hashes.HashAlgorithm) -> hashes.HashAlgorithm:
+        """See Signs."""
+        return wanted
+
+    def sign(self, data: bytes, digest: hashes.HashAlgorithm) -> tuple[AlgorithmIdentifier, bytes]:
+        """NoSignatureValue, an OCTET STRING in DER. Its hash is SHA-1, the one that RFC 10002's module gives the
+        algorithm; as it secures nothing, it need not be a better one.
+        """
+        value = hashlib.sha1(data, usedforsecurity=False).digest()
+        return algorithm(oids.NO_SIGNATURE, NULL), octet_string(value)
+
+
 def encode_signed_data(
     content: bytes | None,
     attributes: Sequence[tuple[Oid, bytes]],
-    signer: Signer,
+    signer: Signs,
     digest: hashes.HashAlgorithm,
     *,
     certificates: Sequence[bytes],
     now: datetime,
+    content_type: Oid = oids.DATA,
 ) -> bytes:
-    """ContentInfo with SignedData over id-data content.
+    """ContentInfo with SignedData by one signer.
 
-    content: octets of eContent, or None to omit it. attributes: (type, DER value), to which contentType,
-    messageDigest and signingTime (`now`, aware UTC) are added. certificates: DER each, included as given.
-    Ed25519 and ML-DSA signers always use SHA-512 (RFC 8419 section 3, RFC 9882 section 3.3).
+    content: octets of eContent, or None to omit it. content_type: eContentType. attributes: (type, DER value), to which
+    contentType, messageDigest and signingTime (`now`, aware UTC) are added. certificates: DER each, included as given.
+    digest: see `Signs.digest`.
     """
-    if not isinstance(signer.key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        digest = hashes.SHA512()
+    digest = signer.digest(digest)
     digest_algorithm = algorithm(digest_oid(digest))
-    signed = [
-        (oids.CONTENT_TYPE, encode_oid(oids.DATA)),
-        (oids.SIGNING_TIME, encode(_time(now.replace(microsecond=0)))),
-        (oids.MESSAGE_DIGEST, octet_string(_hash(digest, content or b""))),
-        *attributes,
-    ]
+    signing_time = encode(_time(now.replace(microsecond=0)))
+    signed = [*mandatory(content_type, content, digest), (oids.SIGNING_TIME, signing_time), *attributes]
     to_sign = set_of(attribute(kind, value) for kind, value in signed)
-    scheme, signature = sign(signer.key, to_sign, digest, pss=signer.pss)
+    scheme, signature = signer.sign(to_sign, digest)
     info = SignerInfo(
-        version=1,
-        sid=signer.certificate.issuer_and_serial,
+        version=_V3 if isinstance(signer.sid, bytes) else _V1,
+        sid=signer.sid,
         digest_algorithm=digest_algorithm,
         signed_attrs=any_of(bytes((SIGNED_ATTRS_TAG,)) + to_sign[1:]),
         signature_algorithm=scheme,
         signature=signature,
         unsigned_attrs=None,
     )
-    return _encode(content, certificates, (), [encode(digest_algorithm)], [encode(info)])
+    # Version 3 as soon as a SignerInfo has it, or for other content than data; no attribute certificates here.
+    version = info.version if content_type == oids.DATA else _V3
+    return _encode(
+        version,
+        encode_encapsulated(content_type, content),
+        certificates=certificates,
+        digest_algorithms=[encode(digest_algorithm)],
+        signer_infos=[encode(info)],
+    )
 
 
 def _time(moment: datetime) -> UTCTime | GeneralizedTime:
@@ -335,22 +399,23 @@ def encode_degenerate(certificates: Sequence[bytes] = (), crls: Sequence[bytes] 
 
     The certificates keep their order: deployed clients take the first for the leaf.
     """
-    return _encode(None, certificates, crls, [], [])
+    return _encode(_V1, encode_encapsulated(oids.DATA, None), certificates=certificates, crls=crls)
 
 
 def _encode(
-    content: bytes | None,
-    certificates: Sequence[bytes],
-    crls: Sequence[bytes],
-    digest_algorithms: Sequence[bytes],
-    signer_infos: Sequence[bytes],
+    version: int,
+    encapsulated: bytes,
+    *,
+    certificates: Sequence[bytes] = (),
+    crls: Sequence[bytes] = (),
+    digest_algorithms: Sequence[bytes] = (),
+    signer_infos: Sequence[bytes] = (),
 ) -> bytes:
     """ContentInfo with SignedData (RFC 5652 section 5.1) from its encoded parts."""
-    e_content = b"" if content is None else explicit(0, octet_string(content))
     signed_data = (
-        encode(1),
+        encode(version),
         set_of(digest_algorithms),
-        wrap(SEQUENCE_TAG, encode_oid(oids.DATA) + e_content),
+        encapsulated,
         wrap(_CERTIFICATES_TAG, b"".join(certificates)) if certificates else b"",
         wrap(_CRLS_TAG, b"".join(crls)) if crls else b"",
         set_of(signer_infos),

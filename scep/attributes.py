@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 
-from pkix import oids
 from pkix.asn1 import Oid
 
 _VERISIGN_ATTRIBUTES = "2.16.840.1.113733.1.9"
@@ -18,9 +17,14 @@ TRANSACTION_ID = Oid(f"{_VERISIGN_ATTRIBUTES}.7")
 ID_SCEP = Oid("1.3.6.1.5.5.7.24")
 FAIL_INFO_TEXT = Oid(f"{ID_SCEP.dotted_string}.1")
 
-KEM_POP_CHALLENGE = oids.KEM_POP_CHALLENGE
-KEM_POP_CONFIRM = oids.KEM_POP_CONFIRM
-RESPONSE_KEY = oids.RESPONSE_KEY
+# The update's attributes, the last of them PKCS #10's. TBD: to be assigned by IANA under id-scep; until then they are
+# in the documentation arc of RFC 5612.
+KEM_POP_CHALLENGE = Oid("1.3.6.1.4.1.32473.8894.1")
+KEM_POP_CONFIRM = Oid("1.3.6.1.4.1.32473.8894.2")
+RESPONSE_KEY = Oid("1.3.6.1.4.1.32473.8894.3")
+SIGNED_ATTRIBUTE_NAMES = {KEM_POP_CHALLENGE: "kem-pop-challenge", KEM_POP_CONFIRM: "kem-pop-confirm"}
+REQUEST_ATTRIBUTES = {RESPONSE_KEY: "response-key"}
+"""For texts; and those of a PKCS #10 request must not be there twice."""
 
 NONCE_LENGTH = 16
 MAX_TRANSACTION_ID = 255

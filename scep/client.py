@@ -36,7 +36,7 @@ from pkix.usages import key_usage
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, NONCE_LENGTH, FailInfo, MessageType, PkiStatus
 from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, of_next_ca
 from scep.kem_pop import Binding, Challenge, encode_confirm, mac_input, response_key_of
-from scep.messages import Header, PkiMessage, encode_pki_message
+from scep.messages import PKI_ENVELOPE, Header, PkiMessage, encode_pki_message
 
 RandomBytes = Callable[[int], bytes]
 
@@ -232,7 +232,7 @@ class _Conversation:
         if status is PkiStatus.SUCCESS:
             if not message.signed.content:
                 raise ReplyRefused("a CertRep SUCCESS has no pkcsPKIEnvelope")
-            opened = decrypt(message.signed.content, self._identities, self._settings.policy)
+            opened = decrypt(message.signed.content, self._identities, self._settings.policy, expected=PKI_ENVELOPE)
             return SignedData.decode(opened.content)
         if message.signed.content:
             raise ReplyRefused(f"a CertRep {status.name} carries a pkcsPKIEnvelope (RFC 8894 section 3.3.2)")

@@ -32,12 +32,19 @@ from pkix.asn1 import (
     tag_of,
 )
 from pkix.certificates import Certificate
+from pkix.enveloped_data import Expected
 from pkix.errors import Malformed
 from pkix.signed_data import SignedData, Signer, encode_signed_data
 from scep import attributes
 from scep.attributes import FailInfo, MessageType, PkiStatus
 
 _PRINTABLE = 0x13
+PKI_ENVELOPE = Expected(
+    content_type=oids.DATA,
+    name="pkcsPKIEnvelope",
+    section="RFC 8894 section 3.2.2",
+    advice="fetch them with GetCACert",
+)
 
 Token = TypeVar("Token", MessageType, PkiStatus, FailInfo)
 
@@ -52,7 +59,7 @@ class PkiMessage:
     @classmethod
     def decode(cls, message: bytes) -> PkiMessage:
         """Read a message in DER or BER. Nothing is verified. Raises Malformed."""
-        signed = SignedData.decode(message)
+        signed = SignedData.decode(message, names=attributes.SIGNED_ATTRIBUTE_NAMES)
         if signed.signer is None:
             raise Malformed("pkiMessage has no SignerInfo")
         value = signed.attributes.get(attributes.TRANSACTION_ID)

@@ -32,6 +32,7 @@ from pkix.content import CANNOT_OPEN
 from pkix.enveloped_data import Opened
 from pkix.errors import DecryptionFailed, IntegrityFailed, Malformed, PkixError
 from pkix.pkcs10 import CertificationRequest
+from scep.attributes import REQUEST_ATTRIBUTES
 
 Details = dict[str, str]
 SignerOf = Callable[[CertificationRequest], Certificate | None]  # of a statement of possession
@@ -62,7 +63,7 @@ def open_request(
     """
     if opened.cipher.authenticated:
         _check_tag(opened, details, DecryptionFailed)
-        request = CertificationRequest.decode(opened.content)
+        request = CertificationRequest.decode(opened.content, single_valued=REQUEST_ATTRIBUTES)
         request.verify(policy, signer_of(request))
         return request
     found, cause = _try_request(opened.content, policy)
@@ -80,7 +81,7 @@ def _try_request(content: bytes, policy: AlgorithmPolicy) -> tuple[Certification
     """
     spare = _spare(content)
     try:
-        request = CertificationRequest.decode(content)
+        request = CertificationRequest.decode(content, single_valued=REQUEST_ATTRIBUTES)
         if request.is_kem:
             raise Malformed("a request for an ML-KEM key comes in EnvelopedData; AuthEnvelopedData is needed")
         request.verify(policy)

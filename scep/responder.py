@@ -37,7 +37,7 @@ from scep.capabilities import encode_capabilities
 from scep.enrolment import ScepDialogue, pkcs10
 from scep.exchange import PENDING, Exchange, Outcome, RandomBytes, encode_answer, encode_failure
 from scep.failures import TimeRefused, fail_info
-from scep.messages import PkiMessage
+from scep.messages import PKI_ENVELOPE, PkiMessage
 from scep.opening import open_request
 from scep.proof import DowngradeDetected, Prover
 from scep.queries import Queries
@@ -230,7 +230,12 @@ class Responder:
             raise Malformed("the message has no pkcsPKIEnvelope")
         settings = self._settings
         opened = attempt(
-            envelope, self._identities, settings.algorithms, self._random, max_content=settings.max_request
+            envelope,
+            self._identities,
+            settings.algorithms,
+            self._random,
+            max_content=settings.max_request,
+            expected=PKI_ENVELOPE,
         )
         exchange.cipher, exchange.key_transport = opened.cipher, opened.key_transport
         exchange.authority = self._authority_of(opened.identity)
@@ -242,7 +247,7 @@ class Responder:
         """
         envelope = self._envelope(exchange)
         if envelope is not None:
-            seen = inspect(envelope, self._identities, self._settings.algorithms)
+            seen = inspect(envelope, self._identities, self._settings.algorithms, expected=PKI_ENVELOPE)
             exchange.cipher, exchange.key_transport = seen.cipher, seen.key_transport
             if seen.identity is not None:
                 exchange.authority = self._authority_of(seen.identity)

@@ -15,7 +15,7 @@ from pkix.errors import Malformed, PkixError
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus
 from scep.client import Proof
 from scep.kem_pop import Challenge, ScepKemContext, decode_confirm
-from scep.messages import PkiMessage
+from scep.messages import PKI_ENVELOPE, PkiMessage
 from scep_kem.terminal import printable
 
 
@@ -77,7 +77,8 @@ def _subject(certificate: Certificate) -> str:
 def _envelope(message: PkiMessage) -> list[str]:
     if not message.signed.content:
         return ["no pkcsPKIEnvelope"]
-    return [f"pkcsPKIEnvelope {len(message.signed.content)} octets: {describe(message.signed.content)}"]
+    said = describe(message.signed.content, expected=PKI_ENVELOPE)
+    return [f"pkcsPKIEnvelope {len(message.signed.content)} octets: {said}"]
 
 
 def _key(certificate: Certificate) -> str:

@@ -22,9 +22,10 @@ from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import TLV, Implicit, Oid, decode, elements, parameters_der, parse, sequence
 from pkix.ber import to_der
 from pkix.certificates import Certificate
+from pkix.content_info import ContentInfo
 from pkix.enveloped_data import EncryptedContentInfo, RsaIdentity, decrypt
 from pkix.errors import PkixError
-from pkix.signed_data import ContentInfo, SignedData
+from pkix.signed_data import SignedData
 from scep.attributes import MessageType, PkiStatus
 from scep.messages import PkiMessage
 

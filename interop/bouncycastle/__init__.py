@@ -54,7 +54,8 @@ def _authority(bench: Bench, key_type: str) -> Path:
     """A CA with ML-KEM certificates for the RA; returns the folder of its files."""
     directory = bench.folder / f"ca-{key_type}"
     kems = (word for name in our_cms.parameter_sets() for word in ("--kem", name))
-    options = ("--key-type", key_type, "--subject", f"CN={key_type}", "--no-rsa", *kems)
+    rsa = key_type.startswith("rsa")
+    options = ("--key-type", key_type, "--subject", f"CN={key_type}", *(() if rsa else ("--no-rsa",)), *kems)
     bench.run(scep_kem(), "ca", "init", "--dir", str(directory), *options)
     (generation,) = directory.glob("ca-*")
     return generation
@@ -130,6 +131,40 @@ def sign(bench: Bench) -> None:
     _drive(bench, operations)
     for name in our_cms.ML_DSA:
         our_cms.verify((bench.folder / f"{name}.cms").read_bytes())
+
+
+@PEER.case("kinds", "other content types, signers by key, AuthenticatedData by password: both ways")
+def kinds(bench: Bench) -> None:
+    """Case."""
+    content, password = bench.folder / "content", "a shared secret"
+    content.write_bytes(our_cms.CONTENT)
+    ec, rsa = _authority(bench, "ec:P-256"), _authority(bench, "rsa:2048")
+    signer = (ec / "ca.cert.pem", ec / "ca.key.pem")
+    ours = {
+        "signed": our_cms.sign_as(*signer),
+        "authenticated": our_cms.authenticate(password),
+        "enveloped": our_cms.envelop_as(rsa / "ca.cert.pem"),
+    }
+    for name, message in ours.items():
+        (bench.folder / f"{name}.cms").write_bytes(message)
+    signed, authenticated, enveloped = (bench.folder / f"{name}.cms" for name in ours)
+    outs = [bench.folder / f"{name}.content" for name in ours]
+    theirs = [bench.folder / "their-signed.cms", bench.folder / "their-authenticated.cms"]
+    kind = our_cms.CONTENT_TYPE.dotted_string
+    _drive(
+        bench,
+        [
+            ("verify", signed, outs[0]),
+            ("unmac", password, authenticated, outs[1]),
+            ("inner", enveloped, rsa / "ca.key.pem", outs[2]),
+            ("signas", kind, *signer, content, theirs[0]),
+            ("mac", kind, password, content, theirs[1]),
+        ],
+    )
+    for out in outs:
+        check(out.read_bytes() == our_cms.CONTENT, f"{out.stem}: it finds another content")
+    our_cms.verify_as(theirs[0].read_bytes())
+    our_cms.check_authenticated(theirs[1].read_bytes(), password)
 
 
 @PEER.case("ourkeys", "reads the private keys that we write: ML-KEM in all three forms, ML-DSA")

@@ -20,16 +20,20 @@ from kem.backends import Backends, load
 from kem.kdf import HKDF_SHA256, HKDF_SHA384, HKDF_SHA512, Kdf
 from kem.keys import decode_public_key
 from pkix.algorithms import AES256, AES256_GCM, AlgorithmPolicy
+from pkix.asn1 import Oid
+from pkix.authenticated_data import AuthenticatedData, encode_authenticated_data
 from pkix.certificates import Certificate
-from pkix.enveloped_data import decrypt, encrypt
+from pkix.enveloped_data import PasswordIdentity, decrypt, encrypt
 from pkix.errors import PkixError
 from pkix.kem_recipients import KemIdentity, KemRecipient
 from pkix.keys import load_kem_key, load_private_key
+from pkix.recipients import PasswordRecipient, RsaRecipient
 from pkix.signed_data import SignedData, Signer, encode_signed_data
 
 CONTENT = "Content of a message, größer als ein Block: ".encode() + bytes(range(256))
 KDFS = {"HKDF-SHA256": HKDF_SHA256, "HKDF-SHA384": HKDF_SHA384, "HKDF-SHA512": HKDF_SHA512}
 UKMS = {"no ukm": None, "empty ukm": b"", "ukm": bytes.fromhex("00112233445566778899aabbccddeeff")}
+CONTENT_TYPE = Oid("1.3.6.1.5.5.7.12.2")  # id-cct-PKIData, as an example of other content than data
 ML_DSA = ("ml-dsa-44", "ml-dsa-65", "ml-dsa-87")
 OQS_INSTALL_PATH = "OQS_INSTALL_PATH"
 
@@ -120,3 +124,46 @@ def verify(message: bytes) -> None:
     except PkixError as error:
         raise CaseFailed(f"we cannot verify it: {error}") from error
     check(signed.content == CONTENT, "we find another content in it")
+
+
+# What the protocols beside SCEP need of CMS: other content types, signers by key, AuthenticatedData
+
+
+def sign_as(certificate_file: Path, key_file: Path) -> bytes:
+    """SignedData over CONTENT as CONTENT_TYPE, the signer named by subjectKeyIdentifier."""
+    certificate = Certificate.of(read_certificate(certificate_file))
+    signer = Signer(load_private_key(key_file.read_bytes()), certificate, by_key=True)
+    now, bag = datetime.now(UTC), [certificate.der]
+    return encode_signed_data(
+        CONTENT, [], signer, hashes.SHA256(), certificates=bag, now=now, content_type=CONTENT_TYPE
+    )
+
+
+def verify_as(message: bytes) -> None:
+    """Fails the case unless the SignedData is what `sign_as` makes."""
+    verify(message)
+    found = SignedData.decode(message)
+    check(found.content_type == CONTENT_TYPE, "we find another content type")
+    check(found.signer is not None and isinstance(found.signer.sid, bytes), "the signer is not named by its key")
+
+
+def envelop_as(certificate_file: Path) -> bytes:
+    """CONTENT as CONTENT_TYPE to an RSA certificate: DER AuthEnvelopedData, which authenticates the type."""
+    recipient = RsaRecipient(Certificate.of(read_certificate(certificate_file)))
+    return encrypt(CONTENT, [recipient], AES256_GCM, os.urandom, content_type=CONTENT_TYPE)
+
+
+def authenticate(password: str) -> bytes:
+    """AuthenticatedData over CONTENT as CONTENT_TYPE by password."""
+    recipient = PasswordRecipient(password.encode())
+    return encode_authenticated_data(CONTENT, [recipient], hashes.SHA256(), os.urandom, content_type=CONTENT_TYPE)
+
+
+def check_authenticated(message: bytes, password: str) -> None:
+    """Fails the case unless it is over CONTENT as CONTENT_TYPE and the MAC is right."""
+    try:
+        found = AuthenticatedData.decode(message)
+        found.verify([PasswordIdentity(password.encode())], AlgorithmPolicy(), os.urandom)
+    except PkixError as error:
+        raise CaseFailed(f"we cannot verify it: {error}") from error
+    check((found.content, found.content_type) == (CONTENT, CONTENT_TYPE), "we find another content in it")

@@ -40,7 +40,7 @@ from pkix.pkcs10 import (
 from pkix.public_keys import load_public_key
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
-from scep.attributes import RESPONSE_KEY, MessageType
+from scep.attributes import REQUEST_ATTRIBUTES, RESPONSE_KEY, MessageType
 from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.capabilities import Capabilities
 from scep.client import (
@@ -209,7 +209,7 @@ class ScepClient:
         """A PKCSReq signed with a self-signed certificate, or a RenewalReq signed with the one to renew; for a key
         that cannot sign, by an ephemeral key.
         """
-        request = CertificationRequest.decode(self._request(wanted, renewing))
+        request = CertificationRequest.decode(self._request(wanted, renewing), single_valued=REQUEST_ATTRIBUTES)
         signer, ephemeral = self._signer(wanted, request, renewing)
         old = renewing.certificate if renewing is not None else None
         renewed = None

@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 
 from ca.applications import Application, Identity, Names, Renewal
-from ca.authorisation import Approved, Authoriser, Once, Told
+from ca.authorisation import Approved, Authoriser, Once, Pending, Told
 from ca.authorities import Authorities, Records
 from ca.credentials import add_secret, find_secret
 from ca.dialogue import Arrival, Challenge, Challenged, Issued, Outcome, Plain, Proof, Waiting, Withdrawn
@@ -500,6 +500,42 @@ def test_a_certificate_that_the_authority_does_not_want_is_revoked(make: MakeWor
     assert gone.serial == method.heard[0]
     with pytest.raises(RequestRefused, match="led to a certificate already; make a new one"):
         simple_enroll(world, request, user="alice")
+
+
+class Deciding(Reporting):
+    """One that also decides later."""
+
+    pause = timedelta(0)
+
+    def decide(self, application: Application, *, now: datetime) -> Pending:  # type: ignore[override]
+        return Pending(self.name)
+
+    def again(self, application: Application, *, now: datetime) -> Approved:
+        return Approved(self.name)
+
+
+def test_also_when_the_authority_has_decided_later(make: MakeWorld) -> None:
+    world, method = make(), Deciding("the device was retired")
+    world.authoriser = Authoriser([method])
+    request = csr()
+    assert simple_enroll(world, request, user="alice") == (202, b"")
+    with pytest.raises(NotAuthorised, match="retired"):
+        simple_enroll(world, request, user="alice")
+    assert method.failures == [(request, "the device was retired")]
+    assert world.store.transactions()[0].state is State.FAILED
+
+
+def test_also_when_possession_was_proven_before(make: MakeWorld) -> None:
+    world, method = make(), Reporting("the device was retired")
+    world.authoriser = Authoriser([method])
+    private, spki, request = kem_request("")
+    answer = full_cmc(world, request)
+    assert isinstance(answer, Challenged)
+    the_pop = hmac.digest(unseal(private, spki, answer.answer), request, "sha256")
+    with pytest.raises(NotAuthorised, match="retired"):
+        full_cmc(world, request, the_pop=the_pop, number=3)
+    assert method.failures == [(request, "the device was retired")]
+    assert world.store.transactions()[0].state is State.FAILED
 
 
 def test_a_method_that_is_not_configured_any_more_hears_of_nothing(make: MakeWorld) -> None:

@@ -140,7 +140,6 @@ def test_the_module_is_fit_for_printing() -> None:
 def test_identifiers_are_those_of_the_code(module: Module) -> None:
     for oid, name in ATTRIBUTES.items():
         assert module.value(f"id-scep-{name[0].lower()}{name[1:]}") == arcs(oid)
-    assert oids.RESPONSE_KEY == attributes.RESPONSE_KEY
     assert module.oid == (*module.value("id-scep-kem"), 0), "the module's own identifier is beside the attributes'"
 
 

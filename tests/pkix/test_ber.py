@@ -9,10 +9,11 @@ import pytest
 from pkix import ber
 from pkix.asn1 import Oid
 from pkix.ber import MAX_DEPTH, MAX_VALUES, decode_ber, to_der
+from pkix.content_info import ContentInfo
 from pkix.enveloped_data import decrypt
 from pkix.errors import Malformed
 from pkix.pkcs10 import encode_certification_request
-from pkix.signed_data import ContentInfo, SignedData
+from pkix.signed_data import SignedData
 from tests.pkix.envelopes import POLICY, made
 from tests.pkix.forge import SignedDataForge, peer, sequence
 from tests.pkix.openssl import OpenSsl

@@ -182,7 +182,7 @@ def test_iv_that_is_none(parameters: bytes) -> None:
 
 
 def test_no_recipient_of_ours() -> None:
-    with pytest.raises(DecryptionFailed, match="addressed to none of our certificates; fetch them with GetCACert"):
+    with pytest.raises(DecryptionFailed, match=r"addressed to none of our certificates$"):
         opened(made(), peer(label="other").identity())
     with pytest.raises(DecryptionFailed, match="addressed to none"):
         decrypt(made(), [], POLICY)
@@ -230,11 +230,11 @@ def test_encrypted_content_absent() -> None:
         opened(changed(change))
 
 
-def test_rfc_8894_3_2_2_encrypted_content_of_another_type() -> None:
+def test_6_1_encrypted_content_of_another_type() -> None:
     def change(enveloped: Node) -> None:
         content_info(enveloped)[0] = Node.parse(encode(oids.SIGNED_DATA))
 
-    with pytest.raises(Malformed, match=r"not data \(RFC 8894 section 3.2.2\)"):
+    with pytest.raises(Malformed, match=r"^encryptedContentInfo holds signed-data \(1.2.840.113549.1.7.2\), not data$"):
         opened(changed(change))
 
 

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives import hashes
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import Oid, encode
+from pkix.attributes import MAX_ATTRIBUTES
 from pkix.certificates import Certificate
 from pkix.errors import IntegrityFailed, Malformed
-from pkix.signed_data import MAX_ATTRIBUTES, MAX_CERTIFICATES, SignedData
+from pkix.signed_data import MAX_CERTIFICATES, SignedData
 from tests.pkix.forge import (
     NULL,
     Peer,

@@ -9,7 +9,9 @@ import pytest
 from ca.methods import AuthorisationPolicy
 from ca.store import Decision
 from pkix import oids
+from pkix.algorithms import AES128, AES128_GCM, ContentCipher
 from pkix.asn1 import encode
+from pkix.content import CANNOT_OPEN
 from pkix.enveloped_data import KekIdentity
 from pkix.errors import DecryptionFailed
 from pkix.pkcs10 import encode_certification_request
@@ -19,6 +21,7 @@ from scep.kem_pop import encode_response_key
 from scep.settings import KemPolicy, ResponseKeyReuse
 from tests.pkix.forge import algorithm, sequence
 from tests.pkix.tlv import Node, tlv
+from tests.scep import craft
 from tests.scep.kem_kit import Crash, classic_settings, crashing, issued, kem_world, refused
 from tests.scep.seen import Seen
 from tests.scep.test_races import Contested
@@ -173,6 +176,27 @@ def test_a_response_key_that_is_none_is_refused(value: bytes, fail_info: FailInf
     message = device.enrolment
     message._request = type(device.request).decode(request)
     refused(device.enrol(), fail_info, "responseKey")
+    assert not world.store.certificates()
+
+
+@pytest.mark.parametrize(
+    ("cipher", "fail_info", "text"),
+    [
+        (AES128_GCM, craft.BAD_REQUEST, "attribute response-key (1.3.6.1.4.1.32473.8894.3) must appear once"),
+        (AES128, craft.BAD_MESSAGE_CHECK, CANNOT_OPEN),
+    ],
+    ids=["GCM", "CBC"],
+)
+def test_two_response_keys_are_refused_and_cbc_does_not_say_why(
+    cipher: ContentCipher, fail_info: str, text: str
+) -> None:
+    world = World()
+    keys = [(RESPONSE_KEY, encode_response_key(bytes((number,)) * 16, KEY)) for number in (1, 2)]
+    request = encode_certification_request(
+        key("ed25519", "device"), name("CN=device"), challenge_password=world.password(), attributes=keys
+    )
+    device = world.device("ed25519", settings=classic_settings())
+    craft.failed(world, craft.request(device, content=request, cipher=cipher), fail_info, text)
     assert not world.store.certificates()
 
 

@@ -8,6 +8,7 @@ import java.security.KeyPairGenerator;
 import java.security.PrivateKey;
 import java.security.Security;
 import java.security.cert.X509Certificate;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 
@@ -26,6 +27,8 @@ import org.bouncycastle.cert.jcajce.JcaCertStore;
 import org.bouncycastle.cert.jcajce.JcaX509CertificateConverter;
 import org.bouncycastle.cms.CMSAuthEnvelopedData;
 import org.bouncycastle.cms.CMSAuthEnvelopedDataGenerator;
+import org.bouncycastle.cms.CMSAuthenticatedData;
+import org.bouncycastle.cms.CMSAuthenticatedDataGenerator;
 import org.bouncycastle.cms.CMSEnvelopedData;
 import org.bouncycastle.cms.CMSEnvelopedDataGenerator;
 import org.bouncycastle.cms.CMSException;
@@ -33,22 +36,31 @@ import org.bouncycastle.cms.CMSProcessableByteArray;
 import org.bouncycastle.cms.CMSSignedData;
 import org.bouncycastle.cms.CMSSignedDataGenerator;
 import org.bouncycastle.cms.KeyTransRecipientInformation;
+import org.bouncycastle.cms.PasswordRecipient;
 import org.bouncycastle.cms.RecipientInformation;
 import org.bouncycastle.cms.SignerInformation;
+import org.bouncycastle.cms.jcajce.JcaSignerInfoGeneratorBuilder;
 import org.bouncycastle.cms.jcajce.JcaSimpleSignerInfoGeneratorBuilder;
 import org.bouncycastle.cms.jcajce.JcaSimpleSignerInfoVerifierBuilder;
 import org.bouncycastle.cms.jcajce.JceCMSContentEncryptorBuilder;
+import org.bouncycastle.cms.jcajce.JceCMSMacCalculatorBuilder;
 import org.bouncycastle.cms.jcajce.JceKEKAuthEnvelopedRecipient;
 import org.bouncycastle.cms.jcajce.JceKEMAuthEnvelopedRecipient;
 import org.bouncycastle.cms.jcajce.JceKEMEnvelopedRecipient;
 import org.bouncycastle.cms.jcajce.JceKEMRecipientInfoGenerator;
+import org.bouncycastle.cms.jcajce.JceKeyTransAuthEnvelopedRecipient;
 import org.bouncycastle.cms.jcajce.JceKeyTransEnvelopedRecipient;
+import org.bouncycastle.cms.jcajce.JcePasswordAuthenticatedRecipient;
+import org.bouncycastle.cms.jcajce.JcePasswordRecipientInfoGenerator;
 import org.bouncycastle.jcajce.interfaces.MLDSAPrivateKey;
 import org.bouncycastle.jcajce.interfaces.MLKEMPrivateKey;
 import org.bouncycastle.jce.provider.BouncyCastleProvider;
 import org.bouncycastle.openssl.PEMParser;
 import org.bouncycastle.openssl.jcajce.JcaPEMKeyConverter;
+import org.bouncycastle.operator.DigestCalculatorProvider;
 import org.bouncycastle.operator.OutputAEADEncryptor;
+import org.bouncycastle.operator.jcajce.JcaContentSignerBuilder;
+import org.bouncycastle.operator.jcajce.JcaDigestCalculatorProviderBuilder;
 
 /**
  * CMS and private keys with Bouncy Castle: {@code CmsDriver FILE}, where every line of FILE is one operation with its
@@ -62,6 +74,10 @@ import org.bouncycastle.operator.OutputAEADEncryptor;
  * verify  MESSAGE OUT                              checks SignedData with the certificate in it
  * refuse  MESSAGE OUT                              fails unless verify does
  * sign    CERT KEY CONTENT OUT
+ * signas  TYPE CERT KEY CONTENT OUT                SignedData over content of this type, the signer by its key
+ * mac     TYPE PASSWORD CONTENT OUT                AuthenticatedData with HMAC-SHA256 by password
+ * unmac   PASSWORD MESSAGE OUT                     checks AuthenticatedData with the first recipient, by password
+ * inner   MESSAGE KEY OUT                          decrypts AuthEnvelopedData to an RSA key, whatever is in it
  * genkey  ALGORITHM default|short|long OUT PUBLIC  a new key as PKCS #8 and its SubjectPublicKeyInfo, both DER
  * reform  KEY OUT                                  reads PKCS #8 in PEM, writes it in Bouncy Castle's default form, DER
  * </pre>
@@ -98,6 +114,10 @@ public final class CmsDriver {
             case "verify" -> verify(words.get(1), words.get(2));
             case "refuse" -> refuse(words.get(1), words.get(2));
             case "sign" -> sign(words.get(1), words.get(2), words.get(3), words.get(4));
+            case "signas" -> signAs(words);
+            case "mac" -> authenticate(words.get(1), words.get(2), words.get(3), words.get(4));
+            case "unmac" -> checkAuthenticated(words.get(1), words.get(2), words.get(3));
+            case "inner" -> openInner(words.get(1), words.get(2), words.get(3));
             case "genkey" -> generate(words.get(1), words.get(2), words.get(3), words.get(4));
             case "reform" -> write(words.get(2), privateKey(words.get(1)).getEncoded());
             default -> throw new IllegalArgumentException(words.get(0));
@@ -197,6 +217,56 @@ public final class CmsDriver {
         generator.addCertificates(new JcaCertStore(List.of(certificate)));
         var data = new CMSProcessableByteArray(Files.readAllBytes(Path.of(content)));
         write(out, generator.generate(data, true).getEncoded());
+    }
+
+    private static void signAs(List<String> words) throws Exception {
+        X509Certificate certificate = certificate(words.get(2));
+        PrivateKey key = privateKey(words.get(3));
+        var signer = new JcaContentSignerBuilder("SHA256withECDSA").setProvider(BC).build(key);
+        var extensions = new X509CertificateHolder(certificate.getEncoded()).getExtensions();
+        byte[] identifier = SubjectKeyIdentifier.fromExtensions(extensions).getKeyIdentifier();
+        CMSSignedDataGenerator generator = new CMSSignedDataGenerator();
+        generator.addSignerInfoGenerator(
+                new JcaSignerInfoGeneratorBuilder(digests()).build(signer, identifier));
+        generator.addCertificates(new JcaCertStore(List.of(certificate)));
+        write(words.get(5), generator.generate(typed(words.get(1), words.get(4)), true).getEncoded());
+    }
+
+    private static void authenticate(String type, String password, String content, String out) throws Exception {
+        CMSAuthenticatedDataGenerator generator = new CMSAuthenticatedDataGenerator();
+        var recipient = new JcePasswordRecipientInfoGenerator(NISTObjectIdentifiers.id_aes256_CBC,
+                password.toCharArray());
+        generator.addRecipientInfoGenerator(recipient.setProvider(BC).setPRF(PasswordRecipient.PRF.HMacSHA256));
+        var mac = new JceCMSMacCalculatorBuilder(PKCSObjectIdentifiers.id_hmacWithSHA256).setProvider(BC).build();
+        var digest = digests().get(new AlgorithmIdentifier(NISTObjectIdentifiers.id_sha256));
+        write(out, generator.generate(typed(type, content), mac, digest).getEncoded());
+    }
+
+    private static void checkAuthenticated(String password, String message, String out) throws Exception {
+        var data = new CMSAuthenticatedData(Files.readAllBytes(Path.of(message)), digests());
+        RecipientInformation info = data.getRecipientInfos().getRecipients().iterator().next();
+        var recipient = new JcePasswordAuthenticatedRecipient(password.toCharArray()).setProvider(BC);
+        byte[] content = info.getContent(recipient);
+        // Of a message with attributes, getMac is over them; the digest in them is over the content.
+        if (!Arrays.equals(info.getMac(), data.getMac())
+                || data.getAuthAttrs() != null && !Arrays.equals(info.getContentDigest(), data.getContentDigest())) {
+            throw new IllegalStateException("the MAC does not verify");
+        }
+        write(out, content);
+    }
+
+    private static void openInner(String message, String keyFile, String out) throws Exception {
+        RecipientInformation info = new CMSAuthEnvelopedData(Files.readAllBytes(Path.of(message))).getRecipientInfos()
+                .getRecipients().iterator().next();
+        write(out, info.getContent(new JceKeyTransAuthEnvelopedRecipient(privateKey(keyFile)).setProvider(BC)));
+    }
+
+    private static CMSProcessableByteArray typed(String type, String content) throws Exception {
+        return new CMSProcessableByteArray(new ASN1ObjectIdentifier(type), Files.readAllBytes(Path.of(content)));
+    }
+
+    private static DigestCalculatorProvider digests() throws Exception {
+        return new JcaDigestCalculatorProviderBuilder().setProvider(BC).build();
     }
 
     /** What "short" and "long" are is for the reader to find: Bouncy Castle's parameter is called preferSeedOnly. */
