@@ -21,7 +21,7 @@ from ca.authorities import Authorities, Records
 from ca.credentials import add_secret, find_secret
 from ca.dialogue import Arrival, Challenge, Challenged, Issued, Outcome, Plain, Proof, Waiting, Withdrawn
 from ca.enrolment import Enrolments
-from ca.errors import NotAuthorised, NotRenewable, ProofFailed, RequestRefused, UnknownTransaction
+from ca.errors import NotAuthorised, NotRenewable, OtherRequest, ProofFailed, RequestRefused, UnknownTransaction
 from ca.limits import Limits
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
@@ -293,6 +293,20 @@ def test_cmc_encrypted_pop(make: MakeWorld) -> None:
     assert isinstance(again, Issued) and again.certificate == issued.certificate
 
 
+def test_a_confirmation_that_repeats_its_request_is_no_new_request(make: MakeWorld) -> None:
+    world = make()
+    private, spki, request = kem_request(world.password("otp", one_time=False))
+    answer = full_cmc(world, request)
+    assert isinstance(answer, Challenged)
+    the_pop = hmac.digest(unseal(private, spki, answer.answer), request, "sha256")
+    issued = full_cmc(world, request, the_pop=the_pop, number=3)
+    assert isinstance(issued, Issued)
+    certificate = issued.certificate
+    world.store.revoke(certificate.authority, certificate.serial, reason="superseded", now=world.now)
+    with pytest.raises(RequestRefused, match="is revoked or has expired"):
+        full_cmc(world, request, the_pop=the_pop, number=3)
+
+
 def test_cmc_wrong_pop_and_another_request(make: MakeWorld) -> None:
     world = make()
     private, spki, request = kem_request(world.password("otp", one_time=False))
@@ -420,6 +434,15 @@ def test_cmp_certificates_that_are_not_accepted_are_revoked(make: MakeWorld, end
         assert world.store.transactions()[0].state is State.FAILED
         with pytest.raises(RequestRefused):
             cmp.send(Event.accept, cert_hash=right)  # one try
+
+
+def test_another_request_is_refused_while_a_certificate_waits_to_be_accepted(make: MakeWorld) -> None:
+    cmp = Cmp(make())
+    certificate = cmp.issued(csr())
+    with pytest.raises(OtherRequest):
+        cmp.send(Event.request, csr("CN=other", password=cmp.world.password("otp")), secret=False)
+    found = cmp.world.store.certificate(certificate.authority, certificate.serial)
+    assert found is not None and found.revoked_at is None
 
 
 def test_nothing_is_granted_on_the_strength_of_a_certificate_that_does_not_count_yet(make: MakeWorld) -> None:
