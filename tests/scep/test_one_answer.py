@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 import pkix.pkcs10
+import pkix.requests
 import pkix.public_keys
 from ca.events import Reply
 from ca.methods import AuthorisationPolicy
@@ -205,7 +206,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
 
         return call
 
-    monkeypatch.setattr(pkix.pkcs10, "verify", counting("signatures", pkix.pkcs10.verify))
+    monkeypatch.setattr(pkix.requests, "verify", counting("signatures", pkix.requests.verify))
     monkeypatch.setattr("pkix.enveloped_data.open_content", counting("decryptions", pkix.enveloped_data.open_content))
     yield counted
 
@@ -270,8 +271,8 @@ def test_the_stand_in_is_a_right_request_loaded_anew_every_time(
     world: World, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = []
-    real = pkix.pkcs10.load_public_key
-    monkeypatch.setattr(pkix.pkcs10, "load_public_key", lambda *key: loaded.append(key) or real(*key))
+    real = pkix.requests.load_public_key
+    monkeypatch.setattr(pkix.requests, "load_public_key", lambda *key: loaded.append(key) or real(*key))
     for _ in range(2):
         sent(world, sealed(world, b"garbage"), 19)
     assert len(loaded) == 2
@@ -282,9 +283,9 @@ def test_a_request_whose_attributes_alone_are_garbled_is_verified_with_its_own_k
 ) -> None:
     """So that a garbled password costs what any other costs, whatever the kind of key."""
     verified = []
-    real = pkix.pkcs10.verify
+    real = pkix.requests.verify
     monkeypatch.setattr(
-        pkix.pkcs10, "verify", lambda key, *more, **named: verified.append(key) or real(key, *more, **named)
+        pkix.requests, "verify", lambda key, *more, **named: verified.append(key) or real(key, *more, **named)
     )
     sent(world, CHANGES["a challengePassword that is no text"](world, device), 19)
     sent(world, CHANGES["a wrong signature"](world, device), 19)
