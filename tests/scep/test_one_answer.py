@@ -15,8 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 import pkix.pkcs10
-import pkix.requests
 import pkix.public_keys
+import pkix.requests
 from ca.events import Reply
 from ca.methods import AuthorisationPolicy
 from ca.store import Decision
