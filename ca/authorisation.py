@@ -1,7 +1,7 @@
 """Who may have a certificate (RFC 8894 section 2.4): the methods of a profile, asked in order.
 
-The first method that knows a request decides it; what none of them knows is refused. `authoriser` puts them in this
-order:
+The first method that knows a request decides it; what none of them knows is refused. `ca.methods.authoriser` puts them
+in this order (`ca.secrets` waits for a protocol with MACs):
 
 1. `ca.renewal`: a certificate of this CA authorises its successor;
 2. `ca.passwords`: the challengePassword is one of ours;
@@ -27,7 +27,7 @@ from ca.store import IssuedCertificate
 
 @dataclass(frozen=True)
 class Approved:
-    """Issue. method: which one said so, for the log. credential_id: the password that said so, which is used
+    """Issue. method: which one said so. credential_id: the password that said so, which is used
     up if it serves once. rests_on: the certificate whose holder said so.
     """
 
@@ -39,8 +39,6 @@ class Approved:
 @dataclass(frozen=True)
 class Pending:
     """Somebody will decide later."""
-
-    method: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,9 @@ class Method(Protocol):
         """
 
     def failed(self, application: Application, reason: str) -> None:
-        """Hears that a request which it has approved led to no certificate. Does not raise."""
+        """Hears that a request which it has approved was refused in the end, or its certificate withdrawn. What expires
+        is not told. Does not raise.
+        """
 
 
 class Once:

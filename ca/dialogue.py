@@ -71,7 +71,7 @@ class Dialogue(Protocol):
     def deliverable(self, request: CertificateRequest) -> None:
         """Raises if nobody could read the answer. Asked before anything is issued, so that no certificate is lost."""
 
-    def accepted(self, request: CertificateRequest, *, expires: datetime) -> None:
+    def use_up(self, request: CertificateRequest, *, expires: datetime) -> None:
         """The certificate is about to be issued: the moment to use up, until `expires`, what the protocol lets be used
         once, so that nobody who is not authorised fills the Store.
         """
@@ -99,7 +99,7 @@ class Plain:
     def deliverable(self, request: CertificateRequest) -> None:
         """Always."""
 
-    def accepted(self, request: CertificateRequest, *, expires: datetime) -> None:
+    def use_up(self, request: CertificateRequest, *, expires: datetime) -> None:
         """Nothing to use up."""
 
     def proof(self, application: Application) -> Proof:

@@ -1,7 +1,7 @@
 """Enrolment in no protocol's terms: the steps of the transaction table (`ca.transactions`), one method each.
 
 A protocol hands in an Arrival and its Dialogue (`ca.dialogue`). The engine looks the transaction up, takes the step and
-says what became of it, Issued, Waiting or Challenged, or raises why not (`pkix.errors`, `ca.errors`).
+says what became of it, an Outcome, or raises why not (`pkix.errors`, `ca.errors`).
 
 A step changes the transaction by compare-and-swap; when another worker was faster, the step is looked up anew, and
 nothing is carried over but the name of the challenge that the message's confirmation has answered. Issuing looks up
@@ -13,6 +13,7 @@ A transaction belongs to the profile, and so to the URL, that it began at: what 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -28,7 +29,7 @@ from ca.errors import (
     UnknownTransaction,
 )
 from ca.issuing import Issuing
-from ca.profiles import check_request
+from ca.profiles import check_request, check_subject_is_free
 from ca.remembered import Remembered
 from ca.requests import CertificateRequest
 from ca.store import (
@@ -51,7 +52,7 @@ class Enrolments(Parts):
     """The transactions of one profile."""
 
     def handle(self, arrival: Arrival, dialogue: Dialogue) -> Outcome:
-        """Do what the table says for a request, a poll or a confirmation. Refusals are exceptions."""
+        """Do what the table says for a message. Refusals are exceptions."""
         return _Steps(Turn(self, arrival, dialogue)).take()
 
 
@@ -70,6 +71,7 @@ class _Steps:
         self.arrival = turn.arrival
         self.now = turn.now
         self.dialogue = turn.dialogue
+        self.own_names = turn.own_names
         # Name of the challenge that this message answers rightly; good for nothing else, also when another worker was
         # faster and the transaction is looked at again.
         self.proven: str | None = None
@@ -79,6 +81,8 @@ class _Steps:
         arrival = self.arrival
         for _ in range(ATTEMPTS):
             transaction = self.store.get(arrival.key)
+            if transaction is not None and transaction.state is State.AWAITING_RELEASE:
+                transaction = self._in_time(transaction)
             step = next_step(transaction, arrival.event, arrival.same, now=self.now)
             try:
                 if step is Step.decide:
@@ -90,6 +94,16 @@ class _Steps:
                 continue
         raise Busy("busy with this transaction; come back in a moment")
 
+    def _in_time(self, transaction: Transaction) -> Transaction | None:
+        """The same, or None if nobody has released its certificate in time, which is revoked then. Nothing may take the
+        place of such a transaction before.
+        """
+        if transaction.expires >= self.now:
+            return transaction
+        with contextlib.suppress(StoreConflict):  # somebody else has ended it, or released it a moment ago
+            self.turn.end(transaction, "the certificate was not accepted in time")
+        return self.store.get(transaction.key)
+
     # New requests
 
     def _decide(self, old: Transaction | None) -> Outcome:
@@ -98,7 +112,7 @@ class _Steps:
             raise RequestRefused(old.reason)
         request = self.arrival.request
         assert request is not None
-        check_request(self.profile, request)
+        self._check(request)
         application = self.dialogue.application()
         self.dialogue.deliverable(request)
         verdict = self.authoriser.decide(application, now=self.now)
@@ -107,9 +121,13 @@ class _Steps:
         remembered = self._remembered(request, verdict, application.rests_on)
         new = self._transaction(request, remembered, verdict)
         proof = self.dialogue.proof(application)
+        if application.renewal is not None and not application.renewal.proven:
+            # Whatever the protocol says: the certificate to renew is public, and only the proof authorises.
+            renewed = verdict.rests_on if isinstance(verdict, Approved) else None
+            if proof is not Proof.challenge or renewed is None:
+                raise NotRenewable("possession of the key of the certificate to renew is not proven")
+            new = replace(new, renews=renewed.full_name)
         if proof is Proof.challenge:
-            proven = application.renewal is None or application.renewal.proven
-            new = replace(new, renews="" if proven else _rests_on(verdict)[0])
             return self._challenge(old, new, remembered)
         new = replace(new, release=Release.CLIENT if proof is Proof.acceptance else Release.NONE)
         if isinstance(verdict, Pending):
@@ -299,7 +317,7 @@ class _Steps:
                 return Waiting()
             approved = verdict
         try:
-            check_request(self.profile, request)
+            self._check(request)
             self._check_held(transaction.credential_id, request)
             issued, certificate = self.issuing.grant(transaction, transaction, request, approved)
         except RequestRefused as refused:
@@ -332,6 +350,11 @@ class _Steps:
     def refuse_other(self, transaction: Transaction) -> Outcome:
         """Another request while one waits."""
         raise OtherRequest("another request is waiting under this transactionID")
+
+    def _check(self, request: CertificateRequest) -> None:
+        """Whether the profile allows what is asked for, and nobody asks for a name of the CA."""
+        check_subject_is_free(request, self.own_names)
+        check_request(self.profile, request)
 
     def _check_held(self, identifier: str | None, request: CertificateRequest) -> None:
         check_held(self.store, identifier, subject=request.subject, profile=self.profile.name, now=self.now)

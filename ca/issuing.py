@@ -30,6 +30,8 @@ from pkix.errors import PkixError
 from pkix.names import comparable
 from pkix.public_keys import key_identity
 
+REVOKED_MEANWHILE = "the certificate was revoked before it was released"
+
 _FORBIDDEN: dict[type[IssueForbidden], type[RequestRefused]] = {
     KeyCompromised: KeyRefused,
     SubjectTaken: NamesRefused,
@@ -39,7 +41,7 @@ _FORBIDDEN: dict[type[IssueForbidden], type[RequestRefused]] = {
 
 
 class Issuing:
-    """Of one message's turn."""
+    """Of one message's turn: `grant` issues and records, `deliver` gives the certificate to whom it is for."""
 
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
@@ -52,10 +54,12 @@ class Issuing:
         """Issue the certificate and move the transaction to ISSUED, or to AWAITING_RELEASE if somebody has to accept
         the certificate or hear of it first. `deliver` takes both from there. Raises RequestRefused, and then nothing
         has changed.
+
+        old: what is stored now, None if nothing is. new: what it becomes, but for what the certificate adds.
         """
         self.turn.dialogue.deliverable(request)
         remembered = self.turn.memory.open(new)
-        self.turn.dialogue.accepted(request, expires=self.now + self.turn.limits.pending_lifetime)
+        self.turn.dialogue.use_up(request, expires=self.now + self.turn.limits.pending_lifetime)
         issuer = self.turn.authorities.by_identifier(new.authority)
         proven = new.pop_challenges > 0
         release = new.release
@@ -87,6 +91,7 @@ class Issuing:
         unique = self.turn.profile.unique_subject and verdict.method != RENEWAL
         try:
             rests_on = [name.decode() for name in remembered.rests_on or []]
+            rests_on += [verdict.rests_on.full_name] if verdict.rests_on is not None else []
             self.store.issue(old, issued, certificate, again=again, unique=unique, rests_on=rests_on)
         except IssueForbidden as forbidden:
             kind = next(kind for cause, kind in _FORBIDDEN.items() if isinstance(forbidden, cause))
@@ -118,7 +123,10 @@ class Issuing:
 
     def hand_over(self, transaction: Transaction) -> Outcome:
         """AWAITING_RELEASE: tell whom there is to tell, then the certificate, to be accepted or for good."""
-        return self.deliver(transaction, self._unreleased(transaction), self.turn.memory.open(transaction).read())
+        certificate = self._unreleased(transaction)
+        if certificate.revoked_at is not None:
+            raise self.turn.failed(transaction, NotAuthorised(REVOKED_MEANWHILE, final=True))
+        return self.deliver(transaction, certificate, self.turn.memory.open(transaction).read())
 
     def _unreleased(self, transaction: Transaction) -> IssuedCertificate:
         assert transaction.serial is not None
@@ -153,8 +161,8 @@ class Issuing:
         )
         try:
             self.store.release(transaction, issued)
-        except CertificateWithdrawn as forbidden:
-            raise self.turn.failed(transaction, NotAuthorised(str(forbidden), final=True)) from None
+        except CertificateWithdrawn:
+            raise self.turn.failed(transaction, NotAuthorised(REVOKED_MEANWHILE, final=True)) from None
         return self.success(replace(certificate, released=True), request)
 
     def release(self, transaction: Transaction) -> Outcome:

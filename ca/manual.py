@@ -20,4 +20,4 @@ class ManualApproval(Once):
         """See Method."""
         if application.identity.password:
             raise NotAuthorised("a challengePassword was sent, but this profile does not use them")
-        return Pending(self.name)
+        return Pending()

@@ -143,7 +143,7 @@ class Transaction:
     sealed_request: the request and what else the protocol must remember of it, sealed (`ca.sealing`), because it
     holds the challengePassword.
     Empty when nobody can need it any more. subject: RFC 4514 text for the operator.
-    authority: identifier (hex) of the CA certificate that the request was addressed to.
+    authority: identifier (hex) of the CA certificate that issues, or has issued, for it.
     credential_id: identifier of the credential that approved it, reserved for it if it serves once, or None.
     reason: text for failInfoText when FAILED, or the operator's reason when rejected.
     serial: serial number of the certificate when AWAITING_RELEASE or ISSUED. release: what the certificate waits for,

@@ -27,7 +27,7 @@ class Event(enum.Enum):
 
 
 class Step(enum.Enum):
-    """What the engine does (`ca.enrolment`). The names are those of its methods."""
+    """What the engine does (`ca.enrolment`, `ca.issuing`)."""
 
     decide = "check and authorise; a challenge and CHALLENGED, the certificate and ISSUED or AWAITING_RELEASE, waiting \
 and AWAITING_APPROVAL, or a refusal"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ca.applications import Application, Identity
 from ca.authorisation import Approved, Authoriser
@@ -32,6 +33,11 @@ class Parts:
     limits: Limits
     random: RandomBytes
 
+    @cached_property
+    def own_names(self) -> frozenset[str]:
+        """Names of the CA and its RAs, of every generation, as `pkix.names.comparable` has them."""
+        return frozenset(name for item in self.authorities.known for name in item.names)
+
 
 class Turn:
     """A message, its Dialogue, and the parts of the engine; and how a transaction is stored and ended."""
@@ -43,6 +49,7 @@ class Turn:
         self.store = parts.store
         self.limits = parts.limits
         self.random = parts.random
+        self.own_names = parts.own_names
         self.memory = Memory(parts.server_key, parts.random)
         self.proofs = Proofs(parts.store, parts.server_key, parts.random)
         self.arrival = arrival

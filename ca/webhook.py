@@ -58,9 +58,10 @@ class ExternalAuthority(Once):
         """See Method. An unreachable authority means "later", so that an outage loses no transaction."""
         signer = self.records.find(application.identity.certificate)
         good = signer is not None and signer.good_at(now) and not self.records.store.compromised(signer.spki_hash)
-        answer, reason = self.webhook.ask(application, signer if good else None)
+        holds = signer if good else None
+        answer, reason = self.webhook.ask(application, holds)
         if answer is WebhookAnswer.APPROVE:
-            return Approved(self.name)
+            return Approved(self.name, rests_on=holds)
         if answer is WebhookAnswer.REJECT:
             raise NotAuthorised(reason or "the request was rejected")
-        return Pending(self.name)
+        return Pending()

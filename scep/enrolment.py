@@ -33,9 +33,9 @@ PROTOCOL = "scep"
 
 @dataclass(frozen=True)
 class ScepDialogue:
-    """Implements `ca.dialogue.Dialogue` for one PKCSReq, RenewalReq or CertPoll of a profile.
+    """Implements `ca.dialogue.Dialogue` for one PKCSReq, RenewalReq or CertPoll, opened and verified.
 
-    stated_by: name (`IssuedCertificate.full_name`) of the certificate that signed a statement of possession.
+    profile: its name. policy, prover, response_keys: the profile's rules for KEM keys, and who applies them.
     """
 
     exchange: Exchange
@@ -136,7 +136,7 @@ class ScepDialogue:
         """See Dialogue."""
         recipient(self.exchange, pkcs10(request), kem=self.to_kem_key)
 
-    def accepted(self, request: CertificateRequest, *, expires: datetime) -> None:
+    def use_up(self, request: CertificateRequest, *, expires: datetime) -> None:
         """See Dialogue."""
         user = self.exchange.verified_signer.key_hash + request.hash + self.profile.encode()
         self.response_keys.use_up(pkcs10(request), user, expires=expires)

@@ -1,6 +1,6 @@
 """The one place where what went wrong becomes a failInfo (RFC 8894 section 3.2.1.4).
 
-One exception class for each failInfo, with Malformed and DecryptionFailed as special cases that a message can run
+An exception class for each kind of reason, with Malformed and DecryptionFailed as special cases that a message can run
 into, and what `kem` raises. `text` becomes failInfoText.
 """
 

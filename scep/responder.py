@@ -1,7 +1,7 @@
 """The SCEP responder of one profile: octets in, octets out (RFC 8894 sections 3 and 4).
 
-`pki_operation` reads a message, verifies its signature, opens its envelope and takes the step that the transaction
-table (`ca.transactions`) names. Everything that goes wrong on the way is an exception of `pkix.errors` or
+`pki_operation` reads a message, verifies its signature, opens its envelope, hands it to the engine (`ca.enrolment`) and
+puts what becomes of it into SCEP's words. Everything that goes wrong on the way is an exception of `pkix.errors` or
 `ca.errors`, and becomes a signed CertRep FAILURE in one place, `pki_operation`; only a message that shows no
 transactionID raises, because there is no transaction to answer.
 """
@@ -20,7 +20,7 @@ from ca.dialogue import Challenged, Issued
 from ca.enrolment import Enrolments
 from ca.errors import RequestRefused
 from ca.events import LogEvent, Reply
-from ca.profiles import Profile, check_subject_is_free
+from ca.profiles import Profile
 from ca.sealing import ServerKey
 from ca.store import Store
 from kem.backends import Backends
@@ -76,7 +76,6 @@ class Responder:
         self._kem = kem
         self._backends = backends
         self._random = random
-        self._own_names = frozenset(name for item in authorities.known for name in item.names)
         self._crls = Crls(store)
         self._queries = Queries(authorities, store, self._crls)
         self._addressees = [
@@ -259,7 +258,6 @@ class Responder:
             return self._statement_signer(exchange, request)
 
         request = open_request(opened, self._settings.algorithms, statement_signer, exchange.details)
-        check_subject_is_free(request, self._own_names)
         exchange.details["subject"] = request.subject_text
         return request
 

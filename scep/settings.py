@@ -13,10 +13,10 @@ from pkix.algorithms import AlgorithmPolicy
 
 @dataclass(frozen=True)
 class Settings:
-    """algorithms: which are accepted. pending_lifetime, ended_lifetime: how long a transaction is remembered while it
+    """algorithms: which are accepted. The lifetimes, and max_pending to max_failed: see `ca.limits.Limits`.
     max_request: octets of encrypted content that an envelope may hold; a larger one is refused before it is decrypted.
-    max_clock_skew: refuse a signingTime farther than this from our clock with badTime; None, the default, ignores
-    it, because real clients have wrong clocks.
+    max_clock_skew: refuse a signingTime farther than this from our clock with badTime; None, the default, ignores it,
+    because real clients have wrong clocks.
     """
 
     algorithms: AlgorithmPolicy = field(default_factory=AlgorithmPolicy)

@@ -1,5 +1,8 @@
 """SCEP's part of the transaction table (`ca.transactions`), in SCEP's words (RFC 8894 sections 2.5, 4.4 and 5.2).
 
+AWAITING_RELEASE is left out: only a method that has to hear of certificates first brings it into SCEP, and none that
+comes with this program does; the client sees PENDING meanwhile.
+
 "Same request" means the same PKCS #10 octets from the same key; nonces differ between retries. That makes all four
 resynchronisation cases of section 5.2 end well:
 

@@ -28,6 +28,7 @@ from pkix import oids
 from pkix.errors import PkixError
 from pkix.names import comparable, prepared
 from pkix.pkcs10 import CertificationRequest
+from pkix.public_keys import key_identity
 from pkix.requests import Form
 from pkix.usages import CMC_RA
 from scep.attributes import RESPONSE_KEY
@@ -138,7 +139,7 @@ class Desk:
             made = preview(authority, profile, request, now=self.now)
             facts["certificate"] = certificate_facts(made, request.key_type)
             facts["not granted"] = list(_not_granted(made, request))
-            notices += self._notices(made, hashlib.sha256(request.spki).digest())
+            notices += self._notices(made, key_identity(request.spki))
             # As it would have been when the request came, so that the fingerprint stays the same while it waits.
             shown = preview(authority, profile, request, now=item.created).public_bytes(Encoding.DER)
             check_request(profile, request)
