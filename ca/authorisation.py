@@ -39,9 +39,9 @@ class EnrolmentRequest:
     requester: as in TransactionKey. signer: whose signature over the message has been verified; its certificate may be
     self-signed; None if something else identifies the requester. password: the challengePassword, if there is one.
     same: see `Transaction.request_hash`. renewal: the protocol calls it one. renewed: the KEM certificate to renew,
-    which cannot sign; possession of its key is proven afterwards, before anything is issued. holds: for the webhook, the
-    certificate of this CA, good now, whose key has signed the message. rests_on: names (`IssuedCertificate.full_name`)
-    of certificates of this CA that the protocol has relied on.
+    which cannot sign; possession of its key is proven afterwards, before anything is issued. holds: for the webhook,
+    the certificate of this CA, good now, whose key has signed the message. rests_on: names
+    (`IssuedCertificate.full_name`) of certificates of this CA that the protocol has relied on.
     """
 
     protocol: str
