@@ -249,6 +249,14 @@ def _ra_certificate(
     return x509.load_der_x509_certificate(encode_certificate(contents, ca.key))
 
 
+def is_ra(certificate: x509.Certificate) -> bool:
+    """Whether a certificate of a CA is marked as that of an RA; no profile grants the mark."""
+    try:
+        return CMC_RA in certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return False
+
+
 def check_validity(authority: Authority, *, now: datetime) -> None:
     """Raise RequestRefused unless the certificates of the CA and of who signs its answers are valid: a client would
     believe neither the certificate nor the answer that brings it.

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.authority import CMC_RA
+from ca.authority import is_ra
 from kem.backends import Backends
 from kem.keys import decode_public_key
 from kem.weak_keys import check_strength
@@ -217,7 +217,7 @@ def _may_be_ra(certificate: x509.Certificate) -> bool:
     extendedKeyUsage is some other server's, and accepted, but not for ML-KEM, where there are no old servers to be
     kind to.
     """
-    return _is_ca(certificate) or _marked(certificate) or (_unmarked(certificate) and not _is_kem(certificate))
+    return _is_ca(certificate) or is_ra(certificate) or (_unmarked(certificate) and not _is_kem(certificate))
 
 
 def _of_ras(
@@ -225,7 +225,7 @@ def _of_ras(
 ) -> tuple[x509.Certificate, ...]:
     """A CA with an ML-KEM certificate marks all its RAs, so beside one there is nothing to accept without the mark."""
     if any(map(_is_kem, certificates)):
-        certificates = [item for item in certificates if item in trusted or _is_ca(item) or _marked(item)]
+        certificates = [item for item in certificates if item in trusted or _is_ca(item) or is_ra(item)]
     return tuple(certificates)
 
 
@@ -234,13 +234,6 @@ def of_next_ca(certificates: Sequence[x509.Certificate]) -> tuple[x509.Certifica
     issuing = [item for item in certificates if _is_ca(item)]
     ras = [item for item in certificates if _may_be_ra(item) and any(_issued(issuer, item) for issuer in issuing)]
     return _of_ras([item for item in certificates if item in issuing or item in ras], issuing)
-
-
-def _marked(certificate: x509.Certificate) -> bool:
-    try:
-        return CMC_RA in certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return False
 
 
 def _unmarked(certificate: x509.Certificate) -> bool:
