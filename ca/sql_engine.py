@@ -71,7 +71,6 @@ def store_engine(url: str | URL) -> Engine:
         pool_use_lifo=True,
         connect_args={"isolation_level": None},
     )
-    event.listen(engine, "do_connect", _check_file)
     event.listen(engine, "connect", _prepare)
     return engine
 
@@ -135,6 +134,8 @@ class Database:
         self.engine = store_engine(url)
         self._patience = _patience(self.engine.url)
         self.turn = Turn(self._patience)
+        self._path = str(self.engine.url.database) if self.engine.dialect.name == "sqlite" else None
+        self._file = self._there()
         self._idle: list[PoolProxiedConnection] = []
         _databases.add(self)
 
@@ -215,11 +216,31 @@ class Database:
         cursor.execute(f"PRAGMA busy_timeout = {int(self._patience * 1000)}")
 
     def _take(self) -> PoolProxiedConnection:
+        self._check_file()
         with contextlib.suppress(IndexError):  # asked beforehand, another thread may be faster
             return self._idle.pop()
         connection = self.engine.raw_connection()
         connection.detach()
         return connection
+
+    def _check_file(self) -> None:
+        """SQLite would go on writing into a file that has no name any more, and lose that with the process; beside one
+        that has taken its place may lie the -wal file of the old.
+        """
+        there = self._there()
+        if there != self._file:
+            said = "its file is missing" if there is None else "another file has taken its place; restart for that"
+            raise sqlite3.OperationalError(said)
+
+    def _there(self) -> tuple[int, int] | None:
+        """What no other file of SQLite has: device and inode."""
+        if self._path is None:
+            return None
+        try:
+            status = os.stat(self._path)  # noqa: PTH116 - before every use, and a Path would take longer than the call
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     def _put_back(self, connection: PoolProxiedConnection) -> None:
         connection.rollback()
@@ -315,12 +336,6 @@ def _create_file(url: URL) -> None:
         except FileExistsError:
             return
         os.close(descriptor)
-
-
-def _check_file(_dialect: Dialect, _entry: ConnectionPoolEntry, arguments: Sequence[Any], _more: Any) -> None:
-    """SQLite would make an empty database in place of one that somebody has removed."""
-    if not Path(str(arguments[0])).exists():
-        raise sqlite3.OperationalError("its file is missing")
 
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 
 from cryptography import x509
 
@@ -21,12 +22,19 @@ _IGNORABLE = (
     (0xFFF0, 0xFFF8),
     (0xFFFC, 0xFFFC),  # object replacement character
     (0x1107F, 0x1107F),  # Brahmi number joiner
+    (0x13430, 0x13440),  # Egyptian hieroglyph format controls
     (0x16FE4, 0x16FE4),  # Khitan small script filler
     (0x1BC9D, 0x1BC9D),  # Duployan thick letter selector
     (0x1D159, 0x1D159),  # musical null notehead
     (0xE0000, 0xE0FFF),  # tags and variation selectors
 )
-_BRAILLE_BLANK = "\u2800"
+_BLANKS = "\u2800\U00013441\U00013442"  # Braille, Egyptian hieroglyphs
+# Signs that join letters of their own script, and show nothing where there is none beside them: those that Unicode's
+# Indic_Syllabic_Category calls Invisible_Stacker, letters that become a mark of the next one, and the like.
+_JOINERS = (
+    "\u1039\u17d2\u1a60\u1bab\u2d7f\uaaf6\U00010a3f\U00011133\U000113d0\U000113d1\U0001193e\U00011941"
+    "\U00011a47\U00011a99\U00011d45\U00011d46\U00011d97\U00011f02\U00011f42"
+)
 _ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", "+": "\\+"})
 
 
@@ -46,20 +54,38 @@ def _attribute(item: x509.NameAttribute[str | bytes]) -> str:
 
 def prepared(text: str) -> str:
     """RFC 4518 section 2: map, normalise, and take runs of blanks for one. What it prohibits is left as it is."""
-    mapped = "".join(_mapped(character) for character in text)
+    mapped = "".join(_drawn(text))
     # Casefolding can undo normalisation and the reverse, so it stands between two of them (Unicode 3.13, D146).
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", mapped).casefold())
     return " ".join(folded.split())
 
 
 def is_seen(character: str) -> bool:
-    """Whether it is neither a blank nor nothing."""
-    return _mapped(character) not in ("", " ")
+    """Whether it is neither a blank nor nothing, by itself."""
+    return _mapped(character) not in ("", " ", *_JOINERS)
+
+
+def _drawn(text: str) -> Iterator[str]:
+    """Section 2.2, and of joiners those that join something."""
+    before = ""
+    for character, behind in zip(text, [*text[1:], ""], strict=False):
+        mapped = _mapped(character)
+        if mapped and mapped in _JOINERS and not any(_joined(mapped, other) for other in (before, behind)):
+            continue
+        if mapped and not unicodedata.combining(mapped):  # normalisation may change the order of those that combine
+            before = mapped
+        yield mapped
+
+
+def _joined(joiner: str, other: str) -> bool:
+    """Whether the other is of the joiner's script, by which the names of both begin."""
+    script, its = (unicodedata.name(item, "").partition(" ")[0] if item else "" for item in (joiner, other))
+    return other not in _JOINERS and script != "" and script == its
 
 
 def _mapped(character: str) -> str:
     """Section 2.2: blanks of every kind are blanks; controls, format characters and fillers are nothing."""
-    if character.isspace() or character == _BRAILLE_BLANK:
+    if character.isspace() or character in _BLANKS:
         return " "
     ignorable = any(first <= ord(character) <= last for first, last in _IGNORABLE)
     return "" if ignorable or unicodedata.category(character) in ("Cc", "Cf") else character

@@ -24,7 +24,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from shlex import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -53,9 +52,13 @@ from scep_kem.generation_files import (
     write_pair,
 )
 from scep_kem.kem import new_kem_key
+from scep_kem.terminal import command
 
 DEFAULT_SUBJECT = "CN=SCEP demo CA"
 RA_ROLES = ("signer", "decryption", "kem")
+SERVER_KEY_NAME = "server.key"
+DATABASE_NAME = "store.sqlite"
+_GENERATION = re.compile(r"ca-[0-9a-f]{16}")
 _REMAINS = re.compile(r"ca-[0-9a-f]{16}|server\.key|store\.sqlite")
 _STEM = re.compile(r"ra-[a-z0-9-]+\.[0-9a-f]{16}")
 
@@ -87,7 +90,7 @@ class CaDir:
                 f"there is no {self.config_path}; give the CA's configuration by --config instead of --dir"
             )
         config = load(self.config_path)
-        if config.ca_dir != self.path.resolve():
+        if config.ca_dir.resolve() != self.path.resolve():
             raise UsageError(
                 f"{self.config_path} is for the CA in {config.ca_dir}; give it by --config instead of --dir"
             )
@@ -105,11 +108,24 @@ class CaDir:
         except OSError as error:  # a folder that only its owner may enter is not an empty one
             raise cannot(f"look into {self.path}", error) from None
 
+    def has_folder(self) -> bool:
+        """Whether there is a folder, with a CA or without."""
+        try:
+            return self.path.exists()
+        except OSError as error:
+            raise cannot(f"look into {self.path}", error) from None
+
     def require(self) -> None:
-        """Raise UsageError, saying what to do, if no CA was made here."""
+        """Raise UsageError, saying what to do, if no CA was made here, or if somebody else may write here."""
         if not self.exists():
-            nothing = f"{self.path} holds no CA; `scep-kem ca init --dir {quote(str(self.path))}` makes one"
-            raise UsageError(self._remains() or nothing)
+            raise UsageError(self._remains()) if self._remains() else self.nothing()
+        safety.check_folder(self.path)
+
+    def nothing(self) -> UsageError:
+        """That no CA was made here, and what to do."""
+        return UsageError(
+            f"{self.path} holds no CA; `{command('scep-kem', 'ca', 'init', '--dir', self.path)}` makes one"
+        )
 
     def create(
         self,
@@ -143,7 +159,7 @@ class CaDir:
             ra_kem=[new_kem_key(kem) for kem in dict.fromkeys(kems)],
             rsa_decryption=rsa_decryption,
         )
-        with self._locked(), contextlib.ExitStack() as undo:
+        with self.locked(), contextlib.ExitStack() as undo:
             self._refuse_what_is_there()  # somebody else was faster
             if database is not None:
                 self._refuse_records(database)
@@ -155,9 +171,9 @@ class CaDir:
 
     def _make(self, authority: Authority, undo: contextlib.ExitStack) -> None:
         """Write all but roles.json and the database. undo: gets what removes them again."""
-        for name in ("server.key", *(f"store.sqlite{end}" for end in ("", "-wal", "-shm"))):
+        for name in (SERVER_KEY_NAME, *(f"{DATABASE_NAME}{end}" for end in ("", "-wal", "-shm"))):
             undo.callback((self.path / name).unlink, missing_ok=True)
-        files.write(self.path / "server.key", os.urandom(KEY_LENGTH), secret=True)
+        files.write(self.path / SERVER_KEY_NAME, os.urandom(KEY_LENGTH), secret=True)
         if not self.config_path.exists():
             undo.callback(self.config_path.unlink, missing_ok=True)
             files.write(self.config_path, TEMPLATE.encode(), secret=True)
@@ -210,7 +226,7 @@ class CaDir:
 
     def prepare_rollover(self, *, now: datetime) -> Authority:
         """Make the next generation, with key types and subject like the current one's."""
-        with self._locked():
+        with self.locked():
             return self._prepare_rollover(self._roles(), now)
 
     def _prepare_rollover(self, roles: _Roles, now: datetime) -> Authority:
@@ -237,7 +253,7 @@ class CaDir:
 
     def activate_rollover(self) -> Authority:
         """The prepared generation becomes the current one."""
-        with self._locked():
+        with self.locked():
             roles = self._roles()
             if not roles.next:
                 raise UsageError("no rollover is prepared; `ca rollover` prepares one")
@@ -248,7 +264,7 @@ class CaDir:
 
     def add_kem(self, kem: str, *, now: datetime) -> None:
         """Give the RA of the current generation, and of the prepared one, an ML-KEM key and certificate."""
-        with self._locked():
+        with self.locked():
             roles = self._roles()
             added = False
             for name in filter(None, (roles.current, roles.next)):
@@ -273,7 +289,7 @@ class CaDir:
         only: one of RA_ROLES, None for all. reason: of CRLReason. Whatever stops this halfway leaves a CA that loads,
         and doing it once more is right: before roles.json names the new files, the old ones are in force.
         """
-        with self._locked():
+        with self.locked():
             roles = self._roles()
             chosen = self._with_ra(roles, only, of, now)
             ra = {name: dict(stems) for name, stems in roles.ra.items()}
@@ -313,7 +329,7 @@ class CaDir:
         """A previous generation opens envelopes and answers no more; its RA's certificates are revoked. Its CRL is
         signed as before, and its certificates can be renewed and revoked.
         """
-        with self._locked():
+        with self.locked():
             roles, name = self._roles(), _name(authority)
             if name not in roles.previous:
                 state = {roles.current: "the current CA", roles.next: "prepared"}.get(name, "retired already")
@@ -322,45 +338,30 @@ class CaDir:
             previous = tuple(item for item in roles.previous if item != name)
             self._write_roles(replace(roles, previous=previous, retired=(*roles.retired, name)))
 
-    def backup(self, target: Path, store: SqlStore) -> None:
-        """Copy this folder, and the database as it is at one moment, into a new folder. Raises UsageError."""
-        database = store.file
-        if database is None:
-            raise UsageError("this database has means of its own for a backup; copy the folder beside it")
-        if os.path.lexists(target):
-            raise UsageError(f"{target} is there already; a backup gets a folder of its own")
-        with self._locked(), contextlib.ExitStack() as undo:
-            files.make_folder(target)
-            undo.callback(shutil.rmtree, target, ignore_errors=True)
-            others = shutil.ignore_patterns(database.name, f"{database.name}-*")
-            try:
-                shutil.copytree(self.path, target, symlinks=True, ignore=others, dirs_exist_ok=True)
-            except OSError as error:
-                raise cannot(f"copy {self.path}", error) from None
-            store.copy_to(target / database.name)
-            undo.pop_all()
+    def generation_folders(self) -> list[Path]:
+        """Of all generations, the retired ones, too."""
+        roles = self._roles()
+        names = (roles.current, roles.next, *roles.previous, *roles.retired)
+        return [self.path / name for name in names if name]
 
     def server_key(self) -> ServerKey:
         """The key that seals stored secrets."""
+        path = self.path / SERVER_KEY_NAME
         try:
-            key = files.read(self.path / "server.key", secret=True)
-            safety.warn_if_readable(self.path / "server.key")
+            key = files.read(path, secret=True)
+            safety.warn_if_readable(path)
             return ServerKey(key)
         except ValueError as error:
-            raise UsageError(f"{self.path / 'server.key'}: {error}") from None
+            raise UsageError(f"{path}: {error}") from None
 
     def open_store(self, url: str | None = None) -> SqlStore:
         """The database at `url`, or the SQLite file of this folder. Only a new CA's is made. Raises UsageError if it
         cannot be one, and StoreUnavailable if it does not work.
         """
         # As text, a folder named what? would be read as a file and its options.
-        found = make_url(url) if url else URL.create("sqlite", database=str(self.path / "store.sqlite"))
-        if found.get_backend_name() == "sqlite" and self.exists() and not Path(str(found.database)).exists():
-            empty = f"install -m 600 /dev/null {quote(str(found.database))}"
-            raise UsageError(
-                f"the database {found.database} is missing, and with it what was issued and revoked: restore it from a "
-                f"backup. For an empty one, `{empty}` as the server's account"
-            )
+        found = make_url(url) if url else URL.create("sqlite", database=str(self.path / DATABASE_NAME))
+        if found.get_backend_name() == "sqlite":
+            self._check_database(Path(str(found.database)))
         try:
             return SqlStore(found)
         except OSError as error:
@@ -370,8 +371,19 @@ class CaDir:
         except DBAPIError as error:
             raise StoreUnavailable(f"the database cannot be opened: {' '.join(str(error.orig).split())}") from error
 
+    def _check_database(self, path: Path) -> None:
+        """Raise UsageError for a file of SQLite that is missing, no file, or somebody else's."""
+        if not safety.check_folder(path) and self.exists() and not path.exists():
+            empty = command("install", "-m", "600", "/dev/null", path)
+            raise UsageError(
+                f"the database {path} is missing, and with it what was issued and revoked: restore it from a "
+                f"backup. For an empty one, `{empty}` as the server's account"
+            )
+        if path.exists() and not path.is_file():
+            raise UsageError(f"the database {path} is not a regular file")
+
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Nobody else changes the folder meanwhile. The lock goes with the process, whatever ends it."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
@@ -394,8 +406,8 @@ class CaDir:
             roles = _Roles(
                 found["current"], found["next"], tuple(found["previous"]), ra, tuple(found.get("retired", ()))
             )
-            names = (roles.current, roles.next or "", *roles.previous, *roles.retired)
-            if not all(isinstance(name, str) for name in names):
+            names = (roles.current, *filter(None, [roles.next]), *roles.previous, *roles.retired)
+            if not all(_GENERATION.fullmatch(name) for name in names):
                 raise TypeError
             if not all(_STEM.fullmatch(stem) for stems in ra.values() for stem in stems.values()):
                 raise TypeError

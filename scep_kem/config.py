@@ -6,6 +6,7 @@ names the key. Times are in the unit that the key's name says.
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -22,9 +23,10 @@ from kem.backends import AUTOMATIC
 from pkix.algorithms import AlgorithmPolicy
 from scep.settings import KemPolicy, Settings
 from scep_kem import config_keys as keys
+from scep_kem import files
 from scep_kem.budgets import WEBHOOK
 from scep_kem.config_keys import checked, settings, split_url
-from scep_kem.errors import UsageError, cannot
+from scep_kem.errors import UsageError
 from scep_kem.terminal import printable
 
 CONFIG_NAME = "scep.toml"
@@ -113,8 +115,8 @@ class ProfileConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A checked configuration. ca_dir: absolute. max_body in octets. database: SQLAlchemy URL or None for SQLite
-    in ca_dir.
+    """A checked configuration. ca_dir: absolute, links not followed. max_body in octets. database: SQLAlchemy URL or
+    None for SQLite in ca_dir.
     """
 
     ca_dir: Path
@@ -140,9 +142,7 @@ _RESERVED = ("crl", "cgi-bin", "certsrv")
 def load(path: Path) -> Config:
     """Read and check a configuration file. Raises UsageError."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise cannot(f"read {path}", error) from None
+        document = tomllib.loads(files.read(path, secret=True).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
     try:
@@ -169,7 +169,7 @@ def _config(document: dict[str, Any], base: Path) -> Config:
     database = tables["ca"].get("database")
     return Config(
         kem_backend=backend,
-        ca_dir=(base / tables["ca"]["dir"]).resolve(),
+        ca_dir=Path(os.path.abspath(base / tables["ca"]["dir"])),  # noqa: PTH100 - `resolve` would follow links
         database=None if database is None else _database(database, base),
         settings=Settings(algorithms=algorithms, **tables["transactions"]),
         profiles={name: _profile(name, value, base) for name, value in profiles.items()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -23,11 +24,16 @@ PUBLIC_MODE = 0o644
 
 
 def read(path: Path, *, secret: bool = False) -> bytes:
-    """The file's octets. secret: only if nobody else may have written it. Raises UsageError."""
+    """The file's octets. secret: only if nobody else may have written it. Raises UsageError, also for a pipe or a
+    device, which somebody may have put there to make us wait.
+    """
     if secret:
         safety.check_secret(path)
     try:
-        return path.read_bytes()
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:  # noqa: PTH123 - of a descriptor
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UsageError(f"cannot read {path}: not a regular file")
+            return file.read()
     except OSError as error:
         raise cannot(f"read {path}", error) from None
 

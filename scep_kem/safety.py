@@ -6,7 +6,6 @@ that we are about to use. Ours is what belongs to who runs this program, or to r
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import logging
 import os
@@ -15,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from scep_kem.errors import UsageError, cannot
+from scep_kem.errors import UsageError
 
 log = logging.getLogger(__name__)
 
@@ -23,21 +22,26 @@ _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 _MOST_LINKS = 40  # as many as Linux follows
 
 
-def check_folder(path: Path) -> None:
-    """Raise UsageError if somebody else may write to the folder, or put another one in its place. It need not exist.
+def check_folder(path: Path, account: int | None = None) -> bool:
+    """Raise UsageError if somebody else may write to the folder, or file, or put another one in its place; whether it
+    is there. account: whose it may be beside root's, by default that of who runs this program. For root that acts as an
+    account (`scep_kem.owner`), it may not be root's.
 
     Above it, a folder where everybody may write is fine if it is sticky, like /tmp: there, only the owner of what is
     in it may replace that.
     """
-    last = Path(os.path.realpath(path))
+    last, status = Path(os.path.realpath(path)), None
     for item in _way(path.absolute()):
         status = _status(item)
         if status is None:
-            return
-        _check_owner(item, status)
+            return False
+        _check_owner(item, status, account)
         sticky = status.st_mode & stat.S_ISVTX and item != last
-        if stat.S_ISDIR(status.st_mode) and _others_write(status) and not sticky:
+        if not stat.S_ISLNK(status.st_mode) and _others_write(status) and not sticky:
             raise UsageError(f"others may write to {item}, and so have the CA; `chmod go-w` it, or use another folder")
+    if os.getuid() == 0 != os.geteuid() and status is not None and status.st_uid == 0:
+        raise UsageError(f"{path} belongs to root, and not to the account that was given (uid {os.geteuid()})")
+    return True
 
 
 def check_links(path: Path) -> None:
@@ -61,7 +65,7 @@ def check_secret(path: Path) -> None:
     if status is not None:
         _check_guest(path, real, status)
         if stat.S_ISREG(status.st_mode) and _others_write(status):
-            raise UsageError(f"others may write to {path} (mode {stat.S_IMODE(status.st_mode):04o}); `chmod 600` it")
+            raise UsageError(f"others may write to {path} (mode {stat.S_IMODE(status.st_mode):04o}); `chmod go-w` it")
 
 
 def warn_if_readable(path: Path) -> None:
@@ -86,31 +90,6 @@ def _way(path: Path, links: int = 0) -> Iterator[Path]:
             at = Path(os.path.realpath(target))
 
 
-@contextlib.contextmanager
-def as_owner(path: Path) -> Iterator[None]:
-    """For root: act as the owner of a folder that is there. So a service with an account of its own can read what is
-    made in it, and what that account has put there makes root read or write nothing that the account may not. Nothing
-    changes for anybody else. Raises UsageError.
-    """
-    status = path.stat()
-    if os.geteuid() != 0 or status.st_uid == 0:
-        yield
-        return
-    group, groups = os.getegid(), os.getgroups()
-    try:
-        os.setgroups([status.st_gid])
-        os.setegid(status.st_gid)
-        os.seteuid(status.st_uid)
-    except OSError as error:
-        raise cannot(f"act as the owner of {path}", error) from None
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)
-
-
 def _status(path: Path) -> os.stat_result | None:
     """Of the link, if it is one. None if there is nothing, or nothing to be seen: whoever goes on is told why."""
     try:
@@ -126,8 +105,8 @@ def _check_guest(name: Path, real: Path, status: os.stat_result) -> None:
         _check_owner(name, status)
 
 
-def _check_owner(path: Path, status: os.stat_result) -> None:
-    if status.st_uid not in (0, os.geteuid()):
+def _check_owner(path: Path, status: os.stat_result, account: int | None = None) -> None:
+    if status.st_uid not in (0, os.geteuid() if account is None else account):
         raise UsageError(f"{path} belongs to somebody else (uid {status.st_uid}), who could replace it")
 
 

@@ -1,6 +1,9 @@
-"""Text from elsewhere on its way to a person's terminal."""
+"""Text on its way to a person's terminal: what comes from elsewhere, and commands to copy."""
 
 from __future__ import annotations
+
+import shlex
+from os import PathLike, fspath
 
 
 def printable(text: str) -> str:
@@ -18,6 +21,16 @@ def revealed(text: str) -> str:
     nevertheless. The escapes do not.
     """
     return printable(text) if text.isascii() else f"{printable(text)} (in ASCII: {_escaped(text)})"
+
+
+def command(*words: str | PathLike[str]) -> str:
+    """A command for a shell, which names the paths among its words and no others, or says that it cannot be printed."""
+    texts = [
+        fspath(word) if isinstance(word, str) or fspath(word)[:1] != "-" else f"./{fspath(word)}" for word in words
+    ]
+    if not "".join(texts).isprintable():
+        return "a command with a name that cannot be printed"
+    return shlex.join(texts)
 
 
 def _escaped(text: str) -> str:

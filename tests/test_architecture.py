@@ -32,7 +32,7 @@ PURE = (
     *("scep_kem/contents.py", "scep_kem/terminal.py", "scep_kem/trace.py"),
     *("scep_kem/config_keys.py", "scep_kem/server/pages.py", "scep_kem/server/routes.py"),
 )
-# The SQL store is the one place below scep_kem/ that does I/O; alembic's environment belongs to it.
+# The SQL store is the one place below scep_kem/ that does I/O.
 STORE_IO = {"ca/sql_store.py", "ca/sql_engine.py", "ca/sql_tables.py"}
 # Importing liboqs-python safely means looking for its C library and silencing its logger.
 OQS_IMPORT = {"kem/liboqs_library.py"}

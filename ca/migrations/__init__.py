@@ -8,12 +8,20 @@ to load than a command takes to run.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import threading
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from ca.sql_engine import migrating
+from ca.sql_tables import METADATA
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 # The revision that this program works with: the last one in `versions`.
 SCHEMA_HEAD = "0004"
@@ -55,14 +63,34 @@ def _version(connection: Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _upgrade(connection: Connection, version: str | None, *, migrate: bool) -> None:
-    from alembic import command
+def preload() -> None:
+    """Load all that opening a database may need, for who will soon not be able to read the program's files."""
+    for kind in ("sqlite", "postgresql+psycopg"):
+        with contextlib.suppress(ImportError):
+            make_url(f"{kind}://").get_dialect().import_dbapi()
+    _scripts()
+
+
+@functools.cache
+def _scripts() -> ScriptDirectory:
+    """The versions, all of them read."""
     from alembic.config import Config
+    from alembic.runtime import environment  # noqa: F401 - what `_upgrade` needs
     from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", "ca:migrations")
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    found = ScriptDirectory.from_config(config)
+    found.get_heads()
+    return found
+
+
+def _upgrade(connection: Connection, version: str | None, *, migrate: bool) -> None:
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+
+    scripts = _scripts()
+    known = {script.revision for script in scripts.walk_revisions()}
     if version is not None and version not in known:
         raise StoreVersionError(
             f"the database has schema {version}, this program knows {SCHEMA_HEAD}: use a newer program"
@@ -71,5 +99,13 @@ def _upgrade(connection: Connection, version: str | None, *, migrate: bool) -> N
         raise StoreVersionError(
             f"the database has schema {version or 'none'}, this program needs {SCHEMA_HEAD}: migrate it first"
         )
-    config.attributes["connection"] = connection
-    command.upgrade(config, SCHEMA_HEAD)
+    # What an env.py would do, whose file would be read each time.
+    steps = functools.partial(_steps, scripts)
+    with EnvironmentContext(Config(), scripts, fn=steps) as environment:
+        environment.configure(connection=connection, target_metadata=METADATA)
+        environment.run_migrations()
+
+
+def _steps(scripts: ScriptDirectory, found: Any, _context: object) -> Any:
+    """From what a database has to what this program works with, as alembic calls it."""
+    return scripts._upgrade_revs(SCHEMA_HEAD, found)

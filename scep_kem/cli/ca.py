@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,15 +20,26 @@ from ca.authority import Authority, KeyPair, lapses
 from ca.crl import REVOCATION_REASONS, create_crl, revocations
 from ca.store import HOLD, RELEASE, IssuedCertificate, Store, StoreConflict
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
+from pkix.usages import is_cmc_ra
 from scep.ca_certificates import CaCertificates
 from scep_kem import files
+from scep_kem.backup import back_up
 from scep_kem.ca_dir import DEFAULT_SUBJECT, RA_ROLES, CaDir, record_of
-from scep_kem.cli.common import FILE, ca_options, dir_option, generation, open_store, parse_name, parse_serial
+from scep_kem.cli.common import (
+    FILE,
+    Left,
+    ca_options,
+    dir_option,
+    generation,
+    open_store,
+    parse_name,
+    parse_serial,
+)
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
 from scep_kem.imported_ca import read_imported
 from scep_kem.server.routes import crl_path
-from scep_kem.terminal import revealed
+from scep_kem.terminal import printable, revealed
 
 
 @click.group()
@@ -80,7 +93,7 @@ def init(
         kems=kems,
         rsa_decryption=not no_rsa,
     )
-    click.echo(f"CA made in {directory}")
+    click.echo(f"CA made in {printable(str(directory))}")
     _show("current", authority)
 
 
@@ -138,14 +151,20 @@ def add_kem(found: CaDir, kem: str) -> None:
 @ca_options
 @click.argument("target", type=click.Path(path_type=Path))
 def backup(found: CaDir, target: Path) -> None:
-    """Copy the CA's folder and database to TARGET.
+    """Copy the CA to TARGET: keys, database, configuration.
 
-    TARGET is a new folder, and has all keys. The server need not stop. A configuration that is elsewhere is not copied,
-    nor a database that is not SQLite.
+    TARGET is a new folder in one that is there and where nobody else may write. The server need not stop. A database
+    that is not SQLite is not copied.
     """
+    target = Path(os.path.abspath(target))  # noqa: PTH100 - what links lead to is looked at later
     with open_store(found) as store:
-        found.backup(target, store)
-    click.echo(f"the CA is in {target}, with all its keys: keep it as safe")
+        back_up(found, store, target)
+    click.echo(f"the CA is in {printable(str(target))}, with all its keys: keep it as safe")
+
+
+def _certificate(_context: click.Context, _option: click.Parameter, file: Path | None) -> x509.Certificate | None:
+    """Of a file of who runs the command, which is read before root acts as the CA's owner. Raises UsageError."""
+    return None if file is None else files.read_certificate(file)
 
 
 def _ra_reason(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -220,7 +239,9 @@ def retire(found: CaDir, identifier: str, reason: str) -> None:
 @ca.command()
 @ca_options
 @click.argument("serial", required=False)
-@click.option("--cert", "cert_file", type=FILE, help="File of the certificate, instead of SERIAL; also of an RA.")
+@click.option(
+    "--cert", "certificate", type=FILE, callback=_certificate, help="Its file, instead of SERIAL; also of an RA."
+)
 @click.option(
     "--reason",
     type=click.Choice((*REVOCATION_REASONS, RELEASE)),
@@ -228,42 +249,51 @@ def retire(found: CaDir, identifier: str, reason: str) -> None:
     show_default=True,
     help="Reason in the CRL (RFC 5280 section 5.3.1); removeFromCRL releases a certificate that is on certificateHold.",
 )
-def revoke(found: CaDir, serial: str | None, cert_file: Path | None, reason: str) -> None:
+def revoke(found: CaDir, serial: str | None, certificate: x509.Certificate | None, reason: str) -> None:
     """Revoke the certificate with this SERIAL (hex).
 
     With --cert also one of this CA that its database does not know, as after a restore, and one of an RA.
 
     A certificateHold may be followed by another reason, and every reason by keyCompromise; the moment of revocation
-    stays. Otherwise the first reason stands.
+    stays. Otherwise the first reason stands. No certificate of an RA is put on hold.
     """
-    if (serial is None) == (cert_file is None):
+    if (serial is None) == (certificate is None):
         raise UsageError("give either SERIAL or --cert")
     generations = found.load()
     with open_store(found) as store:
-        if cert_file is not None:
-            serial = f"{_make_known(store, generations, cert_file):x}"
-        known = store.find_serial(parse_serial(str(serial)))
+        if certificate is None:
+            known = list(store.find_serial(parse_serial(str(serial))))
+        else:
+            known = [_record(store, generations, certificate)]
         if not known:
             raise UsageError(f"no certificate with serial {serial}; for the RA's there is `ca replace-ra`")
+        if reason in (HOLD, RELEASE) and any(is_cmc_ra(x509.load_der_x509_certificate(item.der)) for item in known):
+            raise UsageError("no certificate of an RA is put on hold; `ca replace-ra` replaces and revokes it")
         for item in known:
+            if store.certificate(item.authority, item.serial) is None:
+                _make_known(store, item, reason)
             done = store.revoke(item.authority, item.serial, reason=reason, now=utc_now())
             click.echo(_said(item, done))
             if done.revoked_at is not None:
                 click.echo(_where(generations, item.authority))
 
 
-def _make_known(store: Store, generations: Authorities, cert_file: Path) -> int:
-    """The serial number of a certificate of this CA, which is recorded if it is not yet, as after a restore. Raises
-    UsageError.
-    """
-    certificate = files.read_certificate(cert_file)
+def _record(store: Store, generations: Authorities, certificate: x509.Certificate) -> IssuedCertificate:
+    """Of a certificate of this CA, also if the database has none. Raises UsageError."""
     for authority in generations.known:
         issuer = authority.ca.certificate
         if certificate != issuer and CaCertificates(issuer, (issuer,)).issued(certificate):
-            with contextlib.suppress(StoreConflict):
-                store.record(record_of(authority, certificate))
-            return certificate.serial_number
-    raise UsageError(f"{cert_file} is not a certificate that this CA has issued")
+            known = store.certificate(authority.identifier, certificate.serial_number)
+            return known or record_of(authority, certificate)
+    raise UsageError("this is not a certificate that this CA has issued")
+
+
+def _make_known(store: Store, item: IssuedCertificate, reason: str) -> None:
+    """As after a restore. Raises UsageError if that would say that it is valid, of which we know nothing."""
+    if reason == RELEASE:
+        raise UsageError("the database does not know this certificate, so it is not on hold")
+    with contextlib.suppress(StoreConflict):  # somebody was faster
+        store.record(item)
 
 
 def _said(before: IssuedCertificate, after: IssuedCertificate) -> str:
@@ -310,7 +340,7 @@ def _status(item: IssuedCertificate) -> str:
 @click.option("--all", "everything", is_flag=True, help="Of every generation of the CA, one after the other (PEM).")
 @click.option("--out", type=FILE, help="File to write; the default is stdout.")
 @click.option("--der", is_flag=True, help="DER instead of PEM.")
-def crl(found: CaDir, identifier: str | None, everything: bool, out: Path | None, der: bool) -> None:
+def crl(found: CaDir, identifier: str | None, everything: bool, out: Path | None, der: bool) -> Left | None:
     """Sign a fresh CRL. Each generation of the CA has its own, for what it has issued."""
     if everything and (identifier is not None or der):
         raise UsageError("--all goes with neither --of nor --der")
@@ -322,7 +352,7 @@ def crl(found: CaDir, identifier: str | None, everything: bool, out: Path | None
             revoked = revocations(authority, store, now=now)
             made = create_crl(authority, revoked, store.next_crl_number(authority.identifier), now=now)
             data += made if der else x509.load_der_x509_crl(made).public_bytes(Encoding.PEM)
-    if out is None:
-        click.echo(data, nl=False)
-    else:
-        files.write(out, data)
+    if out is not None:
+        return functools.partial(files.write, out, data)
+    click.echo(data, nl=False)
+    return None

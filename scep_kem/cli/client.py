@@ -257,7 +257,7 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     except ValueError:
         raise ReplyRefused("the CRL received cannot be read") from None
     files.write(out, crl.public_bytes(Encoding.PEM))
-    click.echo(f"CRL written to {out}")
+    click.echo(printable(f"CRL written to {out}"))
 
 
 @click.command()

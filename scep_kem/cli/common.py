@@ -19,12 +19,14 @@ from ca.sql_store import SqlStore
 from scep_kem.ca_dir import CaDir
 from scep_kem.config import load
 from scep_kem.errors import UsageError
-from scep_kem.safety import as_owner
+from scep_kem.owner import as_owner
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 MOST = 1_000_000  # records that a list shows: all there are
 
-Command = Callable[..., None]
+# What a command leaves to be done by who runs it, as writing to a file that they have named.
+Left = Callable[[], None]
+Command = Callable[..., Left | None]
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -47,16 +49,23 @@ def ca_options(command: Command) -> Command:
     """The options by which a command finds a CA that is there; it gets the folder as its first argument.
 
     Every command uses these, so that none acts on another database than the server with the same option. Root acts as
-    the owner of the folder.
+    the owner of what it was given (`scep_kem.owner`), and in a configuration of its own, of the folder that this names.
     """
 
     @place_options
     @functools.wraps(command)
     def with_ca(*args: Any, directory: Path | None, config_file: Path | None, **more: Any) -> None:
-        found = located(directory, config_file)
-        found.require()
-        with as_owner(found.path):
-            command(found, *args, **more)
+        given = _given(directory, config_file)
+        if directory is not None and not CaDir(directory).has_folder():
+            raise CaDir(directory).nothing()
+        with as_owner(given) as place:
+            found = located(place, None) if config_file is None else located(None, place)
+            with as_owner(found.path) as folder:
+                found = CaDir(folder, None if config_file is None else place)
+                found.require()
+                left = command(found, *args, **more)
+        if left is not None:
+            left()
 
     return with_ca
 
@@ -112,11 +121,16 @@ def utf8(text: str, what: str) -> str:
 
 def located(directory: Path | None, config_file: Path | None) -> CaDir:
     """The CA folder that one of the two options names, whether or not it holds a CA. Raises UsageError."""
-    if directory is not None and config_file is None:
-        return CaDir(directory)
-    if config_file is not None and directory is None:
-        return CaDir(load(config_file).ca_dir, config_file)
-    raise UsageError("give either --dir or --config")
+    given = _given(directory, config_file)
+    return CaDir(given) if config_file is None else CaDir(load(given).ca_dir, given)
+
+
+def _given(directory: Path | None, config_file: Path | None) -> Path:
+    """Exactly one of the two options. Raises UsageError."""
+    given = [item for item in (directory, config_file) if item is not None]
+    if len(given) != 1:
+        raise UsageError("give either --dir or --config")
+    return given[0]
 
 
 def generation(generations: Authorities, identifier: str | None) -> Authority:

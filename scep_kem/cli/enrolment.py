@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -21,7 +20,7 @@ from scep_kem.client.pending import Pending
 from scep_kem.client.transport import TransportError
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
-from scep_kem.terminal import printable
+from scep_kem.terminal import command, printable
 from scep_kem.trace import describe_certificate
 
 EXIT_FAILURE = 1
@@ -38,7 +37,7 @@ def earlier_request(out: Path, key_file: Path) -> Pending | None:
         return None
     pending = Pending.load(file)
     if pending.is_stale(utc_now()):
-        click.echo(f"the request in {file} has expired; beginning anew", err=True)
+        click.echo(printable(f"the request in {file} has expired; beginning anew"), err=True)
         return None
     if not os.path.lexists(key_file):  # a key made now is not its
         raise _another(out)
@@ -73,7 +72,7 @@ def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, mo
 
     What is needed to go on stays beside --out until the CA has issued or refused.
     """
-    file, later = pending_file(out), shlex.join(["scep-kem", "poll", "--key", str(key_file), "--out", str(out)])
+    file, later = pending_file(out), command("scep-kem", "poll", "--key", key_file, "--out", out)
     exchange.keep = lambda pending: files.write(file, pending.dump(), secret=True)
     exchange.tell = lambda line: click.echo(printable(line), err=True)
     try:
@@ -109,7 +108,7 @@ def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillP
 def write_certificate(out: Path, issued: Issued) -> None:
     certificate = load_certificate(issued.certificate)
     files.write(out, files.pem(certificate))
-    click.echo(f"certificate written to {out}")
+    click.echo(printable(f"certificate written to {out}"))
     for line in describe_certificate(certificate):
         click.echo(f"    {line}")
 

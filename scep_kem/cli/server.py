@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -19,10 +18,12 @@ from scep_kem.cli.common import located, parse_name, place_options
 from scep_kem.clock import utc_now
 from scep_kem.config import Config
 from scep_kem.errors import UsageError
+from scep_kem.safety import check_folder
 from scep_kem.server.app import create_flask_app
 from scep_kem.server.connections import create_server, server_settings
 from scep_kem.server.routes import DEFAULT_PROFILE
 from scep_kem.server.service import Service
+from scep_kem.terminal import command
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ def serve(directory: Path | None, config_file: Path | None, host: str | None, po
 
     With --dir, a CA is made in the folder if it has none. One process; for more, see deploy/README.md.
     """
+    for given in filter(None, (directory, config_file)):
+        check_folder(given)
     found = located(directory, config_file)
     if config_file is None and not found.exists():
         found.create(parse_name(DEFAULT_SUBJECT), "rsa:2048", ra_key_type=None, now=utc_now())
@@ -44,11 +47,10 @@ def serve(directory: Path | None, config_file: Path | None, host: str | None, po
         config = replace(config, host=host)
     if port is not None:
         config = replace(config, port=port)
-    place = ("--dir", config.ca_dir) if config_file is None else ("--config", config_file.absolute())
-    _run(config, f"{place[0]} {shlex.quote(str(place[1]))}")
+    _run(config, ("--dir", config.ca_dir) if config_file is None else ("--config", config_file.absolute()))
 
 
-def _run(config: Config, place: str) -> None:
+def _run(config: Config, place: tuple[str, Path]) -> None:
     """place: the option, with its value, by which other commands find the same CA and database."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("waitress").setLevel(logging.ERROR)
@@ -88,7 +90,7 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _announce(config: Config, service: Service, port: int, place: str) -> None:
+def _announce(config: Config, service: Service, port: int, place: tuple[str, Path]) -> None:
     host = f"[{config.host}]" if ":" in config.host else config.host
     for name in config.profiles:
         if name == DEFAULT_PROFILE:
@@ -98,7 +100,7 @@ def _announce(config: Config, service: Service, port: int, place: str) -> None:
     click.echo(f"CA fingerprint (SHA-256): {service.generations.current.identifier}")
     uses_passwords = [name for name, item in config.profiles.items() if item.authorisation.challenge_password]
     if uses_passwords:
-        click.echo(f"Challenge password: scep-kem challenge new {place}")
+        click.echo(f"Challenge password: {command('scep-kem', 'challenge', 'new', *place)}")
     for name, item in config.profiles.items():
         if item.authorisation.nothing(None) and item.webhook is None:
             click.echo(f"Profile {name} has no way of authorising requests: it issues nothing")

@@ -345,3 +345,26 @@ def test_a_webhook_may_leave_no_more_than_max_pending_waiting() -> None:
     assert world.device(password="x", transaction_id="2").enrol() == StillPending()
     (left,) = world.store.transactions()
     assert left.key.transaction_id == "2"
+
+
+@pytest.mark.parametrize(
+    ("change", "text"), [("expired", "has expired"), ("withdrawn", "was withdrawn or has expired"), (None, "")]
+)
+def test_a_password_is_good_until_an_operator_has_approved(change: str | None, text: str) -> None:
+    """Older programs let requests wait that hold a password; their databases may still have some."""
+    world = World(policy=MANUAL)
+    identifier = world.server_key.identifier(world.password(ttl=timedelta(minutes=5)))
+    device = world.device()
+    device.enrol()
+    (waiting,) = world.store.transactions()
+    world.store.replace(waiting, replace(waiting, credential_id=identifier))
+    world.decide(Decision.APPROVED)
+    if change == "expired":
+        world.tick(timedelta(minutes=5))
+    if change == "withdrawn":
+        assert world.store.remove_credential(identifier)
+    if change is None:
+        certificate(device.poll())
+    else:
+        assert refusal(device.poll()) == f"the challengePassword {text}"
+        assert world.store.certificates() == []

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from scep_kem import safety
 from scep_kem.ca_dir import CaDir
 from scep_kem.client import exchange
 from tests.scep_kem.devices import Device, password
 from tests.scep_kem.kit import Served, Site, make_ca_dir, served
+
+STRANGER = 54321
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +48,22 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 def own(tmp_path: Path) -> CaDir:
     """A CA folder that a test may fill."""
     return make_ca_dir(tmp_path / "own")
+
+
+@pytest.fixture
+def belongs_to_a_stranger(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Only root may give files away, so the tests say who owns what."""
+    theirs: set[Path] = set()
+    status = safety._status
+
+    def told(path: Path) -> os.stat_result | None:
+        found = status(path)
+        if found is None or path not in theirs:
+            return found
+        return os.stat_result((*found[:4], STRANGER, *found[5:10]))
+
+    monkeypatch.setattr(safety, "_status", told)
+    return theirs.add
 
 
 # `scep-kem serve` in a process of its own, and its clients

@@ -326,7 +326,7 @@ def serving(settings: config.Config) -> Iterator[int]:
         patch.setattr(serve_command, "create_server", create)
         patch.setattr(serve_command, "signal", no_signals)
         patch.setattr(serve_command, "_announce", lambda *_: None)
-        thread = threading.Thread(target=serve_command._run, args=(settings, f"--dir {settings.ca_dir}"))
+        thread = threading.Thread(target=serve_command._run, args=(settings, ("--dir", settings.ca_dir)))
         thread.start()
         assert ready.wait(LAST_RESORT)
         try:

@@ -221,6 +221,7 @@ def test_an_empty_folder_says_how_to_make_a_ca(tmp_path: Path) -> None:
         "5",
         "{}",
         '{"current": "ca-0"}',
+        '{"current": "../another", "next": null, "previous": []}',
         '{"current": "ca-0", "next": null, "previous": null}',
         '{"current": null, "next": null, "previous": []}',
         '{"current": 5, "next": null, "previous": []}',
@@ -238,8 +239,8 @@ def test_damaged_roles_are_told_in_one_line(tmp_path: Path, roles: str) -> None:
 
 def test_roles_that_name_a_missing_folder(tmp_path: Path) -> None:
     made = make_ca_dir(tmp_path / "ca")
-    made.roles_path.write_text('{"current": "ca-0", "next": null, "previous": []}')
-    run("ca", "show", "--dir", made.path).refused_in_one_line(2, "ca-0 has no CA certificate and key")
+    made.roles_path.write_text('{"current": "ca-0123456789abcdef", "next": null, "previous": []}')
+    run("ca", "show", "--dir", made.path).refused_in_one_line(2, "ca-0123456789abcdef has no CA certificate and key")
 
 
 @pytest.mark.parametrize(

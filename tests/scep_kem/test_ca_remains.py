@@ -5,21 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ca.authority import Authority, create_authority
-from ca.sql_store import SqlStore
 from ca.store import StoreUnavailable
+from scep.client import Issued
 from scep_kem import ca_dir, files
-from scep_kem.ca_dir import CaDir
 from scep_kem.config import load
 from scep_kem.errors import UsageError
 from scep_kem.server.service import Service
-from tests.scep_kem.kit import ca_pair, make_ca_dir, quoted, run
+from tests.scep_kem.kit import Site, ca_pair, make_ca_dir, quoted, run
 
 
 @pytest.mark.parametrize(
@@ -116,43 +114,34 @@ def test_a_database_that_is_missing_is_not_made_anew(tmp_path: Path) -> None:
     run("ca", "list", "--dir", made.path).good()
 
 
-def test_a_database_that_is_gone_is_not_made_anew_by_a_running_server(tmp_path: Path) -> None:
+@pytest.mark.parametrize("idle", [True, False])
+def test_a_running_server_notices_that_its_database_is_gone(tmp_path: Path, idle: bool) -> None:
+    """SQLite would go on writing to the file without a name, and what was issued would be lost with the process."""
     made = make_ca_dir(tmp_path / "ca")
+    database = made.path / "store.sqlite"
     with made.open_store() as store:
-        store.close()  # as when a request needs another connection
-        (database,) = made.path.glob("store.sqlite")
-        database.unlink()
-        with pytest.raises(StoreUnavailable, match="its file is missing"):
-            store.certificates()
+        store.certificates()
+        if not idle:
+            store.close()  # as when a request needs another connection
+        kept = database.rename(tmp_path / "kept")
+        for use in (store.certificates, lambda: store.next_crl_number("ca")):
+            with pytest.raises(StoreUnavailable, match="its file is missing"):
+                use()
         assert not database.exists()
+        kept.rename(database)
+        assert store.next_crl_number("ca") == 1
 
 
-def test_a_backup_has_folder_and_database_of_one_moment(tmp_path: Path) -> None:
-    made, target = make_ca_dir(tmp_path / "ca"), tmp_path / "backup"
-    with made.open_store() as store:  # so that the password is in the -wal file only
-        password = run("challenge", "new", "--dir", made.path).good().out.strip()
-        run("ca", "backup", target, "--dir", made.path).good()
-        names = {path.relative_to(made.path) for path in made.path.rglob("*")}
-    left = {Path(f"store.sqlite-{end}") for end in ("wal", "shm")}
-    assert {path.relative_to(target) for path in target.rglob("*")} == names - left
-    modes = {stat.S_IMODE(path.stat().st_mode) for path in (target, target / "store.sqlite", target / "server.key")}
-    assert modes == {0o700, 0o600}
-    copy = CaDir(target)
-    with copy.open_store() as store:
-        assert store.credential(copy.server_key().identifier(password)) is not None
-    assert copy.load().current.identifier == made.load().current.identifier
-    run("ca", "backup", target, "--dir", made.path).refused_in_one_line(2, "is there already")
-
-
-def test_a_backup_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, target = make_ca_dir(tmp_path / "ca"), tmp_path / "backup"
-
-    def full(*_arguments: object) -> None:
-        raise StoreUnavailable("the database cannot be copied: disk full")
-
-    monkeypatch.setattr(SqlStore, "copy_to", full)
-    assert run("ca", "backup", target, "--dir", made.path).code == 1
-    assert not target.exists()
+def test_a_running_server_takes_no_other_database(tmp_path: Path) -> None:
+    """Beside it lies the -wal file of the one before, which SQLite would take for its own."""
+    made = make_ca_dir(tmp_path / "ca")
+    database = made.path / "store.sqlite"
+    with made.open_store() as store:
+        store.copy_to(tmp_path / "copy")
+        store.next_crl_number("ca")
+        (tmp_path / "copy").replace(database)
+        with pytest.raises(StoreUnavailable, match="another file has taken its place"):
+            store.next_crl_number("ca")
 
 
 def test_a_certificate_that_the_database_does_not_know_can_be_revoked(tmp_path: Path) -> None:
@@ -169,11 +158,31 @@ def test_a_certificate_that_the_database_does_not_know_can_be_revoked(tmp_path: 
         assert item.serial == old.certificate.serial_number and store.compromised(item.spki_hash)
 
 
+@pytest.mark.parametrize("own_copy", [True, False])
+def test_an_unknown_certificate_is_not_released_from_a_hold(tmp_path: Path, own_copy: bool) -> None:
+    """That would say that it is valid, of which nothing is known."""
+    made = make_ca_dir(tmp_path / "ca")
+    with made.open_store() as store:
+        site = Site(made, store=store if own_copy else None)
+        outcome = site.device(password=site.password()).enrol()
+    assert isinstance(outcome, Issued)
+    (tmp_path / "certificate").write_bytes(outcome.certificate)
+    given = ("ca", "revoke", "--cert", tmp_path / "certificate", "--dir", made.path, "--reason")
+    if own_copy:
+        assert "nothing changed" in run(*given, "removeFromCRL").good().out
+    else:
+        run(*given, "removeFromCRL").refused_in_one_line(2, "does not know this certificate, so it is not on hold")
+        with made.open_store() as store:
+            assert store.certificates() == []
+    assert "revoked" in run(*given, "certificateHold").good().out
+    assert "released" in run(*given, "removeFromCRL").good().out
+
+
 def test_only_certificates_of_this_ca_are_made_known(tmp_path: Path) -> None:
     made, other = make_ca_dir(tmp_path / "ca"), make_ca_dir(tmp_path / "other", pair=ca_pair(label="other"))
     for found in (made, other):
         (file,) = found.path.glob("ca-*/ca.cert.pem")
         said = run("ca", "revoke", "--cert", file, "--dir", made.path)
-        said.refused_in_one_line(2, "is not a certificate that this CA has issued")
+        said.refused_in_one_line(2, "this is not a certificate that this CA has issued")
     for given in ((), ("01", "--cert", file)):
         run("ca", "revoke", *given, "--dir", made.path).refused_in_one_line(2, "give either SERIAL or --cert")

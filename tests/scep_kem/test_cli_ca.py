@@ -101,6 +101,18 @@ def test_a_crl_lists_what_is_revoked_with_the_reason(own: CaDir, issued: x509.Ce
     assert found.is_signature_valid(public_key)  # type: ignore[arg-type]
 
 
+def test_a_crl_lists_what_has_ended_until_one_has_been_made_after(
+    own: CaDir, issued: x509.Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 5280 section 3.3, for the CRL that the command signs as for that of the server."""
+    run("ca", "revoke", f"{issued.serial_number:x}", "--dir", own.path).good()
+    for days, listed in ((1, True), (8, False)):
+        at = issued.not_valid_after_utc + timedelta(days=days)
+        monkeypatch.setattr(sys.modules["scep_kem.cli.ca"], "utc_now", lambda at=at: at)
+        crl = x509.load_pem_x509_crl(run("ca", "crl", "--dir", own.path).good().out.encode())
+        assert (crl.get_revoked_certificate_by_serial_number(issued.serial_number) is not None) == listed
+
+
 def test_crls_on_stdout_have_rising_numbers(own: CaDir) -> None:
     found = [x509.load_pem_x509_crl(run("ca", "crl", "--dir", own.path).good().out.encode()) for _ in range(2)]
     one, two = (crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number for crl in found)

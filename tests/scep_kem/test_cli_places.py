@@ -98,3 +98,15 @@ def test_serve_names_its_configuration_for_passwords(elsewhere: CaDir, monkeypat
     password = run(*words).good().out.strip()
     with served(elsewhere) as store:
         assert store.credential(elsewhere.server_key().identifier(password)) is not None
+
+
+@pytest.mark.parametrize("name", ["-d", "a\nCA fingerprint (SHA-256): 0000"])
+def test_serve_names_no_other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    made = make_ca_dir(tmp_path / name)
+    lines, _stub = announced_for(monkeypatch, "--dir", made.path)
+    assert sum(line.startswith("CA fingerprint") for line in lines) == 1
+    hint = next(line for line in lines if line.startswith("Challenge password: ")).removeprefix("Challenge password: ")
+    if name == "-d":
+        run(*shlex.split(hint)[1:]).good()
+    else:
+        assert hint == "a command with a name that cannot be printed"

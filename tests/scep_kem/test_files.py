@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -116,6 +117,15 @@ def test_reading_what_cannot_be_read_says_which_file_and_why(tmp_path: Path, nam
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=f"^cannot read .*: {reason}$"):
         files.read(tmp_path / name)
+
+
+@pytest.mark.parametrize("secret", [True, False])
+def test_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path, secret: bool) -> None:
+    """Nobody may ever write to it."""
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(UsageError, match=f"^cannot read {re.escape(str(path))}: not a regular file$"):
+            files.read(path, secret=secret)
 
 
 @pytest.mark.parametrize("name", ["absent/file", "file/below"])

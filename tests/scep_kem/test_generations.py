@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cryptography import x509
 
 from ca.authority import Authority
 from ca.sql_store import SqlStore
+from scep.client import Issued
 from scep_kem.ca_dir import CaDir
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
@@ -141,3 +143,32 @@ def stop(*_arguments: object) -> None:
 @pytest.mark.parametrize("command", [("replace-ra",), ("retire", "00")])
 def test_no_certificate_of_an_ra_is_put_on_hold(own: CaDir, command: tuple[str, ...]) -> None:
     assert run("ca", *command, "--reason", "certificateHold", "--dir", own.path).code == 2
+
+
+@pytest.mark.parametrize("reason", ["certificateHold", "removeFromCRL"])
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_nor_by_its_file_or_serial_number(own: CaDir, store: SqlStore, reason: str, withdrawn: bool) -> None:
+    """Neither of an RA in use, whose database may not know its certificates, nor of one from before."""
+    own.activate_rollover()
+    if withdrawn:
+        own.replace_ra(None, store=store, reason="superseded", now=utc_now())
+        own.retire(own.load().previous[-1], store=store, reason="superseded", now=utc_now())
+    files, before = sorted(own.path.glob("ca-*/ra-*.cert.pem")), store.certificates()
+    assert len(files) > 8
+    for given in [("--cert", file) for file in files] + [(f"{item.serial:x}",) for item in before]:
+        refused = run("ca", "revoke", *given, "--reason", reason, "--dir", own.path)
+        refused.refused_in_one_line(2, "no certificate of an RA is put on hold", "`ca replace-ra`")
+    assert store.certificates() == before and bool(before) == withdrawn
+
+
+def test_a_certificate_that_is_given_is_the_only_one_revoked(own: CaDir, store: SqlStore) -> None:
+    """Serial numbers are unique for one issuer; another generation may have used the same."""
+    site = Site(own, store=store)
+    assert isinstance(site.device(password=site.password()).enrol(), Issued)
+    (issued,) = store.certificates()
+    store.record(replace(issued, authority=own.load().previous[0].identifier))
+    (own.path / "given").write_bytes(issued.der)
+    run("ca", "revoke", "--cert", own.path / "given", "--dir", own.path).good()
+    assert [item.authority for item in store.certificates() if item.revoked_at] == [issued.authority]
+    run("ca", "revoke", f"{issued.serial:x}", "--dir", own.path).good()
+    assert all(item.revoked_at for item in store.certificates())

@@ -9,7 +9,6 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -18,24 +17,6 @@ from scep_kem.ca_dir import CaDir
 from scep_kem.client.pending import Pending
 from scep_kem.errors import UsageError
 from tests.scep_kem.kit import make_ca_dir, run, write_key
-
-STRANGER = 54321
-
-
-@pytest.fixture
-def belongs_to_a_stranger(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Only root may give files away, so the tests say who owns what."""
-    theirs: set[Path] = set()
-    status = safety._status
-
-    def told(path: Path) -> os.stat_result | None:
-        found = status(path)
-        if found is None or path not in theirs:
-            return found
-        return os.stat_result((*found[:4], STRANGER, *found[5:10]))
-
-    monkeypatch.setattr(safety, "_status", told)
-    return theirs.add
 
 
 @pytest.fixture(autouse=True)
@@ -149,6 +130,22 @@ def test_a_group_without_a_name_is_others(monkeypatch: pytest.MonkeyPatch) -> No
     assert safety._others_write(os.stat_result((0o40770, 0, 0, 0, unknown, unknown, 0, 0, 0, 0)))
 
 
+EVERY = [
+    ["ca", "show"], ["ca", "list"], ["challenge", "new"], ["requests", "list"], ["ca", "backup", "/nonexistent/backup"],
+    ["serve", "--port", "0", "--host", "203.0.113.1"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", EVERY, ids=" ".join)
+@pytest.mark.parametrize("name", [".", "scep.toml", "store.sqlite"])
+def test_no_command_goes_where_others_may_write(tmp_path: Path, command: list[str], name: str) -> None:
+    made = make_ca_dir(tmp_path / "ca")
+    (made.path / name).chmod(0o777)
+    for place in (("--dir", made.path), ("--config", made.config_path)):
+        if command != ["ca", "show"] or name == "." or place[0] == "--config" != name == "scep.toml":
+            run(*command, *place).refused_in_one_line(2, f"others may write to {made.path / name}")
+
+
 # Files that are written
 
 
@@ -213,14 +210,13 @@ def test_secrets_of_the_ca_that_belong_to_somebody_else_are_refused(
     run("challenge", "new", "--dir", made.path).refused_in_one_line(2, "server.key belongs to somebody else")
 
 
-def test_root_may_look_after_the_ca_of_an_account(
+def test_root_may_read_what_an_account_has_in_its_own_folder(
     tmp_path: Path, belongs_to_a_stranger: Callable[[Path], None]
 ) -> None:
-    made = make_ca_dir(tmp_path / "ca")
-    for path in (made.path, *made.path.rglob("*")):
+    write_key(tmp_path / "key")
+    for path in (tmp_path, tmp_path / "key"):
         belongs_to_a_stranger(path)
-    run("challenge", "new", "--dir", made.path).good()
-    run("ca", "show", "--dir", made.path).good()
+    assert files.read(tmp_path / "key", secret=True)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o444])
@@ -241,37 +237,3 @@ def test_a_pending_enrolment_that_others_may_write_is_refused(tmp_path: Path) ->
     pending.chmod(0o666)
     with pytest.raises(UsageError, match="others may write to"):
         Pending.load(pending)
-
-
-def test_what_root_makes_in_the_folder_of_an_account_belongs_to_the_account(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else the server of that account could not read its own keys after `ca replace-ra`."""
-    made = make_ca_dir(tmp_path / "ca")
-    ids = {"uid": 0, "gid": 7}
-    groups: list[list[int]] = [[5, 6]]
-    stat_of, replace = Path.stat, Path.replace
-    written: list[tuple[str, int, int]] = []
-
-    def folder_of_a_stranger(path: Path, **more: Any) -> os.stat_result:
-        found = stat_of(path, **more)
-        return os.stat_result((*found[:4], STRANGER, STRANGER + 1, *found[6:10])) if path == made.path else found
-
-    def seen(path: Path, target: Path) -> Path:
-        written.append((target.name, ids["uid"], ids["gid"]))
-        return replace(path, target)
-
-    monkeypatch.setattr(os, "geteuid", lambda: ids["uid"])
-    monkeypatch.setattr(os, "getegid", lambda: ids["gid"])
-    monkeypatch.setattr(os, "seteuid", lambda uid: ids.update(uid=uid))
-    monkeypatch.setattr(os, "setegid", lambda gid: ids.update(gid=gid))
-    monkeypatch.setattr(os, "getgroups", lambda: groups[-1])
-    monkeypatch.setattr(os, "setgroups", groups.append)
-    monkeypatch.setattr(Path, "stat", folder_of_a_stranger)
-    monkeypatch.setattr(Path, "replace", seen)
-    monkeypatch.setattr(safety, "_check_owner", lambda path, status: None)
-    run("ca", "add-kem", "ml-kem-1024", "--dir", made.path).good()
-    assert [name for name, _uid, _gid in written][-1] == "roles.json"
-    assert {(uid, gid) for _name, uid, gid in written} == {(STRANGER, STRANGER + 1)}
-    assert ids == {"uid": 0, "gid": 7}
-    assert groups == [[5, 6], [STRANGER + 1], [5, 6]]
