@@ -20,6 +20,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -373,13 +374,20 @@ class CaDir:
 
     def _check_database(self, path: Path) -> None:
         """Raise UsageError for a file of SQLite that is missing, no file, or somebody else's."""
-        if not safety.check_folder(path) and self.exists() and not path.exists():
+        safety.check_folder(path)
+        try:
+            regular = stat.S_ISREG(path.stat().st_mode)
+        except FileNotFoundError:
+            if not self.exists():
+                return
             empty = command("install", "-m", "600", "/dev/null", path)
             raise UsageError(
                 f"the database {path} is missing, and with it what was issued and revoked: restore it from a "
                 f"backup. For an empty one, `{empty}` as the server's account"
-            )
-        if path.exists() and not path.is_file():
+            ) from None
+        except OSError as error:
+            raise cannot(f"open the database {path}", error) from None
+        if not regular:
             raise UsageError(f"the database {path} is not a regular file")
 
     @contextlib.contextmanager

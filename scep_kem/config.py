@@ -227,6 +227,6 @@ def _webhook(policy: dict[str, Any], where: str, base: Path) -> WebhookConfig | 
     if ca_file is None:
         return WebhookConfig(url, None, float(timeout))
     path = base / ca_file
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - also where we may not look
         raise UsageError(f"{where}.webhook_ca_file: there is no file {path}")
     return WebhookConfig(url, path, float(timeout))

@@ -53,8 +53,6 @@ def as_owner(path: Path) -> Iterator[Path]:
 
 def _load_program() -> None:
     """All of it that is else loaded when first needed: the account need not be able to read it."""
-    import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - for keys
-
     preload()
     with contextlib.suppress(UsageError):
         backends()

@@ -112,6 +112,10 @@ def test_no_value_can_pose_as_several_attributes() -> None:
     assert comparable(common("a\\,2.5.4.10=b")) != comparable(common("a,2.5.4.10=b"))
 
 
+def test_what_normalisation_reorders_is_no_letter_beside_a_joiner() -> None:
+    assert prepared("a\u17dd\u17d2") == prepared(prepared("a\u17dd\u17d2")) == "a\u17dd"
+
+
 @given(st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=20))
 def test_preparing_twice_changes_nothing(text: str) -> None:
     assert prepared(prepared(text)) == prepared(text)

@@ -126,16 +126,34 @@ def test_a_configuration_of_the_account_leads_to_nothing_of_roots(
 
 @as_root
 def test_a_database_of_the_account_leads_to_nothing_of_roots(theirs: CaDir, base: Path) -> None:
-    precious = base / "precious"
+    precious = base / "closed" / "precious"
+    precious.parent.mkdir()
     precious.touch(0o600)
     theirs.config_path.write_text(CONFIG.replace("[profiles", f'database = "sqlite:///{precious}"\n[profiles', 1))
-    for place in (("--dir", theirs.path), ("--config", theirs.config_path)):
-        assert run("challenge", "new", *place).code != 0
-    theirs.config_path.write_text(CONFIG)
+    for mode in (0o755, 0o700):  # of the folder that it is in
+        base.joinpath("closed").chmod(mode)
+        for place in (("--dir", theirs.path), ("--config", theirs.config_path)):
+            run("challenge", "new", *place).refused_in_one_line(2, str(precious))
     (theirs.path / "store.sqlite").unlink()
     (theirs.path / "store.sqlite").symlink_to(precious)
-    assert run("challenge", "new", "--dir", theirs.path).code != 0
+    theirs.config_path.write_text(CONFIG)
+    run("challenge", "new", "--dir", theirs.path).refused_in_one_line(2, "cannot open the database")
+    base.joinpath("closed").chmod(0o755)
+    run("challenge", "new", "--dir", theirs.path).refused_in_one_line(2, "belongs to root, and not to the account")
     assert precious.read_bytes() == b""
+
+
+@as_root
+def test_what_the_account_may_not_look_at_is_told_in_one_line(theirs: CaDir, roots: CaDir) -> None:
+    roots.path.chmod(0o700)
+    named = f'webhook = "https://a.example"\nwebhook_ca_file = "{roots.path}/server.key"\n'
+    theirs.config_path.write_text(CONFIG.replace("manual = true\n", named, 1))
+    run("challenge", "new", "--dir", theirs.path).refused_in_one_line(2, "webhook_ca_file: there is no file")
+    theirs.config_path.write_text(CONFIG)
+    (generation,) = theirs.path.glob("ca-*")
+    generation.rename(theirs.path / "kept")
+    generation.symlink_to(roots.path)
+    run("ca", "show", "--dir", theirs.path).refused_in_one_line(2, "has no CA certificate and key")
 
 
 @as_root

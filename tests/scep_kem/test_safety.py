@@ -12,10 +12,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from ca.memory_store import MemoryStore
 from scep_kem import files, safety
 from scep_kem.ca_dir import CaDir
 from scep_kem.client.pending import Pending
+from scep_kem.config import load
 from scep_kem.errors import UsageError
+from scep_kem.owner import as_owner
+from scep_kem.server.service import Service
+from tests.scep_kem.conftest import STRANGER
 from tests.scep_kem.kit import make_ca_dir, run, write_key
 
 
@@ -144,6 +149,30 @@ def test_no_command_goes_where_others_may_write(tmp_path: Path, command: list[st
     for place in (("--dir", made.path), ("--config", made.config_path)):
         if command != ["ca", "show"] or name == "." or place[0] == "--config" != name == "scep.toml":
             run(*command, *place).refused_in_one_line(2, f"others may write to {made.path / name}")
+
+
+def test_nor_by_a_configuration_that_lies_where_others_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They could put another one in its place; for who is not root, too."""
+    made = make_ca_dir(tmp_path / "ca")
+    (tmp_path / "shared").mkdir()
+    made.config_path.rename(tmp_path / "shared" / "scep.toml")
+    config = tmp_path / "shared" / "scep.toml"
+    config.write_text(config.read_text().replace('dir = "."', 'dir = "../ca"'))
+    (tmp_path / "shared").chmod(0o777)
+    for command in EVERY:
+        run(*command, "--config", config).refused_in_one_line(2, f"others may write to {tmp_path / 'shared'}")
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() or STRANGER)
+    with pytest.raises(UsageError, match="others may write to"), as_owner(config):
+        pass
+
+
+def test_nor_does_a_server_start_there(tmp_path: Path) -> None:
+    made = make_ca_dir(tmp_path / "ca")
+    made.path.chmod(0o777)
+    with pytest.raises(UsageError, match="others may write to"):
+        Service(load(made.config_path), store=MemoryStore())
 
 
 # Files that are written
