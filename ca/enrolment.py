@@ -341,6 +341,8 @@ class _Steps:
             return self._decide(transaction)
         if certificate is None or ended:
             raise RequestRefused("the certificate of this transaction is revoked or has expired; send a new request")
+        if self.arrival.event is Event.accept:
+            self.dialogue.confirmation()(certificate.der)
         return self.issuing.success(certificate, self.memory.open(transaction).read())
 
     def report(self, transaction: Transaction) -> Outcome:

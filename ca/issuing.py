@@ -12,7 +12,7 @@ from datetime import timedelta
 from ca.authorisation import RENEWAL, Approved, Reissue, Told
 from ca.authority import issue
 from ca.dialogue import Issued, Outcome, Waiting, Withdrawn
-from ca.errors import KeyRefused, NamesRefused, NotAuthorised, OtherRequest, RequestRefused
+from ca.errors import Busy, KeyRefused, NamesRefused, NotAuthorised, OtherRequest, RequestRefused
 from ca.requests import CertificateRequest
 from ca.store import (
     CertificateWithdrawn,
@@ -147,6 +147,8 @@ class Issuing:
         application = self.turn.application(transaction, request)
         try:
             told = self.turn.authoriser.issued(transaction.approved_by, application, certificate)
+        except Busy:
+            return Waiting()
         except RequestRefused as refused:
             raise self.turn.failed(transaction, refused) from None
         return Waiting() if told is Told.LATER else self._release(transaction, certificate, request)

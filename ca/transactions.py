@@ -85,5 +85,7 @@ def next_step(transaction: Transaction | None, arrived: Event, same: bytes | Non
         return TABLE.get((None, arrived), Step.refuse_unknown)
     event = Event.same_request if arrived is Event.request else arrived
     if same is not None and same != transaction.request_hash:
+        if arrived is not Event.request:
+            return Step.refuse_other  # it confirms, accepts or asks about something else
         event = Event.other_request
     return TABLE.get((transaction.state, event), Step.refuse_unknown)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
 
 from pkix import usages
 from pkix.algorithms import AlgorithmPolicy
@@ -55,6 +56,10 @@ def check_crls(
             raise NotTrusted(f"{whose}: no CRL says that it is not revoked: {why}")
 
 
+# With one of these, also if somebody has not marked it critical, a CRL does not speak of all certificates.
+_PARTIAL = (ExtensionOID.ISSUING_DISTRIBUTION_POINT, ExtensionOID.DELTA_CRL_INDICATOR)
+
+
 def _usable(
     der: bytes, issuer: x509.Certificate, now: datetime, algorithms: AlgorithmPolicy
 ) -> x509.CertificateRevocationList | None:
@@ -63,13 +68,13 @@ def _usable(
         crl = x509.load_der_x509_crl(der)
         if comparable(crl.issuer) != comparable(issuer.subject):
             return None
-        unknown = [item.oid.dotted_string for item in crl.extensions if item.critical]
+        unknown = [item.oid.dotted_string for item in crl.extensions if item.critical or item.oid in _PARTIAL]
         unknown += [item.oid.dotted_string for entry in crl for item in entry.extensions if item.critical]
         start, end = crl.last_update_utc, crl.next_update_utc
     except UNREADABLE:
         raise NotTrusted("a CRL cannot be read") from None
     if unknown:
-        raise NotTrusted(f"its issuer's CRL has a critical extension that is not supported: {unknown[0]}")
+        raise NotTrusted(f"its issuer's CRL has an extension that is not supported: {unknown[0]}")
     if end is None or not start <= now <= end:
         raise NotTrusted("its issuer's CRL is not that of now")
     if not usages.may(issuer, "cRLSign"):

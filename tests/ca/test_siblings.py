@@ -22,6 +22,7 @@ from ca.credentials import add_secret, find_secret
 from ca.dialogue import Arrival, Challenge, Challenged, Issued, Outcome, Plain, Proof, Waiting, Withdrawn
 from ca.enrolment import Enrolments
 from ca.errors import (
+    Busy,
     NamesRefused,
     NotAuthorised,
     NotRenewable,
@@ -416,6 +417,44 @@ def test_cmp_encr_cert(make: MakeWorld) -> None:
     assert secret.serial == certificate.serial  # used up
 
 
+def test_a_wrong_acceptance_of_what_counts_already_changes_nothing(make: MakeWorld) -> None:
+    cmp = Cmp(make())
+    certificate = cmp.issued(csr())
+    cert_hash = hashlib.sha512(certificate.der).digest()
+    cmp.send(Event.accept, cert_hash=cert_hash)
+    with pytest.raises(ProofFailed):
+        cmp.send(Event.accept, cert_hash=bytes(64))
+    with pytest.raises(UnknownTransaction):
+        cmp.send(Event.reject)
+    assert isinstance(cmp.send(Event.accept, cert_hash=cert_hash), Issued)
+
+
+@pytest.mark.parametrize("event", [Event.poll, Event.accept, Event.reject])
+def test_a_message_about_another_request_begins_nothing(make: MakeWorld, event: Event) -> None:
+    cmp = Cmp(make())
+    certificate = cmp.issued(csr())
+    cmp.send(Event.accept, cert_hash=hashlib.sha512(certificate.der).digest())
+    with pytest.raises(OtherRequest):
+        cmp.send(event, csr("CN=other"), secret=False)
+    assert len(cmp.world.store.transactions()) == 1
+
+
+@pytest.mark.parametrize("spoiled", ["expired", "another subject", "another profile"])
+def test_a_shared_secret_is_good_for_what_it_was_made_for(make: MakeWorld, spoiled: str) -> None:
+    cmp = Cmp(make())
+    world = cmp.world
+    world.store.remove_credential(world.server_key.reference_identifier(cmp.reference))
+    more: dict[str, Any] = {
+        "expired": {"ttl": timedelta(0)},
+        "another subject": {"subject": name("CN=somebody")},
+        "another profile": {"profile": "admin"},
+    }[spoiled]
+    add_secret(world.store, world.server_key, cmp.reference, b"s3cret", world.random, now=world.now, **more)
+    with pytest.raises(NotAuthorised, match=spoiled):
+        cmp.send(Event.request, csr())
+    assert not world.store.transactions()
+
+
 @pytest.mark.parametrize("end", ["wrong hash", "rejected", "too late", "revoked", "revoked unseen"])
 def test_cmp_certificates_that_are_not_accepted_are_revoked(make: MakeWorld, end: str) -> None:
     cmp = Cmp(make())
@@ -561,7 +600,7 @@ class Reporting(Heard):
 
     reports = True
 
-    def __init__(self, *script: Told | str) -> None:
+    def __init__(self, *script: Told | str | Busy) -> None:
         super().__init__()
         self.script = list(script)
         self.heard: list[int] = []
@@ -569,6 +608,8 @@ class Reporting(Heard):
     def issued(self, application: Application, certificate: IssuedCertificate) -> Told:
         self.heard.append(certificate.serial)
         said = self.script.pop(0)
+        if isinstance(said, Busy):
+            raise said
         if isinstance(said, str):
             raise NotAuthorised(said)
         return said
@@ -585,6 +626,37 @@ def test_a_certificate_counts_when_the_authority_has_heard_of_it(make: MakeWorld
     assert simple_enroll(world, request, user="alice")[0] == 200
     assert len(world.store.certificates()) == 1 and len(method.heard) == 3 and len(set(method.heard)) == 1
     assert method.failures == []
+
+
+def test_an_authority_that_is_busy_hears_of_it_later(make: MakeWorld) -> None:
+    world, method = make(), Reporting(Busy("busy: come back"), Told.RELEASED)
+    world.authoriser = Authoriser([method])
+    request = csr()
+    assert simple_enroll(world, request, user="alice") == (202, b"")
+    assert simple_enroll(world, request, user="alice")[0] == 200
+
+
+def test_the_authority_has_longer_to_hear_of_it_than_a_client_to_accept(make: MakeWorld) -> None:
+    limits = Limits()
+    cmp = Cmp(make())
+    cmp.world.authoriser = Authoriser([Reporting(Told.LATER, Told.RELEASED)])
+    certificate = cmp.issued(csr())
+    cert_hash = hashlib.sha512(certificate.der).digest()
+    assert cmp.send(Event.accept, cert_hash=cert_hash) == Waiting()
+    cmp.world.tick(limits.report_lifetime)
+    assert isinstance(cmp.send(Event.accept, cert_hash=cert_hash), Issued)
+
+
+def test_what_nobody_heard_of_in_a_day_is_revoked(make: MakeWorld) -> None:
+    world, limits = make(), Limits()
+    world.authoriser = Authoriser([Reporting(Told.LATER)])
+    assert simple_enroll(world, csr(), user="alice") == (202, b"")
+    world.tick(limits.report_lifetime)
+    world.store.purge(world.now)
+    assert not world.store.revoked(world.authority.identifier, now=world.now)
+    world.tick(timedelta(seconds=1))
+    world.store.purge(world.now)
+    assert len(world.store.revoked(world.authority.identifier, now=world.now)) == 1
 
 
 def test_a_certificate_that_the_authority_does_not_want_is_revoked(make: MakeWorld) -> None:
@@ -611,6 +683,24 @@ class Deciding(Reporting):
 
     def again(self, application: Application, *, now: datetime) -> Approved:
         return Approved(self.name)
+
+
+def test_an_authority_that_decided_later_hears_that_nothing_came_of_it(make: MakeWorld) -> None:
+    world, method = make(), Deciding()
+    method.reports = False
+    world.authoriser = Authoriser([method])
+    request = csr(label="compromised")
+    first = simple_enroll(world, csr("CN=first", label="compromised"), user="bob")
+    assert first == (202, b"") and simple_enroll(world, request, user="alice") == (202, b"")
+    certificate = Certificate.decode(simple_enroll(world, csr("CN=first", label="compromised"), user="bob")[1])
+    (record,) = world.store.certificates()
+    assert record.der == certificate.der
+    world.store.revoke(record.authority, record.serial, reason="keyCompromise", now=world.now)
+    with pytest.raises(RequestRefused, match="keyCompromise"):
+        simple_enroll(world, request, user="alice")
+    assert [reason for _der, reason in method.failures] == [
+        "a certificate for this key was revoked for keyCompromise; make a new key"
+    ]
 
 
 def test_also_when_the_authority_has_decided_later(make: MakeWorld) -> None:
