@@ -346,26 +346,42 @@ def revoke(world: World, certificate: bytes, reason: str) -> None:
     world.store.revoke(world.authority.identifier, found.serial_number, reason=reason, now=world.now)
 
 
+@pytest.mark.parametrize("challenges", [1, 2])
 @pytest.mark.parametrize("reason", ["keyCompromise", "cessationOfOperation"])
-def test_a_certificate_revoked_after_the_challenge_renews_nothing(reason: str) -> None:
+def test_a_certificate_revoked_after_the_challenge_renews_nothing(reason: str, challenges: int) -> None:
     """It has signed a RenewalReq for an ML-KEM key, so nothing but this look at it stands in the way."""
     world = kem_world()
     identity = signing_certificate(world)
     device = with_request(world, unsigned(), signer=identity, renewal=True)
-    pending(device)
+    for _ in range(challenges):  # the first answer was lost, and the request sent anew
+        pending(device)
     revoke(world, identity.certificate.der, reason)
     assert refusal(device.poll()) == REVOKED
     assert state_of(world, "transaction-1") is State.FAILED
 
 
-def test_a_statement_s_certificate_revoked_after_the_challenge_brings_nothing() -> None:
+@pytest.mark.parametrize("challenges", [1, 2])
+def test_a_statement_s_certificate_revoked_after_the_challenge_brings_nothing(challenges: int) -> None:
     world = kem_world()
     identity = signing_certificate(world)
     request = stated(identity, challenge_password=world.password("statement"))
     device = with_request(world, request, transaction_id="stated")
-    pending(device)
+    for _ in range(challenges):
+        pending(device)
     revoke(world, identity.certificate.der, "superseded")
     assert refusal(device.poll()) == REVOKED
+
+
+@pytest.mark.parametrize("challenges", [1, 2])
+def test_a_password_is_used_up_however_often_its_request_was_challenged(challenges: int) -> None:
+    world = kem_world()
+    password = world.password("used once")
+    device = with_request(world, unsigned(challenge_password=password))
+    for _ in range(challenges):
+        pending(device)
+    assert isinstance(device.poll(), Issued)
+    other = with_request(world, unsigned(label="other", challenge_password=password), transaction_id="other")
+    assert refusal(other.enrol()) == "the challengePassword has been used"
 
 
 def state_of(world: World, transaction_id: str) -> State:
