@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from ca.store import (
     COMPROMISED,
+    MESSAGES,
     WITHDRAWN,
     CertificateWithdrawn,
     Credential,
@@ -139,6 +140,19 @@ class MemoryStore(Store):
 
     def find_serial(self, serial: int) -> Sequence[IssuedCertificate]:
         return self._select_certificates(lambda item: item.serial == serial)
+
+    def add_message(self, authority: str, serial: int, message_hash: bytes) -> bool:
+        with self._lock:
+            known = self._certificates.get((authority, serial))
+            if known is None:
+                raise KeyError(f"no certificate {serial:x} of {authority}")
+            if message_hash in known.message_hashes:
+                return True
+            if len(known.message_hashes) >= MESSAGES:
+                return False
+            hashes = (*known.message_hashes, message_hash)
+            self._certificates[authority, serial] = changed(known, message_hashes=hashes)
+            return True
 
     def revoke(self, authority: str, serial: int, *, reason: str, now: datetime) -> IssuedCertificate:
         _check_times(now)
@@ -280,7 +294,8 @@ class MemoryStore(Store):
         if self._is_compromised(certificate.spki_hash):
             raise KeyCompromised
         same = [item for item in known if item.request_hash and item.request_hash == certificate.request_hash]
-        if same and (not again or (certificate.message_hash or 0) in [item.message_hash for item in same]):
+        asks = certificate.message_hashes[:1]
+        if same and (not again or any(set(asks).intersection(item.message_hashes) for item in same)):
             raise RequestRepeated
         if unique_at is not None:
             for item in _newest_first(known, lambda item: item.not_before):
