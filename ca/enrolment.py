@@ -14,7 +14,7 @@ A transaction belongs to the profile, and so to the URL, that it began at: what 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ca.authorisation import Approved, Pending, Reissue, Verdict
@@ -118,7 +118,8 @@ class _Steps:
         verdict = self.authoriser.decide(application, now=self.now)
         if isinstance(verdict, Reissue):
             return self.issuing.reissue(request, verdict)
-        remembered = self._remembered(request, verdict, application.rests_on)
+        seen = self.memory.seen(old) if old is not None and old.expires >= self.now else ()
+        remembered = self._remembered(request, verdict, application.rests_on, seen)
         new = self._transaction(request, remembered, verdict)
         proof = self.dialogue.proof(application)
         if application.renewal is not None and not application.renewal.proven:
@@ -140,10 +141,10 @@ class _Steps:
         return self.issuing.deliver(issued, certificate, request)
 
     def _is_rejected(self, old: Transaction) -> bool:
-        """Whether the message is a copy of the request that an operator has rejected, which must not queue it again."""
-        if old.state is not State.FAILED or not old.sealed_request or old.expires < self.now:
+        """Whether the message is a copy, and an operator has rejected its request, which it must not queue again."""
+        if old.state is not State.FAILED or old.decision is not Decision.REJECTED or old.expires < self.now:
             return False
-        return self.memory.open(old).message_hash == self.arrival.message_hash
+        return self.arrival.message_hash in self.memory.seen(old)
 
     def _transaction(self, request: CertificateRequest, remembered: Remembered, verdict: Verdict) -> Transaction:
         key, same, now = self.arrival.key, self.arrival.same, self.now
@@ -162,7 +163,11 @@ class _Steps:
         )
 
     def _remembered(
-        self, request: CertificateRequest, verdict: Verdict | None, rests_on: tuple[str, ...] = ()
+        self,
+        request: CertificateRequest,
+        verdict: Verdict | None,
+        rests_on: tuple[str, ...] = (),
+        seen: Sequence[bytes] = (),
     ) -> Remembered:
         return Remembered.of(
             request,
@@ -170,6 +175,7 @@ class _Steps:
             self.arrival.message_hash,
             rests_on=[*_rests_on(verdict), *rests_on],
             credential_id=verdict.credential_id if isinstance(verdict, Approved) else None,
+            seen=seen,
         )
 
     def _queue(self, old: Transaction | None, new: Transaction) -> Outcome:
@@ -223,17 +229,20 @@ class _Steps:
         """CHALLENGED, and the client asks without confirming: a fresh challenge; the old secret goes.
 
         A copy of a message that was answered before gets that answer once more. Else a proxy that repeats a message,
-        or anybody who recorded it, could spoil the challenge that the client is about to confirm.
+        or anybody who recorded it, could spoil the challenge that the client is about to confirm. One that only an
+        earlier transaction has dealt with waits.
         """
         remembered = self.memory.open(transaction)
         answer = remembered.answer_to(self.arrival.message_hash)
         if answer is not None:
             return Challenged(answer)
+        if remembered.has_seen(self.arrival.message_hash):
+            return Waiting()
         if transaction.pop_challenges >= self.limits.max_challenges:
             raise self.turn.failed(transaction, RequestRefused("too many challenges were sent without a confirmation"))
         if self.arrival.request is not None:
             remembered = replace(
-                self._remembered(self.arrival.request, None),
+                self._remembered(self.arrival.request, None, seen=remembered.seen or ()),
                 answered=remembered.answered,
                 rests_on=remembered.rests_on,
                 credential_id=remembered.credential_id,
@@ -244,8 +253,11 @@ class _Steps:
         """CHALLENGED, and a confirmation came. The secret is taken first, so that it serves one attempt.
 
         Without a secret, another worker is at it, or stopped halfway: the client asks again. The same when another
-        challenge has replaced the one that this confirmation has answered, which proves nothing about it.
+        challenge has replaced the one that this confirmation has answered, which proves nothing about it. And when it
+        is a copy of one that was dealt with, which takes no secret.
         """
+        if self.arrival.message_hash in self.memory.seen(transaction):
+            return Waiting()
         if self.proven is None:
             if not self._check_proof(transaction):
                 return Waiting()
@@ -259,7 +271,8 @@ class _Steps:
         new = replace(transaction, secret_id=None, updated=self.now)
         if not transaction.approved_by:
             expires = self.now + self.limits.pending_lifetime
-            sealed = self.memory.seal(transaction.key, remembered.ended())
+            seen = remembered.having_seen(self.arrival.message_hash)
+            sealed = self.memory.seal(transaction.key, seen.ended())
             new = replace(new, state=State.AWAITING_APPROVAL, sealed_request=sealed, expires=expires)
             return self._queue(transaction, new)
         identifier = remembered.credential_id.decode() if remembered.credential_id else transaction.credential_id
@@ -296,6 +309,8 @@ class _Steps:
         What stands in the way of an approved request for now (a subject that is taken, a wrong clock, a profile that
         was changed) leaves it waiting, so that an operator can put it right.
         """
+        if self.arrival.event is not Event.poll:  # polls are many, and bring nothing
+            transaction = self.turn.note(transaction)
         request = self.memory.open(transaction).read()
         approved = Approved("manual approval", transaction.credential_id)
         if transaction.decision is Decision.REJECTED:
@@ -343,10 +358,12 @@ class _Steps:
             raise RequestRefused("the certificate of this transaction is revoked or has expired; send a new request")
         if self.arrival.event is Event.accept:
             self.dialogue.confirmation()(certificate.der)
+        transaction = self.issuing.note(transaction, certificate)
         return self.issuing.success(certificate, self.memory.open(transaction).read())
 
     def report(self, transaction: Transaction) -> Outcome:
-        """FAILED: the reason on record."""
+        """FAILED: the reason on record. The message could spoil the next challenge, so its copies are known there."""
+        self.turn.note(transaction)
         raise RequestRefused(transaction.reason)
 
     def refuse_other(self, transaction: Transaction) -> Outcome:

@@ -25,12 +25,13 @@ from ca.store import (
     SubjectTaken,
     Transaction,
 )
+from ca.transactions import Event
 from ca.turn import Turn
 from pkix.errors import PkixError
 from pkix.names import comparable
 from pkix.public_keys import key_identity
 
-REVOKED_MEANWHILE = "the certificate was revoked before it was released"
+REVOKED_MEANWHILE = "the certificate, or one that it rests on, was revoked before it was released"
 
 _FORBIDDEN: dict[type[IssueForbidden], type[RequestRefused]] = {
     KeyCompromised: KeyRefused,
@@ -58,7 +59,7 @@ class Issuing:
         old: what is stored now, None if nothing is. new: what it becomes, but for what the certificate adds.
         """
         self.turn.dialogue.deliverable(request)
-        remembered = self.turn.memory.open(new)
+        remembered = self.turn.memory.open(new).having_seen(self.turn.arrival.message_hash)
         self.turn.dialogue.use_up(request, expires=self.now + self.turn.limits.pending_lifetime)
         issuer = self.turn.authorities.by_identifier(new.authority)
         proven = new.pop_challenges > 0
@@ -70,7 +71,7 @@ class Issuing:
             spki_hash=key_identity(request.spki),
             name=comparable(request.subject),
             request_hash=request.hash,
-            message_hash=b"" if proven else remembered.message_hash or b"",
+            message_hashes=() if proven else remembered.messages,
             released=release is Release.NONE,
         )
         issued = replace(
@@ -119,6 +120,21 @@ class Issuing:
         self.turn.arrival.details["serial"] = f"{certificate.serial:x}"
         return Issued(certificate, request)
 
+    def note(self, transaction: Transaction, certificate: IssuedCertificate) -> Transaction:
+        """Remember a message that came after the certificate was issued, so that its copies bring no other one later.
+
+        A request that needs no proof is remembered by the certificate, which outlives the transaction. Where possession
+        was proven, and its proof is wanted anew, copies could only disturb, so the transaction remembers them.
+        """
+        event, message = self.turn.arrival.event, self.turn.arrival.message_hash
+        if transaction.pop_challenges > 0:
+            return transaction if event is Event.poll else self.turn.note(transaction)
+        place = certificate.authority, certificate.serial
+        known = event is not Event.request or message in certificate.message_hashes
+        if not known and not self.store.add_message(*place, message):
+            raise RequestRefused("this request was sent too often; make a new one")
+        return transaction
+
     # Certificates that do not count yet
 
     def hand_over(self, transaction: Transaction) -> Outcome:
@@ -126,6 +142,7 @@ class Issuing:
         certificate = self._unreleased(transaction)
         if certificate.revoked_at is not None:
             raise self.turn.failed(transaction, NotAuthorised(REVOKED_MEANWHILE, final=True))
+        transaction = self.note(transaction, certificate)
         return self.deliver(transaction, certificate, self.turn.memory.open(transaction).read())
 
     def _unreleased(self, transaction: Transaction) -> IssuedCertificate:
@@ -161,8 +178,11 @@ class Issuing:
         issued = replace(
             transaction, state=State.ISSUED, release=Release.NONE, updated=self.now, expires=self.now + lifetime
         )
+        rests_on = [name.decode() for name in self.turn.memory.open(transaction).rests_on or []]
         try:
-            self.store.release(transaction, issued)
+            self.store.release(transaction, issued, rests_on=rests_on)
+        except KeyCompromised as forbidden:
+            raise self.turn.failed(transaction, KeyRefused(str(forbidden), final=True)) from None
         except CertificateWithdrawn:
             raise self.turn.failed(transaction, NotAuthorised(REVOKED_MEANWHILE, final=True)) from None
         return self.success(replace(certificate, released=True), request)

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from ca.store import (
     COMPROMISED,
+    MESSAGES,
     WITHDRAWN,
     CertificateWithdrawn,
     Credential,
@@ -86,12 +87,14 @@ class MemoryStore(Store):
             self._check_issue(certificate, again=again, unique_at=new.updated if unique else None)
             self._change(old, new, certificate)
 
-    def release(self, old: Transaction, new: Transaction) -> None:
+    def release(self, old: Transaction, new: Transaction, *, rests_on: Sequence[str] = ()) -> None:
         with self._lock:
             self._check_unchanged(old, new)
             certificate = self._certificates[_place(old)]
-            if certificate.revoked_at is not None:
+            if certificate.revoked_at is not None or not all(map(self._stands, rests_on)):
                 raise CertificateWithdrawn
+            if self._is_compromised(certificate.spki_hash):
+                raise KeyCompromised
             self._change(old, new, None)
             self._certificates[_place(old)] = changed(certificate, released=True)
 
@@ -139,6 +142,19 @@ class MemoryStore(Store):
 
     def find_serial(self, serial: int) -> Sequence[IssuedCertificate]:
         return self._select_certificates(lambda item: item.serial == serial)
+
+    def add_message(self, authority: str, serial: int, message_hash: bytes) -> bool:
+        with self._lock:
+            known = self._certificates.get((authority, serial))
+            if known is None:
+                raise KeyError(f"no certificate {serial:x} of {authority}")
+            if message_hash in known.message_hashes:
+                return True
+            if len(known.message_hashes) >= MESSAGES:
+                return False
+            hashes = (*known.message_hashes, message_hash)
+            self._certificates[authority, serial] = changed(known, message_hashes=hashes)
+            return True
 
     def revoke(self, authority: str, serial: int, *, reason: str, now: datetime) -> IssuedCertificate:
         _check_times(now)
@@ -280,7 +296,8 @@ class MemoryStore(Store):
         if self._is_compromised(certificate.spki_hash):
             raise KeyCompromised
         same = [item for item in known if item.request_hash and item.request_hash == certificate.request_hash]
-        if same and (not again or (certificate.message_hash or 0) in [item.message_hash for item in same]):
+        asks = certificate.message_hashes[:1]
+        if same and (not again or any(set(asks).intersection(item.message_hashes) for item in same)):
             raise RequestRepeated
         if unique_at is not None:
             for item in _newest_first(known, lambda item: item.not_before):

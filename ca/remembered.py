@@ -1,20 +1,21 @@
 """What a transaction remembers of its request, sealed, because the request may hold a password.
 
 Beside the request itself: what its protocol needs for a challenge made later, and the answers that challenges were,
-because a copy of a message gets the answer that it had.
+because a copy of a message gets the answer that it had. And which messages it has dealt with, because a copy changes
+nothing, neither in this transaction nor in the next one under the same key.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 from ca.errors import RequestRefused
 from ca.requests import PKCS10, CertificateRequest, read_request
 from ca.sealing import ServerKey, Unsealable
-from ca.store import Transaction, TransactionKey
+from ca.store import MESSAGES, Transaction, TransactionKey
 from pkix.asn1 import Implicit, decode, encode, sequence
 
 VERSION = b"\x01"  # the octet before what is sealed; database schemas 1 to 3 have none
@@ -27,7 +28,8 @@ class Remembered:
     challenge has answered. answer: the latest of these answers, for whoever sends one of those messages once more.
     message_hash: that of the request's message. rests_on: "authority:serial" (hex) of each certificate of ours that
     what was decided rests on. credential_id: identifier of the challenge password that approved it; it is not reserved,
-    because nothing is proven yet.
+    because nothing is proven yet. seen: `Arrival.message_hash` of the messages that the transaction has dealt with, and
+    those before it under the same key; the newest MESSAGES of them, latest last.
     """
 
     syntax: str
@@ -38,6 +40,7 @@ class Remembered:
     message_hash: Annotated[bytes | None, Implicit(2)]
     rests_on: Annotated[list[bytes] | None, Implicit(3)]
     credential_id: Annotated[bytes | None, Implicit(4)]
+    seen: Annotated[list[bytes] | None, Implicit(5)]
 
     @classmethod
     def of(
@@ -48,9 +51,10 @@ class Remembered:
         *,
         rests_on: list[str] | None = None,
         credential_id: str | None = None,
+        seen: Sequence[bytes] = (),
     ) -> Remembered:
-        """Of a request that is new."""
-        return cls(
+        """Of a request that is new. seen: what the transaction before it has seen."""
+        new = cls(
             syntax=request.syntax,
             request=request.der,
             context=context,
@@ -59,7 +63,9 @@ class Remembered:
             message_hash=message_hash,
             rests_on=[name.encode() for name in rests_on or []] or None,
             credential_id=credential_id.encode() if credential_id else None,
+            seen=list(seen),
         )
+        return new.having_seen(message_hash)
 
     def read(self) -> CertificateRequest:
         """The request. Raises RequestRefused if it is not kept any more, or by a newer program."""
@@ -69,19 +75,36 @@ class Remembered:
 
     def answered_with(self, message_hash: bytes, answer: bytes) -> Remembered:
         """The same after a challenge: `answer` was sent to the message with this hash."""
-        return replace(self, answered=[*(self.answered or []), message_hash], answer=answer)
+        answered = [*(self.answered or []), message_hash]
+        return replace(self.having_seen(message_hash), answered=answered, answer=answer)
 
     def answer_to(self, message_hash: bytes) -> bytes | None:
         """What to send to a message that a challenge has answered before, None for any other message."""
         return self.answer if message_hash in (self.answered or []) else None
 
+    def having_seen(self, message_hash: bytes) -> Remembered:
+        """The same after a message with this hash was dealt with."""
+        others = [item for item in self.seen or [] if item != message_hash]
+        return replace(self, seen=[*others, message_hash][-MESSAGES:])
+
+    def has_seen(self, message_hash: bytes) -> bool:
+        """Whether a message with this hash was dealt with."""
+        return message_hash in (self.seen or [])
+
+    @property
+    def messages(self) -> tuple[bytes, ...]:
+        """What the certificate remembers: the hash of the request's message first, then the others."""
+        first = (self.message_hash,) if self.message_hash else ()
+        others = [item for item in self.seen or [] if item not in first]
+        return (*first, *others[-(MESSAGES - len(first)) :])
+
     def ended(self) -> Remembered:
         """What a retry needs once the certificate is issued."""
         return replace(self, answered=None, answer=None)
 
-    def rejected(self) -> Remembered:
-        """What copies of a request that an operator has rejected are known by."""
-        return replace(self.ended(), request=b"", context=b"")
+    def failed(self) -> Remembered:
+        """What copies of its messages are known by once the transaction has failed."""
+        return replace(self.ended(), request=b"", context=b"", rests_on=None, credential_id=None)
 
 
 @dataclass(frozen=True)
@@ -98,6 +121,13 @@ class Memory:
     def open(self, transaction: Transaction) -> Remembered:
         """Raises RequestRefused."""
         return open_remembered(self.server_key, transaction)
+
+    def seen(self, transaction: Transaction) -> Sequence[bytes]:
+        """The messages that it has dealt with, as far as that can be opened."""
+        try:
+            return self.open(transaction).seen or []
+        except RequestRefused:
+            return []
 
 
 def open_remembered(server_key: ServerKey, transaction: Transaction) -> Remembered:
@@ -141,6 +171,7 @@ class _Former:
 
     def today(self, key: TransactionKey) -> Remembered:
         answered = [hashlib.sha256(key.requester + signed).digest() for signed in self.answered or []]
+        first = [self.message_hash] if self.message_hash else []
         return Remembered(
             syntax=PKCS10,
             request=self.csr,
@@ -150,6 +181,7 @@ class _Former:
             message_hash=self.message_hash,
             rests_on=self.rests_on,
             credential_id=self.credential_id,
+            seen=list(dict.fromkeys([*first, *answered])) or None,
         )
 
 

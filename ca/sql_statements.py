@@ -139,7 +139,7 @@ COUNT_COMPROMISED = select(func.count()).where(
     _C.revoked_at.is_not(None),
     _C.reason.in_([_text(reason) for reason in COMPROMISED]),
 )
-ISSUED_FOR = select(_C.message_hash).where(_C.request_hash == bindparam("request"))
+ISSUED_FOR = select(_C.message_hashes).where(_C.request_hash == bindparam("request"))
 FIND_SERIAL = _CERTIFICATES.where(_C.serial == bindparam("serial"))
 REVOKED = _CERTIFICATES.where(
     _C.authority == bindparam("authority"), _C.revoked_at.is_not(None), _C.not_after >= bindparam("now")
@@ -149,6 +149,11 @@ REVOKE = (
     update(CERTIFICATES)
     .where(_C.authority == bindparam("of"), _C.serial == bindparam("number"))
     .values(revoked_at=bindparam("at"), reason=bindparam("why"))
+)
+ADD_MESSAGE = (
+    update(CERTIFICATES)
+    .where(_C.authority == bindparam("of"), _C.serial == bindparam("number"))
+    .values(message_hashes=bindparam("hashes"))
 )
 RELEASE_CERTIFICATE = (
     update(CERTIFICATES)

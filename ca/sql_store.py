@@ -26,6 +26,7 @@ from ca.sql_tables import (
     certificate_values,
     credential_of,
     credential_values,
+    hashes_of,
     key_values,
     seconds,
     serial_text,
@@ -33,6 +34,7 @@ from ca.sql_tables import (
     transaction_values,
 )
 from ca.store import (
+    MESSAGES,
     WITHDRAWN,
     CertificateWithdrawn,
     Credential,
@@ -149,9 +151,14 @@ class SqlStore(Store):
             if new.credential_id is not None:
                 _hold(session, new, certificate)
 
-    def release(self, old: Transaction, new: Transaction) -> None:
+    def release(self, old: Transaction, new: Transaction, *, rests_on: Sequence[str] = ()) -> None:
+        assert old.serial is not None
         with self._turn, self._database.writing() as session:
             _put(session, old, new)
+            _check_certificates(session, rests_on)
+            known = _certificate(session, old.authority, old.serial)
+            if known is not None and _is_compromised(session, known.spki_hash):
+                raise KeyCompromised
             if session.change(sql.RELEASE_CERTIFICATE, _place(old)) != 1:
                 raise CertificateWithdrawn
 
@@ -209,6 +216,19 @@ class SqlStore(Store):
         with self._database.reading() as session:
             rows = session.rows(sql.FIND_SERIAL, {"serial": serial_text(serial)})
             return [certificate_of(row) for row in rows]
+
+    def add_message(self, authority: str, serial: int, message_hash: bytes) -> bool:
+        with self._turn, self._database.writing() as session:
+            known = _certificate(session, authority, serial)
+            if known is None:
+                raise KeyError(f"no certificate {serial:x} of {authority}")
+            if message_hash in known.message_hashes:
+                return True
+            if len(known.message_hashes) >= MESSAGES:
+                return False
+            hashes = b"".join((*known.message_hashes, message_hash))
+            session.change(sql.ADD_MESSAGE, {"of": authority, "number": serial_text(serial), "hashes": hashes})
+        return True
 
     def revoke(self, authority: str, serial: int, *, reason: str, now: datetime) -> IssuedCertificate:
         with self._turn, self._database.writing() as session:
@@ -358,8 +378,9 @@ def _check_issue(session: Session, certificate: IssuedCertificate, *, again: boo
     """What forbids to issue a certificate. Raises IssueForbidden."""
     if _is_compromised(session, certificate.spki_hash):
         raise KeyCompromised
-    messages = [row[0] for row in session.rows(sql.ISSUED_FOR, {"request": certificate.request_hash or None})]
-    if messages and (not again or (certificate.message_hash or 0) in messages):
+    same = session.rows(sql.ISSUED_FOR, {"request": certificate.request_hash or None})
+    asks = certificate.message_hashes[:1]
+    if same and (not again or any(set(asks).intersection(hashes_of(row[0])) for row in same)):
         raise RequestRepeated
     if unique_at is not None:
         taken = session.rows(sql.VALID_CERTIFICATES, {"name": certificate.name or None, "now": seconds(unique_at)})

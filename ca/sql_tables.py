@@ -99,7 +99,7 @@ CERTIFICATES = Table(
     # NULL where it is not known, which equals nothing.
     Column("name", Text),
     Column("request_hash", LargeBinary),
-    Column("message_hash", LargeBinary),
+    Column("message_hashes", LargeBinary),  # one behind the other
     Column("released", Boolean, nullable=False, server_default=true()),
     # The serial number stands first so that `find_serial` uses the same index.
     UniqueConstraint("serial", "authority", name="uq_certificates_serial"),
@@ -262,6 +262,12 @@ def transaction_of(row: Row) -> Transaction:
     )
 
 
+def hashes_of(value: bytes | None) -> tuple[bytes, ...]:
+    """What a column of hashes holds, 32 octets each."""
+    octets = value or b""
+    return tuple(octets[at : at + 32] for at in range(0, len(octets), 32))
+
+
 def certificate_values(certificate: IssuedCertificate) -> Values:
     """The row of a certificate."""
     return {
@@ -277,7 +283,7 @@ def certificate_values(certificate: IssuedCertificate) -> Values:
         "reason": certificate.reason,
         "name": certificate.name or None,
         "request_hash": certificate.request_hash or None,
-        "message_hash": certificate.message_hash or None,
+        "message_hashes": b"".join(certificate.message_hashes) or None,
         "released": certificate.released,
     }
 
@@ -285,7 +291,7 @@ def certificate_values(certificate: IssuedCertificate) -> Values:
 def certificate_of(row: Row) -> IssuedCertificate:
     """The certificate in a row of CERTIFICATE_COLUMNS."""
     authority, serial, der, subject, spki_hash, profile, not_before, not_after, revoked_at, reason, *more = row
-    name, request_hash, message_hash, released = more
+    name, request_hash, message_hashes, released = more
     return IssuedCertificate(
         authority=authority,
         serial=int(serial, 16),
@@ -299,7 +305,7 @@ def certificate_of(row: Row) -> IssuedCertificate:
         reason=reason,
         name=name or "",
         request_hash=request_hash or b"",
-        message_hash=message_hash or b"",
+        message_hashes=hashes_of(message_hashes),
         released=bool(released),
     )
 

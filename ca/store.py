@@ -224,8 +224,9 @@ class IssuedCertificate:
 
     authority: identifier (hex) of the issuing CA certificate. serial: positive, at most 20 octets (RFC 5280 4.1.2.2).
     der: the DER certificate. spki_hash: `pkix.public_keys.key_identity` of its key.
-    name: `pkix.names.comparable` of its subject. request_hash: SHA-256 of the DER request that led to it. message_hash:
-    32 octets that a copy of the message with that request has in common with it, whatever in it was not signed.
+    name: `pkix.names.comparable` of its subject. request_hash: SHA-256 of the DER request that led to it.
+    message_hashes: of the message that brought the request, then of others that came with it, at most MESSAGES; 32
+    octets each, that a copy of the message has in common with it, whatever in it was not signed.
     revoked_at and reason (RFC 5280 CRLReason name such as "keyCompromise") are None until revoked.
     released: False while its transaction is AWAITING_RELEASE. Until then it is in no list and not found when a client
     asks for it, nothing is granted on its strength, and the log does not name it; only the rule of unique subjects
@@ -244,7 +245,7 @@ class IssuedCertificate:
     reason: str | None = None
     name: str = ""
     request_hash: bytes = b""
-    message_hash: bytes = b""
+    message_hashes: tuple[bytes, ...] = ()
     released: bool = True
 
     @property
@@ -261,6 +262,8 @@ class IssuedCertificate:
 COMPROMISED = ("keyCompromise", "cACompromise", "aACompromise")
 
 HOLD, RELEASE = "certificateHold", "removeFromCRL"
+MESSAGES = 64  # how many message hashes a certificate remembers, and a transaction
+
 WITHDRAWN = "cessationOfOperation"  # of a certificate that was not released
 
 
@@ -348,18 +351,21 @@ class Store(Protocol):
         What forbids it is looked up in the same step, so no other worker can come between. Raises CertificateWithdrawn
         if a certificate of `rests_on` (by its full_name) is revoked, gone, or for a compromised key; KeyCompromised if
         a certificate for the same key was revoked for one of COMPROMISED; RequestRepeated if one with the same
-        request_hash exists and has the same message_hash, or `again` is not set; under `unique`, SubjectTaken if one
-        with the same name is valid at new.updated, whichever generation of the CA issued it. A hash or a name that is
-        empty equals none.
+        request_hash exists and knows the first of message_hashes, or `again` is not set; under `unique`, SubjectTaken
+        if one with the same name is valid at new.updated, whichever generation of the CA issued it. A hash or a name
+        that is empty equals none.
 
         A one-time credential must be free or held by this transaction's holder; it then records
         the holder and the certificate's authority and serial. Raises CredentialUnavailable, and StoreConflict (also
         for an (authority, serial) issued before).
         """
 
-    def release(self, old: Transaction, new: Transaction) -> None:
-        """Put `new` in place of `old`; its certificate counts from now on. Raises StoreConflict, and
-        CertificateWithdrawn if the certificate has been revoked meanwhile.
+    def release(self, old: Transaction, new: Transaction, *, rests_on: Sequence[str] = ()) -> None:
+        """Put `new` in place of `old`; its certificate counts from now on.
+
+        What forbids it is looked up in the same step, as in `issue`: raises CertificateWithdrawn if the certificate or
+        one of `rests_on` is revoked, KeyCompromised if a certificate for the same key was revoked for one of
+        COMPROMISED; and StoreConflict.
         """
 
     def withdraw(self, old: Transaction, new: Transaction, *, now: datetime) -> None:
@@ -393,6 +399,11 @@ class Store(Protocol):
 
     def find_serial(self, serial: int) -> Sequence[IssuedCertificate]:
         """All certificates with this serial number, whichever CA certificate issued them."""
+
+    def add_message(self, authority: str, serial: int, message_hash: bytes) -> bool:
+        """Add a hash to a certificate's message_hashes, unless it is there. Whether it is there now: False if there are
+        MESSAGES others. Raises KeyError if there is no such certificate.
+        """
 
     def revoke(self, authority: str, serial: int, *, reason: str, now: datetime) -> IssuedCertificate:
         """Mark as revoked, or change that as `revised` has it, and return the record as it is then.

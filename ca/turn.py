@@ -18,7 +18,7 @@ from ca.proofs import Proofs
 from ca.remembered import Memory
 from ca.requests import CertificateRequest
 from ca.sealing import ServerKey
-from ca.store import Decision, State, Store, Transaction
+from ca.store import State, Store, Transaction
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,23 @@ class Turn:
         identity = Identity(certificate=self.arrival.certificate)
         return Application(transaction.key, request, identity, same=transaction.request_hash)
 
+    def note(self, transaction: Transaction) -> Transaction:
+        """The same, having seen this message; stored only if it is new. Raises StoreConflict.
+
+        What cannot be opened any more stays as it is.
+        """
+        message = self.arrival.message_hash
+        try:
+            remembered = self.memory.open(transaction)
+        except RequestRefused:
+            return transaction
+        if remembered.has_seen(message):
+            return transaction
+        sealed = self.memory.seal(transaction.key, remembered.having_seen(message))
+        noted = replace(transaction, sealed_request=sealed)
+        self.store.replace(transaction, noted)
+        return noted
+
     def failed(
         self, transaction: Transaction, refused: RequestRefused, approved: Approved | None = None
     ) -> RequestRefused:
@@ -83,8 +100,8 @@ class Turn:
 
     def end(self, transaction: Transaction, reason: str, method: str = "") -> None:
         """Move to FAILED, giving back the credential and forgetting the secret and the request: a retry brings it, and
-        a poll is told the reason. Of a request that was rejected, what its copies are known by is kept. A certificate
-        that was not released is revoked.
+        a poll is told the reason. What copies of its messages are known by is kept. A certificate that was not released
+        is revoked.
 
         method: which has approved the request, if the transaction does not say; it hears of this.
         """
@@ -104,8 +121,9 @@ class Turn:
 
     def _ended(self, transaction: Transaction, reason: str) -> Transaction:
         kept = b""
-        if transaction.decision is Decision.REJECTED:
-            kept = self.memory.seal(transaction.key, self.memory.open(transaction).rejected())
+        with contextlib.suppress(RequestRefused):  # a request that cannot be opened any more
+            seen = self.memory.open(transaction).having_seen(self.arrival.message_hash)
+            kept = self.memory.seal(transaction.key, seen.failed())
         return replace(
             transaction,
             state=State.FAILED,

@@ -149,6 +149,17 @@ def test_a_copy_of_its_request_gets_the_answer_it_had(former: Old) -> None:
     assert answer == (former.folder / "asked-answer.der").read_bytes()
 
 
+def test_a_copy_of_its_request_leaves_the_challenge_after_it_alone(former: Old) -> None:
+    world = former.world
+    client = device(former, "asked")
+    client.enrolment.receive((former.folder / "asked-answer.der").read_bytes())
+    client.enrolment._confirm = flipped(confirmation(client), -1)
+    refused(client.poll(), FailInfo.badMessageCheck)
+    assert client.enrol() == CHALLENGED
+    world.send((former.folder / "asked.der").read_bytes())
+    issued(client.poll())
+
+
 def test_a_challenge_of_then_is_nothing_to_another_transaction(former: Old) -> None:
     """What was kept then was not bound to its transaction; what is kept today is."""
     store, world = former.world.store, former.world

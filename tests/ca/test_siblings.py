@@ -342,11 +342,14 @@ class CmpDialogue(Plain):
     arrival: Arrival
     secret: Credential | None
     cert_hash: bytes
+    renewing: Certificate | None = None
 
     def application(self) -> Application:
         arrival = self.arrival
         assert arrival.request is not None and arrival.same is not None
-        return Application(arrival.key, arrival.request, Identity(secret=self.secret), arrival.same)
+        renewal = None if self.renewing is None else Renewal(self.renewing, explicit=True)
+        identity = Identity(secret=None if renewal else self.secret)
+        return Application(arrival.key, arrival.request, identity, arrival.same, renewal)
 
     def proof(self, application: Application) -> Proof:
         return Proof.acceptance
@@ -372,7 +375,14 @@ class Cmp:
             self.world.store, self.world.server_key, self.reference, b"s3cret", self.world.random, now=self.world.now
         )
 
-    def send(self, event: Event, request: bytes | None = None, cert_hash: bytes = b"", secret: bool = True) -> Outcome:
+    def send(
+        self,
+        event: Event,
+        request: bytes | None = None,
+        cert_hash: bytes = b"",
+        secret: bool = True,
+        renewing: Certificate | None = None,
+    ) -> Outcome:
         found = find_secret(self.world.store, self.world.server_key, self.reference)
         assert found is not None and found[1] == b"s3cret"
         read = None if request is None else CertificationRequest.decode(request)
@@ -387,13 +397,14 @@ class Cmp:
             request=read,
             same=None if read is None else read.hash,
         )
-        return engine(self.world).handle(arrival, CmpDialogue(arrival, found[0] if secret else None, cert_hash))
+        dialogue = CmpDialogue(arrival, found[0] if secret else None, cert_hash, renewing)
+        return engine(self.world).handle(arrival, dialogue)
 
-    def issued(self, request: bytes) -> IssuedCertificate:
-        """What ir is answered with, encrypted."""
-        outcome = self.send(Event.request, request)
+    def issued(self, request: bytes, renewing: Certificate | None = None) -> IssuedCertificate:
+        """What ir or kur is answered with, encrypted."""
+        outcome = self.send(Event.request, request, renewing=renewing)
         assert isinstance(outcome, Issued) and outcome.accept_until is not None
-        (transaction,) = self.world.store.transactions()
+        (transaction,) = (item for item in self.world.store.transactions() if item.key.protocol == "cmp")
         assert transaction.state is State.AWAITING_RELEASE
         return outcome.certificate
 
@@ -501,12 +512,25 @@ def test_a_certificate_that_nobody_accepted_is_revoked_when_another_request_take
     assert found is not None and found.revoked_at == cmp.world.now
 
 
+def test_a_renewal_is_not_accepted_when_what_it_rests_on_is_revoked(make: MakeWorld) -> None:
+    cmp = Cmp(make())
+    world = cmp.world
+    old = Certificate.decode(simple_enroll(world, csr(password=world.password("otp")), user="alice")[1])
+    (record,) = world.store.certificates()
+    certificate = cmp.issued(csr(label="new key"), renewing=old)
+    world.store.revoke(record.authority, record.serial, reason="superseded", now=world.now)
+    with pytest.raises(NotAuthorised, match="one that it rests on, was revoked"):
+        cmp.send(Event.accept, cert_hash=hashlib.sha512(certificate.der).digest())
+    found = world.store.certificate(certificate.authority, certificate.serial)
+    assert found is not None and found.revoked_at == world.now and not found.released
+
+
 def test_one_that_was_revoked_meanwhile_is_not_handed_out_again(make: MakeWorld) -> None:
     cmp = Cmp(make())
     request = csr()
     certificate = cmp.issued(request)
     cmp.world.store.revoke(certificate.authority, certificate.serial, reason="superseded", now=cmp.world.now)
-    with pytest.raises(NotAuthorised, match="revoked before it was released"):
+    with pytest.raises(NotAuthorised, match="was revoked before it was released"):
         cmp.send(Event.request, request)
 
 

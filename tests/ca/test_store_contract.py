@@ -122,7 +122,7 @@ FULL_CERTIFICATE = certificate(
     reason="superseded",
     name="2.5.4.3=gerät",
     request_hash=b"\x01" * 32,
-    message_hash=b"\x02" * 32,
+    message_hashes=(b"\x02" * 32, b"\x03" * 32),
 )
 FULL_PASSWORD = password(
     one_time=True, subject="CN=x", profile="p", holder="ab" * 64, authority="aa", serial=2**160 - 1

@@ -10,6 +10,7 @@ import pytest
 from ca.store import (
     CertificateWithdrawn,
     IssuedCertificate,
+    KeyCompromised,
     Release,
     State,
     Store,
@@ -60,6 +61,24 @@ def test_one_that_was_revoked_meanwhile_is_not_released(store: Store) -> None:
         store.release(waiting, ended(waiting, State.ISSUED))
     assert store.get(waiting.key) == waiting
     assert store.certificates() == []
+
+
+def test_what_it_rests_on_must_stand_when_it_is_released(store: Store) -> None:
+    waiting, item = unreleased(store)
+    store.record(certificate(7, spki_hash=b"other"))
+    store.revoke(item.authority, 7, reason="superseded", now=NOW)
+    with pytest.raises(CertificateWithdrawn):
+        store.release(waiting, ended(waiting, State.ISSUED), rests_on=[f"{item.authority}:7"])
+    assert store.get(waiting.key) == waiting and store.certificate(item.authority, item.serial) == item
+
+
+def test_its_key_must_not_be_compromised_when_it_is_released(store: Store) -> None:
+    waiting, item = unreleased(store)
+    store.record(certificate(7, spki_hash=item.spki_hash))
+    store.revoke(item.authority, 7, reason="keyCompromise", now=NOW)
+    with pytest.raises(KeyCompromised):
+        store.release(waiting, ended(waiting, State.ISSUED))
+    assert store.get(waiting.key) == waiting and store.certificate(item.authority, item.serial) == item
 
 
 @pytest.mark.parametrize("how", ["release", "withdraw"])

@@ -16,6 +16,7 @@ from ca.memory_store import MemoryStore
 from ca.sql_store import SqlStore
 from ca.store import (
     COMPROMISED,
+    MESSAGES,
     CertificateWithdrawn,
     Decision,
     Group,
@@ -37,7 +38,7 @@ MESSAGE, OTHER_MESSAGE = b"\xe1" * 32, b"\xe2" * 32
 
 
 def issue(store: Store, serial: int, again: bool = True, unique: bool = False, **fields: Any) -> None:
-    values: dict[str, Any] = {"spki_hash": KEY, "request_hash": CSR, "message_hash": bytes([serial]) * 32}
+    values: dict[str, Any] = {"spki_hash": KEY, "request_hash": CSR, "message_hashes": (bytes([serial]) * 32,)}
     item = certificate(serial, **(values | {"name": "cn=device"} | fields))
     store.issue(None, transaction(f"t{serial}", state=State.ISSUED), item, again=again, unique=unique)
 
@@ -75,22 +76,51 @@ class TestCompromisedKeys:
 
 class TestRepeatedRequests:
     def test_the_same_message_is_refused_whoever_vouches(self, store: Store) -> None:
-        issue(store, 1, message_hash=MESSAGE)
+        issue(store, 1, message_hashes=(MESSAGE,))
         with pytest.raises(RequestRepeated):
-            issue(store, 2, message_hash=MESSAGE, again=True)
-        issue(store, 3, message_hash=OTHER_MESSAGE, again=True)
+            issue(store, 2, message_hashes=(MESSAGE,), again=True)
+        issue(store, 3, message_hashes=(OTHER_MESSAGE,), again=True)
         assert serials(store) == [1, 3]
 
+    def test_a_certificate_knows_every_message_that_it_was_told_of(self, store: Store) -> None:
+        issue(store, 1, message_hashes=(b"\x01" * 32, MESSAGE))
+        assert store.add_message("aa", 1, OTHER_MESSAGE)
+        for known in (MESSAGE, OTHER_MESSAGE):
+            with pytest.raises(RequestRepeated):
+                issue(store, 2, message_hashes=(known,))
+        found = store.certificate("aa", 1)
+        assert found is not None and found.message_hashes == (b"\x01" * 32, MESSAGE, OTHER_MESSAGE)
+
+    def test_only_the_message_that_brings_the_request_is_asked_for(self, store: Store) -> None:
+        """A new certificate remembers messages of an earlier transaction, too."""
+        issue(store, 1, message_hashes=(MESSAGE,))
+        issue(store, 2, message_hashes=(OTHER_MESSAGE, MESSAGE))
+        assert serials(store) == [1, 2]
+
+    def test_a_certificate_remembers_so_many_messages(self, store: Store) -> None:
+        issue(store, 1, message_hashes=(MESSAGE,))
+        others = [bytes([number]) * 32 for number in range(MESSAGES)]
+        assert [store.add_message("aa", 1, item) for item in others] == [True] * (MESSAGES - 1) + [False]
+        assert store.add_message("aa", 1, MESSAGE) and store.add_message("aa", 1, others[0])
+        found = store.certificate("aa", 1)
+        assert found is not None and found.message_hashes == (MESSAGE, *others[:-1])
+
+    def test_no_message_is_added_to_a_certificate_that_is_not_there(self, store: Store) -> None:
+        issue(store, 1)
+        for place in (("aa", 2), ("bb", 1)):
+            with pytest.raises(KeyError):
+                store.add_message(*place, MESSAGE)
+
     def test_the_same_request_needs_somebody_who_vouches(self, store: Store) -> None:
-        issue(store, 1, message_hash=MESSAGE)
+        issue(store, 1, message_hashes=(MESSAGE,))
         with pytest.raises(RequestRepeated):
-            issue(store, 2, message_hash=OTHER_MESSAGE, again=False)
+            issue(store, 2, message_hashes=(OTHER_MESSAGE,), again=False)
         issue(store, 3, request_hash=OTHER_CSR, again=False)
         assert serials(store) == [1, 3]
 
     def test_what_is_not_known_equals_nothing(self, store: Store) -> None:
         for serial in (1, 2):
-            issue(store, serial, again=False, request_hash=b"", message_hash=b"", name="", unique=True)
+            issue(store, serial, again=False, request_hash=b"", message_hashes=(), name="", unique=True)
         assert serials(store) == [1, 2]
 
 

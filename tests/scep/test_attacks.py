@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from ca.memory_store import MemoryStore
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
+from ca.remembered import open_remembered
 from ca.store import COMPROMISED, Decision, State, Transaction
 from pkix.algorithms import AES256_GCM
 from pkix.asn1 import wrap
@@ -649,6 +650,7 @@ def test_a_used_password_stores_nothing_however_often_it_comes() -> None:
 
 
 def test_a_failed_transaction_keeps_nothing_of_its_request() -> None:
+    """Only what copies of its messages are known by."""
     world = kem_world()
     device = challenged(world)
     device.enrolment._confirm = None
@@ -656,7 +658,11 @@ def test_a_failed_transaction_keeps_nothing_of_its_request() -> None:
         device.enrolment._confirm = None
         device.poll()
     found = only(world.store)
-    assert (found.state, found.sealed_request, secrets(world)) == (State.FAILED, b"", {})
+    assert (found.state, secrets(world)) == (State.FAILED, {})
+    kept = open_remembered(world.server_key, found)
+    assert kept.seen is not None and len(kept.seen) == 6
+    assert (kept.request, kept.context, kept.answered, kept.answer) == (b"", b"", None, None)
+    assert (kept.rests_on, kept.credential_id) == (None, None)
     refused(device.poll(), text="too many challenges")
 
 

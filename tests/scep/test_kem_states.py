@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from ca.methods import AuthorisationPolicy
-from ca.store import Decision, State
+from ca.store import Decision, State, Transaction
 from ca.transactions import Event
 from scep.attributes import FailInfo
 from scep.client import StillPending
@@ -52,6 +53,11 @@ def failed(world: World) -> Device:
     device = challenged(world)
     refused(confirm_with(device, wrong(confirmation(device))), FailInfo.badMessageCheck)
     return device
+
+
+def but_for_what_it_has_seen(transaction: Transaction) -> Transaction:
+    """A transaction without what tests/scep/test_copies.py is about."""
+    return replace(transaction, sealed_request=b"")
 
 
 def approval(world: World) -> Device:
@@ -240,7 +246,7 @@ def test_while_nobody_has_decided_the_answer_is_pending_without_a_challenge(even
     before = only(world.store)
     answer = device.poll() if event == "poll" else device.enrol()
     assert answer == StillPending(challenged=False)
-    assert only(world.store) == before
+    assert but_for_what_it_has_seen(only(world.store)) == but_for_what_it_has_seen(before)
 
 
 def test_a_replayed_confirmation_does_not_get_past_the_operator() -> None:
@@ -345,7 +351,7 @@ def test_a_failed_transaction_reports_its_reason_to_cert_polls(confirming: bool)
     confirm_with(device, wrong(good))
     before = only(world.store)
     refused(confirm_with(device, good if confirming else None), text=WRONG_PROOF)
-    assert only(world.store) == before
+    assert but_for_what_it_has_seen(only(world.store)) == but_for_what_it_has_seen(before)
 
 
 def test_the_same_request_after_a_failure_starts_anew() -> None:

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sqlite_where=held,
         postgresql_where=held,
     )
+    op.execute(sa.text("ALTER TABLE certificates RENAME COLUMN message_hash TO message_hashes"))
     op.add_column("certificates", sa.Column("released", sa.Boolean, nullable=False, server_default=sa.true()))
     op.rename_table("challenge_passwords", "credentials")
     op.add_column("credentials", sa.Column("sealed", sa.LargeBinary))
