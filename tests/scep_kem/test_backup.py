@@ -55,7 +55,7 @@ def test_it_has_folder_and_database_of_one_moment(tmp_path: Path) -> None:
     assert names(target) == found - {Path(f"store.sqlite-{end}") for end in ("wal", "shm")}
     copy = CaDir(target)
     with copy.open_store() as store:
-        assert store.challenge(copy.server_key().identifier(password)) is not None
+        assert store.credential(copy.server_key().identifier(password)) is not None
     assert copy.load().current.identifier == made.load().current.identifier
     assert copy.config_path.read_text() == made.config_path.read_text()
     run("ca", "backup", target, "--dir", made.path).refused_in_one_line(2, "is there already")
@@ -157,7 +157,7 @@ def test_a_database_elsewhere_is_in_it_and_it_leads_there(tmp_path: Path, databa
     assert "1 revoked" not in run("challenge", "list", "--dir", tmp_path / "backup").good().out
     assert "2 revoked" in run("challenge", "revoke", "--all", "--dir", tmp_path / "backup").good().out
     with SqlStore(f"sqlite:///{live}") as store:
-        assert store.challenge(made.server_key().identifier(password)) is not None
+        assert store.credential(made.server_key().identifier(password)) is not None
     # As deploy/README.md has it.
     made.path.rename(tmp_path / "ca.broken")
     shutil.copytree(tmp_path / "backup", made.path)
