@@ -156,15 +156,26 @@ def test_a_transaction_knows_so_many_messages_and_the_newest(store: Store) -> No
     before = only(store)
     world.send(recorder.recorded[-1])
     assert only(store) == before  # a copy writes nothing
+    world.decide(Decision.APPROVED)
+    issued(recorder.poll())
+    (record,) = store.certificates()
+    assert len(record.message_hashes) == MESSAGES and not set(record.message_hashes) <= set(seen)
+    ended(world, "forgotten")
+    assert recorder.copy() == StillPending()
+    world.decide(Decision.APPROVED)
+    refused(recorder.poll(), text=REPEATED)  # the first message is never let go of
 
 
 def test_what_another_server_key_has_sealed_is_in_nobody_s_way(store: Store) -> None:
     recorder = kem_recorder(store)
     assert recorder.request() == CHALLENGED
-    refused(recorder.wrong(), FailInfo.badMessageCheck)
+    waiting = only(store)
+    store.replace(waiting, replace(waiting, sealed_request=bytes(100)))
+    refused(recorder.poll(), text="key was replaced")
     failed = only(store)
+    assert (failed.state, failed.sealed_request) == (State.FAILED, b"")
     store.replace(failed, replace(failed, sealed_request=bytes(100), decision=Decision.REJECTED))
-    refused(recorder.poll(), text="proof of possession is wrong")
+    refused(recorder.poll(), text="key was replaced")
     assert recorder.request() == CHALLENGED
     issued(recorder.poll())
 
