@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,13 @@ def enrol(openssl: OpenSsl, key_type: str, folder: Path, *options: str | Path, p
     return str(failed.value)
 
 
+@pytest.fixture
+def plain() -> Iterator[Path]:
+    """A folder without blanks in its name: openssl cmp takes the files of -reqin and -reqout for lists."""
+    with tempfile.TemporaryDirectory(prefix="scep-kem-") as folder:
+        yield Path(folder)
+
+
 def requests(message: bytes) -> bytes:
     """CertReqMessages in the PKIMessage of an initialization request."""
     body = Node.parse(message)[1]
@@ -58,9 +67,9 @@ def requests(message: bytes) -> bytes:
         ("rsa:2048", -1, Popo.absent),
     ],
 )
-def test_what_openssl_asks_for(openssl: OpenSsl, tmp_path: Path, key_type: str, number: int, popo: Popo) -> None:
-    enrol(openssl, key_type, tmp_path, "-reqout", tmp_path / "ir.der", popo=number)
-    (found,) = decode_messages(requests((tmp_path / "ir.der").read_bytes()))
+def test_what_openssl_asks_for(openssl: OpenSsl, plain: Path, key_type: str, number: int, popo: Popo) -> None:
+    enrol(openssl, key_type, plain, "-reqout", plain / "ir.der", popo=number)
+    (found,) = decode_messages(requests((plain / "ir.der").read_bytes()))
     assert (found.request_id, found.popo, found.key_type) == (0, popo, key_type)
     assert found.subject_text == "CN=device,O=Example"
     assert list(found.extensions) == [SAN]
@@ -70,13 +79,13 @@ def test_what_openssl_asks_for(openssl: OpenSsl, tmp_path: Path, key_type: str, 
 
 @pytest.mark.parametrize("key_type", ["rsa:2048", "ec:P-256", "ec:P-521"])
 @pytest.mark.parametrize("right", [True, False])
-def test_what_openssl_thinks_of_our_signature(openssl: OpenSsl, tmp_path: Path, key_type: str, right: bool) -> None:
+def test_what_openssl_thinks_of_our_signature(openssl: OpenSsl, plain: Path, key_type: str, right: bool) -> None:
     """Our CertReqMessages in place of its own, so that the message's MAC no longer fits, which is let pass."""
-    enrol(openssl, key_type, tmp_path, "-reqout", tmp_path / "ir.der")
-    message = Node.parse((tmp_path / "ir.der").read_bytes())
+    enrol(openssl, key_type, plain, "-reqout", plain / "ir.der")
+    message = Node.parse((plain / "ir.der").read_bytes())
     ours = encode_messages([encode_signed_message(key(key_type, "crmf"), name("CN=device,O=Example"))])
     message[1][0] = Node.parse(ours if right else ours.replace(b"device", b"devicf"))
-    changed = tmp_path / "changed.der"
+    changed = plain / "changed.der"
     changed.write_bytes(message.der())
-    report = enrol(openssl, key_type, tmp_path, "-reqin", changed, "-accept_unprotected")
+    report = enrol(openssl, key_type, plain, "-reqin", changed, "-accept_unprotected")
     assert (ISSUED in report) is right

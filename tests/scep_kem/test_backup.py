@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from ca.sql_store import SqlStore
 from ca.store import StoreUnavailable
@@ -163,7 +164,8 @@ def test_a_database_elsewhere_is_in_it_and_it_leads_there(tmp_path: Path, databa
     shutil.copytree(tmp_path / "backup", made.path)
     live.unlink(missing_ok=True)
     assert listed(made.path) == [serial]
-    assert load(made.config_path).database == f"sqlite:///{made.path / 'store.sqlite'}?timeout=3"
+    found = make_url(str(load(made.config_path).database))
+    assert (found.database, dict(found.query)) == (str(made.path / "store.sqlite"), {"timeout": "3"})
 
 
 def test_a_configuration_elsewhere_is_in_it_and_leads_to_nothing_outside(tmp_path: Path) -> None:
