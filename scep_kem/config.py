@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from scep_kem import files
 from scep_kem.budgets import WEBHOOK
 from scep_kem.config_keys import checked, settings, split_url
 from scep_kem.errors import UsageError
+from scep_kem.logs import TEXT
+from scep_kem.proxies import Network
 from scep_kem.terminal import printable
 
 CONFIG_NAME = "scep.toml"
@@ -38,7 +41,7 @@ TEMPLATE = """\
 [ca]
 dir = "."                       # folder with the keys and the database
 
-[server]                        # for `scep-kem serve`; a WSGI server has its own
+[server]                        # host and port are for `scep-kem serve`; a WSGI server has its own
 host = "127.0.0.1"
 port = 8080
 max_body = 1048576              # octets of one request
@@ -115,14 +118,17 @@ class ProfileConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A checked configuration. ca_dir: absolute, links not followed. max_body in octets. database: SQLAlchemy URL or
-    None for SQLite in ca_dir.
+    """A checked configuration. ca_dir: absolute, links not followed. max_body in octets. trusted_proxies: whose
+    X-Forwarded-* headers are believed. log: `scep_kem.logs` has the forms. database: SQLAlchemy URL or None for SQLite
+    in ca_dir.
     """
 
     ca_dir: Path
     host: str = "127.0.0.1"
     port: int = 8080
     max_body: int = 1 << 20
+    trusted_proxies: tuple[Network, ...] = (ip_network("127.0.0.1"), ip_network("::1"))
+    log: str = TEXT
     database: str | None = None
     kem_backend: str = AUTOMATIC
     settings: Settings = field(default_factory=Settings)

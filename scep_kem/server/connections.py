@@ -165,4 +165,5 @@ def server_settings(max_body: int) -> dict[str, Any]:
         "max_request_body_size": max_body + (1 << 16),
         "max_request_header_size": MAX_HEADER,
         "log_socket_errors": False,
+        "clear_untrusted_proxy_headers": False,  # `scep_kem.proxies` knows whom to believe
     }
