@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -24,7 +25,7 @@ from kem.backends import AUTOMATIC
 from pkix.algorithms import AlgorithmPolicy
 from scep.settings import KemPolicy, Settings
 from scep_kem import config_keys as keys
-from scep_kem import files
+from scep_kem import files, safety
 from scep_kem.budgets import WEBHOOK
 from scep_kem.config_keys import checked, settings, split_url
 from scep_kem.errors import UsageError
@@ -152,10 +153,21 @@ def load(path: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
     try:
-        return _config(document, path.resolve().parent)
+        found = _config(document, path.resolve().parent)
     except UsageError as error:
         # A quoted key of TOML may hold line ends.
         raise UsageError(f"{path}: {printable(str(error))}") from None
+    if _holds_secret(found):
+        safety.warn_if_readable(path)
+    return found
+
+
+def _holds_secret(config: Config) -> bool:
+    """Whether the file has a password or a token in it."""
+    if config.database is not None and make_url(config.database).password is not None:
+        return True
+    webhooks = [urlsplit(item.webhook.url) for item in config.profiles.values() if item.webhook is not None]
+    return any("@" in url.netloc or url.query for url in webhooks)
 
 
 def _config(document: dict[str, Any], base: Path) -> Config:
