@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import signal
 import sys
@@ -87,10 +88,14 @@ def _reloading(reload: Callable[[], None]) -> Iterator[None]:
     and a handler may run between any two of its steps. Putting into a SimpleQueue is one thing that it may do there.
     """
     asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    terminal = os.isatty(0)
 
     def work() -> None:
         while asked.get():
-            reload()
+            if terminal and not os.isatty(0):
+                os.kill(os.getpid(), signal.SIGTERM)  # the signal's first meaning: the terminal is gone
+            else:
+                reload()
 
     thread = threading.Thread(target=work)
     thread.start()

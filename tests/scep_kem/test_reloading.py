@@ -24,7 +24,18 @@ from scep_kem.errors import UsageError
 from scep_kem.server import arbiter
 from scep_kem.server.connections import server_settings
 from scep_kem.server.reloading import Reloading
-from tests.scep_kem.kit import CONFIG, LAST_RESORT, ROOT, environment, make_ca_dir, raw, run, served, unused_port
+from tests.scep_kem.kit import (
+    CONFIG,
+    LAST_RESORT,
+    ROOT,
+    SCEP_KEM,
+    environment,
+    make_ca_dir,
+    raw,
+    run,
+    served,
+    unused_port,
+)
 
 MORE = "[profiles.more]\n[profiles.more.authorisation]\nmanual = true\n"
 WRONG = '[ca]\ndir = "."\n[server]\nprot = 80\n'
@@ -169,6 +180,24 @@ def test_serve_reads_its_configuration_again_on_sighup(own: CaDir) -> None:
         assert found.stop(signal.SIGTERM) == 0 and "Traceback" not in found.log
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="SIGHUP is of POSIX")
+def test_serve_ends_when_its_terminal_is_gone(own: CaDir) -> None:
+    """What SIGHUP meant before: a server that somebody has started by hand must not live on unseen."""
+    master, slave = os.openpty()
+    command = [*SCEP_KEM, "serve", "--dir", str(own.path), "--port", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=slave, stdout=pipe, stderr=pipe, text=True, env=environment()) as process:
+        os.close(slave)
+        assert process.stdout is not None
+        try:
+            until(process.stdout.readline, "Challenge password")
+            os.close(master)
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(LAST_RESORT) == 0
+        finally:
+            process.kill()
+
+
 # gunicorn
 
 
@@ -276,8 +305,12 @@ def test_gunicorn_with_a_wrong_file_says_one_line_of_its_own_and_no_traceback(ow
     assert len(re.findall(r"\[ERROR\] .*unknown key server\.prot", said)) == 1
 
 
-def test_a_configuration_that_others_may_write_to_is_refused_under_gunicorn_too(own: CaDir) -> None:
+def test_a_configuration_that_others_may_write_to_is_refused_under_gunicorn_too(own: CaDir, tmp_path: Path) -> None:
     """A further instance: `serve` looked at the folders above its file, create_app did not."""
-    own.path.chmod(0o777)
+    (tmp_path / "etc").mkdir()
+    path = tmp_path / "etc" / "scep.toml"
+    path.write_text(CONFIG.replace('dir = "."', f'dir = "{own.path}"'))
+    wsgi.create_app(str(path))
+    path.parent.chmod(0o777)
     with pytest.raises(UsageError, match="others may write to"):
-        wsgi.create_app(str(own.config_path))
+        wsgi.create_app(str(path))
