@@ -139,7 +139,9 @@ class Withdrawn:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Somebody, or another worker, has to act first: come back."""
+    """Somebody, or another worker, has to act first: come back. on: who, for the log."""
+
+    on: str
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ca.authorisation import Authoriser
 from ca.authorities import Authorities
 from ca.authority import Authority
 from ca.crl import Crls
-from ca.dialogue import Challenged, Issued
+from ca.dialogue import Challenged, Issued, Waiting
 from ca.enrolment import Enrolments
 from ca.errors import RequestRefused
 from ca.events import LogEvent, Reply
@@ -168,12 +168,12 @@ class Responder:
         try:
             outcome = self._handle(exchange)
             body = encode_answer(exchange, outcome, self._random)
-            what = f"{exchange.name} {outcome.status.name}"
+            status = outcome.status
         except (PkixError, KemError) as error:
             body = encode_failure(exchange, error, self._random)
             exchange.details |= {"failInfo": fail_info(error).name, "text": error.text}
-            what, alarming = f"{exchange.name} FAILURE", isinstance(error, DowngradeDetected)
-        return Reply(body, (LogEvent(what, exchange.details, alarming),))
+            status, alarming = PkiStatus.FAILURE, isinstance(error, DowngradeDetected)
+        return Reply(body, (LogEvent(exchange.name, status.name, exchange.details, alarming),))
 
     def _handle(self, exchange: Exchange) -> Outcome:
         message, policy = exchange.message, self._settings.algorithms
@@ -206,7 +206,12 @@ class Responder:
         if isinstance(outcome, Issued):
             answer, request = encode_degenerate([outcome.certificate.der]), pkcs10(outcome.request)
             return Outcome(PkiStatus.SUCCESS, answer, request=request, kem=dialogue.to_kem_key)
-        return Outcome(PkiStatus.PENDING, body=outcome.answer) if isinstance(outcome, Challenged) else PENDING
+        if isinstance(outcome, Challenged):
+            exchange.details["waits for"] = "the answer to its challenge"
+            return Outcome(PkiStatus.PENDING, body=outcome.answer)
+        if isinstance(outcome, Waiting):
+            exchange.details["waits for"] = outcome.on
+        return PENDING
 
     def _check_time(self, message: PkiMessage, now: datetime) -> None:
         skew = self._settings.max_clock_skew

@@ -389,6 +389,7 @@ class CaDir:
             raise cannot(f"open the database {path}", error) from None
         if not regular:
             raise UsageError(f"the database {path} is not a regular file")
+        safety.warn_if_readable(path)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import queue
 import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import click
 from waitress.server import BaseWSGIServer, MultiSocketServer
 
+from scep_kem import logs
 from scep_kem.budgets import THREADS
 from scep_kem.ca_dir import DEFAULT_SUBJECT
 from scep_kem.cli.common import located, parse_name, place_options
@@ -19,8 +24,8 @@ from scep_kem.clock import utc_now
 from scep_kem.config import Config
 from scep_kem.errors import UsageError
 from scep_kem.safety import check_folder
-from scep_kem.server.app import create_flask_app
 from scep_kem.server.connections import create_server, server_settings
+from scep_kem.server.reloading import Reloading
 from scep_kem.server.routes import DEFAULT_PROFILE
 from scep_kem.server.service import Service
 from scep_kem.terminal import command
@@ -37,39 +42,79 @@ def serve(directory: Path | None, config_file: Path | None, host: str | None, po
 
     With --dir, a CA is made in the folder if it has none. One process; for more, see deploy/README.md.
     """
-    for given in filter(None, (directory, config_file)):
+    given = directory or config_file
+    if given is not None:
         check_folder(given)
     found = located(directory, config_file)
+    logs.configure(logs.TEXT)
     if config_file is None and not found.exists():
         found.create(parse_name(DEFAULT_SUBJECT), "rsa:2048", ra_key_type=None, now=utc_now())
-    config = found.configuration()
-    if host is not None:
-        config = replace(config, host=host)
-    if port is not None:
-        config = replace(config, port=port)
-    _run(config, ("--dir", config.ca_dir) if config_file is None else ("--config", config_file.absolute()))
+
+    def read() -> Config:
+        check_folder(found.config_path)
+        config = located(directory, config_file).configuration()
+        if host is not None:
+            config = replace(config, host=host)
+        return config if port is None else replace(config, port=port)
+
+    config = read()
+    _run(config, ("--dir", config.ca_dir) if config_file is None else ("--config", config_file.absolute()), read)
 
 
-def _run(config: Config, place: tuple[str, Path]) -> None:
-    """place: the option, with its value, by which other commands find the same CA and database."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+def _run(config: Config, place: tuple[str, Path], read: Callable[[], Config]) -> None:
+    """place: the option, with its value, by which other commands find the same CA and database. read: the configuration
+    as it is now, for SIGHUP.
+    """
+    logs.configure(config.log)
     logging.getLogger("waitress").setLevel(logging.ERROR)
-    service = Service(config)
-    with contextlib.closing(service.store):
-        server = _listen(config, service)
+    app = Reloading(config)
+    with contextlib.closing(app):
+        server = _listen(config, app)
         try:
             signal.signal(signal.SIGTERM, _interrupt)
-            # Whoever waits for the announcement may stop the server at once, before it runs.
-            _announce(config, service, _port(server), place)
-            server.run()
+            with _reloading(lambda: _reload(app, read, server)):
+                # Whoever waits for the announcement may stop the server at once, before it runs.
+                _announce(config, app.service, _port(server), place)
+                server.run()
         except KeyboardInterrupt:
             log.info("stopped")
         finally:
             server.close()
 
 
-def _listen(config: Config, service: Service) -> BaseWSGIServer | MultiSocketServer:
-    app = create_flask_app(service)
+@contextlib.contextmanager
+def _reloading(reload: Callable[[], None]) -> Iterator[None]:
+    """Within this, SIGHUP does it, one at a time, in a thread of its own: the main one reads and writes for everybody,
+    and a handler may run between any two of its steps. Putting into a SimpleQueue is one thing that it may do there.
+    """
+    asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    terminal = os.isatty(0)
+
+    def work() -> None:
+        while asked.get():
+            if terminal and not os.isatty(0):
+                os.kill(os.getpid(), signal.SIGTERM)  # the signal's first meaning: the terminal is gone
+            else:
+                reload()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        signal.signal(signal.SIGHUP, lambda _number, _frame: asked.put(True))
+    try:
+        yield
+    finally:
+        asked.put(False)
+        thread.join()
+
+
+def _reload(app: Reloading, read: Callable[[], Config], server: BaseWSGIServer | MultiSocketServer) -> None:
+    app.reload(read)
+    most = server_settings(app.service.config.max_body)["max_request_body_size"]
+    server.adj.max_request_body_size = most
+
+
+def _listen(config: Config, app: Reloading) -> BaseWSGIServer | MultiSocketServer:
     settings = server_settings(config.max_body)
     try:
         return create_server(app, host=config.host, port=config.port, threads=THREADS, ident="scep-kem", **settings)

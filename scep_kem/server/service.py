@@ -12,6 +12,7 @@ from datetime import date
 from ca import methods
 from ca.authorities import Authorities
 from ca.authority import lapses
+from ca.migrations import StoreVersionError
 from ca.store import Store, StoreUnavailable
 from ca.webhook import Webhook
 from kem.errors import KemError
@@ -26,6 +27,9 @@ from scep_kem.server.routes import misleading
 from scep_kem.server.webhook import HttpWebhook
 
 log = logging.getLogger(__name__)
+
+# What making a Service raises: its configuration, or what that names, cannot be used.
+UNUSABLE = (UsageError, PkixError, KemError, StoreUnavailable, StoreVersionError)
 
 PURGE_INTERVAL = 60.0
 RETRY_INTERVAL = 10.0  # seconds after which keys that could not be read are tried again

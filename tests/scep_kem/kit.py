@@ -321,12 +321,13 @@ def serving(settings: config.Config) -> Iterator[int]:
         return made[0]
 
     # Only the main thread may set signal handlers, and a test has no use for one.
-    no_signals = SimpleNamespace(SIGTERM=signal.SIGTERM, signal=lambda *_: None)
+    no_signals = SimpleNamespace(SIGTERM=signal.SIGTERM, SIGHUP=signal.SIGHUP, signal=lambda *_: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(serve_command, "create_server", create)
         patch.setattr(serve_command, "signal", no_signals)
         patch.setattr(serve_command, "_announce", lambda *_: None)
-        thread = threading.Thread(target=serve_command._run, args=(settings, ("--dir", settings.ca_dir)))
+        given = settings, ("--dir", settings.ca_dir), lambda: settings
+        thread = threading.Thread(target=serve_command._run, args=given)
         thread.start()
         assert ready.wait(LAST_RESORT)
         try:

@@ -269,7 +269,7 @@ def test_garbage_is_400_with_one_line_by_post_and_get(site: Site, log: pytest.Lo
         one_line(answer, 400, "not a pkiMessage: ")
     assert [record.levelname for record in log.records] == ["INFO", "INFO"]
     for record in log.records:
-        assert record.getMessage().startswith("undecodable message from 127.0.0.1: ") and not record.exc_info
+        assert record.getMessage().startswith('request refused text="not a pkiMessage: ') and not record.exc_info
         assert record.getMessage().isprintable()
 
 
