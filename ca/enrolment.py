@@ -160,6 +160,7 @@ class _Steps:
             updated=now,
             expires=now + self.limits.pending_lifetime,
             approved_by=verdict.method if isinstance(verdict, Approved) else "",
+            client=self.arrival.client,
         )
 
     def _remembered(

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 def serve(directory: Path | None, config_file: Path | None, host: str | None, port: int | None) -> None:
     """Run the responder until it is stopped.
 
-    With --dir, a CA is made if the folder is not there yet or empty, and the first lines say so; anywhere else, `ca init`
+    With --dir, a CA is made if the folder is empty or not there yet, and the first lines say so; elsewhere, `ca init`
     makes one. One process; for more, see deploy/README.md.
     """
     for given in filter(None, (directory, config_file)):

@@ -91,7 +91,7 @@ def _pki_operation(responder: Responder, message: bytes, origin: dict[str, str])
     """
     if not message:
         return text("the request has no message", 400)
-    reply = responder.pki_operation(message, now=utc_now())
+    reply = responder.pki_operation(message, now=utc_now(), client=origin["client"] or None)
     events = tuple(replace(event, details=event.details | origin) for event in reply.events)
     return Answer(reply.body, PKI_MESSAGE, events=events)
 
