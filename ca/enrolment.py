@@ -161,6 +161,7 @@ class _Steps:
             updated=now,
             expires=now + self.limits.pending_lifetime,
             approved_by=verdict.method if isinstance(verdict, Approved) else "",
+            client=self.arrival.client,
         )
 
     def _remembered(

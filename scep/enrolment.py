@@ -62,6 +62,7 @@ class ScepDialogue:
             certificate=exchange.verified_signer,
             request=exchange.request,
             same=self._same(),
+            client=exchange.client,
             details=exchange.details,
         )
 

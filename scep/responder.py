@@ -150,8 +150,9 @@ class Responder:
 
     # PKIOperation
 
-    def pki_operation(self, message: bytes, *, now: datetime) -> Reply:
-        """Answer a pkiMessage, in DER or BER. now: aware UTC, whole seconds.
+    def pki_operation(self, message: bytes, *, now: datetime, client: str | None = None) -> Reply:
+        """Answer a pkiMessage, in DER or BER. now: aware UTC, whole seconds. client: the address it came from, for the
+        operator who is shown a request that waits.
 
         Raises Malformed when it is no pkiMessage with a transactionID; everything else is answered.
         """
@@ -162,6 +163,7 @@ class Responder:
             authority=self.current,
             encapsulate=self._backends.encapsulate,
             cipher=AES128 if self._settings.algorithms.aes_cbc else AES128_GCM,
+            client=client,
         )
         alarming = False
         exchange.details["transactionID"] = exchange.message.transaction_id

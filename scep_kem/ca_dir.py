@@ -88,7 +88,8 @@ class CaDir:
         """What the CA is served by, read anew."""
         if self.path / CONFIG_NAME == self.config_path and not self.config_path.exists():
             raise UsageError(
-                f"there is no {self.config_path}; give the CA's configuration by --config instead of --dir"
+                f"there is no {self.config_path}: restore it from a backup, or give the CA's configuration by --config "
+                "instead of --dir"
             )
         config = load(self.config_path)
         if config.ca_dir.resolve() != self.path.resolve():
@@ -113,6 +114,13 @@ class CaDir:
         """Whether there is a folder, with a CA or without."""
         try:
             return self.path.exists()
+        except OSError as error:
+            raise cannot(f"look into {self.path}", error) from None
+
+    def is_free(self) -> bool:
+        """Whether there is nothing: no folder yet, in one that is there, or an empty one."""
+        try:
+            return not any(self.path.iterdir()) if self.path.exists() else self.path.absolute().parent.is_dir()
         except OSError as error:
             raise cannot(f"look into {self.path}", error) from None
 

@@ -18,7 +18,7 @@ from waitress.server import BaseWSGIServer, MultiSocketServer
 
 from scep_kem import logs
 from scep_kem.budgets import THREADS
-from scep_kem.ca_dir import DEFAULT_SUBJECT
+from scep_kem.ca_dir import DEFAULT_SUBJECT, CaDir
 from scep_kem.cli.common import located, parse_name, place_options
 from scep_kem.clock import utc_now
 from scep_kem.config import Config
@@ -28,7 +28,7 @@ from scep_kem.server.connections import create_server, server_settings
 from scep_kem.server.reloading import Reloading
 from scep_kem.server.routes import DEFAULT_PROFILE
 from scep_kem.server.service import Service
-from scep_kem.terminal import command
+from scep_kem.terminal import command, printable
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 def serve(directory: Path | None, config_file: Path | None, host: str | None, port: int | None) -> None:
     """Run the responder until it is stopped.
 
-    With --dir, a CA is made in the folder if it has none. One process; for more, see deploy/README.md.
+    With --dir, a CA is made if the folder is empty or not there yet, and the first lines say so; elsewhere, `ca init`
+    makes one. One process; for more, see deploy/README.md.
     """
     given = directory or config_file
     if given is not None:
@@ -48,7 +49,7 @@ def serve(directory: Path | None, config_file: Path | None, host: str | None, po
     found = located(directory, config_file)
     logs.configure(logs.TEXT)
     if config_file is None and not found.exists():
-        found.create(parse_name(DEFAULT_SUBJECT), "rsa:2048", ra_key_type=None, now=utc_now())
+        _make(found)
 
     def read() -> Config:
         check_folder(found.config_path)
@@ -59,6 +60,22 @@ def serve(directory: Path | None, config_file: Path | None, host: str | None, po
 
     config = read()
     _run(config, ("--dir", config.ca_dir) if config_file is None else ("--config", config_file.absolute()), read)
+
+
+def _make(found: CaDir) -> None:
+    """Make a CA where there is nothing, and say so before anything else. Raises UsageError where there is something:
+    whoever mistyped a folder, or lost a part of one, must not be served by a CA that nobody knows.
+    """
+    if not found.is_free():
+        found.require()  # says what is there, or that it holds no CA
+    found.create(parse_name(DEFAULT_SUBJECT), "rsa:2048", ra_key_type=None, now=utc_now())
+    said = (
+        f"this is a NEW CA, made just now in {printable(str(found.path))}, because nothing was there. If another CA is "
+        "meant, stop the server, remove this folder, and give the right --dir"
+    )
+    click.echo(said)
+    sys.stdout.flush()
+    log.warning("%s", said)
 
 
 def _run(config: Config, place: tuple[str, Path], read: Callable[[], Config]) -> None:

@@ -93,7 +93,7 @@ def _pki_operation(responder: Responder, request: Request, message: bytes) -> An
     request.details["operation"] = _OPERATIONS["pkioperation"]
     if not message:
         return text("the request has no message", 400)
-    reply = responder.pki_operation(message, now=utc_now())
+    reply = responder.pki_operation(message, now=utc_now(), client=request.client)
     return Answer(reply.body, PKI_MESSAGE, events=reply.events)
 
 
