@@ -118,7 +118,7 @@ RFC_8894 = b"AES\nGetNextCACert\nPOSTPKIOperation\nSCEPStandard\nSHA-256\nSHA-38
 
 
 @pytest.mark.parametrize(
-    ("path", "body"), [("/scep/classic", RFC_8894), ("/scep", RFC_8894 + b"AES-GCM\nResponseKey\nML-DSA\n")]
+    ("path", "body"), [("/scep/classic", RFC_8894), ("/scep", RFC_8894 + b"KEM-PoP\nAES-GCM\nResponseKey\nML-DSA\n")]
 )
 def test_3_5_2_getcacaps_is_exactly_the_keywords_in_text_plain_without_charset(
     site: Site, path: str, body: bytes
