@@ -14,7 +14,7 @@ from pkix.enveloped_data import describe
 from pkix.errors import Malformed, PkixError
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus
 from scep.client import Proof
-from scep.kem_pop import Challenge, ScepKemContext, decode_confirm
+from scep.kem_pop import SHOWN_OF_CSR_HASH, Challenge, ScepKemContext, decode_confirm
 from scep.messages import PKI_ENVELOPE, PkiMessage
 from scep_kem.terminal import printable
 
@@ -112,7 +112,9 @@ def _challenge(message: PkiMessage) -> list[str]:
 
 
 def describe_proof(proof: Proof) -> list[str]:
-    """Lines about how the client answered a challenge. Nothing secret is shown."""
+    """Lines about how the client answered a challenge. Nothing secret is shown, and of csrHash two octets: a trace is
+    sent to others, who could test challenge passwords with more.
+    """
     parameters = proof.challenge.parameters
     context = decode(ScepKemContext, proof.context, "ScepKemContext")
     return [
@@ -122,15 +124,16 @@ def describe_proof(proof: Proof) -> list[str]:
         f"        clientNonce      {context.client_nonce.hex()}   senderNonce of the request",
         f"        caNonce          {context.ca_nonce.hex()}   senderNonce of the challenge",
         f"        requestHash      {context.request_hash.hex()}   H(request message)",
-        f"        csrHash          {context.csr_hash.hex()}   H(PKCS #10)",
+        f"        csrHash          {context.csr_hash[:SHOWN_OF_CSR_HASH].hex()}...   H(PKCS #10)",
         f"        caSignerHash     {context.ca_signer_hash.hex()}   H(certificate that signed the challenge)",
         *(f"        ciphertextHashes {digest.hex()}" for digest in context.ciphertext_hashes),
         f"    derived key    = {parameters.kdf.name}(ss, {parameters.length} octets, "
         'info = KemOtherInfo {"SCEP-KEM", transactionID, context})',
-        f"                     its H begins {proof.derived_key_hash[:8].hex()}; the CA's log shows the same",
         f"    mac            = {parameters.mac.name}(derived key, KemPopMacInput of {len(proof.mac_input)} octets: "
         "label, H(challenge message), capsHash)",
         f"                   = {proof.mac.hex()}",
+        "    the CA logs the same of its own with the CertPoll that carries this, right or wrong (drafts/README.md):",
+        *(f"        {name:<22} {value}" for name, value in proof.compared.items()),
     ]
 
 
