@@ -90,7 +90,7 @@ KEY_TYPES = {
 
 
 @pytest.mark.parametrize("pop", Pop)
-@pytest.mark.parametrize("decrypts", ["RSA", "ML-KEM", "both"])
+@pytest.mark.parametrize("decrypts", ["RSA", "ML-KEM", "both", "nothing"])
 @pytest.mark.parametrize("certified", KEY_TYPES)
 @pytest.mark.parametrize("is_classic", [False, True])
 @pytest.mark.parametrize("aes_gcm", [True, False])
@@ -98,8 +98,9 @@ def test_kem_pop_is_listed_if_and_only_if_every_request_for_an_ml_kem_key_is_cha
     pop: Pop, decrypts: str, certified: str, is_classic: bool, aes_gcm: bool
 ) -> None:
     """Section 4, with real messages: a request without proof, and one with a statement (RFC 9883)."""
-    keys: dict[str, Any] = {"kems": () if decrypts == "RSA" else ("ML-KEM-768",), "rsa": decrypts != "ML-KEM"}
-    open_world = kem_world(**keys)
+    keys: dict[str, Any] = {"kems": ("ML-KEM-768",) if decrypts in ("ML-KEM", "both") else ()}
+    keys["rsa"] = decrypts in ("RSA", "both")
+    open_world = kem_world() if decrypts == "nothing" else kem_world(**keys)
     identity = signing_certificate(open_world)
     world = kem_world(
         **keys,
@@ -114,7 +115,7 @@ def test_kem_pop_is_listed_if_and_only_if_every_request_for_an_ml_kem_key_is_cha
         answers.append(new_request(world, f"stated {parameter_set}", parameter_set, identity))
     challenges = CHALLENGED in answers and not any(isinstance(answer, Issued) for answer in answers)
     assert ("KEM-PoP" in keywords(world)) == challenges
-    assert ("ML-KEM-768" in keywords(world)) <= (decrypts != "RSA")
+    assert ("ML-KEM-768" in keywords(world)) <= bool(keys["kems"])
 
 
 def new_request(world: World, name: str, parameter_set: str, identity: Signer | None = None) -> object:
