@@ -9,7 +9,7 @@ decapsulated only after that, and only a MAC comes of it: the client is no decry
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -35,7 +35,7 @@ from pkix.signed_data import SignedData, Signer
 from pkix.usages import key_usage
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, NONCE_LENGTH, FailInfo, MessageType, PkiStatus
 from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, of_next_ca
-from scep.kem_pop import Binding, Challenge, encode_confirm, mac_input, response_key_of
+from scep.kem_pop import Binding, Challenge, comparison, encode_confirm, mac_input, response_key_of
 from scep.messages import PKI_ENVELOPE, Header, PkiMessage, encode_pki_message
 
 RandomBytes = Callable[[int], bytes]
@@ -68,16 +68,17 @@ class Crl:
 
 @dataclass(frozen=True)
 class Proof:
-    """How a challenge was answered, for whoever wants to see it. Nothing in it is secret.
+    """How a challenge was answered, for whoever wants to see it. Nothing in it is secret but the whole csrHash, which
+    would let others test challenge passwords.
 
-    context: DER ScepKemContext. derived_key_hash: H of the derived key. mac_input: DER KemPopMacInput. mac: the proof.
+    context: DER ScepKemContext. mac_input: DER KemPopMacInput. mac: the proof. compared: `scep.kem_pop.comparison`.
     """
 
     challenge: Challenge
     context: bytes
-    derived_key_hash: bytes
     mac_input: bytes
     mac: bytes
+    compared: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -381,7 +382,7 @@ class Enrolment(_Conversation):
         given = mac_input(digest(body), caps_hash)
         mac = compute_mac(derived_key, given, challenge.parameters)
         self._confirm = encode_confirm(mac, caps_hash)
-        self.proof = Proof(challenge, context, digest(derived_key), given, mac)
+        self.proof = Proof(challenge, context, given, mac, comparison(derived_key, context, given))
         return StillPending(challenged=True)
 
     def _check_issued(self, der: bytes) -> None:

@@ -34,6 +34,7 @@ from pkix.asn1 import (
 from pkix.certificates import Certificate
 from pkix.enveloped_data import Expected
 from pkix.errors import Malformed
+from pkix.recognised import recognise
 from pkix.signed_data import SignedData, Signer, encode_signed_data
 from scep import attributes
 from scep.attributes import FailInfo, MessageType, PkiStatus
@@ -58,8 +59,17 @@ class PkiMessage:
 
     @classmethod
     def decode(cls, message: bytes) -> PkiMessage:
-        """Read a message in DER or BER. Nothing is verified. Raises Malformed."""
-        signed = SignedData.decode(message, names=attributes.SIGNED_ATTRIBUTE_NAMES)
+        """Read a message in DER or BER. Nothing is verified. Raises Malformed, which says what the octets are if it is
+        something that is often sent instead.
+        """
+        try:
+            signed = SignedData.decode(message, names=attributes.SIGNED_ATTRIBUTE_NAMES)
+        except Malformed:
+            found = recognise(message)
+            if found is None:
+                raise
+            advice = found.advice or "SCEP has it in a pkiMessage, enveloped and signed (RFC 8894 section 3)"
+            raise Malformed(f"this is {found.what}; {advice}") from None
         if signed.signer is None:
             raise Malformed("pkiMessage has no SignerInfo")
         value = signed.attributes.get(attributes.TRANSACTION_ID)

@@ -110,8 +110,8 @@ class Responder:
             aes_cbc=algorithms.aes_cbc,
             aes_gcm=algorithms.aes_gcm and not kem.classic,
             ml_dsa=algorithms.ml_dsa and not kem.classic,
-            kem=self._certified_kems() if self._reads_kem else (),
-            kem_pop=kem.pop is Pop.challenge,
+            kem=tuple(name for name in self.certified_kems if name in self._held_kems),
+            kem_pop=kem.pop is Pop.challenge and bool(self.certified_kems),
             response_key=kem.response_key is not ResponseKeyReuse.off and not kem.classic,
         )
 
@@ -120,10 +120,20 @@ class Responder:
         """Whether a request may come to an ML-KEM recipient, which is one of AuthEnvelopedData."""
         return self._settings.algorithms.aes_gcm and not self._kem.classic
 
-    def _certified_kems(self) -> tuple[str, ...]:
-        """The parameter sets that the RA has a key for and that this profile certifies."""
-        held = [item.key.parameter_set for item in self.current.ra_kem]
-        return tuple(item.name for item in held if item.name.lower() in self.profile.key_types)
+    @property
+    def certified_kems(self) -> tuple[str, ...]:
+        """The parameter sets whose keys this profile certifies, such as "ML-KEM-768", whatever keys the RA has. A
+        request for one comes in AuthEnvelopedData, to some key of the CA's that decrypts.
+        """
+        if not self._reads_kem or not self.current.identities(self._backends):
+            return ()
+        names = [parameter_set.name for parameter_set in self._backends.parameter_sets]
+        return tuple(name for name in names if name.lower() in self.profile.key_types)
+
+    @property
+    def _held_kems(self) -> set[str]:
+        """The parameter sets that the RA has a key for."""
+        return {item.key.parameter_set.name for item in self.current.ra_kem}
 
     def get_ca_cert(self) -> tuple[bytes, str]:
         """Body and media type of GetCACert (section 4.2.1): the CA certificate alone if there is nothing else,

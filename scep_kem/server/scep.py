@@ -103,6 +103,8 @@ def _base64(text: str) -> bytes:
     Tolerated: line ends every 64 characters (strongSwan, Cisco), + that arrived as a space because the client
     escaped only = (Apple), the base64url alphabet (micromdm 2.3.0), missing padding.
     """
+    if "%" in text:
+        raise ValueError("message is percent-encoded twice; encode it once (RFC 8894 section 4.1)")
     compact = "".join(text.replace(" ", "+").split()).translate(_FROM_BASE64URL).rstrip("=")
     try:
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
