@@ -26,11 +26,11 @@ from pkix.certificate_builder import Contents, encode_certificate
 from pkix.certificates import Certificate, key_identifier
 from pkix.enveloped_data import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
-from pkix.keys import generate, spki_of
+from pkix.keys import generate, key_type_of, spki_of
 from pkix.names import comparable
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
-from pkix.usages import CMC_RA, key_usage
+from pkix.usages import CMC_RA, key_usage, possible_usages
 
 RandomBytes = Callable[[int], bytes]
 
@@ -198,9 +198,8 @@ def create_ra_kem(
 
 def _create_root(subject: x509.Name, key: SigningKey, now: datetime, random: RandomBytes) -> KeyPair:
     """RFC 8894 section 2.1.2: keyUsage says digitalSignature, and keyEncipherment when the key can decrypt."""
-    usages = {"keyCertSign", "cRLSign", "digitalSignature"}
-    if isinstance(key, rsa.RSAPrivateKey):
-        usages.add("keyEncipherment")
+    wanted = {"keyCertSign", "cRLSign", "digitalSignature", "keyEncipherment"}
+    usages = wanted & possible_usages(key_type_of(key.public_key()))
     name, spki = subject.public_bytes(), spki_of(key)
     contents = Contents(
         serial_number=new_serial(random),

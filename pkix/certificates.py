@@ -14,7 +14,6 @@ from typing import Annotated
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kem.parameters import is_ml_kem
@@ -38,6 +37,7 @@ from pkix.asn1 import (
     wrap,
 )
 from pkix.errors import Malformed
+from pkix.pss import PublicKey
 from pkix.public_keys import load_public_key
 
 _SUBJECT_KEY_IDENTIFIER = Oid("2.5.29.14")
@@ -110,7 +110,7 @@ class Certificate:
         return cls.decode(certificate.public_bytes(Encoding.DER))
 
     @cached_property
-    def public_key(self) -> PublicKeyTypes:
+    def public_key(self) -> PublicKey:
         """The subject's key. Raises AlgorithmRefused, Malformed; see `pkix.public_keys`."""
         return load_public_key(self.spki, "certificate")
 

@@ -157,7 +157,7 @@ class CertReqMsg(Requested):
                 raise Malformed("CRMF request: an ML-KEM key cannot sign; use keyEncipherment (RFC 4211 section 4.2)")
             return
         key = self.public_key
-        check_key(key, self.what, policy=policy)
+        check_key(key, self.what, policy=policy, sizes=policy.certified_rsa_bits)
         if self.popo in SUBSEQUENT and not isinstance(key, rsa.RSAPublicKey):
             raise Malformed(f"CRMF request: {self.popo.value} for a key that cannot decrypt; sign the request")
         if self.popo is Popo.absent:

@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import Annotated
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from kem.keys import decode_public_key
 from kem.structures import SubjectPublicKeyInfo
@@ -52,6 +51,7 @@ from pkix.certificates import (
 )
 from pkix.errors import Malformed
 from pkix.keys import message_digest, spki_of
+from pkix.pss import PublicKey
 from pkix.requests import Form, Requested, verify_proof
 from pkix.signatures import SigningKey, certificate_signature_algorithm, sign
 from pkix.subjects import STRING_CODECS
@@ -184,7 +184,7 @@ class CertificationRequest(Requested):
             self._verify_for_kem(policy, statement_signer)
         else:
             # First, so that a key of an unknown kind is badAlg whatever the form.
-            check_key(self.public_key, "PKCS #10 request", policy=policy)
+            check_key(self.public_key, "PKCS #10 request", policy=policy, sizes=policy.certified_rsa_bits)
             if self.form is not Form.self_signed:
                 raise Malformed(f"PKCS #10 request: {self.form.value}, but a key of this kind can sign its own request")
             self._verify_with(self.public_key, policy)
@@ -205,7 +205,7 @@ class CertificationRequest(Requested):
         check_key(statement_signer.public_key, "statementOfPossession", policy=policy)
         self._verify_with(statement_signer.public_key, policy)
 
-    def _verify_with(self, key: PublicKeyTypes, policy: AlgorithmPolicy) -> None:
+    def _verify_with(self, key: PublicKey, policy: AlgorithmPolicy) -> None:
         scheme, signature = self.signature_algorithm, self.signature
         verify_proof(key, scheme, signature, self.signed_der, policy=policy, what=self.what)
 

@@ -15,7 +15,6 @@ from typing import ClassVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from kem.parameters import by_oid, is_ml_kem
 from pkix import oids
@@ -23,6 +22,7 @@ from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import SEQUENCE_TAG, AlgorithmIdentifier, BitString, Oid, attribute, encode, reason, wrap
 from pkix.errors import AlgorithmRefused, IntegrityFailed, Malformed
 from pkix.keys import key_type_of
+from pkix.pss import PublicKey
 from pkix.public_keys import load_public_key
 from pkix.signatures import verify
 from pkix.subjects import check_subject
@@ -76,7 +76,7 @@ class Requested:
         return hashlib.sha256(self.der).digest()
 
     @cached_property
-    def public_key(self) -> PublicKeyTypes:
+    def public_key(self) -> PublicKey:
         """The key to be certified. Raises AlgorithmRefused, Malformed; see `pkix.public_keys`."""
         if self.spki is None:
             raise Malformed(f"{self.what}: there is no public key in it")
@@ -122,7 +122,7 @@ class Requested:
 
 
 def verify_proof(
-    key: PublicKeyTypes,
+    key: PublicKey,
     scheme: AlgorithmIdentifier,
     signature: bytes,
     data: bytes,

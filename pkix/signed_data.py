@@ -20,7 +20,6 @@ from typing import Annotated, Protocol
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy, check_key, digest_oid
@@ -53,6 +52,7 @@ from pkix.ber import read_ber
 from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.content_info import ContentInfo, EncapsulatedContentInfo, encode_content_info, encode_encapsulated
 from pkix.errors import IntegrityFailed, Malformed
+from pkix.pss import PublicKey
 from pkix.signatures import SigningKey, sign, verify
 
 SIGNED_ATTRS_TAG = 0xA0
@@ -148,7 +148,7 @@ class SignedData:
             raise Malformed("SignedData has no SignerInfo")
         return decode_attributes(self.signer.signed_attrs, "signed", names=self.names)
 
-    def verify(self, signer: Certificate | PublicKeyTypes, policy: AlgorithmPolicy) -> None:
+    def verify(self, signer: Certificate | PublicKey, policy: AlgorithmPolicy) -> None:
         """Verify the signer's signature, and contentType and messageDigest.
 
         signer: the certificate, or the key of somebody who has none yet; whether it is the one that `sid` names is the
@@ -192,7 +192,7 @@ class SignedData:
 
 
 def _verify_attributes(
-    signer: SignerInfo, key: PublicKeyTypes, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
+    signer: SignerInfo, key: PublicKey, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
 ) -> None:
     """The signature covers the DER of the attributes as SET OF. Some clients (Apple) send and sign them in an
     order that is not DER's; the octets as they came are tried first, then the sorted ones.
@@ -208,7 +208,7 @@ def _verify_attributes(
 
 
 def _verify_octets(
-    signer: SignerInfo, key: PublicKeyTypes, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy, signed: bytes
+    signer: SignerInfo, key: PublicKey, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy, signed: bytes
 ) -> None:
     scheme = signer.signature_algorithm
     verify(key, scheme, digest, signer.signature, signed, policy=policy)

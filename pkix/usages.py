@@ -1,8 +1,11 @@
 """What a certificate lets its key be used for: keyUsage, extendedKeyUsage and basicConstraints (RFC 5280 sections
 4.2.1.3, 4.2.1.12 and 4.2.1.9).
 
-Key usages are named as RFC 5280 names their bits: "digitalSignature". A certificate without the extension allows all of
-them; what an absent extendedKeyUsage means is for whoever asks.
+Key usages are named as RFC 5280 names their bits, "digitalSignature", with "contentCommitment" for nonRepudiation, as
+X.509 calls it now. A certificate without the extension allows all of them; what an absent extendedKeyUsage means is for
+whoever asks.
+
+What a key can be used for is a matter of its algorithm, and a CA certifies nothing else (`possible_usages`).
 """
 
 from __future__ import annotations
@@ -23,12 +26,30 @@ _ATTRIBUTES = {
     "keyCertSign": "key_cert_sign",
     "cRLSign": "crl_sign",
 }
+_ONLY = {"encipherOnly": "encipher_only", "decipherOnly": "decipher_only"}  # say more of keyAgreement
+
+NON_REPUDIATION = "nonRepudiation"  # another name of contentCommitment
+
+_SIGNING = frozenset({"digitalSignature", "contentCommitment", "keyCertSign", "cRLSign"})
+_POSSIBLE = {
+    "rsa": _SIGNING | {"keyEncipherment", "dataEncipherment"},  # RFC 3279 section 2.3.1
+    "rsa-pss": _SIGNING,  # RFC 4055 section 1.2
+    "ec": _SIGNING | {"keyAgreement", *_ONLY},  # RFC 5480 section 3
+    "ed25519": _SIGNING,  # RFC 9295 section 3
+    "ml-dsa": _SIGNING,  # RFC 9881 section 5
+    "ml-kem": frozenset({"keyEncipherment"}),  # RFC 9935 section 5
+}
+
+
+def possible_usages(key_type: str) -> frozenset[str]:
+    """The bits of keyUsage that a key can have, by its type as `pkix.keys` names it: "ec:P-256", "ml-dsa-65"."""
+    kind = key_type.partition(":")[0]
+    return _POSSIBLE.get(kind) or _POSSIBLE[kind.rpartition("-")[0]]
 
 
 def key_usage(names: Collection[str]) -> x509.KeyUsage:
-    """KeyUsage from the RFC 5280 bit names, without encipherOnly and decipherOnly."""
-    bits = {attribute: name in names for name, attribute in _ATTRIBUTES.items()}
-    return x509.KeyUsage(**bits, encipher_only=False, decipher_only=False)
+    """KeyUsage from the RFC 5280 bit names; encipherOnly and decipherOnly need keyAgreement."""
+    return x509.KeyUsage(**{attribute: name in names for name, attribute in (_ATTRIBUTES | _ONLY).items()})
 
 
 def usage_names(extensions: x509.Extensions) -> frozenset[str] | None:
@@ -37,7 +58,8 @@ def usage_names(extensions: x509.Extensions) -> frozenset[str] | None:
         usage = extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return None
-    return frozenset(name for name, attribute in _ATTRIBUTES.items() if getattr(usage, attribute))
+    named = _ATTRIBUTES | (_ONLY if usage.key_agreement else {})
+    return frozenset(name for name, attribute in named.items() if getattr(usage, attribute))
 
 
 def may(certificate: x509.Certificate, usage: str) -> bool:

@@ -19,11 +19,13 @@ from kem.backends import Backends
 from kem.keys import decode_public_key
 from kem.weak_keys import check_strength
 from pkix import oids
+from pkix.algorithms import AlgorithmPolicy
 from pkix.certificates import UNREADABLE, Certificate, load_certificate
 from pkix.errors import Malformed, PkixError
 from pkix.kem_recipients import KemRecipient
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.signed_data import SignedData
+from pkix.signed_objects import verify_signed_object
 from pkix.usages import extended_usages, is_ca, is_cmc_ra, may
 
 MAX_BODY = 512 * 1024  # octets of an answer to GetCACert or GetNextCACert
@@ -166,7 +168,11 @@ def _chained(certificates: Sequence[x509.Certificate], trusted: x509.Certificate
 def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (*UNREADABLE, InvalidSignature):
+        view = Certificate.of(issuer)
+        if view.key_algorithm == oids.RSASSA_PSS:  # whose rules `cryptography` does not know
+            der = certificate.public_bytes(Encoding.DER)
+            verify_signed_object(der, view.public_key, AlgorithmPolicy(legacy=True), "the certificate")
+    except (*UNREADABLE, InvalidSignature, PkixError):
         return False
     return True
 

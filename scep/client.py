@@ -27,12 +27,12 @@ from pkix.certificates import Certificate, IssuerAndSerialNumber, key_identifier
 from pkix.enveloped_data import Identity, KekIdentity, PasswordIdentity, RsaIdentity, decrypt, encrypt
 from pkix.errors import AlgorithmRefused
 from pkix.kem_recipients import KemIdentity
-from pkix.keys import certificate_hash
+from pkix.keys import certificate_hash, key_type_of
 from pkix.pkcs10 import CertificationRequest
 from pkix.recipients import Recipient
 from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
-from pkix.usages import key_usage
+from pkix.usages import key_usage, possible_usages
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, NONCE_LENGTH, FailInfo, MessageType, PkiStatus
 from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, of_next_ca
 from scep.kem_pop import Binding, Challenge, comparison, encode_confirm, mac_input, response_key_of
@@ -103,7 +103,7 @@ def self_signed(key: SigningKey, subject: x509.Name, *, now: datetime, random: R
     """The certificate a client without one signs its first request with (section 2.3): same subject and key as the
     request, digitalSignature, and keyEncipherment if the key is RSA.
     """
-    usages = {"digitalSignature", "keyEncipherment"} if isinstance(key, rsa.RSAPrivateKey) else {"digitalSignature"}
+    usages = {"digitalSignature", "keyEncipherment"} & possible_usages(key_type_of(key.public_key()))
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -8,6 +8,7 @@ transactionID raises, because there is no transaction to answer.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from cryptography.hazmat.primitives import hashes
@@ -72,7 +73,8 @@ class Responder:
         self.authorities = authorities
         self._authoriser = authoriser
         self._store = store
-        self._settings = settings
+        sizes = (profile.min_rsa_bits, profile.max_rsa_bits)
+        self._settings = replace(settings, algorithms=replace(settings.algorithms, certified_rsa_bits=sizes))
         self._kem = kem
         self._backends = backends
         self._random = random

@@ -64,7 +64,7 @@ max_request = 65536             # octets of encrypted content of one request
 [profiles.default]
 validity_days = 365
 backdate_minutes = 600          # for clients with slow clocks
-key_types = ["rsa", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519",
+key_types = ["rsa", "rsa-pss", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519",
              "ml-dsa-44", "ml-dsa-65", "ml-dsa-87", "ml-kem-512", "ml-kem-768", "ml-kem-1024"]
 key_usage = ["digitalSignature", "keyEncipherment"]
 extended_key_usage = ["clientAuth"]

@@ -27,7 +27,7 @@ from ca.profiles import (
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from kem.exchange import POP_SHA256, POP_SHA512
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
-from pkix.usages import CMC_RA
+from pkix.usages import CMC_RA, NON_REPUDIATION
 from scep.settings import Pop, ResponseKeyReuse
 from scep_kem.budgets import LONGEST_WEBHOOK
 from scep_kem.errors import UsageError
@@ -147,6 +147,16 @@ def _is_usage(text: str) -> bool:
         return False
 
 
+def _key_usages(names: list[str]) -> list[str]:
+    """RFC 5280 knows the bit contentCommitment under two names."""
+    return ["contentCommitment" if name == NON_REPUDIATION else name for name in names]
+
+
+def _are_key_usages(names: list[str]) -> bool:
+    """What end entities may have; a certificate that says for what its key is says something (section 4.2.1.3)."""
+    return bool(names) and all(name in KEY_USAGES for name in _key_usages(names))
+
+
 def _is_location(text: str) -> bool:
     """Where a CRL or a certificate may be fetched (RFC 5280 sections 4.2.1.13 and 4.2.2.1); ldap may name no host."""
     text = text.replace(CA_IN_URL, "")
@@ -206,7 +216,7 @@ PROFILE: Keys = {
     "key_types": _subset(ALL_KEY_TYPES),
     "min_rsa_bits": _count(MIN_RSA_BITS, MAX_RSA_BITS),
     "max_rsa_bits": _count(MIN_RSA_BITS, MAX_RSA_BITS),
-    "key_usage": _subset(KEY_USAGES),
+    "key_usage": Key(list, _are_key_usages, convert=_key_usages),
     "extended_key_usage": Key(list, lambda value: all(_is_usage(item) for item in value)),
     "required_subject": _subset(SUBJECT_ATTRIBUTES),
     "allowed_subject": _subset(SUBJECT_ATTRIBUTES),

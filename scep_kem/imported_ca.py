@@ -13,9 +13,9 @@ from ca.authority import KeyPair
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
 from pkix.certificates import load_certificate
 from pkix.errors import PkixError
-from pkix.keys import spki_of
+from pkix.keys import key_type_of, spki_of
 from pkix.signatures import SigningKey
-from pkix.usages import is_ca, may
+from pkix.usages import is_ca, may, possible_usages
 from scep.ca_certificates import CaCertificates
 from scep_kem import files
 from scep_kem.errors import UsageError
@@ -52,9 +52,8 @@ def _check_usage(certificate: x509.Certificate, key: SigningKey) -> None:
     """RFC 5280 section 4.2.1.9 and RFC 8894 section 2.1.2."""
     if not is_ca(certificate):
         raise UsageError("the certificate is not that of a CA: its basicConstraints do not say so (RFC 5280)")
-    needed = ["keyCertSign", "cRLSign", "digitalSignature"]
-    if isinstance(key, rsa.RSAPrivateKey):
-        needed.append("keyEncipherment")
-    missing = [usage for usage in needed if not may(certificate, usage)]
+    possible = possible_usages(key_type_of(key.public_key()))
+    needed = ["keyCertSign", "cRLSign", "digitalSignature", "keyEncipherment"]
+    missing = [usage for usage in needed if usage in possible and not may(certificate, usage)]
     if missing:
         raise UsageError(f"the CA certificate's keyUsage lacks {', '.join(missing)} (RFC 8894 section 2.1.2)")
