@@ -11,7 +11,7 @@ from datetime import date
 
 from ca import methods
 from ca.authorities import Authorities
-from ca.authority import lapses
+from ca.lapses import lapses
 from ca.store import Store, StoreUnavailable
 from ca.webhook import Webhook
 from kem.errors import KemError
@@ -65,10 +65,18 @@ class Service:
 
     def responder(self, profile: str) -> Responder | None:
         """The responder for a profile, None if there is no such profile."""
+        self._refresh()
+        return self._responders.get(profile)
+
+    def current_generations(self) -> Authorities:
+        """The CA as its folder has it now."""
+        self._refresh()
+        return self.generations
+
+    def _refresh(self) -> None:
         if self._roles_stamp() != self._stamp:
             with self._lock:
                 self._reload()
-        return self._responders.get(profile)
 
     def purge_if_due(self) -> None:
         """Let the Store forget what has expired, at most once a minute. A failure is logged and never raised.
@@ -96,6 +104,9 @@ class Service:
             self._told_on = today
             for text in lapses(self.generations.current, now=utc_now()):
                 log.warning("%s", text)
+            if self.generations.following is not None:
+                for text in lapses(self.generations.following, now=utc_now()):
+                    log.warning("of the next CA, %s", text)
 
     def _reload(self) -> None:
         """Read the keys again, unless another thread has done so meanwhile.

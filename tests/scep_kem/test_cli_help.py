@@ -23,6 +23,8 @@ CONTRACT = {
         "ca crl",
         "ca add-kem",
         "ca backup",
+        "ca import-cert",
+        "ca renew-ra",
         "ca replace-ra",
         "ca retire",
         "kem backends",
