@@ -32,6 +32,7 @@ from scep_kem.cli.common import (
     open_store,
     parse_name,
 )
+from scep_kem.cli.importing import import_issued
 from scep_kem.cli.revoking import revoke
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
@@ -211,7 +212,7 @@ def _ra_reason(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any
 )
 @_ra_reason("unspecified")
 def replace_ra(found: CaDir, only: str | None, identifier: str | None, reason: str) -> None:
-    """Replace keys and certificates of the RA, and withdraw the old.
+    """Replace the RA's keys and certificates at once.
 
     The old keys open and sign nothing any more, their certificates are served no more and the CRL lists them. Their
     files are kept under names that show the moment. A running server notices by itself.
@@ -346,3 +347,4 @@ def crl(found: CaDir, identifier: str | None, everything: bool, out: Path | None
 
 
 ca.add_command(revoke)
+ca.add_command(import_issued)

@@ -56,7 +56,7 @@ def revoke(found: CaDir, serial: str | None, certificate: x509.Certificate | Non
             known = [_record(store, generations, certificate)]
         if not known:
             raise UsageError(f"no certificate with serial {serial}; for the RA's there is `ca replace-ra`")
-        if reason in (HOLD, RELEASE) and any(is_cmc_ra(x509.load_der_x509_certificate(item.der)) for item in known):
+        if reason in (HOLD, RELEASE) and any(map(_is_ra, known)):
             raise UsageError("no certificate of an RA is put on hold; `ca replace-ra` replaces and revokes it")
         for item in known:
             if store.certificate(item.authority, item.serial) is None:
@@ -65,6 +65,11 @@ def revoke(found: CaDir, serial: str | None, certificate: x509.Certificate | Non
             click.echo(_said(item, done))
             if done.revoked_at is not None:
                 click.echo(_where(generations, item.authority))
+
+
+def _is_ra(item: IssuedCertificate) -> bool:
+    """Whether it is an RA's; of what is known from a CRL only, there is nothing to look at."""
+    return bool(item.der) and is_cmc_ra(x509.load_der_x509_certificate(item.der))
 
 
 def _record(store: Store, generations: Authorities, certificate: x509.Certificate) -> IssuedCertificate:

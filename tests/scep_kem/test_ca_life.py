@@ -72,7 +72,7 @@ def test_renew_ra_makes_new_certificates_and_opens_what_names_the_old(
         early, before = plain.start(), ras(own)
         later(timedelta(days=10))
         said = run("ca", "renew-ra", *(["--new-keys"] if new_keys else []), "--dir", own.path).good().out
-        assert "RA signer" in said and "are opened until they end" in said
+        assert "RA signer" in said and "is opened until they end" in said
         after = ras(own)
         for role, old in before.items():
             new = after[role]
@@ -403,3 +403,86 @@ def test_f03_a_subordinate_ca_is_followed_by_an_imported_one(tmp_path: Path) -> 
     assert "next CA" in said and "lacks digitalSignature" in said
     run("ca", "rollover", "--activate", "--dir", own.path).good()
     assert own.load().current.ca.certificate == following.certificate and own.load().current.ra_signer is not None
+
+
+# What the CA issued elsewhere
+
+
+def issued_elsewhere(pair: KeyPair, label: str, *, days: int = 300) -> x509.Certificate:
+    now = utc_now()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name(f"CN={label},O=Example"))
+        .issuer_name(pair.certificate.subject)
+        .public_key(key("rsa:2048", label).public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=10))
+        .not_valid_after(now + timedelta(days=days))
+        .sign(pair.key, certificate_hash(pair.key))
+    )
+
+
+def crl_of(pair: KeyPair, number: int | None, **revoked: int) -> bytes:
+    now = utc_now()
+    builder = x509.CertificateRevocationListBuilder().issuer_name(pair.certificate.subject)
+    builder = builder.last_update(now).next_update(now + timedelta(days=7))
+    if number is not None:
+        builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+    for reason, serial in revoked.items():
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - timedelta(days=3))
+        entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags(reason)), critical=False)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(pair.key, certificate_hash(pair.key)).public_bytes(Encoding.DER)
+
+
+def test_f03_what_the_ca_issued_before_renews_is_revoked_and_its_crl_goes_on(tmp_path: Path) -> None:
+    pair = made("CN=Old", key("ec:P-256", "old"))
+    own = imported(tmp_path, pair, "--ra")
+    good, bad = issued_elsewhere(pair, "device"), issued_elsewhere(pair, "lost")
+    (tmp_path / "issued" / "below").mkdir(parents=True)
+    files.write(tmp_path / "issued" / "bundle.pem", files.pem(good, pair.certificate))
+    files.write(tmp_path / "issued" / "below" / "bad.cer", bad.public_bytes(Encoding.DER))
+    files.write(tmp_path / "issued" / "README", b"nothing")
+    files.write(tmp_path / "issued" / "foreign.pem", files.pem(issued_elsewhere(ca_pair("ec:P-256"), "device")))
+    files.write(tmp_path / "crl", crl_of(pair, 41, keyCompromise=bad.serial_number, superseded=4711))
+    command = ("ca", "import-issued", tmp_path / "issued", "--crl", tmp_path / "crl", "--dir", own.path)
+    said = run(*command)
+    assert said.code == 2 and "1 of the CRL are known by their number only" in said.out
+    assert "2 recorded, 0 known before, 2 revoked" in said.out
+    for words in ("README holds no", "foreign.pem: this CA has not signed it", "CA's own certificate", "3 skipped"):
+        assert words in said.err
+    assert "0 recorded, 2 known before" in run(*command).out
+    with own.open_store() as store:
+        site = Site(own, store=store)
+        identifier = own.load().current.short_identifier
+        crl = x509.load_der_x509_crl(site.get("", path=f"/scep/crl/{identifier}").data)
+        assert {item.serial_number for item in crl} == {bad.serial_number, 4711}
+        assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number > 41
+        assert {item.revocation_date_utc.date() for item in crl} == {(utc_now() - timedelta(days=3)).date()}
+        device = site.device(label="device", subject="CN=device,O=Example")
+        assert isinstance(device.renewal(Issued(good.public_bytes(Encoding.DER), ())).enrol(), Issued)
+        lost = site.device(label="lost", subject="CN=lost,O=Example")
+        with pytest.raises(AssertionError):
+            assert isinstance(lost.renewal(Issued(bad.public_bytes(Encoding.DER), ())).enrol(), Issued)
+    assert "4711" not in run("ca", "list", "--dir", own.path).good().out
+    run("ca", "revoke", "1267", "--reason", "keyCompromise", "--dir", own.path).good()
+    run("ca", "revoke", f"{good.serial_number:x}", "--dir", own.path).good()
+
+
+def test_f03_a_crl_must_be_the_cas_and_complete(tmp_path: Path) -> None:
+    pair = made("CN=Old", key("ec:P-256", "old"))
+    own = imported(tmp_path, pair, "--ra")
+    files.write(tmp_path / "c.pem", files.pem(issued_elsewhere(pair, "device")))
+    command = ("ca", "import-issued", tmp_path / "c.pem", "--dir", own.path)
+    for data, words in (
+        (crl_of(ca_pair("ec:P-256"), 1), "not one that this CA has signed"),
+        (crl_of(pair, 2**100), "cannot go on"),
+        (b"junk", "no readable CRL"),
+    ):
+        files.write(tmp_path / "crl", data)
+        run(*command, "--crl", tmp_path / "crl").refused_in_one_line(2, words)
+    run(*command, "--crl-number", "99").good()
+    run(*command, "--crl-number", "7").good()
+    run(*command, "--profile", "nobody").refused_in_one_line(2, "no profile")
+    with own.open_store() as store:
+        assert store.next_crl_number(own.load().current.identifier) == 100

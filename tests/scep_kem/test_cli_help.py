@@ -24,6 +24,7 @@ CONTRACT = {
         "ca add-kem",
         "ca backup",
         "ca import-cert",
+        "ca import-issued",
         "ca renew-ra",
         "ca replace-ra",
         "ca retire",
