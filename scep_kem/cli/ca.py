@@ -256,7 +256,7 @@ def renew_ra(found: CaDir, new_keys: bool, identifier: str | None) -> None:
 @click.option("--activate", is_flag=True, help="Make the prepared CA the current one.")
 @click.option("--abort", is_flag=True, help="Take the prepared CA out of use.")
 def rollover(found: CaDir, activate: bool, abort: bool, imported: Imported) -> None:
-    """Prepare the next CA certificate, put it in force, or drop it.
+    """Prepare the next CA, put it in force, or drop it.
 
     Once prepared, clients get it with GetNextCACert, signed by the current CA, and a request encrypted to it is
     issued by it. The next of a subordinate CA is imported. One that is dropped is retired: whoever has its certificate
@@ -284,8 +284,8 @@ def rollover(found: CaDir, activate: bool, abort: bool, imported: Imported) -> N
 def import_cert(found: CaDir, certificates: list[x509.Certificate]) -> None:
     """Take a new certificate for the CA's key.
 
-    FILE holds it, and its issuers behind it (PEM). For a CA whose issuer has renewed its certificate. What the CA has issued stays valid, and ID, CRL and URLs stay.
-    A running server notices by itself.
+    FILE holds it, and its issuers behind it (PEM): for a CA whose issuer has renewed its certificate. What the CA has
+    issued stays valid, and ID, CRL and URLs stay. A running server notices by itself.
     """
     check_imported(certificates, now=utc_now())
     _show("renewed", found.import_certificate(certificates))
