@@ -51,7 +51,7 @@ from scep_kem.generation_files import (
     write_pair,
     write_renewed_ca,
 )
-from scep_kem.imported_ca import check_renews
+from scep_kem.imported_ca import check_key_usage, check_renews
 from scep_kem.kem import new_kem_key
 from scep_kem.ra import check_valid, folder_name, key_type, revoke_ra, successor
 from scep_kem.roles import Roles
@@ -149,6 +149,7 @@ class CaDir:
             ra_kem=[new_kem_key(kem) for kem in dict.fromkeys(kems)],
             rsa_decryption=rsa_decryption,
         )
+        check_key_usage(authority)
         with self.locked(), contextlib.ExitStack() as undo:
             self._refuse_what_is_there()  # somebody else was faster
             if database is not None:
@@ -243,8 +244,9 @@ class CaDir:
             ca=ca,
             chain=chain,
             ra_kem=[new_kem_key(pair.key.parameter_set.name.lower()) for pair in current.ra_kem],
-            rsa_decryption=bool(current.ra_decryption) or not current.ra_kem,
+            rsa_decryption=current.ra_decryption is not None or key_type(current.ca).startswith("rsa:"),
         )
+        check_key_usage(authority)
         if folder_name(authority) in roles.folders:
             raise UsageError(f"the CA {authority.short_identifier} is here already")
         with contextlib.ExitStack() as undo:
@@ -283,6 +285,7 @@ class CaDir:
                 if spki == spki_of(authority.ca.key):
                     check_renews(authority, certificate)
                     pair = KeyPair(authority.ca.key, certificate)
+                    check_key_usage(replace(authority, ca=pair))
                     stem = _stem("ca", certificate)
                     write_renewed_ca(self.path / name, stem, pair, chain)
                     self._write_roles(replace(roles, ra=roles.with_stems({name: {"ca": stem}})))

@@ -63,10 +63,15 @@ def check_imported(found: Sequence[x509.Certificate], *, now: datetime) -> None:
             raise UsageError(f"{name} is not issued by the certificate behind it")
 
 
-def check_key_usage(pair: KeyPair, *, signs: bool, decrypts: bool) -> None:
-    """Raise UsageError unless the CA's key may do what it will do itself (RFC 8894 section 2.1.2)."""
-    needed = [usage for usage, wanted in (("digitalSignature", signs), ("keyEncipherment", decrypts)) if wanted]
-    missing = [usage for usage in needed if not may(pair.certificate, usage)]
+def check_key_usage(authority: Authority) -> None:
+    """Raise UsageError unless the CA's key may do what it will do itself, where there is no RA (RFC 8894 section 2.1.2).
+
+    That it signs GetNextCACert is no reason to refuse it.
+    """
+    opens = isinstance(authority.ca.key, rsa.RSAPrivateKey) and authority.ra_decryption is None
+    needed = ["digitalSignature"] if authority.ra_signer is None else []
+    needed += ["keyEncipherment"] if opens else []
+    missing = [usage for usage in needed if not may(authority.ca.certificate, usage)]
     if missing:
         raise UsageError(
             f"the CA certificate's keyUsage lacks {', '.join(missing)}, which its key needs to sign answers and open "

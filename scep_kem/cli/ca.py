@@ -36,8 +36,8 @@ from scep_kem.cli.importing import import_issued
 from scep_kem.cli.revoking import revoke
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
-from scep_kem.imported_ca import check_imported, check_key_usage, read_imported
-from scep_kem.server.routes import crl_path
+from scep_kem.imported_ca import check_imported, read_imported
+from scep_kem.server.routes import crl_path, ungiven
 from scep_kem.terminal import printable, revealed
 
 
@@ -119,9 +119,8 @@ def init(
         raise UsageError("--no-rsa needs --kem and a CA key that is not RSA")
     own_type = "rsa:2048" if is_rsa else key_type_of(pair.key.public_key()) if pair is not None else key_type
     signer_type = ra_key_type or ((key_type if pair is None else own_type) if ra else None)
-    if pair is not None:
-        check_key_usage(pair, signs=signer_type is None, decrypts=is_rsa and signer_type is None)
-    authority = CaDir(directory).create(
+    found = CaDir(directory)
+    authority = found.create(
         parse_name(subject),
         key_type,
         ra_key_type=signer_type,
@@ -133,6 +132,8 @@ def init(
     )
     click.echo(f"CA made in {printable(str(directory))}")
     _show("current", authority)
+    for text in ungiven(found.configuration(), authority):
+        click.echo(f"  WARNING: {text}")
 
 
 @ca.command()

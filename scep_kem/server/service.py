@@ -22,7 +22,7 @@ from scep_kem.clock import utc_now
 from scep_kem.config import Config
 from scep_kem.errors import UsageError
 from scep_kem.kem import backends
-from scep_kem.server.routes import misleading
+from scep_kem.server.routes import misleading, ungiven
 from scep_kem.server.webhook import HttpWebhook
 
 log = logging.getLogger(__name__)
@@ -137,6 +137,8 @@ class Service:
 
     def _load(self) -> tuple[Authorities, Mapping[str, Responder]]:
         generations = self.ca_dir.load()
+        for text in ungiven(self.config, generations.current):
+            log.warning("%s", text)
         for item in self.config.profiles.values():
             for text in misleading(item.profile, self.config.profiles, generations):
                 log.warning("%s", text)

@@ -67,8 +67,8 @@ def test_renew_ra_makes_new_certificates_and_opens_what_names_the_old(
 ) -> None:
     with own.open_store() as store:
         site = Site(own, store=store)
-        plain = site.device(password=site.password("one"), transaction_id="cached")
-        kem = site.kem_device(password=site.password("two"), transaction_id="kem")
+        plain = site.device(password=site.password("one", ttl=None), transaction_id="cached")
+        kem = site.kem_device(password=site.password("two", ttl=None), transaction_id="kem")
         early, before = plain.start(), ras(own)
         later(timedelta(hours=12))  # less than a new certificate is backdated: clients keep their clock
         said = run("ca", "renew-ra", *(["--new-keys"] if new_keys else []), "--dir", own.path).good().out
@@ -85,7 +85,7 @@ def test_renew_ra_makes_new_certificates_and_opens_what_names_the_old(
         assert isinstance(outcome, Issued)
         waiting = kem.enrol()
         assert isinstance(kem.poll() if not isinstance(waiting, Issued) else waiting, Issued)
-        fresh = site.device(password=site.password("three"), label="three", transaction_id="fresh")
+        fresh = site.device(password=site.password("three", ttl=None), label="three", transaction_id="fresh")
         assert isinstance(fresh.enrol(), Issued)
         assert not [item for item in store.certificates() if item.revoked_at is not None]
 
@@ -333,8 +333,15 @@ def test_f03_name_constraints_of_the_ca_are_obeyed(tmp_path: Path) -> None:
     assert "CN=device" in issued.subject
 
 
-def test_f03_extended_key_usage_of_the_ca_is_obeyed(tmp_path: Path) -> None:
+def caplog_of(own: CaDir, caplog: pytest.LogCaptureFixture) -> str:
+    caplog.clear()
+    Site(own)
+    return caplog.text
+
+
+def test_f03_extended_key_usage_of_the_ca_is_obeyed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     own = imported(tmp_path, made("CN=Servers", key("ec:P-256", "servers"), EKU([SERVER])), "--ra")
+    assert "profile default: its extended_key_usage has 1.3.6.1.5.5.7.3.2" in caplog_of(own, caplog)
     assert "extendedKeyUsage 1.3.6.1.5.5.7.3.2 is not one that the CA" in refusal(
         Site(own), "one", x509.DNSName("a.example")
     )
@@ -402,6 +409,18 @@ def test_f03_a_subordinate_ca_is_followed_by_an_imported_one(tmp_path: Path) -> 
     assert "next CA" in said and "lacks digitalSignature" in said
     run("ca", "rollover", "--activate", "--dir", own.path).good()
     assert own.load().current.ca.certificate == following.certificate and own.load().current.ra_signer is not None
+
+
+def test_f03_a_ca_without_an_ra_is_not_followed_by_one_whose_key_may_not_answer(tmp_path: Path) -> None:
+    able = ("keyCertSign", "cRLSign", "digitalSignature", "keyEncipherment")
+    own = imported(tmp_path, made("CN=Root", key("rsa:2048", "able"), usages=able))
+    unable = made("CN=Root", key("rsa:2048", "unable"))
+    files.write_key(tmp_path / "k", unable.key)
+    files.write(tmp_path / "c", files.pem(unable.certificate))
+    options = ("--import-key", tmp_path / "k", "--import-cert", tmp_path / "c", "--dir", own.path)
+    run("ca", "rollover", *options).refused_in_one_line(2, "lacks digitalSignature, keyEncipherment")
+    files.write(tmp_path / "c", files.pem(made("CN=Root", key("rsa:2048", "able")).certificate))
+    run("ca", "import-cert", tmp_path / "c", "--dir", own.path).refused_in_one_line(2, "lacks digitalSignature")
 
 
 # What the CA issued elsewhere
