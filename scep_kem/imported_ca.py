@@ -64,7 +64,7 @@ def check_imported(found: Sequence[x509.Certificate], *, now: datetime) -> None:
 
 
 def check_key_usage(authority: Authority) -> None:
-    """Raise UsageError unless the CA's key may do what it will do itself, where there is no RA (RFC 8894 section 2.1.2).
+    """Raise UsageError unless the CA's key may do what no RA does for it (RFC 8894 section 2.1.2).
 
     That it signs GetNextCACert is no reason to refuse it.
     """
