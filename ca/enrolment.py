@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ca.authorisation import OPERATOR, Approved, Pending, Reissue, Verdict
+from ca.authority import Authority, contents_of
 from ca.credentials import check_held
 from ca.dialogue import Arrival, Challenged, Dialogue, Outcome, Proof, Waiting
 from ca.errors import (
@@ -156,7 +157,7 @@ class _Steps:
             request_hash=same,
             sealed_request=self.memory.seal(key, remembered),
             subject=request.subject_text,
-            authority=self.turn.authorities.issuer(self.arrival.authority).identifier,
+            authority=self.issuer.identifier,
             created=now,
             updated=now,
             expires=now + self.limits.pending_lifetime,
@@ -375,6 +376,13 @@ class _Steps:
         """Whether the profile allows what is asked for, and nobody asks for a name of the CA."""
         check_subject_is_free(request, self.own_names)
         check_request(self.profile, request)
+        # What would be issued: what the CA's own certificate forbids is refused before anybody decides.
+        contents_of(self.issuer, self.profile, request, now=self.now, serial_number=1)
+
+    @property
+    def issuer(self) -> Authority:
+        """Who would issue for the message."""
+        return self.turn.authorities.issuer(self.arrival.authority)
 
     def _check_held(self, identifier: str | None, request: CertificateRequest) -> None:
         check_held(self.store, identifier, subject=request.subject, profile=self.profile.name, now=self.now)

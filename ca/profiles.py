@@ -262,9 +262,14 @@ def _requested_usage(
     return requested
 
 
+def purposes(profile: Profile) -> list[x509.ObjectIdentifier]:
+    """The extended key usages that the profile gives."""
+    return [EXTENDED_KEY_USAGES.get(name) or x509.ObjectIdentifier(name) for name in profile.extended_key_usage]
+
+
 def _extended_key_usage(profile: Profile, request: CertificateRequest) -> list[x509.ObjectIdentifier]:
     """Raises UsageRefused when the request asks for more than the profile allows."""
-    allowed = [EXTENDED_KEY_USAGES.get(name) or x509.ObjectIdentifier(name) for name in profile.extended_key_usage]
+    allowed = purposes(profile)
     chosen = allowed
     if "extendedKeyUsage" in profile.copy_extensions:
         requested = extended_usages(request.extensions)

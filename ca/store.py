@@ -419,6 +419,9 @@ class Store(Protocol):
     def next_crl_number(self, authority: str) -> int:
         """1, 2, 3, … per issuer, never twice (RFC 5280 5.2.3)."""
 
+    def pass_crl_number(self, authority: str, number: int) -> None:
+        """Let every further `next_crl_number` of this issuer be higher than a number that was used elsewhere."""
+
     # Credentials
 
     def add_credential(self, credential: Credential) -> None:

@@ -5,8 +5,8 @@ order: what cannot be read among them is passed over, loops end, and their numbe
 verified have limits. The certificate itself and every issuer are checked as section 6.1.3 and 6.1.4 say. A trust anchor
 is a certificate here, and its own validity, basicConstraints and keyUsage count, too; only its signature does not.
 
-Left out, and refused where it would matter: name constraints (in any CA certificate, critical or not, since RFC 5280
-section 4.2.1.10 has them processed), policies beyond "any policy will do", and critical extensions of other kinds.
+Left out, and refused where it would matter: policies beyond "any policy will do", and critical extensions of other
+kinds. Name constraints are `pkix.name_constraints`, critical or not (RFC 5280 section 4.2.1.10).
 Revocation is `pkix.revocations`.
 """
 
@@ -26,6 +26,7 @@ from pkix.algorithms import AlgorithmPolicy, check_key
 from pkix.asn1 import Oid
 from pkix.certificates import Certificate, load_certificate
 from pkix.errors import Malformed, NotTrusted, PkixError
+from pkix.name_constraints import alternative_names, constraints_of, outside
 from pkix.names import comparable
 from pkix.revocations import check_crls
 from pkix.signed_objects import verify_signed_object
@@ -39,7 +40,7 @@ _KNOWN = frozenset(
         ExtensionOID.CERTIFICATE_POLICIES,  # as long as no policy is required
     }
 )
-_IN_CAS = _KNOWN | {ExtensionOID.NAME_CONSTRAINTS}  # which has a text of its own
+_IN_CAS = _KNOWN | {ExtensionOID.NAME_CONSTRAINTS}
 
 
 @dataclass(frozen=True)
@@ -226,8 +227,14 @@ def _check_issuer(
     """Section 6.1.3 and 6.1.4 for a CA above `path`. Raises NotTrusted."""
     _check_each(issuer, now, revoked, _IN_CAS)
     extensions = issuer.certificate.extensions
-    if any(item.oid == ExtensionOID.NAME_CONSTRAINTS for item in extensions):
-        raise NotTrusted(f"{issuer} has name constraints, which are not supported")
+    constraints = constraints_of(issuer.certificate)
+    for link in path:
+        if constraints is None or (link.is_self_issued and link is not path[0]):
+            continue
+        names = alternative_names(link.certificate.extensions)
+        forbidden = outside(constraints, link.certificate.subject, names)
+        if forbidden:
+            raise NotTrusted(f"{issuer} has name constraints: {forbidden}")
     if not usages.is_ca(issuer.certificate):
         raise NotTrusted(f"{issuer} is not that of a CA")
     if not usages.may(issuer.certificate, "keyCertSign"):

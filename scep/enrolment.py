@@ -116,7 +116,8 @@ class ScepDialogue:
         """The KEM certificate that a RenewalReq renews, from the certificates beside the ephemeral signer's."""
         if not self._is_renewal:
             return None
-        ours = {pair.certificate.public_bytes(Encoding.DER) for item in self.authorities.all for pair in item.ra_kem}
+        sets = [ra for authority in self.authorities.all for ra in authority.ra_sets]
+        ours = {pair.certificate.public_bytes(Encoding.DER) for ra in sets for pair in ra.ra_kem}
         brought = self.exchange.message.signed.certificates
         found = [item for item in (Certificate.decode(der) for der in brought if der not in ours) if item.is_kem]
         if not found:

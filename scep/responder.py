@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 
 from ca.authorisation import Authoriser
 from ca.authorities import Authorities
-from ca.authority import Authority
+from ca.authority import Authority, check_current
 from ca.crl import Crls
 from ca.dialogue import Challenged, Issued, Waiting
 from ca.enrolment import Enrolments
@@ -29,8 +29,9 @@ from kem.errors import KemError
 from pkix.algorithms import AES128, AES128_GCM
 from pkix.asn1 import encode
 from pkix.certificates import Certificate
-from pkix.enveloped_data import Identity, Opened, attempt, inspect
+from pkix.enveloped_data import Identity, Opened, RsaIdentity, attempt, inspect
 from pkix.errors import Malformed, PkixError
+from pkix.kem_recipients import KemIdentity
 from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import encode_degenerate, encode_signed_data
 from scep.attributes import MessageType, PkiStatus
@@ -81,7 +82,10 @@ class Responder:
         self._crls = Crls(store)
         self._queries = Queries(authorities, store, self._crls)
         self._addressees = [
-            (identity, authority) for authority in authorities.all for identity in authority.identities(backends)
+            (identity, ra)
+            for authority in authorities.all
+            for ra in authority.ra_sets
+            for identity in ra.identities(backends)
         ]
         self._identities: list[Identity] = [identity for identity, _authority in self._addressees]
         self._enrolments = Enrolments(
@@ -257,7 +261,18 @@ class Responder:
         )
         exchange.cipher, exchange.key_transport = opened.cipher, opened.key_transport
         exchange.authority = self._authority_of(opened.identity)
+        self._check_addressed(exchange, opened.identity)
         return opened
+
+    def _check_addressed(self, exchange: Exchange, identity: Identity) -> None:
+        """Raise RequestRefused if the certificate that the client encrypted to, or the one that it will verify the
+        answer with, is not valid: nobody should have used the first, and the client will not believe the second.
+        """
+        assert isinstance(identity, RsaIdentity | KemIdentity)
+        used = (identity.certificate, exchange.authority.signer.certificate)
+        for role, certificate in exchange.authority.by_role:
+            if Certificate.of(certificate) in used:
+                check_current(role, certificate, now=exchange.now)
 
     def _look_at_envelope(self, exchange: Exchange) -> None:
         """Take the answer's algorithms and the CA meant from a CertPoll, without decrypting: section 3.3.3 asks to

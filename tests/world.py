@@ -163,7 +163,7 @@ class World:
     def ca_certificates(self) -> CaCertificates:
         """GetCACert, authenticated by fingerprint."""
         body, _media_type = self.responder.get_ca_cert()
-        return CaCertificates.decode(body, fingerprint=self.authority.identifier, now=self.now)
+        return CaCertificates.decode(body, fingerprint=self.authority.fingerprint, now=self.now)
 
     def device(self, key_type: str = "rsa:2048", **more: Any) -> Device:
         """A client; see Device."""

@@ -159,7 +159,7 @@ def _announce(config: Config, service: Service, port: int, place: tuple[str, Pat
             click.echo(f"URL: http://{host}:{port}/scep")
         else:
             click.echo(f"URL of profile {name}: http://{host}:{port}/scep/{name}")
-    click.echo(f"CA fingerprint (SHA-256): {service.generations.current.identifier}")
+    click.echo(f"CA fingerprint (SHA-256): {service.generations.current.fingerprint}")
     uses_passwords = [name for name, item in config.profiles.items() if item.authorisation.challenge_password]
     if uses_passwords:
         click.echo(f"Challenge password: {command('scep-kem', 'challenge', 'new', *place)}")

@@ -85,7 +85,7 @@ def index_page(service: Service, responder: Responder, root: str) -> str:
         url=escape(url),
         base=escape(urlsplit(url).path),
         subject=escape(authority.ca.certificate.subject.rfc4514_string()),
-        fingerprint=authority.identifier,
+        fingerprint=authority.fingerprint,
         not_after=authority.ca.certificate.not_valid_after_utc,
         capabilities=escape(", ".join(capabilities)),
         methods=escape(", ".join(methods) or "nothing: no certificate is issued"),

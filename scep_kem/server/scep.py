@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 from scep.responder import Responder
 from scep_kem.clock import utc_now
+from scep_kem.server.health import PATH, health
 from scep_kem.server.http import Answer, Request, text
 from scep_kem.server.pages import index_page
 from scep_kem.server.routes import CA_CERTIFICATE, CRL, route
@@ -30,6 +31,8 @@ _FROM_BASE64URL = str.maketrans("-_", "+/")
 
 def answer(service: Service, request: Request) -> Answer:
     """The answer to one request. Raises Malformed and StoreUnavailable."""
+    if request.path == PATH and request.method != "POST":
+        return health(service)
     profile, tail = route(request.path, service.config.profiles)
     responder = service.responder(profile) if profile else None
     if responder is None:

@@ -162,8 +162,8 @@ class Site:
 
     def ca_certificates(self) -> CaCertificates:
         """GetCACert, pinned to the current CA."""
-        identifier = self.service.generations.current.identifier
-        return CaCertificates.decode(self.get("operation=GetCACert").data, fingerprint=identifier, now=utc_now())
+        fingerprint = self.service.current_generations().current.fingerprint
+        return CaCertificates.decode(self.get("operation=GetCACert").data, fingerprint=fingerprint, now=utc_now())
 
     def password(self, text: str = "correct horse battery", **more: Any) -> str:
         """Register a challenge password and return it."""
