@@ -160,7 +160,7 @@ class AuthenticatedData:
         IntegrityFailed, with one text for everything about key and MAC (RFC 5652 section 9.3).
         """
         digest = _mac_digest(self.mac_algorithm)
-        if self.attributes:
+        if self._structure.auth_attrs is not None:
             self._check_content(policy)
         found = find_recipient(self._structure.recipient_infos, identities, "AuthenticatedData")
         if found is None:

@@ -63,8 +63,7 @@ from pkix.recipients import (
 )
 
 MAX_RECIPIENTS = 16
-PASSWORD_TAG = 0xA3
-KEK_TAG = 0xA2
+KEY_AGREE_TAG, KEK_TAG, PASSWORD_TAG = 0xA1, 0xA2, 0xA3  # of RecipientInfo (RFC 5652 section 6.2)
 
 
 @sequence
@@ -103,13 +102,15 @@ class Expected:
     """What an envelope is to be, and how a protocol's texts speak of it.
 
     content_type: of what is inside. name: of the ContentInfo. section: where the type is laid down, for the refusal of
-    another. advice: what to do if the envelope is addressed to nobody here.
+    another. advice: what the sender, who reads it, is to do if the envelope is addressed to nobody here. useless:
+    certificates of ours that open nothing, and what to say of each.
     """
 
     content_type: Oid = oids.DATA
     name: str = "ContentInfo"
     section: str = ""
     advice: str = ""
+    useless: tuple[tuple[Certificate, str], ...] = ()
 
 
 ENVELOPED_DATA = Expected()
@@ -169,9 +170,7 @@ class RsaIdentity:
         if tag_of(recipient_info) != SEQUENCE_TAG:
             return False
         rid = parse(recipient_info, KeyTransRecipientInfo, "KeyTransRecipientInfo").rid
-        if isinstance(rid, bytes):
-            return rid == self.certificate.subject_key_identifier
-        return self.certificate.is_named_by(rid)
+        return self.certificate.is_identified_by(rid)
 
     def unwrap(self, recipient_info: TLV) -> bytes:
         """See Identity."""
@@ -346,17 +345,42 @@ def _attempt(
 
 
 def _addressed_to_nobody(recipient_infos: TLV, identities: Sequence[Identity], expected: Expected) -> DecryptionFailed:
-    """What to raise when no recipient is one of ours. Raises Malformed."""
-    ours = [identity for identity in identities if isinstance(identity, KemIdentity)]
+    """What to raise when no recipient is one of ours: what was wrong with the first of which that can be said. Raises
+    Malformed.
+    """
     for info in elements(recipient_infos):
-        if tag_of(info) == SEQUENCE_TAG:
-            rid = parse(info, KeyTransRecipientInfo, "KeyTransRecipientInfo").rid
-            if any(identity.is_named_by(rid) for identity in ours):
-                return DecryptionFailed(
-                    "a KeyTransRecipientInfo names our ML-KEM certificate, which needs a KEMRecipientInfo (RFC 9936)"
-                )
+        fault = _fault(info, identities, expected)
+        if fault:
+            return DecryptionFailed(f"the envelope cannot be opened by us: {fault}")
     advice = f"; {expected.advice}" if expected.advice else ""
     return DecryptionFailed(f"the envelope is addressed to none of our certificates{advice}")
+
+
+_READ = "KeyTransRecipientInfo with RSA and KEMRecipientInfo with ML-KEM are read"
+
+
+def _fault(info: TLV, identities: Sequence[Identity], expected: Expected) -> str:
+    """Why a recipient is none that is read here; empty if it is just somebody else."""
+    tag, kem = tag_of(info), decode_kem_recipient_info(info)
+    if tag == SEQUENCE_TAG:
+        rid = parse(info, KeyTransRecipientInfo, "KeyTransRecipientInfo").rid
+        if any(isinstance(item, KemIdentity) and item.is_named_by(rid) for item in identities):
+            return "a KeyTransRecipientInfo for our ML-KEM certificate; use KEMRecipientInfo (RFC 9629, RFC 9936)"
+        return next((said for known, said in expected.useless if known.is_identified_by(rid)), "")
+    if kem is not None:
+        for item in identities:
+            if isinstance(item, KemIdentity) and item.is_named_by(kem.rid):
+                return f"a KEMRecipientInfo with {oids.name(kem.kem.algorithm)} for our {oids.label(item.kem)} key"
+            if isinstance(item, RsaIdentity) and item.certificate.is_identified_by(kem.rid):
+                return "a KEMRecipientInfo for our RSA certificate; use KeyTransRecipientInfo (RFC 5652 section 6.2.1)"
+        return next((said for known, said in expected.useless if known.is_identified_by(kem.rid)), "")
+    if tag == KEY_AGREE_TAG:
+        return f"a KeyAgreeRecipientInfo; {_READ}"
+    if tag == PASSWORD_TAG:
+        return f"a PasswordRecipientInfo, for which we have no password; {_READ}"
+    if tag == KEK_TAG:
+        return "" if any(isinstance(item, KekIdentity) for item in identities) else f"a KEKRecipientInfo; {_READ}"
+    return f"a recipient of a type that is not supported; {_READ}"
 
 
 def _content_key(identity: Identity, info: TLV, cipher: ContentCipher, random: RandomBytes) -> tuple[bytes, str]:
@@ -473,12 +497,23 @@ def _cipher(enveloped: _EnvelopedData | _AuthEnvelopedData, policy: AlgorithmPol
 def find_recipient(recipient_infos: TLV, identities: Sequence[Identity], what: str) -> tuple[TLV, Identity] | None:
     """The first RecipientInfo that is for one of these, and for which; None if none is. Raises Malformed.
 
+    One that cannot be read is another's, unless nobody is found.
     what: the type that recipientInfos stand in, for the error text.
     """
     infos = elements(recipient_infos)
     if tag_of(recipient_infos) != SET_TAG or not 1 <= len(infos) <= MAX_RECIPIENTS:
         raise Malformed(f"{what} does not have 1 to {MAX_RECIPIENTS} recipients")
-    return next(((info, who) for info in infos for who in identities if who.recognises(info)), None)
+    unread = None
+    for info in infos:
+        try:
+            for who in identities:
+                if who.recognises(info):
+                    return info, who
+        except Malformed as error:
+            unread = unread or error
+    if unread is not None:
+        raise unread
+    return None
 
 
 def _key_transport(recipient_info: TLV) -> AlgorithmIdentifier | None:

@@ -8,6 +8,7 @@ transactionID raises, because there is no transaction to answer.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from cryptography.hazmat.primitives import hashes
@@ -82,6 +83,7 @@ class Responder:
             (identity, authority) for authority in authorities.all for identity in authority.identities(backends)
         ]
         self._identities: list[Identity] = [identity for identity, _authority in self._addressees]
+        self._expected = replace(PKI_ENVELOPE, advice="fetch them with GetCACert", useless=_useless(authorities))
         self._enrolments = Enrolments(
             profile=profile,
             authorities=authorities,
@@ -234,7 +236,7 @@ class Responder:
             settings.algorithms,
             self._random,
             max_content=settings.max_request,
-            expected=PKI_ENVELOPE,
+            expected=self._expected,
         )
         exchange.cipher, exchange.key_transport = opened.cipher, opened.key_transport
         exchange.authority = self._authority_of(opened.identity)
@@ -246,7 +248,7 @@ class Responder:
         """
         envelope = self._envelope(exchange)
         if envelope is not None:
-            seen = inspect(envelope, self._identities, self._settings.algorithms, expected=PKI_ENVELOPE)
+            seen = inspect(envelope, self._identities, self._settings.algorithms, expected=self._expected)
             exchange.cipher, exchange.key_transport = seen.cipher, seen.key_transport
             if seen.identity is not None:
                 exchange.authority = self._authority_of(seen.identity)
@@ -284,3 +286,17 @@ class Responder:
     def crl(self, authority: Authority, *, now: datetime) -> bytes:
         """The CRL's DER; see `ca.crl`."""
         return self._crls.get(authority, now=now)
+
+
+def _useless(authorities: Authorities) -> tuple[tuple[Certificate, str], ...]:
+    """Certificates of ours that open no envelope, and what to tell who encrypts to one."""
+    found = [
+        (
+            Certificate.of(certificate),
+            f"our certificate of the {role} opens no envelopes; fetch the others with GetCACert",
+        )
+        for authority in authorities.all
+        for role, certificate in authority.by_role
+    ]
+    gone = "a certificate of ours that is no longer in use; fetch GetCACert again"
+    return (*found, *((authority.certificate, gone) for authority in authorities.retired))

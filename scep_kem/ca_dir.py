@@ -36,7 +36,7 @@ from ca.authority import Authority, KemPair, KeyPair, create_authority, create_r
 from ca.sealing import KEY_LENGTH, ServerKey
 from ca.sql_store import SqlStore
 from ca.store import IssuedCertificate, Store, StoreConflict, StoreUnavailable
-from pkix.certificates import Certificate
+from pkix.certificates import Certificate, extensions_of
 from pkix.keys import KEY_TYPES, generate, key_type_of
 from pkix.public_keys import key_identity
 from scep_kem import files, safety
@@ -435,7 +435,7 @@ def _successor(ca: KeyPair, pair: KeyPair | KemPair, now: datetime) -> KeyPair |
     if isinstance(pair, KemPair):
         private, public = new_kem_key(pair.key.parameter_set.name.lower())
         return create_ra_kem(ca, private, public, now=now, random=os.urandom)
-    usage = pair.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    usage = extensions_of(pair.certificate).get_extension_for_class(x509.KeyUsage).value
     role = "digitalSignature" if usage.digital_signature else "keyEncipherment"
     return create_ra(ca, generate(_key_type(pair)), role, now, os.urandom)
 

@@ -158,8 +158,9 @@ def test_parameters_that_are_no_gcm_parameters_are_malformed(parameters: bytes) 
     refused(forged(parameters=parameters or b"\x05\x00"), Malformed, "GCMParameters")
 
 
-def test_an_icv_length_that_spells_out_the_default_is_not_der() -> None:
-    refused(forged(tag_length=12, parameters=sequence(tlv(0x04, NONCE), integer(12))), Malformed, "GCMParameters")
+def test_section_3_an_icv_length_that_writes_out_the_default_is_read() -> None:
+    for written in (b"", integer(12)):
+        assert opened(forged(tag_length=12, parameters=sequence(tlv(0x04, NONCE), written))).content == CONTENT
 
 
 ATTRIBUTES = [
