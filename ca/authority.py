@@ -24,7 +24,7 @@ from kem.backends import Backends
 from kem.keys import DecapsulationKey, EncapsulationKey, encode_public_key
 from pkix.certificate_builder import Contents, encode_certificate
 from pkix.certificates import Certificate, extensions_of, key_identifier
-from pkix.enveloped_data import Identity, RsaIdentity
+from pkix.identities import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import generate, spki_of
 from pkix.names import comparable

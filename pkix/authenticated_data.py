@@ -55,8 +55,8 @@ from pkix.attributes import (
 )
 from pkix.ber import read_ber
 from pkix.content_info import ContentInfo, EncapsulatedContentInfo, encode_content_info, encode_encapsulated
-from pkix.enveloped_data import Identity, find_recipient
 from pkix.errors import AlgorithmRefused, DecryptionFailed, IntegrityFailed, Malformed
+from pkix.identities import Identity, find_recipient
 from pkix.recipients import RandomBytes, Recipient
 
 NULL = b"\x05\x00"

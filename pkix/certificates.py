@@ -121,7 +121,7 @@ class Certificate:
         """The extension of that name, else the SHA-1 of the key's BIT STRING (RFC 5280 section 4.2.1.2)."""
         tbs = decode(_SignedCertificate, self.der, "certificate").tbs_certificate
         for item in tbs.extensions or ():
-            oid, _critical, value = split_extension(item)
+            oid, _critical, value = split_extension(item, "certificate")
             if oid == _SUBJECT_KEY_IDENTIFIER:
                 return decode(bytes, value, "subjectKeyIdentifier")
         return key_identifier(self.spki)
@@ -130,7 +130,7 @@ class Certificate:
     def extensions(self) -> x509.Extensions:
         """As `pkix.extensions` reads them. Raises Malformed."""
         tbs = decode(_SignedCertificate, self.der, "certificate").tbs_certificate
-        return read_extensions(tbs.extensions or [])
+        return read_extensions(tbs.extensions or [], "certificate")
 
     @cached_property
     def issuer_and_serial(self) -> IssuerAndSerialNumber:

@@ -51,7 +51,11 @@ Value = TypeVar("Value", bound=x509.ExtensionType)
 
 
 class Unreadable(x509.UnrecognizedExtension):
-    """An extension of a known kind whose value is not one."""
+    """An extension of a known kind whose value is not one. where: it stands, for texts."""
+
+    def __init__(self, oid: Oid, value: bytes, where: str) -> None:
+        super().__init__(oid, value)
+        self.where = where
 
 
 def find(extensions: x509.Extensions, kind: type[Value]) -> Value | None:
@@ -60,17 +64,19 @@ def find(extensions: x509.Extensions, kind: type[Value]) -> Value | None:
         if isinstance(item.value, kind):
             return item.value
         if isinstance(item.value, Unreadable) and item.oid == kind.oid:
-            raise Malformed(f"the extension {item.oid._name} ({item.oid.dotted_string}) cannot be read")
+            raise Malformed(
+                f"{item.value.where}: the extension {item.oid._name} ({item.oid.dotted_string}) cannot be read"
+            )
     return None
 
 
-def read_extensions(members: Sequence[TLV]) -> x509.Extensions:
-    """Extensions, each given as its sender encoded it.
+def read_extensions(members: Sequence[TLV], where: str) -> x509.Extensions:
+    """Extensions, each given as its sender encoded it. where: they stand, for texts.
 
     Raises Malformed for what is no Extension, for one that is there twice, and for more than 64.
     """
     if len(members) > MAX_EXTENSIONS:
-        raise Malformed(f"more than {MAX_EXTENSIONS} extensions")
+        raise Malformed(f"{where}: more than {MAX_EXTENSIONS} extensions")
     if not members:
         return x509.Extensions([])
     try:
@@ -79,21 +85,24 @@ def read_extensions(members: Sequence[TLV]) -> x509.Extensions:
         pass
     found: dict[Oid, x509.Extension[x509.ExtensionType]] = {}
     for item in members:
-        extension = _read(*split_extension(item))
+        extension = _read(*split_extension(item, where), where)
         if extension.oid in found:
-            raise Malformed(f"the extension {extension.oid.dotted_string} is there twice")
+            raise Malformed(f"{where}: the extension {extension.oid.dotted_string} is there twice")
         found[extension.oid] = extension
     return x509.Extensions(list(found.values()))
 
 
-def split_extension(extension: TLV) -> tuple[Oid, bool, bytes]:
+def split_extension(extension: TLV, where: str) -> tuple[Oid, bool, bytes]:
     """extnID, critical, and the octets of extnValue. Raises Malformed."""
-    parts = elements(extension) if tag_of(extension) == SEQUENCE_TAG else []
-    tags = [tag_of(part) for part in parts]
-    if tags not in ([_OID, _OCTET_STRING], [_OID, _BOOLEAN, _OCTET_STRING]):
-        raise Malformed("an extension does not consist of extnID, critical and extnValue (RFC 5280 section 4.1)")
-    critical = len(parts) == 3 and _is_true(parts[1])
-    return parse(parts[0], Oid, "extnID"), critical, bytes(parts[-1].data)
+    try:
+        parts = _members(extension)
+        if [tag_of(part) for part in parts] not in ([_OID, _OCTET_STRING], [_OID, _BOOLEAN, _OCTET_STRING]):
+            raise Malformed("other members")
+        critical = len(parts) == 3 and _is_true(parts[1])
+        return parse(parts[0], Oid, "extnID"), critical, bytes(parts[-1].data)
+    except Malformed:
+        text = "an extension does not consist of extnID, critical and extnValue (RFC 5280 section 4.1)"
+        raise Malformed(f"{where}: {text}") from None
 
 
 def encode_parts(oid: Oid, critical: bool, value: bytes) -> bytes:
@@ -117,13 +126,13 @@ def _as_they_are(extensions: Sequence[bytes]) -> x509.Extensions:
         return as_pkcs10(NO_NAME, extensions).extensions
 
 
-def _read(oid: Oid, critical: bool, value: bytes) -> x509.Extension[x509.ExtensionType]:
+def _read(oid: Oid, critical: bool, value: bytes, where: str) -> x509.Extension[x509.ExtensionType]:
     for octets in _ways(oid, value):
         try:
             return next(iter(_as_they_are([encode_parts(oid, critical, octets)])))
         except _REFUSALS:
             continue
-    return x509.Extension(oid, critical, Unreadable(oid, value))
+    return x509.Extension(oid, critical, Unreadable(oid, value, where))
 
 
 def _ways(oid: Oid, value: bytes) -> Iterator[bytes]:
@@ -139,29 +148,27 @@ def _ways(oid: Oid, value: bytes) -> Iterator[bytes]:
 
 def _plain_basic_constraints(value: TLV) -> bytes:
     """cA is FALSE by DEFAULT (section 4.2.1.9)."""
-    return wrap(SEQUENCE_TAG, b"".join(_without_false(item, (_BOOLEAN,)) for item in elements(value)))
-
-
-def _plain_distribution_point(value: TLV) -> bytes:
-    """The four BOOLEANs of an IssuingDistributionPoint are FALSE by DEFAULT (section 5.2.5)."""
-    return wrap(SEQUENCE_TAG, b"".join(_without_false(item, (0x81, 0x82, 0x84, 0x85)) for item in elements(value)))
+    members = _members(value)
+    if members and tag_of(members[0]) == _BOOLEAN:
+        members[:1] = [any_of(wrap(_BOOLEAN, _TRUE))] if _is_true(members[0]) else []
+    return wrap(SEQUENCE_TAG, b"".join(map(encode, members)))
 
 
 def _plain_name_constraints(value: TLV) -> bytes:
     """The minimum of a GeneralSubtree is 0 by DEFAULT (section 4.2.1.10)."""
-    return wrap(SEQUENCE_TAG, b"".join(wrap(tag_of(trees), _plain_subtrees(trees)) for trees in elements(value)))
+    return wrap(SEQUENCE_TAG, b"".join(wrap(tag_of(trees), _plain_subtrees(trees)) for trees in _members(value)))
 
 
 def _plain_subtrees(trees: TLV) -> bytes:
-    parts = ([encode(part) for part in elements(tree)] for tree in elements(trees))
+    parts = ([encode(part) for part in _members(tree)] for tree in elements(trees))
     return b"".join(wrap(SEQUENCE_TAG, b"".join(part for part in tree if part != _MINIMUM_0)) for tree in parts)
 
 
-def _without_false(item: TLV, booleans: Sequence[int]) -> bytes:
-    """The item's DER, but a BOOLEAN under one of these tags FF, or left out."""
-    if tag_of(item) not in booleans:
-        return encode(item)
-    return wrap(tag_of(item), _TRUE) if _is_true(item) else b""
+def _members(value: TLV) -> list[TLV]:
+    """Of a SEQUENCE. Raises Malformed."""
+    if tag_of(value) != SEQUENCE_TAG:
+        raise Malformed("a value is no SEQUENCE")
+    return elements(value)
 
 
 def _is_true(boolean: TLV) -> bool:
@@ -174,6 +181,5 @@ def _is_true(boolean: TLV) -> bool:
 
 _PLAIN: dict[Oid, Callable[[TLV], bytes]] = {
     ExtensionOID.BASIC_CONSTRAINTS: _plain_basic_constraints,
-    ExtensionOID.ISSUING_DISTRIBUTION_POINT: _plain_distribution_point,
     ExtensionOID.NAME_CONSTRAINTS: _plain_name_constraints,
 }

@@ -214,7 +214,7 @@ class CertificationRequest(Requested):
             return []
         request = any_of(found[0])
         if tag_of(request) != SEQUENCE_TAG:
-            raise Malformed("it is not a SEQUENCE OF Extension (RFC 2985 section 5.4.2)")
+            raise Malformed("PKCS #10 request: extensionRequest is no SEQUENCE OF Extension (RFC 2985 section 5.4.2)")
         return elements(request)
 
 

@@ -100,10 +100,7 @@ class Requested:
     @cached_property
     def extensions(self) -> x509.Extensions:
         """The requested extensions, of which one may be `pkix.extensions.Unreadable`. Raises Malformed."""
-        try:
-            return read_extensions(self._requested_extensions)
-        except Malformed as error:
-            raise Malformed(f"{self.what}: {self.where}: {error.text}") from None
+        return read_extensions(self._requested_extensions, f"{self.what}: {self.where}")
 
     @property
     def _requested_extensions(self) -> Sequence[TLV]:

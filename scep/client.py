@@ -24,8 +24,9 @@ from kem.keys import DecapsulationKey
 from pkix.algorithms import AES128, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import TLV, Oid, any_of, encode, sequence
 from pkix.certificates import Certificate, IssuerAndSerialNumber, key_identifier, load_certificate, readable
-from pkix.enveloped_data import Identity, KekIdentity, PasswordIdentity, RsaIdentity, decrypt, encrypt
+from pkix.enveloped_data import decrypt, encrypt
 from pkix.errors import AlgorithmRefused
+from pkix.identities import Identity, KekIdentity, PasswordIdentity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import certificate_hash
 from pkix.pkcs10 import CertificationRequest

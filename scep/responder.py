@@ -29,8 +29,9 @@ from kem.errors import KemError
 from pkix.algorithms import AES128, AES128_GCM
 from pkix.asn1 import encode
 from pkix.certificates import Certificate
-from pkix.enveloped_data import Identity, Opened, attempt, inspect
+from pkix.enveloped_data import Opened, attempt, inspect
 from pkix.errors import Malformed, PkixError
+from pkix.identities import Identity
 from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import encode_degenerate, encode_signed_data
 from scep.attributes import MessageType, PkiStatus
@@ -293,7 +294,7 @@ def _useless(authorities: Authorities) -> tuple[tuple[Certificate, str], ...]:
     found = [
         (
             Certificate.of(certificate),
-            f"our certificate of the {role} opens no envelopes; fetch the others with GetCACert",
+            f"the certificate of our {role} opens none; fetch the others with GetCACert",
         )
         for authority in authorities.all
         for role, certificate in authority.by_role

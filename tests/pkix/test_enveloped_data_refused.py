@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from pkix import oids
 from pkix.algorithms import AES256, TRIPLE_DES, AlgorithmPolicy
 from pkix.asn1 import Oid, encode
-from pkix.enveloped_data import MAX_RECIPIENTS, decrypt, describe, encrypt, inspect
+from pkix.enveloped_data import decrypt, describe, encrypt, inspect
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
+from pkix.identities import MAX_RECIPIENTS
 from pkix.recipients import RsaRecipient
 from tests.pkix.envelopes import (
     CONTENT,

@@ -16,18 +16,9 @@ from pkix import oids
 from pkix.algorithms import AES128, AES256, AES256_GCM, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import Oid, encode
 from pkix.content_info import content_of, encode_content_info
-from pkix.enveloped_data import (
-    ENVELOPED_DATA,
-    Expected,
-    KekIdentity,
-    Opened,
-    attempt,
-    decrypt,
-    describe,
-    encrypt,
-    inspect,
-)
+from pkix.enveloped_data import ENVELOPED_DATA, Expected, Opened, attempt, decrypt, describe, encrypt, inspect
 from pkix.errors import DecryptionFailed, Malformed
+from pkix.identities import KekIdentity
 from pkix.recipients import KekRecipient, RsaRecipient
 from pkix.signed_data import SignedData, encode_signed_data
 from tests.pkix import second_opinion

@@ -11,8 +11,9 @@ from pyasn1_alt_modules import rfc5083, rfc5084
 from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM, AES192_GCM, AES256_GCM, ContentCipher
 from pkix.content import GCM_NONCE_LENGTH, iv_length
-from pkix.enveloped_data import KekIdentity, describe
+from pkix.enveloped_data import describe
 from pkix.errors import AlgorithmRefused, DecryptionFailed
+from pkix.identities import KekIdentity
 from pkix.recipients import KekRecipient, PasswordRecipient
 from tests.pkix import second_opinion
 from tests.pkix.envelopes import CONTENT, TRANSPORTS, cannot_decrypt, changed, made, opened, rsa_recipient

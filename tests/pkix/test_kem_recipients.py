@@ -281,7 +281,7 @@ def test_key_transport_to_an_ml_kem_certificate_is_told_what_is_right(ski: bool)
     rid = tlv(0x80, identity().key_identifier) if ski else encode(certificate.issuer_and_serial)
     info = sequence(integer(0), rid, algorithm(oids.RSA_ENCRYPTION, b"\5\0"), tlv(0x04, bytes(256)))
     with pytest.raises(
-        DecryptionFailed, match=r"a KeyTransRecipientInfo for our ML-KEM certificate; use KEMRecipientInfo \(RFC 9629"
+        DecryptionFailed, match=r"a KeyTransRecipientInfo for our ML-KEM certificate; use KEMRecipientInfo"
     ):
         opened(envelope(info), identity())
     other = sequence(integer(0), tlv(0x80, b"other"), algorithm(oids.ML_KEM_768), tlv(0x04, bytes(256)))

@@ -1,6 +1,4 @@
-"""What deployed software writes is read, and what is refused is named: issue 10, section 3, against the responder and by
-the client.
-"""
+"""What deployed software writes is read, and what is refused is named, by responder and client: issue 10, section 3."""
 
 from __future__ import annotations
 

@@ -22,8 +22,9 @@ from pkix import oids
 from pkix.algorithms import AES128, TRIPLE_DES, AlgorithmPolicy
 from pkix.asn1 import encode, wrap
 from pkix.certificates import Certificate
-from pkix.enveloped_data import RsaIdentity, decrypt, encrypt
+from pkix.enveloped_data import decrypt, encrypt
 from pkix.errors import AlgorithmRefused, DecryptionFailed, IntegrityFailed, Malformed, PkixError
+from pkix.identities import RsaIdentity
 from pkix.pkcs10 import CertificationRequest
 from pkix.recipients import RsaRecipient
 from pkix.signed_data import SignedData, Signer, encode_degenerate

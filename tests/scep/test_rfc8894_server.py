@@ -18,8 +18,9 @@ from ca.store import Decision
 from pkix import oids
 from pkix.asn1 import any_of, encode, wrap
 from pkix.certificates import IssuerAndSerialNumber
-from pkix.enveloped_data import RsaIdentity, decrypt
+from pkix.enveloped_data import decrypt
 from pkix.errors import Malformed
+from pkix.identities import RsaIdentity
 from pkix.signatures import SigningKey
 from pkix.signed_data import encode_degenerate
 from scep import attributes as scep
