@@ -24,8 +24,8 @@ from ca.store import IssuedCertificate
 from kem.backends import Backends
 from kem.keys import DecapsulationKey, EncapsulationKey, encode_public_key
 from pkix.certificate_builder import Contents, encode_certificate
-from pkix.certificates import Certificate, key_identifier
-from pkix.enveloped_data import Identity, RsaIdentity
+from pkix.certificates import Certificate, extensions_of, key_identifier
+from pkix.identities import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import generate, key_type_of, spki_of
 from pkix.names import comparable
@@ -350,7 +350,7 @@ def preview(authority: Authority, profile: Profile, request: CertificateRequest,
 def _authority_key_identifier(ca: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """From the CA's own subjectKeyIdentifier, which an imported CA may have made in its own way."""
     try:
-        extension = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+        extension = extensions_of(ca).get_extension_for_class(x509.SubjectKeyIdentifier)
     except x509.ExtensionNotFound:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key())  # type: ignore[arg-type]
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(extension.value)

@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
+from pkix.certificates import extensions_of
 from pkix.names import comparable
 
 
 def constraints_of(ca: x509.Certificate) -> x509.NameConstraints | None:
     """Those in a CA certificate."""
     try:
-        return ca.extensions.get_extension_for_class(x509.NameConstraints).value
+        return extensions_of(ca).get_extension_for_class(x509.NameConstraints).value
     except x509.ExtensionNotFound:
         return None
 

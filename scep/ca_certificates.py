@@ -4,6 +4,7 @@ and 4.2).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from kem.keys import decode_public_key
 from kem.weak_keys import check_strength
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
-from pkix.certificates import UNREADABLE, Certificate, load_certificate
+from pkix.certificates import UNREADABLE, Certificate, extensions_of, load_certificate
 from pkix.errors import Malformed, PkixError
 from pkix.kem_recipients import KemRecipient
 from pkix.recipients import Recipient, RsaRecipient
@@ -143,11 +144,22 @@ def _certificates(body: bytes) -> list[x509.Certificate]:
     except Malformed:
         pass
     try:
-        found = [load_certificate(der) for der in SignedData.decode(body).certificates]
+        bag = SignedData.decode(body).certificates
     except PkixError as error:
         raise ReplyRefused(f"GetCACert: neither a certificate nor certificates-only SignedData: {error}") from None
+    found = loadable(bag)
     if not found:
-        raise ReplyRefused("GetCACert: the answer holds no certificate")
+        what = "only certificates that cannot be read" if bag else "no certificate"
+        raise ReplyRefused(f"GetCACert: the answer holds {what}")
+    return found
+
+
+def loadable(certificates: Sequence[bytes]) -> list[x509.Certificate]:
+    """Those that can be read; one that nobody can read costs only itself. certificates: DER each."""
+    found = []
+    for der in certificates:
+        with contextlib.suppress(Malformed):
+            found.append(load_certificate(der))
     return found
 
 
@@ -205,7 +217,7 @@ def _may_be_ra(certificate: x509.Certificate) -> bool:
     return (
         is_ca(certificate)
         or is_cmc_ra(certificate)
-        or (extended_usages(certificate.extensions) is None and not _is_kem(certificate))
+        or (extended_usages(extensions_of(certificate)) is None and not _is_kem(certificate))
     )
 
 

@@ -29,8 +29,9 @@ from kem.errors import KemError
 from pkix.algorithms import AES128, AES128_GCM
 from pkix.asn1 import encode
 from pkix.certificates import Certificate
-from pkix.enveloped_data import Identity, Opened, RsaIdentity, attempt, inspect
+from pkix.enveloped_data import Opened, attempt, inspect
 from pkix.errors import Malformed, PkixError
+from pkix.identities import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import encode_degenerate, encode_signed_data
@@ -88,6 +89,7 @@ class Responder:
             for identity in ra.identities(backends)
         ]
         self._identities: list[Identity] = [identity for identity, _authority in self._addressees]
+        self._expected = replace(PKI_ENVELOPE, advice="fetch them with GetCACert", useless=_useless(authorities))
         self._enrolments = Enrolments(
             profile=profile,
             authorities=authorities,
@@ -257,7 +259,7 @@ class Responder:
             settings.algorithms,
             self._random,
             max_content=settings.max_request,
-            expected=PKI_ENVELOPE,
+            expected=self._expected,
         )
         exchange.cipher, exchange.key_transport = opened.cipher, opened.key_transport
         exchange.authority = self._authority_of(opened.identity)
@@ -280,7 +282,7 @@ class Responder:
         """
         envelope = self._envelope(exchange)
         if envelope is not None:
-            seen = inspect(envelope, self._identities, self._settings.algorithms, expected=PKI_ENVELOPE)
+            seen = inspect(envelope, self._identities, self._settings.algorithms, expected=self._expected)
             exchange.cipher, exchange.key_transport = seen.cipher, seen.key_transport
             if seen.identity is not None:
                 exchange.authority = self._authority_of(seen.identity)
@@ -318,3 +320,17 @@ class Responder:
     def crl(self, authority: Authority, *, now: datetime) -> bytes:
         """The CRL's DER; see `ca.crl`."""
         return self._crls.get(authority, now=now)
+
+
+def _useless(authorities: Authorities) -> tuple[tuple[Certificate, str], ...]:
+    """Certificates of ours that open no envelope, and what to tell who encrypts to one."""
+    found = [
+        (
+            Certificate.of(certificate),
+            f"the certificate of our {role} opens none; fetch the others with GetCACert",
+        )
+        for authority in authorities.all
+        for role, certificate in authority.by_role
+    ]
+    gone = "a certificate of ours that is no longer in use; fetch GetCACert again"
+    return (*found, *((authority.certificate, gone) for authority in authorities.retired))

@@ -11,7 +11,7 @@ from kem.errors import KemError
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import decode
-from pkix.certificates import Certificate, load_certificate
+from pkix.certificates import Certificate, extensions_of, load_certificate
 from pkix.enveloped_data import describe
 from pkix.errors import Malformed, PkixError
 from scep import attributes
@@ -193,7 +193,7 @@ def describe_certificate(certificate: x509.Certificate) -> list[str]:
         f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
         f"key            {_key(Certificate.of(certificate))}",
     ]
-    for extension in certificate.extensions:
+    for extension in extensions_of(certificate):
         if isinstance(extension.value, x509.SubjectAlternativeName):
             lines.append(f"names          {', '.join(str(name.value) for name in extension.value)}")
         if isinstance(extension.value, x509.ExtendedKeyUsage):

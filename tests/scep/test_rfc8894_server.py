@@ -18,8 +18,9 @@ from ca.store import Decision
 from pkix import oids
 from pkix.asn1 import any_of, encode, wrap
 from pkix.certificates import IssuerAndSerialNumber
-from pkix.enveloped_data import RsaIdentity, decrypt
+from pkix.enveloped_data import decrypt
 from pkix.errors import Malformed
+from pkix.identities import RsaIdentity
 from pkix.signatures import SigningKey
 from pkix.signed_data import encode_degenerate
 from scep import attributes as scep
@@ -270,8 +271,12 @@ def test_3_2_1_another_digest_than_that_of_the_content_is_refused(world: World, 
 def test_3_2_1_an_attribute_has_one_value(world: World, device: Device, oid: craft.Oid, count: int) -> None:
     attributes = craft.header()
     attributes[oid] = attributes[oid][:1] * count
+    message = craft.request(device, attributes=attributes)
+    if oid != scep.TRANSACTION_ID:
+        failed(world, message, BAD_REQUEST, "exactly one value")
+        return
     with pytest.raises(Malformed, match="exactly one value"):
-        world.send(craft.request(device, attributes=attributes).encode())
+        world.send(message.encode())
 
 
 WRONG_TYPES = [
