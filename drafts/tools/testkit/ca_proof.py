@@ -299,7 +299,7 @@ def _structure() -> Iterator[Planned]:
         "two-values",
         "The attribute kemPopConfirm has two values, one of which is right.",
         b"",
-        HTTP,
+        BAD_REQUEST,
         "exactly one value",
         message=poll(None, replaced=both),
         **more,
