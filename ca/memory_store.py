@@ -176,6 +176,10 @@ class MemoryStore(Store):
             self._crl_numbers[authority] = number
             return number
 
+    def pass_crl_number(self, authority: str, number: int) -> None:
+        with self._lock:
+            self._crl_numbers[authority] = max(number, self._crl_numbers.get(authority, 0))
+
     # Credentials
 
     def add_credential(self, credential: Credential) -> None:

@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from ca.errors import KeyRefused, NamesRefused, UsageRefused
 from ca.requests import CertificateRequest
+from pkix.extensions import find
 from pkix.general_names import checked_text
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from pkix.microsoft_sid import MICROSOFT_SID, requested_sid, sids_in_uris
@@ -178,11 +179,8 @@ def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None) -> N
 
 
 def requested_san(request: CertificateRequest) -> x509.SubjectAlternativeName | None:
-    """The requested subjectAltName, or None."""
-    try:
-        return request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return None
+    """The requested subjectAltName, or None. Raises Malformed if it cannot be read."""
+    return find(request.extensions, x509.SubjectAlternativeName)
 
 
 def extensions_for(
@@ -262,9 +260,14 @@ def _requested_usage(
     return requested
 
 
+def purposes(profile: Profile) -> list[x509.ObjectIdentifier]:
+    """The extended key usages that the profile gives."""
+    return [EXTENDED_KEY_USAGES.get(name) or x509.ObjectIdentifier(name) for name in profile.extended_key_usage]
+
+
 def _extended_key_usage(profile: Profile, request: CertificateRequest) -> list[x509.ObjectIdentifier]:
     """Raises UsageRefused when the request asks for more than the profile allows."""
-    allowed = [EXTENDED_KEY_USAGES.get(name) or x509.ObjectIdentifier(name) for name in profile.extended_key_usage]
+    allowed = purposes(profile)
     chosen = allowed
     if "extendedKeyUsage" in profile.copy_extensions:
         requested = extended_usages(request.extensions)

@@ -167,6 +167,11 @@ NEXT_CRL_NUMBER = (
     .values(number=CRL_NUMBERS.c.number + literal_column("1"))
 )
 FIRST_CRL_NUMBER = _insert(CRL_NUMBERS)
+PASS_CRL_NUMBER = (
+    update(CRL_NUMBERS)
+    .where(CRL_NUMBERS.c.authority == bindparam("of"), CRL_NUMBERS.c.number < bindparam("least"))
+    .values(number=bindparam("passed"))
+)
 
 CREDENTIAL = select(*CREDENTIALS.c).where(_P.identifier == bindparam("identifier"))
 ONE_TIME = select(_P.one_time).where(_P.identifier == bindparam("identifier"))

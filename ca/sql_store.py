@@ -249,6 +249,12 @@ class SqlStore(Store):
             ((number,),) = session.rows(sql.CRL_NUMBER, {"of": authority})
         return int(number)
 
+    def pass_crl_number(self, authority: str, number: int) -> None:
+        with self._turn, self._database.writing() as session:
+            if not session.rows(sql.CRL_NUMBER, {"of": authority}):
+                session.change(sql.FIRST_CRL_NUMBER, {"authority": authority, "number": number})
+            session.change(sql.PASS_CRL_NUMBER, {"of": authority, "least": number, "passed": number})
+
     # Credentials
 
     def add_credential(self, credential: Credential) -> None:

@@ -149,6 +149,7 @@ class Transaction:
     serial: serial number of the certificate when AWAITING_RELEASE or ISSUED. release: what the certificate waits for,
     or will wait for when it is issued.
     expires: after this moment the transaction is forgotten.
+    client: the address that its first message came from, for the operator; None if it is not known.
 
     For a proof of possession (KEM-POP): secret_id names the secret that the outstanding challenge left in the Store;
     pop_challenges counts those sent; approved_by is the rule that approved the request before the proof, empty if an
@@ -173,6 +174,7 @@ class Transaction:
     approved_by: str = ""
     renews: str = ""
     release: Release = Release.NONE
+    client: str | None = None
 
     @property
     def profile(self) -> str:
@@ -416,6 +418,9 @@ class Store(Protocol):
 
     def next_crl_number(self, authority: str) -> int:
         """1, 2, 3, … per issuer, never twice (RFC 5280 5.2.3)."""
+
+    def pass_crl_number(self, authority: str, number: int) -> None:
+        """Let every further `next_crl_number` of this issuer be higher than a number that was used elsewhere."""
 
     # Credentials
 

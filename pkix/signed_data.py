@@ -49,7 +49,7 @@ from pkix.asn1 import (
 )
 from pkix.attributes import check_content_type, check_message_digest, decode_attributes, mandatory
 from pkix.ber import read_ber
-from pkix.certificates import Certificate, IssuerAndSerialNumber
+from pkix.certificates import Certificate, IssuerAndSerialNumber, readable
 from pkix.content_info import ContentInfo, EncapsulatedContentInfo, encode_content_info, encode_encapsulated
 from pkix.errors import IntegrityFailed, Malformed
 from pkix.pss import PublicKey
@@ -133,17 +133,14 @@ class SignedData:
         if self.signer is None:
             raise Malformed("SignedData has no SignerInfo")
         sid = self.signer.sid
-        for certificate in [*map(Certificate.decode, self.certificates), *known]:
-            if isinstance(sid, bytes):
-                if certificate.subject_key_identifier == sid:
-                    return certificate
-            elif certificate.is_named_by(sid):
+        for certificate in (*readable(self.certificates), *known):
+            if certificate.is_identified_by(sid):
                 return certificate
         raise Malformed("no certificate in SignedData matches the SignerInfo's signer identifier")
 
     @cached_property
     def attributes(self) -> Mapping[Oid, TLV]:
-        """The signed attributes: type to its one value. Raises Malformed on a repeated type or not one value."""
+        """The signed attributes: type to its one value. Raises Malformed; see `decode_attributes`."""
         if self.signer is None:
             raise Malformed("SignedData has no SignerInfo")
         return decode_attributes(self.signer.signed_attrs, "signed", names=self.names)

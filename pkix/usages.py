@@ -14,6 +14,10 @@ from collections.abc import Collection
 
 from cryptography import x509
 
+from pkix.certificates import extensions_of
+from pkix.errors import Malformed
+from pkix.extensions import find
+
 CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")  # id-kp-cmcRA, RFC 10002
 CMC_CA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.27")  # id-kp-cmcCA
 
@@ -53,10 +57,12 @@ def key_usage(names: Collection[str]) -> x509.KeyUsage:
 
 
 def usage_names(extensions: x509.Extensions) -> frozenset[str] | None:
-    """The bits of a keyUsage among the extensions of a certificate or request; None if there is none."""
-    try:
-        usage = extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
+    """The bits of a keyUsage among the extensions of a certificate or request; None if there is none.
+
+    Raises Malformed if it cannot be read.
+    """
+    usage = find(extensions, x509.KeyUsage)
+    if usage is None:
         return None
     named = _ATTRIBUTES | (_ONLY if usage.key_agreement else {})
     return frozenset(name for name, attribute in named.items() if getattr(usage, attribute))
@@ -64,28 +70,32 @@ def usage_names(extensions: x509.Extensions) -> frozenset[str] | None:
 
 def may(certificate: x509.Certificate, usage: str) -> bool:
     """Whether the keyUsage has this bit, or there is no keyUsage."""
-    names = usage_names(certificate.extensions)
+    names = usage_names(extensions_of(certificate))
     return names is None or usage in names
 
 
 def extended_usages(extensions: x509.Extensions) -> list[x509.ObjectIdentifier] | None:
-    """The purposes of an extendedKeyUsage among the extensions of a certificate or request; None if there is none."""
-    try:
-        return list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except x509.ExtensionNotFound:
-        return None
+    """The purposes of an extendedKeyUsage among the extensions of a certificate or request; None if there is none.
+
+    Raises Malformed if it cannot be read.
+    """
+    found = find(extensions, x509.ExtendedKeyUsage)
+    return None if found is None else list(found)
 
 
 def is_cmc_ra(certificate: x509.Certificate) -> bool:
     """Whether the extendedKeyUsage says cmcRA: an RA of the CA that issued it (RFC 10002). anyExtendedKeyUsage does
     not.
     """
-    return CMC_RA in (extended_usages(certificate.extensions) or ())
+    return CMC_RA in (extended_usages(extensions_of(certificate)) or ())
 
 
 def is_ca(certificate: x509.Certificate) -> bool:
-    """Whether the basicConstraints say cA. What X.509 v1 certificates are is not known: they are none."""
+    """Whether the basicConstraints say cA. What X.509 v1 certificates are is not known: they are none, like one whose
+    basicConstraints cannot be read.
+    """
     try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
+        found = find(extensions_of(certificate), x509.BasicConstraints)
+    except Malformed:
         return False
+    return found is not None and found.ca

@@ -42,9 +42,9 @@ RandomBytes = Callable[[int], bytes]
 class Exchange:
     """What is known of one request so far.
 
-    octets: the message as it came. authority: the CA that it is addressed to, whose signer answers. encapsulate:
-    ML-KEM's. stated_by: name (`IssuedCertificate.full_name`) of the certificate that signed a statement of possession.
-    details: for the log; nothing secret.
+    octets: the message as it came. client: the address it came from, None if it is not known. authority: the CA that
+    it is addressed to, whose signer answers. encapsulate: ML-KEM's. stated_by: name (`IssuedCertificate.full_name`) of
+    the certificate that signed a statement of possession. details: for the log; nothing secret.
     """
 
     octets: bytes
@@ -59,6 +59,7 @@ class Exchange:
     kind: MessageType | None = None
     request: CertificationRequest | None = None
     stated_by: str | None = None
+    client: str | None = None
     details: dict[str, str] = field(default_factory=dict)
 
     @property

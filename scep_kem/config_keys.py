@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -30,6 +31,8 @@ from pkix.usages import CMC_RA, NON_REPUDIATION
 from scep.settings import Pop, ResponseKeyReuse
 from scep_kem.budgets import LONGEST_WEBHOOK
 from scep_kem.errors import UsageError
+from scep_kem.logs import FORMATS
+from scep_kem.proxies import Network
 
 # The longest time that a key may say: any moment of ours plus or minus it is still a date.
 LONGEST = timedelta(days=36_525)
@@ -165,6 +168,18 @@ def _is_location(text: str) -> bool:
     )
 
 
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _networks(texts: list[str]) -> tuple[Network, ...]:
+    return tuple(ip_network(text) for text in texts)
+
+
 _FLAG = Key(bool)
 _TEXT = Key(str)
 _LOCATIONS = Key(list, lambda value: all(_is_location(item) for item in value))
@@ -172,7 +187,13 @@ _SECOND, _MINUTE, _HOUR, _DAY = timedelta(seconds=1), timedelta(minutes=1), time
 _PARAMETERS = {"sha256": POP_SHA256, "sha512": POP_SHA512}
 
 CA: Keys = {"dir": _TEXT, "database": _TEXT}
-SERVER: Keys = {"host": _TEXT, "port": _count(0, 65535), "max_body": _count(4096)}
+SERVER: Keys = {
+    "host": _TEXT,
+    "port": _count(0, 65535),
+    "max_body": _count(4096),
+    "trusted_proxies": Key(list, lambda value: all(_is_network(item) for item in value), convert=_networks),
+    "log": _one_of(FORMATS),
+}
 ALGORITHMS: Keys = {
     "legacy": _FLAG,
     "aes_gcm": _FLAG,

@@ -11,7 +11,10 @@ from collections.abc import Collection
 from urllib.parse import unquote, urlsplit
 
 from ca.authorities import Authorities
-from ca.profiles import CA_IN_URL, Profile
+from ca.authority import Authority
+from ca.constraints import lacking_purposes
+from ca.profiles import CA_IN_URL, Profile, purposes
+from scep_kem.config import Config
 
 DEFAULT_PROFILE = "default"
 CRL, CA_CERTIFICATE = "crl", "ca.cer"
@@ -36,6 +39,22 @@ def route(path: str, profiles: Collection[str]) -> tuple[str | None, str]:
 def crl_path(identifier: str) -> str:
     """Where the default profile publishes the CRL of the generation with this short identifier."""
     return f"/scep/{CRL}/{identifier}"
+
+
+def ungiven(config: Config, authority: Authority) -> list[str]:
+    """Which profiles have usages that the CA's certificate does not let it give, so that every request is refused; one
+    line each.
+    """
+    found = []
+    for name, item in config.profiles.items():
+        for issuer in (authority.ca.certificate, *authority.chain):
+            lacking = ", ".join(usage.dotted_string for usage in lacking_purposes(issuer, purposes(item.profile)))
+            if lacking:
+                found.append(
+                    f"profile {name}: its extended_key_usage has {lacking}, which the extendedKeyUsage of "
+                    f"{issuer.subject.rfc4514_string()} does not; change it, or requests are refused"
+                )
+    return found
 
 
 def misleading(profile: Profile, profiles: Collection[str], generations: Authorities) -> list[str]:

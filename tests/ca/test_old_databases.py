@@ -187,3 +187,8 @@ def test_a_copy_of_a_request_that_was_rejected_then_does_not_queue_it_again(form
     client = device(former, "rejected")
     refused(client.enrolment.receive(former.world.send(message).body), text="unknown device")
     assert not [item for item in former.world.store.transactions(State.AWAITING_APPROVAL) if "rejected" in item.subject]
+
+
+def test_where_an_old_request_came_from_is_not_known(old: Old) -> None:
+    """Schema 6 has the client's address."""
+    assert {item.client for item in old.world.store.transactions()} == {None}
