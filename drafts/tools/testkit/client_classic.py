@@ -340,6 +340,7 @@ def _status() -> Iterator[Planned]:
         "client-status",
         reply(2, fail_info=5, replaced=TEXT),
         "refused undefined",
+        because="the CA says badRequest",
     )
     yield wrong(
         "success-no-envelope",
