@@ -38,6 +38,7 @@ from pkix.asn1 import (
     wrap,
 )
 from pkix.errors import Malformed
+from pkix.names import comparable_der, same_name
 from pkix.public_keys import load_public_key
 
 _SUBJECT_KEY_IDENTIFIER = Oid("2.5.29.14")
@@ -145,8 +146,13 @@ class Certificate:
         return IssuerAndSerialNumber(issuer=any_of(self.issuer), serial_number=self.serial_number)
 
     def is_named_by(self, name: IssuerAndSerialNumber) -> bool:
-        """Whether an IssuerAndSerialNumber means this certificate, comparing the DER Names octet by octet."""
-        return name.serial_number == self.serial_number and encode(name.issuer) == self.issuer
+        """Whether an IssuerAndSerialNumber means this certificate; the issuers compare by RFC 5280 section 7.1."""
+        return name.serial_number == self.serial_number and same_name(encode(name.issuer), self.issuer)
+
+    @cached_property
+    def compared_subject(self) -> str | None:
+        """The subject as `pkix.names.comparable_der` has it."""
+        return comparable_der(self.subject)
 
 
 def key_identifier(spki: bytes) -> bytes:

@@ -26,7 +26,7 @@ from pkix.algorithms import AlgorithmPolicy, check_key
 from pkix.asn1 import Oid
 from pkix.certificates import Certificate, load_certificate
 from pkix.errors import Malformed, NotTrusted, PkixError
-from pkix.names import comparable
+from pkix.names import comparable, name_text
 from pkix.revocations import check_crls
 from pkix.signed_objects import verify_signed_object
 
@@ -121,7 +121,7 @@ class _Link:
         return self.subject == self.issuer
 
     def __str__(self) -> str:
-        return f"the certificate of {self.certificate.subject.rfc4514_string() or 'no name'}"
+        return f"the certificate of {name_text(self.certificate.subject) or 'no name'}"
 
 
 def _readable(candidates: Sequence[bytes]) -> Iterator[_Link]:
@@ -201,7 +201,7 @@ class _TooMany(NotTrusted):
 
 
 def _name(name: x509.Name) -> str:
-    return name.rfc4514_string() or "no name"
+    return name_text(name) or "no name"
 
 
 def _check_end(end: _Link, now: datetime, policy: PathPolicy, revoked: Collection[tuple[bytes, int]]) -> None:

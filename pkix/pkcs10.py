@@ -44,6 +44,7 @@ from pkix.asn1 import (
     tag_of,
     wrap,
 )
+from pkix.attribute_types import STRING_CODECS
 from pkix.certificate_builder import Extensions
 from pkix.certificates import (
     Certificate,
@@ -54,7 +55,6 @@ from pkix.errors import Malformed
 from pkix.keys import message_digest, spki_of
 from pkix.requests import Form, Requested, verify_proof
 from pkix.signatures import SigningKey, certificate_signature_algorithm, sign
-from pkix.subjects import STRING_CODECS
 
 _ATTRIBUTES_TAG = 0xA0
 MAX_ATTRIBUTES = 64

@@ -23,6 +23,7 @@ from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import SEQUENCE_TAG, AlgorithmIdentifier, BitString, Oid, attribute, encode, reason, wrap
 from pkix.errors import AlgorithmRefused, IntegrityFailed, Malformed
 from pkix.keys import key_type_of
+from pkix.names import name_text
 from pkix.public_keys import load_public_key
 from pkix.signatures import verify
 from pkix.subjects import check_subject
@@ -95,7 +96,7 @@ class Requested:
     @cached_property
     def subject_text(self) -> str:
         """The subject for people and the Store, as RFC 4514 has it. Raises Malformed."""
-        return self.subject.rfc4514_string()
+        return name_text(self.subject)
 
     @cached_property
     def extensions(self) -> x509.Extensions:

@@ -22,6 +22,7 @@ from pkix import oids
 from pkix.certificates import UNREADABLE, Certificate, load_certificate
 from pkix.errors import Malformed, PkixError
 from pkix.kem_recipients import KemRecipient
+from pkix.names import name_text
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.signed_data import SignedData
 from pkix.usages import extended_usages, is_ca, is_cmc_ra, may
@@ -144,7 +145,7 @@ def _trusted(certificates: Sequence[x509.Certificate], fingerprint: str | None) 
         digest = hashlib.new(algorithm, item.public_bytes(Encoding.DER), usedforsecurity=False).hexdigest()
         if hmac.compare_digest(digest.encode(), wanted.encode()):
             return item
-        seen.append(f"{digest} ({item.subject.rfc4514_string()})")
+        seen.append(f"{digest} ({name_text(item.subject)})")
     raise ReplyRefused(f"GetCACert: no certificate has the fingerprint {wanted}; received: {', '.join(seen)}")
 
 

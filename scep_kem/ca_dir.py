@@ -38,6 +38,7 @@ from ca.sql_store import SqlStore
 from ca.store import IssuedCertificate, Store, StoreConflict, StoreUnavailable
 from pkix.certificates import Certificate
 from pkix.keys import KEY_TYPES, generate, key_type_of
+from pkix.names import comparable, name_text
 from pkix.public_keys import key_identity
 from scep_kem import files, safety
 from scep_kem.config import CONFIG_NAME, TEMPLATE, Config, load
@@ -234,7 +235,7 @@ class CaDir:
         if roles.next:
             raise UsageError("a rollover is prepared already; `ca rollover --activate` makes it the current CA")
         current = self._read_authority(roles, roles.current)
-        if current.ca.certificate.issuer != current.ca.certificate.subject:
+        if comparable(current.ca.certificate.issuer) != comparable(current.ca.certificate.subject):
             raise UsageError("an imported subordinate CA is rolled over by its issuer: import its new certificate")
         authority = create_authority(
             current.ca.certificate.subject,
@@ -462,7 +463,7 @@ def record_of(authority: Authority, certificate: x509.Certificate) -> IssuedCert
         authority=authority.identifier,
         serial=certificate.serial_number,
         der=as_cms.der,
-        subject=certificate.subject.rfc4514_string(),
+        subject=name_text(certificate.subject),
         spki_hash=key_identity(as_cms.spki),
         profile="",
         not_before=certificate.not_valid_before_utc,

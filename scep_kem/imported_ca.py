@@ -14,6 +14,7 @@ from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
 from pkix.certificates import load_certificate
 from pkix.errors import PkixError
 from pkix.keys import spki_of
+from pkix.names import name_text
 from pkix.signatures import SigningKey
 from pkix.usages import is_ca, may
 from scep.ca_certificates import CaCertificates
@@ -43,7 +44,7 @@ def read_imported(key_file: Path, cert_file: Path, *, now: datetime) -> tuple[Ke
     _check_usage(certificate, key)
     for subject, issuer in zip(found, chain, strict=False):
         if not CaCertificates(issuer, (issuer,)).issued(subject):
-            name = printable(subject.subject.rfc4514_string())
+            name = printable(name_text(subject.subject))
             raise UsageError(f"{cert_file}: {name} is not issued by the certificate behind it")
     return KeyPair(key, certificate), chain
 

@@ -20,6 +20,7 @@ from ca.authority import Authority, KeyPair, lapses
 from ca.crl import REVOCATION_REASONS, create_crl, revocations
 from ca.store import HOLD, RELEASE, IssuedCertificate, Store, StoreConflict
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
+from pkix.names import name_text
 from pkix.usages import is_cmc_ra
 from scep.ca_certificates import CaCertificates
 from scep_kem import files
@@ -123,7 +124,7 @@ def _show(role: str, authority: Authority) -> None:
     click.echo(f"\n{role} CA, ID {authority.short_identifier}")
     for title, certificate in [*authority.by_role, *(("issuer", item) for item in authority.chain)]:
         der = certificate.public_bytes(Encoding.DER)
-        click.echo(f"  {title}: {revealed(certificate.subject.rfc4514_string())}")
+        click.echo(f"  {title}: {revealed(name_text(certificate.subject))}")
         click.echo(f"    SHA-256  {hashlib.sha256(der).hexdigest()}")
         click.echo(f"    SHA-1    {hashlib.sha1(der, usedforsecurity=False).hexdigest()}")
         start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
