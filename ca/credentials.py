@@ -176,9 +176,7 @@ def check_purpose(credential: Credential, *, subject: x509.Name, profile: str, n
         raise NotAuthorised(f"the {word} is for another profile")
     if credential.subject is not None and not is_meant(parse_name(credential.subject), subject):
         asked = name_text(subject) or "none"
-        raise NotAuthorised(
-            f"the {word} is for another subject: it is for {credential.subject}, the request has {asked}"
-        )
+        raise NotAuthorised(f"the {word} is for another subject: for {credential.subject}; the request has {asked}")
 
 
 def check_held(store: Store, identifier: str | None, *, subject: x509.Name, profile: str, now: datetime) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterator
 
 from cryptography import x509
@@ -120,7 +121,8 @@ def attribute_text(attribute: x509.NameAttribute[str | bytes]) -> str:
 def parse_name(text: str) -> x509.Name:
     """A name from text as `name_text` writes it, or as people do: keywords in any case, blanks around = and commas.
 
-    Every value becomes a UTF8String, or what its attribute has to be. Raises ValueError for what is no name.
+    Every value becomes a UTF8String, or what its attribute has to be; whether a certificate may carry it is for
+    `pkix.subjects` to say. Raises ValueError for what is no name.
     """
     rdns: list[list[x509.NameAttribute[str | bytes]]] = [[]]
     at = 0
@@ -146,7 +148,8 @@ def _written(kind: Oid, value: str) -> x509.NameAttribute[str | bytes]:
     def unescaped(found: re.Match[str]) -> str:
         return found[2] or bytes.fromhex(found[1].replace("\\", "")).decode()
 
-    return x509.NameAttribute(kind, _ESCAPED.sub(unescaped, value))
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # lengths are for `pkix.subjects`
+        return x509.NameAttribute(kind, _ESCAPED.sub(unescaped, value), _validate=False)
 
 
 def prepared(text: str) -> str:

@@ -26,7 +26,7 @@ from pkix.algorithms import AlgorithmPolicy, check_key
 from pkix.asn1 import Oid
 from pkix.certificates import Certificate, load_certificate
 from pkix.errors import Malformed, NotTrusted, PkixError
-from pkix.names import comparable, name_text
+from pkix.names import comparable, name_text, same_name
 from pkix.revocations import check_crls
 from pkix.signed_objects import verify_signed_object
 
@@ -246,7 +246,7 @@ def _check_each(
         raise NotTrusted(f"{link} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
     if now > certificate.not_valid_after_utc:
         raise NotTrusted(f"{link} has expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
-    if (link.view.issuer, link.view.serial_number) in revoked:
+    if any(serial == link.view.serial_number and same_name(issuer, link.view.issuer) for issuer, serial in revoked):
         raise NotTrusted(f"{link} has been revoked")
     for item in certificate.extensions:
         if item.critical and item.oid not in known:

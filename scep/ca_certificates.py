@@ -12,19 +12,21 @@ from datetime import datetime
 from functools import partial
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kem.backends import Backends
+from kem.errors import KemError
 from kem.keys import decode_public_key
 from kem.weak_keys import check_strength
 from pkix import oids
-from pkix.certificates import UNREADABLE, Certificate, load_certificate
+from pkix.algorithms import AlgorithmPolicy
+from pkix.certificates import Certificate, load_certificate
 from pkix.errors import Malformed, PkixError
 from pkix.kem_recipients import KemRecipient
-from pkix.names import name_text
+from pkix.names import comparable, name_text
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.signed_data import SignedData
+from pkix.signed_objects import verify_signed_object
 from pkix.usages import extended_usages, is_ca, is_cmc_ra, may
 
 MAX_BODY = 512 * 1024  # octets of an answer to GetCACert or GetNextCACert
@@ -165,9 +167,13 @@ def _chained(certificates: Sequence[x509.Certificate], trusted: x509.Certificate
 
 
 def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """By name, in whatever spelling, and signature; `cryptography` compares the octets of names."""
+    if comparable(certificate.issuer) != comparable(issuer.subject):
+        return False
     try:
-        certificate.verify_directly_issued_by(issuer)
-    except (*UNREADABLE, InvalidSignature):
+        key = Certificate.of(issuer).public_key
+        verify_signed_object(certificate.public_bytes(Encoding.DER), key, AlgorithmPolicy(), "certificate")
+    except (PkixError, KemError):
         return False
     return True
 

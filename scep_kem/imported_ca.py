@@ -50,7 +50,11 @@ def read_imported(key_file: Path, cert_file: Path, *, now: datetime) -> tuple[Ke
 
 
 def _check_usage(certificate: x509.Certificate, key: SigningKey) -> None:
-    """RFC 5280 section 4.2.1.9 and RFC 8894 section 2.1.2."""
+    """RFC 5280 sections 4.1.2.4 and 4.2.1.9, and RFC 8894 section 2.1.2."""
+    if not len(certificate.subject):
+        raise UsageError(
+            "the CA certificate has no subject, so nothing could name its issuer (RFC 5280 section 4.1.2.4)"
+        )
     if not is_ca(certificate):
         raise UsageError("the certificate is not that of a CA: its basicConstraints do not say so (RFC 5280)")
     needed = ["keyCertSign", "cRLSign", "digitalSignature"]

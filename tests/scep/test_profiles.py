@@ -17,7 +17,8 @@ from ca.credentials import add_password, new_password
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.sealing import ServerKey, Unsealable
-from pkix.asn1 import wrap
+from pkix.asn1 import encode, wrap
+from pkix.oids import Oid
 from pkix.pkcs10 import encode_certification_request
 from pkix.usages import key_usage
 from scep.attributes import FailInfo
@@ -155,7 +156,9 @@ def test_a_profile_names_the_types_of_subject_alt_names(kind: str) -> None:
 
 def test_a_name_of_a_type_nobody_knows_is_not_allowed() -> None:
     odd = x509.OtherName(x509.ObjectIdentifier("1.2.3"), b"\x05\x00")
-    assert "type otherName 1.2.3 is not allowed; this profile allows dns, email" in refusal(Profile(), extensions=names(odd))
+    assert "type otherName 1.2.3 is not allowed; this profile allows dns, email" in refusal(
+        Profile(), extensions=names(odd)
+    )
 
 
 HARDWARE = x509.OtherName(
