@@ -174,9 +174,19 @@ def check_purpose(credential: Credential, *, subject: x509.Name, profile: str, n
         raise NotAuthorised(f"the {word} has expired")
     if credential.profile not in (None, profile):
         raise NotAuthorised(f"the {word} is for another profile")
-    if credential.subject is not None and not is_meant(parse_name(credential.subject), subject):
+    if credential.subject is not None and not _is_for(credential.subject, subject):
         asked = name_text(subject) or "none"
         raise NotAuthorised(f"the {word} is for another subject: for {credential.subject}; the request has {asked}")
+
+
+def _is_for(written: str, subject: x509.Name) -> bool:
+    """Whether a subject is the one that a credential is for. Earlier versions kept texts with empty values, which no
+    request can have.
+    """
+    try:
+        return is_meant(parse_name(written), subject)
+    except ValueError:
+        return False
 
 
 def check_held(store: Store, identifier: str | None, *, subject: x509.Name, profile: str, now: datetime) -> None:

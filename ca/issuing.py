@@ -110,9 +110,9 @@ class Issuing:
 
     def _renewed(self, verdict: Approved, remembered: Remembered) -> IssuedCertificate | None:
         """The certificate whose holder's word, given now or before a challenge, brings this one."""
-        if verdict.method != RENEWAL:
-            return None
-        authority, _, serial = (remembered.rests_on or [b""])[0].decode().partition(":")
+        if verdict.method != RENEWAL or not remembered.rests_on:  # which earlier versions did not keep
+            return verdict.rests_on
+        authority, _, serial = remembered.rests_on[0].decode().partition(":")
         return verdict.rests_on or self.store.certificate(authority, int(serial, 16))
 
     def _lifetime(self, release: Release) -> timedelta:

@@ -77,9 +77,7 @@ _TYPES = {
     }.items()
 }
 KEYWORDS = {oid: kind.keyword for oid, kind in _TYPES.items()}
-_BY_WORD = {
-    word.lower(): oid for oid, kind in _TYPES.items() for word in (kind.keyword, kind.name, *kind.others)
-}  # fmt: skip
+_BY_WORD = {word.lower(): oid for oid, kind in _TYPES.items() for word in (kind.keyword, kind.name, *kind.others)}
 
 
 def attribute_type(oid: Oid) -> AttributeType:
