@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ca.authority import Authority
 from ca.store import IssuedCertificate, Store
 from pkix.certificates import Certificate
+from pkix.names import same_name
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Records:
         if certificate is None:
             return None
         for authority in self.authorities:
-            if certificate.issuer == authority.certificate.subject:
+            if same_name(certificate.issuer, authority.certificate.subject):
                 found = self.store.certificate(authority.identifier, certificate.serial_number)
                 if found is not None and found.der == certificate.der and found.released:
                     return found

@@ -28,7 +28,7 @@ from pkix.certificates import Certificate, extensions_of, key_identifier
 from pkix.identities import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import generate, key_type_of, spki_of
-from pkix.names import comparable
+from pkix.names import comparable, name_text
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
 from pkix.usages import CMC_RA, key_usage, possible_usages
@@ -49,7 +49,7 @@ class KeyPair:
     certificate: x509.Certificate
 
     def __repr__(self) -> str:
-        return f"KeyPair(key=<redacted>, subject={self.certificate.subject.rfc4514_string()!r})"
+        return f"KeyPair(key=<redacted>, subject={name_text(self.certificate.subject)!r})"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class KemPair:
     certificate: x509.Certificate
 
     def __repr__(self) -> str:
-        return f"KemPair(key=<redacted>, subject={self.certificate.subject.rfc4514_string()!r})"
+        return f"KemPair(key=<redacted>, subject={name_text(self.certificate.subject)!r})"
 
 
 @dataclass(frozen=True)
@@ -293,10 +293,16 @@ def check_current(role: str, certificate: x509.Certificate, *, now: datetime) ->
 
 
 def contents_of(
-    authority: Authority, profile: Profile, request: CertificateRequest, *, now: datetime, serial_number: int
+    authority: Authority,
+    profile: Profile,
+    request: CertificateRequest,
+    *,
+    now: datetime,
+    serial_number: int,
+    subject: bytes | None = None,
 ) -> Contents:
-    """What a certificate for the request holds, issued at `now`. Raises RequestRefused for usages wider than the
-    profile's, and for what the CA's own certificate does not let it certify.
+    """What a certificate for the request holds, issued at `now`. subject: DER Name in place of the request's. Raises
+    RequestRefused for usages wider than the profile's, and for what the CA's own certificate does not let it certify.
     """
     ca = authority.ca.certificate
     extensions = extensions_for(profile, request, ca=authority.short_identifier)
@@ -304,7 +310,7 @@ def contents_of(
     return Contents(
         serial_number=serial_number,
         issuer=authority.certificate.subject,
-        subject=request.subject_der,
+        subject=request.subject_der if subject is None else subject,
         spki=request.spki,
         not_before=max(now - profile.backdate, ca.not_valid_before_utc),
         not_after=min(now + profile.validity, ca.not_valid_after_utc),
@@ -318,19 +324,33 @@ def contents_of(
 
 
 def issue(
-    authority: Authority, profile: Profile, request: CertificateRequest, *, now: datetime, random: RandomBytes
+    authority: Authority,
+    profile: Profile,
+    request: CertificateRequest,
+    *,
+    now: datetime,
+    random: RandomBytes,
+    renewed: IssuedCertificate | None = None,
 ) -> IssuedCertificate:
     """Sign a certificate for a request that has been checked and authorised; the caller records it in the Store.
 
+    renewed: the certificate whose subject is kept as it stands; the request may spell it otherwise.
     Raises RequestRefused as `check_validity` and `contents_of` do.
     """
     check_validity(authority, now=now)
-    contents = contents_of(authority, profile, request, now=now, serial_number=new_serial(random))
+    contents = contents_of(
+        authority,
+        profile,
+        request,
+        now=now,
+        serial_number=new_serial(random),
+        subject=None if renewed is None else Certificate.decode(renewed.der).subject,
+    )
     return IssuedCertificate(
         authority=authority.identifier,
         serial=contents.serial_number,
         der=encode_certificate(contents, authority.ca.key),
-        subject=request.subject_text,
+        subject=request.subject_text if renewed is None else renewed.subject,
         spki_hash=hashlib.sha256(request.spki).digest(),
         profile=profile.name,
         not_before=contents.not_before,

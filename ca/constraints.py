@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.errors import NamesRefused, UsageRefused
 from pkix.name_constraints import alternative_names, constraints_of, outside
+from pkix.names import name_text
 from pkix.usages import extended_usages
 
 _Extensions = Sequence[x509.Extension[x509.ExtensionType]]
@@ -25,7 +26,7 @@ def check_constraints(issuers: Sequence[x509.Certificate], subject: x509.Name, e
     for issuer in issuers:
         constraints = constraints_of(issuer)
         refused = outside(constraints, subject, alternative_names(extensions)) if constraints is not None else ""
-        named = issuer.subject.rfc4514_string()
+        named = name_text(issuer.subject)
         if refused:
             raise NamesRefused(f"{refused}, by the name constraints of the CA certificate {named}")
         lacking = lacking_purposes(issuer, extended_usages(x509.Extensions(extensions)) or [])

@@ -17,6 +17,7 @@ from cryptography import x509
 from ca.errors import NotAuthorised
 from ca.sealing import ServerKey
 from ca.store import Credential, Store
+from pkix.names import is_meant, name_text, parse_name
 
 PASSWORD_OCTETS = 20
 MIN_LENGTH, MAX_LENGTH = 16, 255  # characters; RFC 2985 appendix B.3 has no longer ones
@@ -72,7 +73,7 @@ def add_password(
         one_time=one_time,
         created=now,
         expires=None if ttl is None else now + ttl,
-        subject=None if subject is None else subject.rfc4514_string(),
+        subject=None if subject is None else name_text(subject),
         profile=profile,
     )
     store.add_credential(credential)
@@ -102,7 +103,7 @@ def add_secret(
         one_time=one_time,
         created=now,
         expires=None if ttl is None else now + ttl,
-        subject=None if subject is None else subject.rfc4514_string(),
+        subject=None if subject is None else name_text(subject),
         profile=profile,
         sealed=server_key.seal(secret, _purpose(identifier), random),
         reference=reference,
@@ -173,8 +174,19 @@ def check_purpose(credential: Credential, *, subject: x509.Name, profile: str, n
         raise NotAuthorised(f"the {word} has expired")
     if credential.profile not in (None, profile):
         raise NotAuthorised(f"the {word} is for another profile")
-    if credential.subject is not None and x509.Name.from_rfc4514_string(credential.subject) != subject:
-        raise NotAuthorised(f"the {word} is for another subject")
+    if credential.subject is not None and not _is_for(credential.subject, subject):
+        asked = name_text(subject) or "none"
+        raise NotAuthorised(f"the {word} is for another subject: for {credential.subject}; the request has {asked}")
+
+
+def _is_for(written: str, subject: x509.Name) -> bool:
+    """Whether a subject is the one that a credential is for. Earlier versions kept texts with empty values, which no
+    request can have.
+    """
+    try:
+        return is_meant(parse_name(written), subject)
+    except ValueError:
+        return False
 
 
 def check_held(store: Store, identifier: str | None, *, subject: x509.Name, profile: str, now: datetime) -> None:

@@ -13,6 +13,7 @@ from ca.authorisation import RENEWAL, Approved, Reissue, Told
 from ca.authority import issue
 from ca.dialogue import Issued, Outcome, Waiting, Withdrawn
 from ca.errors import Busy, KeyRefused, NamesRefused, NotAuthorised, OtherRequest, RequestRefused
+from ca.remembered import Remembered
 from ca.requests import CertificateRequest
 from ca.store import (
     CertificateWithdrawn,
@@ -68,7 +69,14 @@ class Issuing:
         if release is Release.NONE and self.turn.authoriser.reports(verdict.method):
             release = Release.REPORT
         certificate = replace(
-            issue(issuer, self.turn.profile, request, now=self.now, random=self.turn.random),
+            issue(
+                issuer,
+                self.turn.profile,
+                request,
+                now=self.now,
+                random=self.turn.random,
+                renewed=self._renewed(verdict, remembered),
+            ),
             spki_hash=key_identity(request.spki),
             name=comparable(request.subject),
             request_hash=request.hash,
@@ -100,6 +108,13 @@ class Issuing:
             raise kind(str(forbidden), final=not isinstance(forbidden, SubjectTaken)) from None
         self.turn.arrival.details["authorised by"] = verdict.method
         return issued, certificate
+
+    def _renewed(self, verdict: Approved, remembered: Remembered) -> IssuedCertificate | None:
+        """The certificate whose holder's word, given now or before a challenge, brings this one."""
+        if verdict.method != RENEWAL or not remembered.rests_on:  # which earlier versions did not keep
+            return verdict.rests_on
+        authority, _, serial = remembered.rests_on[0].decode().partition(":")
+        return verdict.rests_on or self.store.certificate(authority, int(serial, 16))
 
     def _lifetime(self, release: Release) -> timedelta:
         """How long an issued certificate's transaction is remembered."""

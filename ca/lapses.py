@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from ca.authority import Authority
+from pkix.certificates import is_self_issued
 
 NEAR_END = timedelta(days=60)  # how long before its end a certificate is worth a warning
 
@@ -72,6 +73,6 @@ def _advice(authority: Authority, role: str, certificate: x509.Certificate) -> s
         return "; `ca renew-ra` renews it"
     if role == "issuer":
         return "; get a new one from its CA, and `ca import-cert` takes it behind the CA's own"
-    if ca.issuer != ca.subject:
+    if not is_self_issued(ca):
         return "; have the CA's certificate renewed, and `ca import-cert` takes it"
     return "; `ca rollover` makes the next CA"

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from ca.errors import KeyRefused, NamesRefused, UsageRefused
 from ca.requests import CertificateRequest
+from pkix.attribute_types import attribute_oid, attribute_type
 from pkix.extensions import find
-from pkix.general_names import checked_text
+from pkix.general_names import checked_text, type_label, type_of
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from pkix.microsoft_sid import MICROSOFT_SID, requested_sid, sids_in_uris
-from pkix.names import comparable
+from pkix.names import attribute_text, comparable
 from pkix.usages import extended_usages, key_usage, possible_usages, usage_names
 
 KEY_USAGES = (
@@ -40,22 +41,8 @@ EXTENDED_KEY_USAGES = {
     "ipsecIKE": ExtendedKeyUsageOID.IPSEC_IKE,
 }
 
-SUBJECT_ATTRIBUTES = {
-    "CN": NameOID.COMMON_NAME,
-    "O": NameOID.ORGANIZATION_NAME,
-    "OU": NameOID.ORGANIZATIONAL_UNIT_NAME,
-    "C": NameOID.COUNTRY_NAME,
-    "ST": NameOID.STATE_OR_PROVINCE_NAME,
-    "L": NameOID.LOCALITY_NAME,
-    "DC": NameOID.DOMAIN_COMPONENT,
-    "UID": NameOID.USER_ID,
-    "emailAddress": NameOID.EMAIL_ADDRESS,
-    "serialNumber": NameOID.SERIAL_NUMBER,
-}
-
 CA_IN_URL = "{ca}"  # in crl_urls and issuer_urls
 COPYABLE = ("subjectAltName", "keyUsage", "extendedKeyUsage", "microsoftSid")
-SAN_TYPES = ("dns", "email", "ip", "uri", "upn", "dn")
 _RSA_KINDS = ("rsa", "rsa-pss")  # rsa-pss: id-RSASSA-PSS, which only signs (RFC 4055 section 1.2)
 ALL_KEY_TYPES = (*_RSA_KINDS, *(kind for kind in KEY_TYPES if not kind.startswith("rsa:")), *KEM_KEY_TYPES)
 
@@ -70,9 +57,12 @@ class Profile:
     key_usage: one or more names of KEY_USAGES; those that a key cannot have are left out for it, and one that can have
     none of them is refused. ML-KEM keys always get keyEncipherment alone.
     extended_key_usage: names of EXTENDED_KEY_USAGES or dotted OIDs.
-    required_subject, allowed_subject: attribute names the subject must, or may only, have (empty: no rule).
+    required_subject, allowed_subject: attributes the subject must, or may only, have (empty: no rule), as
+    `pkix.attribute_types.attribute_oid` reads them.
     subject_patterns, san_patterns: regular expressions that every value of that attribute or SAN type must match
-    as a whole. san_types: the kinds of subjectAltName a request may ask for. allow_empty_subject: accept no subject.
+    as a whole, as `pkix.names.attribute_text` and `pkix.general_names.checked_text` write it; case makes no difference
+    in a dns one. san_types: the kinds of subjectAltName a request may ask for, as `pkix.general_names.is_san_type`
+    knows them. allow_empty_subject: accept no subject.
     copy_extensions: which requested extensions go into the certificate (COPYABLE); others are ignored, but without
     microsoftSid, a Microsoft SID in a URI of the subjectAltName is refused.
     crl_urls, issuer_urls: put into CRL Distribution Points and Authority Information Access, with the short identifier
@@ -152,30 +142,41 @@ def _check_key(profile: Profile, request: CertificateRequest) -> None:
 def _check_subject(profile: Profile, subject: x509.Name) -> None:
     if not len(subject) and not profile.allow_empty_subject:
         raise NamesRefused("the request has no subject, which this profile asks for")
-    for name in profile.required_subject:
-        if not subject.get_attributes_for_oid(SUBJECT_ATTRIBUTES[name]):
-            raise NamesRefused(f"the subject has no {name}")
+    for word in profile.required_subject:
+        if not subject.get_attributes_for_oid(attribute_oid(word)):
+            raise NamesRefused(f"the subject has no {word}")
     if profile.allowed_subject:
-        allowed = {SUBJECT_ATTRIBUTES[name] for name in profile.allowed_subject}
+        allowed = {attribute_oid(word) for word in profile.allowed_subject}
         for attribute in subject:
             if attribute.oid not in allowed:
-                raise NamesRefused(f"the subject attribute {attribute.rfc4514_attribute_name} is not allowed")
-    for name, pattern in profile.subject_patterns.items():
-        for attribute in subject.get_attributes_for_oid(SUBJECT_ATTRIBUTES[name]):
-            if not re.fullmatch(pattern, str(attribute.value)):
-                raise NamesRefused(f"the subject's {name} does not have the form this profile asks for")
+                raise NamesRefused(
+                    f"the subject attribute {attribute_type(attribute.oid).keyword} is not allowed; "
+                    f"this profile allows {', '.join(profile.allowed_subject)}"
+                )
+    for word, pattern in profile.subject_patterns.items():
+        for attribute in subject.get_attributes_for_oid(attribute_oid(word)):
+            if not re.fullmatch(pattern, attribute_text(attribute)):
+                raise NamesRefused(f"the subject's {word} does not have the form this profile asks for")
 
 
 def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None) -> None:
     if names is not None and not list(names):
         raise NamesRefused("the requested subjectAltName holds no name (RFC 5280 section 4.2.1.6)")
     for name in names or ():
-        kind, value = checked_text(name)
+        kind = type_of(name)
         if kind not in profile.san_types:
-            raise NamesRefused(f"a subjectAltName of type {kind} is not allowed")
+            allowed = ", ".join(profile.san_types) or "none"
+            raise NamesRefused(
+                f"a subjectAltName of type {type_label(name)} is not allowed; this profile allows {allowed}"
+            )
+        value = checked_text(name)
         pattern = profile.san_patterns.get(kind)
-        if pattern is not None and not re.fullmatch(pattern, value):
-            raise NamesRefused(f"a subjectAltName of type {kind} does not have the form this profile asks for")
+        # A host name is the same in upper case, so a pattern that leaves one out must not be passed by writing it so.
+        flags = re.IGNORECASE if kind == "dns" else re.NOFLAG
+        if pattern is not None and not re.fullmatch(pattern, value, flags):
+            raise NamesRefused(
+                f"a subjectAltName of type {type_label(name)} does not have the form this profile asks for"
+            )
 
 
 def requested_san(request: CertificateRequest) -> x509.SubjectAlternativeName | None:

@@ -14,6 +14,8 @@ from ca.errors import NamesRefused, NotRenewable, RequestRefused
 from ca.profiles import Profile, microsoft_sids, names_of, requested_san
 from ca.requests import CertificateRequest
 from ca.store import IssuedCertificate
+from pkix.general_names import comparable_general_name
+from pkix.names import comparable
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,14 @@ class Renewals(Once):
 
 
 def _check_names(previous: x509.Certificate, request: CertificateRequest, names: Names) -> None:
-    """A renewal keeps the subject and adds no subjectAltName."""
-    if request.subject != previous.subject:
+    """A renewal keeps the subject, which is issued as it stands in `previous`, and adds no subjectAltName."""
+    if comparable(request.subject) != comparable(previous.subject):
         raise NamesRefused("the subject differs from that of the certificate to renew")
     if not set(microsoft_sids(request.extensions)) <= set(microsoft_sids(previous.extensions)):
         raise NamesRefused("the request asks for a Microsoft SID that the certificate to renew does not have")
-    wanted, had = set(requested_san(request) or ()), names_of(previous)
+    wanted, had = (
+        set(map(comparable_general_name, each)) for each in (requested_san(request) or (), names_of(previous))
+    )
     if not wanted <= had:
         raise NamesRefused("the request asks for a subjectAltName that the certificate to renew does not have")
     if names is Names.same and wanted != had:

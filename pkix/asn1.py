@@ -141,7 +141,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, InvalidVersion):
         return "its version is not a valid one"
     if isinstance(error, UnsupportedGeneralNameType):
-        return "a GeneralName of a type that is not supported"
+        return "an x400Address or ediPartyName, which no certificate gets here"
     return _REASONS.get(kind[1] if kind else "", "it holds a value that cannot be read")
 
 

@@ -34,6 +34,7 @@ from pkix.asn1 import (
 )
 from pkix.errors import Malformed
 from pkix.extensions import encode_parts, find, read_extensions, split_extension
+from pkix.names import comparable, comparable_der, same_name
 from pkix.pss import PublicKey
 from pkix.public_keys import load_public_key
 
@@ -147,8 +148,13 @@ class Certificate:
             return False
 
     def is_named_by(self, name: IssuerAndSerialNumber) -> bool:
-        """Whether an IssuerAndSerialNumber means this certificate, comparing the DER Names octet by octet."""
-        return name.serial_number == self.serial_number and encode(name.issuer) == self.issuer
+        """Whether an IssuerAndSerialNumber means this certificate; the issuers compare by RFC 5280 section 7.1."""
+        return name.serial_number == self.serial_number and same_name(encode(name.issuer), self.issuer)
+
+    @cached_property
+    def compared_subject(self) -> str | None:
+        """The subject as `pkix.names.comparable_der` has it."""
+        return comparable_der(self.subject)
 
 
 def key_identifier(spki: bytes) -> bytes:
@@ -206,6 +212,11 @@ def readable(certificates: Iterable[bytes]) -> Iterator[Certificate]:
     for der in certificates:
         with contextlib.suppress(Malformed):
             yield Certificate.decode(der)
+
+
+def is_self_issued(certificate: x509.Certificate) -> bool:
+    """Whether it names its subject as its issuer (RFC 5280 section 3.2)."""
+    return comparable(certificate.issuer) == comparable(certificate.subject)
 
 
 def extensions_of(certificate: x509.Certificate) -> x509.Extensions:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from pkix.certificates import extensions_of
-from pkix.names import comparable
+from pkix.names import comparable, name_text
 
 
 def constraints_of(ca: x509.Certificate) -> x509.NameConstraints | None:
@@ -116,7 +116,7 @@ def _is_address(host: str) -> bool:
 
 def _text(name: x509.GeneralName) -> str:
     if isinstance(name, x509.DirectoryName):
-        return f"directoryName {name.value.rfc4514_string()}"
+        return f"directoryName {name_text(name.value)}"
     forms = {
         x509.DNSName: "dNSName",
         x509.RFC822Name: "rfc822Name",

@@ -1,11 +1,21 @@
-"""When two names are the same name: RFC 5280 section 7.1, with the string preparation of RFC 4518."""
+"""When two names are the same name, RFC 5280 section 7.1 with the string preparation of RFC 4518, and names as text.
+
+Text has the form of RFC 4514, the last relative distinguished name first, with the keywords of `pkix.attribute_types`.
+"""
 
 from __future__ import annotations
 
+import re
 import unicodedata
+import warnings
 from collections.abc import Iterator
 
 from cryptography import x509
+from cryptography.x509.name import _ASN1Type
+
+from pkix.asn1 import TLV, Oid, any_of, elements, parse, tag_of
+from pkix.attribute_types import KEYWORDS, STRING_CODECS, attribute_oid
+from pkix.errors import Malformed
 
 # Default_Ignorable_Code_Point of Unicode 15 without those of category Cf, what RFC 4518 section 2.2 has beside it, and
 # others that have no shape of their own.
@@ -36,6 +46,12 @@ _JOINERS = (
     "\U00011a47\U00011a99\U00011d45\U00011d46\U00011d97\U00011f02\U00011f42"
 )
 _ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", "+": "\\+"})
+_OCTETS = "\x01"  # before a value that is no text; no prepared text holds it
+_MAX_COMPARED = 4096  # octets of a Name; no name of ours is longer, and a longer one of a peer costs time
+
+# A part of a name as people write it: the keyword, the value as far as it is not escaped, and what follows it.
+_PART = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)\s*=\s*((?:\\.|[^\\,+])*?)\s*([,+]|$)", re.DOTALL)
+_ESCAPED = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
 
 
 def comparable(name: x509.Name) -> str:
@@ -47,13 +63,99 @@ def comparable(name: x509.Name) -> str:
     return ",".join("+".join(sorted(_attribute(item) for item in rdn)) for rdn in name.rdns)
 
 
+def comparable_der(der: bytes) -> str | None:
+    """The same for a DER Name as a peer wrote it, None for what is none, or too long for one of ours."""
+    if len(der) > _MAX_COMPARED:
+        return None
+    try:
+        rdns = [[elements(attribute) for attribute in elements(rdn)] for rdn in elements(any_of(der))]
+        return ",".join("+".join(sorted(_of_der(*members) for members in rdn)) for rdn in rdns)
+    except (Malformed, TypeError, UnicodeDecodeError):
+        return None
+
+
+def same_name(one: bytes, other: bytes) -> bool:
+    """Whether two DER Names are the same name. Equal octets are, whatever they are."""
+    if one == other:
+        return True
+    compared = comparable_der(one)
+    return compared is not None and compared == comparable_der(other)
+
+
+def is_meant(written: x509.Name, name: x509.Name) -> bool:
+    """Whether a name is the one that somebody has written down.
+
+    RFC 4514 writes the last relative distinguished name first, and strongSwan and OpenSSL the first. A text does not
+    say by which of the two it was written, so both are meant.
+    """
+    found = comparable(name)
+    return found in (comparable(written), comparable(x509.Name(written.rdns[::-1])))
+
+
+def _of_der(kind: TLV, value: TLV) -> str:
+    codec = STRING_CODECS.get(tag_of(value))
+    octets = bytes(value.data)
+    text: str | bytes = octets if codec is None else octets.decode(codec)
+    return _compared(parse(kind, Oid, "attribute type"), text)
+
+
 def _attribute(item: x509.NameAttribute[str | bytes]) -> str:
-    value = item.value.hex() if isinstance(item.value, bytes) else prepared(item.value)
-    return f"{item.oid.dotted_string}={value.translate(_ESCAPES)}"
+    return _compared(item.oid, item.value)
+
+
+def _compared(kind: Oid, value: str | bytes) -> str:
+    text = _OCTETS + value.hex() if isinstance(value, bytes) else prepared(value).translate(_ESCAPES)
+    return f"{kind.dotted_string}={text}"
+
+
+def name_text(name: x509.Name) -> str:
+    """A name for people, rules and the Store: `CN=device,O=Example`, as RFC 4514 has it."""
+    return name.rfc4514_string(KEYWORDS)
+
+
+def attribute_text(attribute: x509.NameAttribute[str | bytes]) -> str:
+    """A value as rules see it: its text, or # and the octets of a BIT STRING in hex."""
+    return attribute.value if isinstance(attribute.value, str) else f"#{attribute.value.hex()}"
+
+
+def parse_name(text: str) -> x509.Name:
+    """A name from text as `name_text` writes it, or as people do: keywords in any case, blanks around = and commas.
+
+    Every value becomes a UTF8String, or what its attribute has to be; whether a certificate may carry it is for
+    `pkix.subjects` to say. Raises ValueError for what is no name.
+    """
+    rdns: list[list[x509.NameAttribute[str | bytes]]] = [[]]
+    at = 0
+    while True:
+        part = _PART.match(text, at)
+        if part is None or not part[2]:
+            raise ValueError("not a distinguished name")
+        rdns[-1].append(_written(attribute_oid(part[1]), part[2]))
+        at = part.end()
+        if not part[3]:
+            return x509.Name([x509.RelativeDistinguishedName(rdn) for rdn in reversed(rdns)])
+        if part[3] == ",":
+            rdns.append([])
+
+
+def _written(kind: Oid, value: str) -> x509.NameAttribute[str | bytes]:
+    if value.startswith("#"):
+        octets = bytes.fromhex(value[1:])
+        if kind == x509.NameOID.X500_UNIQUE_IDENTIFIER:
+            return x509.NameAttribute(kind, octets, _ASN1Type.BitString)
+        raise ValueError("a value in hex")
+
+    def unescaped(found: re.Match[str]) -> str:
+        return found[2] or bytes.fromhex(found[1].replace("\\", "")).decode()
+
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # lengths are for `pkix.subjects`
+        return x509.NameAttribute(kind, _ESCAPED.sub(unescaped, value), _validate=False)
 
 
 def prepared(text: str) -> str:
     """RFC 4518 section 2: map, normalise, and take runs of blanks for one. What it prohibits is left as it is."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.lower().split())
     mapped = "".join(_drawn(text))
     # Casefolding can undo normalisation and the reverse, so it stands between two of them (Unicode 3.13, D146).
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", mapped).casefold())

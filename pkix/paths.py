@@ -24,11 +24,11 @@ from cryptography.x509.oid import ExtensionOID
 from pkix import usages
 from pkix.algorithms import AlgorithmPolicy, check_key
 from pkix.asn1 import Oid
-from pkix.certificates import Certificate, extensions_of, load_certificate
+from pkix.certificates import Certificate, extensions_of, is_self_issued, load_certificate
 from pkix.errors import Malformed, NotTrusted, PkixError
 from pkix.extensions import find
 from pkix.name_constraints import alternative_names, constraints_of, outside
-from pkix.names import comparable
+from pkix.names import comparable, name_text, same_name
 from pkix.revocations import check_crls
 from pkix.signed_objects import verify_signed_object
 
@@ -120,10 +120,10 @@ class _Link:
 
     @property
     def is_self_issued(self) -> bool:
-        return self.subject == self.issuer
+        return is_self_issued(self.certificate)
 
     def __str__(self) -> str:
-        return f"the certificate of {self.certificate.subject.rfc4514_string() or 'no name'}"
+        return f"the certificate of {name_text(self.certificate.subject) or 'no name'}"
 
 
 def _readable(candidates: Sequence[bytes]) -> Iterator[_Link]:
@@ -203,7 +203,7 @@ class _TooMany(NotTrusted):
 
 
 def _name(name: x509.Name) -> str:
-    return name.rfc4514_string() or "no name"
+    return name_text(name) or "no name"
 
 
 def _check_end(end: _Link, now: datetime, policy: PathPolicy, revoked: Collection[tuple[bytes, int]]) -> None:
@@ -255,7 +255,7 @@ def _check_each(
         raise NotTrusted(f"{link} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
     if now > certificate.not_valid_after_utc:
         raise NotTrusted(f"{link} has expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
-    if (link.view.issuer, link.view.serial_number) in revoked:
+    if any(serial == link.view.serial_number and same_name(issuer, link.view.issuer) for issuer, serial in revoked):
         raise NotTrusted(f"{link} has been revoked")
     for item in extensions_of(certificate):
         if item.critical and item.oid not in known:

@@ -38,6 +38,7 @@ from pkix.asn1 import (
     tag_of,
     wrap,
 )
+from pkix.attribute_types import STRING_CODECS
 from pkix.attributes import values_of
 from pkix.certificate_builder import Extensions
 from pkix.certificates import (
@@ -50,7 +51,6 @@ from pkix.keys import message_digest, spki_of
 from pkix.pss import PublicKey
 from pkix.requests import Form, Requested, verify_proof
 from pkix.signatures import SigningKey, certificate_signature_algorithm, sign
-from pkix.subjects import STRING_CODECS
 
 _ATTRIBUTES_TAG = 0xA0
 MAX_ATTRIBUTES = 64

@@ -24,6 +24,7 @@ from pkix.asn1 import TLV, AlgorithmIdentifier, Oid, reason
 from pkix.errors import AlgorithmRefused, IntegrityFailed, Malformed
 from pkix.extensions import as_pkcs10, read_extensions
 from pkix.keys import key_type_of
+from pkix.names import name_text
 from pkix.pss import PublicKey
 from pkix.public_keys import load_public_key
 from pkix.signatures import verify
@@ -95,7 +96,7 @@ class Requested:
     @cached_property
     def subject_text(self) -> str:
         """The subject for people and the Store, as RFC 4514 has it. Raises Malformed."""
-        return self.subject.rfc4514_string()
+        return name_text(self.subject)
 
     @cached_property
     def extensions(self) -> x509.Extensions:

@@ -17,7 +17,7 @@ from pkix import usages
 from pkix.algorithms import AlgorithmPolicy
 from pkix.certificates import UNREADABLE, Certificate
 from pkix.errors import NotTrusted, PkixError
-from pkix.names import comparable
+from pkix.names import comparable, name_text
 from pkix.signed_objects import verify_signed_object
 
 MAX_CRLS = 16
@@ -39,7 +39,7 @@ def check_crls(
     if len(crls) > MAX_CRLS:
         raise NotTrusted(f"{len(crls)} CRLs; at most {MAX_CRLS} are looked at")
     for certificate, issuer in itertools.pairwise(path):
-        whose = f"the certificate of {certificate.subject.rfc4514_string() or 'no name'}"
+        whose = f"the certificate of {name_text(certificate.subject) or 'no name'}"
         usable, why = False, "there is none of its issuer"
         for der in crls:
             try:

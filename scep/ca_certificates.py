@@ -13,7 +13,6 @@ from datetime import datetime
 from functools import partial
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kem.backends import Backends
@@ -24,6 +23,7 @@ from pkix.algorithms import AlgorithmPolicy
 from pkix.certificates import UNREADABLE, Certificate, extensions_of, load_certificate
 from pkix.errors import Malformed, PkixError
 from pkix.kem_recipients import KemRecipient
+from pkix.names import comparable, name_text
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.signed_data import SignedData
 from pkix.signed_objects import verify_signed_object
@@ -104,7 +104,7 @@ class CaCertificates:
     def _left_out(self) -> str:
         """Which certificates came along and are not valid."""
         told = [
-            f"{item.subject.rfc4514_string()} (valid from {item.not_valid_before_utc:%Y-%m-%d} "
+            f"{name_text(item.subject)} (valid from {item.not_valid_before_utc:%Y-%m-%d} "
             f"to {item.not_valid_after_utc:%Y-%m-%d})"
             for item in self.lapsed
         ]
@@ -175,7 +175,7 @@ def _trusted(certificates: Sequence[x509.Certificate], fingerprint: str | None) 
         digest = hashlib.new(algorithm, item.public_bytes(Encoding.DER), usedforsecurity=False).hexdigest()
         if hmac.compare_digest(digest.encode(), wanted.encode()):
             return item
-        seen.append(f"{digest} ({item.subject.rfc4514_string()})")
+        seen.append(f"{digest} ({name_text(item.subject)})")
     raise ReplyRefused(f"GetCACert: no certificate has the fingerprint {wanted}; received: {', '.join(seen)}")
 
 
@@ -195,13 +195,14 @@ def _chained(certificates: Sequence[x509.Certificate], trusted: x509.Certificate
 
 
 def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """By name, in whatever spelling, and signature; `cryptography` compares the octets of names."""
+    if comparable(certificate.issuer) != comparable(issuer.subject):
+        return False
     try:
-        certificate.verify_directly_issued_by(issuer)
         view = Certificate.of(issuer)
-        if view.key_algorithm == oids.RSASSA_PSS:  # whose rules `cryptography` does not know
-            der = certificate.public_bytes(Encoding.DER)
-            verify_signed_object(der, view.public_key, AlgorithmPolicy(legacy=True), "the certificate")
-    except (*UNREADABLE, InvalidSignature, PkixError):
+        der = certificate.public_bytes(Encoding.DER)
+        verify_signed_object(der, view.public_key, AlgorithmPolicy(legacy=True), "the certificate")
+    except (*UNREADABLE, PkixError):
         return False
     return True
 

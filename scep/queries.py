@@ -17,6 +17,7 @@ from ca.store import IssuedCertificate, Store
 from pkix.asn1 import encode
 from pkix.certificates import IssuerAndSerialNumber
 from pkix.enveloped_data import Opened
+from pkix.names import comparable_der
 from pkix.signed_data import encode_degenerate
 from scep.attributes import PkiStatus
 from scep.exchange import Exchange, Outcome
@@ -62,7 +63,8 @@ class Queries:
 
         Every generation's certificates are searched, whatever its name, so that the work is the same for any name.
         """
+        issuer = comparable_der(encode(name.issuer))
         for authority in self.authorities.known:
             found = self.store.certificate(authority.identifier, name.serial_number)
-            if encode(name.issuer) == authority.certificate.subject:
+            if issuer is not None and issuer == authority.certificate.compared_subject:
                 yield authority, found if found is not None and found.released else None

@@ -33,6 +33,7 @@ from pkix.enveloped_data import Opened, attempt, inspect
 from pkix.errors import Malformed, PkixError
 from pkix.identities import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
+from pkix.names import same_name
 from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import encode_degenerate, encode_signed_data
 from scep.attributes import MessageType, PkiStatus
@@ -306,12 +307,12 @@ class Responder:
         if statement is None:
             return None
         for authority in self.authorities.known:
-            if encode(statement.signer.issuer) == authority.certificate.subject:
+            if same_name(encode(statement.signer.issuer), authority.certificate.subject):
                 found = self._store.certificate(authority.identifier, statement.signer.serial_number)
                 if found is None or not found.good_at(exchange.now) or self._store.compromised(found.spki_hash):
                     continue
                 signer = Certificate.decode(found.der)
-                if signer.subject != request.subject_der:
+                if not same_name(signer.subject, request.subject_der):
                     raise RequestRefused("statementOfPossession names a certificate with another subject (RFC 9883)")
                 exchange.stated_by = found.full_name
                 return signer

@@ -26,14 +26,15 @@ from ca.sealing import ServerKey
 from ca.store import Decision, IssuedCertificate, State, Store, Transaction
 from pkix import oids
 from pkix.errors import PkixError
-from pkix.names import comparable, prepared
+from pkix.general_names import rendered
+from pkix.names import comparable, name_text, prepared
 from pkix.pkcs10 import CertificationRequest
 from pkix.public_keys import key_identity
 from pkix.requests import Form
 from pkix.usages import CMC_RA
 from scep.attributes import RESPONSE_KEY
 from scep_kem.config import ProfileConfig
-from scep_kem.contents import Facts, certificate_facts, extension_facts, general_name, request_facts, usage_name
+from scep_kem.contents import Facts, certificate_facts, extension_facts, request_facts, usage_name
 
 ID_LENGTH = 16
 _POSSESSION = {
@@ -266,8 +267,8 @@ class Desk:
 
 def _names(certificate: x509.Certificate) -> list[str]:
     """Its subject, unless empty, and its subjectAltNames."""
-    subject = certificate.subject.rfc4514_string()
-    return ([subject] if subject else []) + sorted(map(general_name, names_of(certificate)))
+    subject = name_text(certificate.subject)
+    return ([subject] if subject else []) + sorted(map(rendered, names_of(certificate)))
 
 
 def _alike(name: str) -> str:

@@ -33,7 +33,7 @@ from ca.authority import RA_VALIDITY, Authority, KeyPair, create_authority, crea
 from ca.sealing import KEY_LENGTH, ServerKey
 from ca.sql_store import SqlStore
 from ca.store import Store, StoreUnavailable
-from pkix.certificates import Certificate
+from pkix.certificates import Certificate, is_self_issued
 from pkix.keys import spki_of
 from scep_kem import files, safety
 from scep_kem.config import CONFIG_NAME, TEMPLATE, Config, load
@@ -239,7 +239,7 @@ class CaDir:
                 "a rollover is prepared already; `ca rollover --activate` makes it the current CA, `--abort` drops it"
             )
         current = self._read_authority(roles, roles.current)
-        if ca is None and current.ca.certificate.issuer != current.ca.certificate.subject:
+        if ca is None and not is_self_issued(current.ca.certificate):
             raise UsageError(
                 "an imported subordinate CA is rolled over by its issuer: give the new key and certificate with "
                 "--import-key and --import-cert; for a new certificate of the same key there is `ca import-cert`"

@@ -21,12 +21,12 @@ from ca.profiles import (
     COPYABLE,
     EXTENDED_KEY_USAGES,
     KEY_USAGES,
-    SAN_TYPES,
-    SUBJECT_ATTRIBUTES,
 )
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from kem.exchange import POP_SHA256, POP_SHA512
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
+from pkix.attribute_types import attribute_oid
+from pkix.general_names import is_san_type
 from pkix.usages import CMC_RA, NON_REPUDIATION
 from scep.settings import Pop, ResponseKeyReuse
 from scep_kem.budgets import LONGEST_WEBHOOK
@@ -126,10 +126,23 @@ def _subset(known: Collection[str]) -> Key:
     return Key(list, lambda value: all(item in known for item in value))
 
 
-def _patterns(known: Collection[str]) -> Key:
+def _all(possible: Callable[[str], bool]) -> Key:
+    return Key(list, lambda value: all(map(possible, value)))
+
+
+def _is_attribute(text: str) -> bool:
+    """A keyword or a name of an attribute of a distinguished name, or an OID."""
+    try:
+        attribute_oid(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _patterns(known: Callable[[str], bool]) -> Key:
     def possible(value: dict[str, Any]) -> bool:
         for name, pattern in value.items():
-            if name not in known or not isinstance(pattern, str):
+            if not known(name) or not isinstance(pattern, str):
                 return False
             re.compile(pattern)
         return True
@@ -182,7 +195,7 @@ def _networks(texts: list[str]) -> tuple[Network, ...]:
 
 _FLAG = Key(bool)
 _TEXT = Key(str)
-_LOCATIONS = Key(list, lambda value: all(_is_location(item) for item in value))
+_LOCATIONS = _all(_is_location)
 _SECOND, _MINUTE, _HOUR, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _PARAMETERS = {"sha256": POP_SHA256, "sha512": POP_SHA512}
 
@@ -217,13 +230,13 @@ PROFILE: Keys = {
     "min_rsa_bits": _count(MIN_RSA_BITS, MAX_RSA_BITS),
     "max_rsa_bits": _count(MIN_RSA_BITS, MAX_RSA_BITS),
     "key_usage": Key(list, _are_key_usages, convert=_key_usages),
-    "extended_key_usage": Key(list, lambda value: all(_is_usage(item) for item in value)),
-    "required_subject": _subset(SUBJECT_ATTRIBUTES),
-    "allowed_subject": _subset(SUBJECT_ATTRIBUTES),
-    "subject_patterns": _patterns(SUBJECT_ATTRIBUTES),
+    "extended_key_usage": _all(_is_usage),
+    "required_subject": _all(_is_attribute),
+    "allowed_subject": _all(_is_attribute),
+    "subject_patterns": _patterns(_is_attribute),
     "allow_empty_subject": _FLAG,
-    "san_types": _subset(SAN_TYPES),
-    "san_patterns": _patterns(SAN_TYPES),
+    "san_types": _all(is_san_type),
+    "san_patterns": _patterns(is_san_type),
     "copy_extensions": _subset(COPYABLE),
     "crl_urls": _LOCATIONS,
     "issuer_urls": _LOCATIONS,

@@ -15,20 +15,15 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from ca.profiles import KEY_USAGES
 from pkix import oids
-from pkix.asn1 import decode
+from pkix.attribute_types import KEYWORDS
 from pkix.certificates import Certificate
-from pkix.errors import Malformed
-from pkix.general_names import UPN
+from pkix.general_names import rendered
+from pkix.names import attribute_text, name_text
 
 Facts = dict[str, Any]
 
 MICROSOFT_SID = x509.ObjectIdentifier(oids.MS_NTDS_CA_SECURITY.dotted_string)
 _SID = re.compile(rb"S-1(-\d+)+")
-_SIMPLE = {
-    x509.DNSName: "dns",
-    x509.RFC822Name: "email",
-    x509.UniformResourceIdentifier: "uri",
-}
 # They follow from the keys of subject and issuer alone.
 _IDENTIFIERS = (x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier)
 
@@ -36,9 +31,9 @@ _IDENTIFIERS = (x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier)
 def certificate_facts(certificate: x509.Certificate, key_type: str) -> Facts:
     """Everything in it but serial number, signature and key identifiers. Raises ValueError if it cannot be read."""
     facts: Facts = {
-        "issuer": certificate.issuer.rfc4514_string(),
-        "subject": certificate.subject.rfc4514_string(),
-        "subject attributes": [f"{_attribute(item)}: {_value(item.value)}" for item in certificate.subject],
+        "issuer": name_text(certificate.issuer),
+        "subject": name_text(certificate.subject),
+        "subject attributes": [f"{_attribute(item)}: {attribute_text(item)}" for item in certificate.subject],
         "subjectAltName": [],
         "key": key_type,
         "key SHA-256": hashlib.sha256(Certificate.decode(certificate.public_bytes(Encoding.DER)).spki).hexdigest(),
@@ -61,8 +56,8 @@ def certificate_facts(certificate: x509.Certificate, key_type: str) -> Facts:
 def request_facts(subject: x509.Name, extensions: x509.Extensions, key_type: str) -> Facts:
     """What a request asks for. key_type: with its size, as in rsa:2048. Raises Malformed, ValueError."""
     facts: Facts = {
-        "subject": subject.rfc4514_string(),
-        "subject attributes": [f"{_attribute(item)}: {_value(item.value)}" for item in subject],
+        "subject": name_text(subject),
+        "subject attributes": [f"{_attribute(item)}: {attribute_text(item)}" for item in subject],
         "key": key_type,
     }
     for item in extensions:
@@ -75,15 +70,15 @@ def extension_facts(item: x509.Extension[x509.ExtensionType]) -> tuple[str, list
     """Under which fact an extension is listed, and what it says, a line each."""
     value = item.value
     if isinstance(value, x509.SubjectAlternativeName):
-        return "subjectAltName", [general_name(name) for name in value]
+        return "subjectAltName", [rendered(name) for name in value]
     if isinstance(value, x509.KeyUsage):
         return "keyUsage", key_usages(value)
     if isinstance(value, x509.ExtendedKeyUsage):
         return "extendedKeyUsage", [usage_name(usage) for usage in value]
     if isinstance(value, x509.CRLDistributionPoints):
-        return "CRL URLs", [general_name(name) for point in value for name in point.full_name or ()]
+        return "CRL URLs", [rendered(name) for point in value for name in point.full_name or ()]
     if isinstance(value, x509.AuthorityInformationAccess):
-        return "AIA URLs", [f"{_access(entry)} {general_name(entry.access_location)}" for entry in value]
+        return "AIA URLs", [f"{_access(entry)} {rendered(entry.access_location)}" for entry in value]
     if item.oid == MICROSOFT_SID:
         octets = value.public_bytes()
         found = _SID.search(octets)
@@ -93,26 +88,6 @@ def extension_facts(item: x509.Extension[x509.ExtensionType]) -> tuple[str, list
     if isinstance(value, x509.BasicConstraints):
         return "other extensions", [told + ("a CA" if value.ca else "not a CA")]
     return "other extensions", [told + value.public_bytes().hex()]
-
-
-def general_name(name: x509.GeneralName) -> str:
-    """Type and value, such as "dns: device.example"."""
-    for kind, title in _SIMPLE.items():
-        if isinstance(name, kind):
-            return f"{title}: {name.value}"
-    if isinstance(name, x509.IPAddress):
-        return f"ip: {name.value}"
-    if isinstance(name, x509.DirectoryName):
-        return f"dn: {name.value.rfc4514_string()}"
-    if isinstance(name, x509.RegisteredID):
-        return f"registeredID: {name.value.dotted_string}"
-    assert isinstance(name, x509.OtherName)
-    if name.type_id == UPN:
-        try:
-            return f"upn: {decode(str, name.value, 'UPN')}"
-        except Malformed:
-            return f"upn, unreadable: {name.value.hex()}"
-    return f"otherName {name.type_id.dotted_string}: {name.value.hex()}"
 
 
 def key_usages(value: x509.KeyUsage) -> list[str]:
@@ -138,11 +113,7 @@ def usage_name(usage: x509.ObjectIdentifier) -> str:
 
 
 def _attribute(item: x509.NameAttribute[str | bytes]) -> str:
-    return item.oid.dotted_string if item.oid._name == "Unknown OID" else item.oid._name
-
-
-def _value(value: str | bytes) -> str:
-    return value.hex() if isinstance(value, bytes) else value
+    return KEYWORDS.get(item.oid) or item.oid.dotted_string
 
 
 def _access(entry: x509.AccessDescription) -> str:

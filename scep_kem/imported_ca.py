@@ -15,6 +15,7 @@ from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
 from pkix.certificates import load_certificate
 from pkix.errors import PkixError
 from pkix.keys import spki_of
+from pkix.names import name_text
 from pkix.usages import is_ca, may
 from scep.ca_certificates import CaCertificates
 from scep_kem import files
@@ -52,6 +53,10 @@ def check_imported(found: Sequence[x509.Certificate], *, now: datetime) -> None:
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not start <= now < end:
         raise UsageError(f"the CA certificate is valid from {start:%Y-%m-%d} to {end:%Y-%m-%d} only")
+    if not len(certificate.subject):
+        raise UsageError(
+            "the CA certificate has no subject, so nothing could name its issuer (RFC 5280 section 4.1.2.4)"
+        )
     if not is_ca(certificate):
         raise UsageError("the certificate is not that of a CA: its basicConstraints do not say so (RFC 5280)")
     missing = [usage for usage in ("keyCertSign", "cRLSign") if not may(certificate, usage)]
@@ -59,7 +64,7 @@ def check_imported(found: Sequence[x509.Certificate], *, now: datetime) -> None:
         raise UsageError(f"the CA certificate's keyUsage lacks {', '.join(missing)} (RFC 5280 section 4.2.1.3)")
     for subject, issuer in zip(found, chain, strict=False):
         if not CaCertificates(issuer, (issuer,)).issued(subject):
-            name = printable(subject.subject.rfc4514_string())
+            name = printable(name_text(subject.subject))
             raise UsageError(f"{name} is not issued by the certificate behind it")
 
 

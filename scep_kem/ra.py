@@ -13,7 +13,7 @@ from ca.authority import Authority, KemPair, KeyPair, create_ra, create_ra_kem
 from ca.store import IssuedCertificate, Store, StoreConflict
 from pkix.certificates import Certificate
 from pkix.keys import KEY_TYPES, generate, key_type_of
-from pkix.names import comparable
+from pkix.names import comparable, name_text
 from pkix.public_keys import key_identity
 from scep_kem.errors import UsageError
 from scep_kem.generation_files import ra_pairs
@@ -59,7 +59,7 @@ def record_of(authority: Authority, certificate: x509.Certificate, *, profile: s
         authority=authority.identifier,
         serial=certificate.serial_number,
         der=as_cms.der,
-        subject=certificate.subject.rfc4514_string(),
+        subject=name_text(certificate.subject),
         spki_hash=key_identity(as_cms.spki),
         profile=profile,
         not_before=certificate.not_valid_before_utc,

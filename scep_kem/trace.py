@@ -14,6 +14,7 @@ from pkix.asn1 import decode
 from pkix.certificates import Certificate, extensions_of, load_certificate
 from pkix.enveloped_data import describe
 from pkix.errors import Malformed, PkixError
+from pkix.names import name_text
 from scep import attributes
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus, UndefinedFailInfo
 from scep.client import Proof
@@ -120,7 +121,7 @@ def _signature(message: PkiMessage, known: list[Certificate]) -> list[str]:
 def _subject(certificate: Certificate) -> str:
     """The name of a certificate that nobody has looked at yet; those of old CAs may be unreadable."""
     try:
-        return load_certificate(certificate.der).subject.rfc4514_string()
+        return name_text(load_certificate(certificate.der).subject)
     except Malformed as error:
         return f"({error})"
 
@@ -191,8 +192,8 @@ def describe_proof(proof: Proof) -> list[str]:
 def describe_certificate(certificate: x509.Certificate) -> list[str]:
     """Lines about a certificate: names, serial, validity, key, usages."""
     lines = [
-        f"subject        {certificate.subject.rfc4514_string()}",
-        f"issuer         {certificate.issuer.rfc4514_string()}",
+        f"subject        {name_text(certificate.subject)}",
+        f"issuer         {name_text(certificate.issuer)}",
         f"serial         {certificate.serial_number:x}",
         f"valid          {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} to "
         f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",

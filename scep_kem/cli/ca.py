@@ -19,6 +19,7 @@ from ca.crl import REVOCATION_REASONS, create_crl, revocations
 from ca.lapses import lapses
 from ca.store import HOLD, IssuedCertificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, key_type_of
+from pkix.names import name_text
 from pkix.usages import may
 from scep_kem import files
 from scep_kem.backup import back_up
@@ -154,7 +155,7 @@ def _show(role: str, authority: Authority) -> None:
     click.echo(f"\n{role} CA, ID {authority.short_identifier}")
     for title, certificate in [*authority.by_role, *(("issuer", item) for item in authority.chain)]:
         der = certificate.public_bytes(Encoding.DER)
-        click.echo(f"  {title}: {revealed(certificate.subject.rfc4514_string())}")
+        click.echo(f"  {title}: {revealed(name_text(certificate.subject))}")
         click.echo(f"    SHA-256  {hashlib.sha256(der).hexdigest()}")
         click.echo(f"    SHA-1    {hashlib.sha1(der, usedforsecurity=False).hexdigest()}")
         start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc

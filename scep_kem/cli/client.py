@@ -16,6 +16,8 @@ from kem.backends import AUTOMATIC, BACKEND_NAMES
 from kem.keys import DecapsulationKey
 from pkix.asn1 import any_of
 from pkix.certificates import Certificate, IssuerAndSerialNumber
+from pkix.errors import PkixError
+from pkix.general_names import checked_text
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
@@ -397,6 +399,9 @@ def _san(names: tuple[str, ...]) -> list[x509.Extension[x509.ExtensionType]]:
         kind, _, value = text.partition(":")
         try:
             made.append(_general_name(kind, value))
+            checked_text(made[-1], f"--san {text!r}")
+        except PkixError as error:
+            raise UsageError(error.text) from None
         except ValueError:
             raise UsageError(f"--san {text!r}: write dns:NAME, ip:ADDRESS, email:ADDRESS or uri:URI") from None
     value_of = x509.SubjectAlternativeName(made)

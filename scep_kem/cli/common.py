@@ -16,6 +16,9 @@ from cryptography import x509
 from ca.authorities import Authorities
 from ca.authority import Authority
 from ca.sql_store import SqlStore
+from pkix import names
+from pkix.errors import PkixError
+from pkix.subjects import check_subject
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
 from scep_kem.config import load
@@ -80,13 +83,17 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse_name(text: str) -> x509.Name:
-    """A subject in RFC 4514 form, `CN=device,O=Example`; spaces after commas are fine. Raises UsageError."""
+    """A subject as `pkix.names.parse_name` reads it, that a certificate may carry. Raises UsageError."""
+    if not text.strip():
+        raise UsageError("the subject is empty")
     try:
-        name = x509.Name.from_rfc4514_string(re.sub(r",\s+", ",", text), {"emailAddress": x509.NameOID.EMAIL_ADDRESS})
+        name = names.parse_name(text)
     except ValueError:
         raise UsageError(f'{text!r} is not a distinguished name; write it like "CN=device,O=Example"') from None
-    if not len(name):
-        raise UsageError("the subject is empty")
+    try:
+        check_subject(name.public_bytes(), repr(text))
+    except PkixError as error:
+        raise UsageError(error.text) from None
     return name
 
 

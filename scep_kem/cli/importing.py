@@ -12,6 +12,7 @@ from ca.authority import Authority
 from ca.store import IssuedCertificate, Store, StoreConflict
 from pkix.certificates import Certificate, load_certificate
 from pkix.errors import PkixError
+from pkix.names import comparable
 from pkix.usages import is_ca, is_cmc_ra
 from scep.ca_certificates import CaCertificates
 from scep_kem import files
@@ -134,7 +135,7 @@ def _record(store: Store, authority: Authority, certificate: x509.Certificate, p
 def _checked(crl: x509.CertificateRevocationList, authority: Authority) -> tuple[list[_Revoked], int | None]:
     """What a CRL lists, and its number. Raises UsageError unless it is a complete one of this CA."""
     issuer = authority.ca.certificate
-    if crl.issuer != issuer.subject or not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]
+    if comparable(crl.issuer) != comparable(issuer.subject) or not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]
         raise UsageError("the CRL is not one that this CA has signed")
     partial = (x509.DeltaCRLIndicator, x509.IssuingDistributionPoint)
     if any(isinstance(item.value, partial) for item in crl.extensions):

@@ -31,6 +31,7 @@ from pkix.certificate_builder import Extensions
 from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.errors import AlgorithmRefused
 from pkix.keys import generate, message_digest
+from pkix.names import name_text
 from pkix.pkcs10 import (
     CertificationRequest,
     encode_certification_request,
@@ -194,7 +195,7 @@ class ScepClient:
         self.ca = CaCertificates.decode(body, fingerprint=self.options.fingerprint, now=utc_now())
         self._show(f"GetCACert: {len(body)} octets, {len(self.ca.all)} certificate(s)")
         for certificate in self.ca.all:
-            self._show(f"    {certificate.subject.rfc4514_string()}")
+            self._show(f"    {name_text(certificate.subject)}")
         if self.options.require_kem:
             self._check_kem()
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from pkix import oids
+from pkix.names import name_text
 from scep.responder import Responder
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def index_page(service: Service, responder: Responder, root: str) -> str:
         profile=escape(responder.profile.name),
         url=escape(url),
         base=escape(urlsplit(url).path),
-        subject=escape(authority.ca.certificate.subject.rfc4514_string()),
+        subject=escape(name_text(authority.ca.certificate.subject)),
         fingerprint=authority.fingerprint,
         not_after=authority.ca.certificate.not_valid_after_utc,
         capabilities=escape(", ".join(capabilities)),

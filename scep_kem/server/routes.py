@@ -14,6 +14,7 @@ from ca.authorities import Authorities
 from ca.authority import Authority
 from ca.constraints import lacking_purposes
 from ca.profiles import CA_IN_URL, Profile, purposes
+from pkix.names import name_text
 from scep_kem.config import Config
 
 DEFAULT_PROFILE = "default"
@@ -52,7 +53,7 @@ def ungiven(config: Config, authority: Authority) -> list[str]:
             if lacking:
                 found.append(
                     f"profile {name}: its extended_key_usage has {lacking}, which the extendedKeyUsage of "
-                    f"{issuer.subject.rfc4514_string()} does not; change it, or requests are refused"
+                    f"{name_text(issuer.subject)} does not; change it, or requests are refused"
                 )
     return found
 

@@ -128,7 +128,8 @@ def test_reasons_that_nobody_knows_have_one_text() -> None:
         "extension 2.5.29.17 is there twice"
     )
     assert reason(x509.InvalidVersion("7 is not a valid X509 version", 7)) == "its version is not a valid one"
-    assert reason(x509.UnsupportedGeneralNameType("x400Address")) == "a GeneralName of a type that is not supported"
+    told = "an x400Address or ediPartyName, which no certificate gets here"
+    assert reason(x509.UnsupportedGeneralNameType("x400Address")) == told
 
 
 def test_parse_reads_a_value_as_another_type() -> None:

@@ -9,7 +9,18 @@ from cryptography import x509
 
 from pkix.asn1 import encode, wrap
 from pkix.errors import Malformed
-from pkix.general_names import UPN, checked_text
+from pkix.general_names import (
+    HARDWARE_MODULE_NAME,
+    OBJECT_GUID,
+    PERMANENT_IDENTIFIER,
+    UPN,
+    checked_text,
+    comparable_general_name,
+    is_san_type,
+    rendered,
+    type_label,
+    type_of,
+)
 from pkix.oids import Oid
 from pkix.pkcs10 import CertificationRequest
 from tests.pkix.forge import extension, extension_request, peer, request_info, sequence, sign_request
@@ -61,12 +72,14 @@ RIGHT = [
 
 @pytest.mark.parametrize(("tag", "octets", "kind"), RIGHT, ids=lambda item: ascii(item))
 def test_what_deployed_clients_send_passes(tag: int, octets: bytes, kind: str) -> None:
-    assert checked_text(received(tag, octets)) == (kind, octets.decode())
+    found = received(tag, octets)
+    assert (type_of(found), checked_text(found)) == (kind, octets.decode())
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"])
 def test_addresses_pass(address: str) -> None:
-    assert checked_text(received(IP, ip_address(address).packed)) == ("ip", str(ip_address(address)))
+    found = received(IP, ip_address(address).packed)
+    assert (type_of(found), checked_text(found)) == ("ip", str(ip_address(address)))
 
 
 @pytest.mark.parametrize(
@@ -74,11 +87,12 @@ def test_addresses_pass(address: str) -> None:
 )
 def test_user_principal_names_pass(text: str) -> None:
     value = upn(text.encode())
-    assert checked_text(value) == ("upn", text)
+    assert (type_of(value), checked_text(value)) == ("upn", text)
 
 
 def test_a_directory_name_passes() -> None:
-    assert checked_text(x509.DirectoryName(name("CN=device,O=Example"))) == ("dn", "CN=device,O=Example")
+    found = x509.DirectoryName(name("CN=device,O=Example"))
+    assert (type_of(found), checked_text(found)) == ("dn", "CN=device,O=Example")
 
 
 EVERYWHERE = [b"", b" ", b"\0", b"\n", b"\r\n", b"\x7f", "ö".encode(), "\u200b".encode()]
@@ -170,6 +184,115 @@ def test_a_directory_name_is_not_empty() -> None:
         checked_text(x509.DirectoryName(x509.Name([])))
 
 
-def test_what_nobody_here_knows_is_for_the_profile_to_refuse() -> None:
-    assert checked_text(x509.OtherName(x509.ObjectIdentifier("1.2.3"), b"\x05\x00")) == ("other", "")
-    assert checked_text(x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))) == ("other", "")
+# Issue 10, section 1: other otherNames
+
+VENDOR = Oid("1.3.6.1.4.1.32473.1")
+OTHER = x509.ObjectIdentifier("1.2.3.4")
+
+
+def other(kind: x509.ObjectIdentifier, value: bytes) -> x509.OtherName:
+    return x509.OtherName(kind, value)
+
+
+OTHERS = [
+    (HARDWARE_MODULE_NAME, sequence(encode(VENDOR), tlv(4, b"\x01\xab")), "hardwareModuleName",
+     "1.3.6.1.4.1.32473.1:01ab"),
+    (PERMANENT_IDENTIFIER, sequence(tlv(12, b"id 7"), encode(VENDOR)), "permanentIdentifier",
+     "id 7/1.3.6.1.4.1.32473.1"),
+    (PERMANENT_IDENTIFIER, sequence(tlv(12, b"id/7")), "permanentIdentifier", "id/7/"),
+    (PERMANENT_IDENTIFIER, sequence(encode(VENDOR)), "permanentIdentifier", "/1.3.6.1.4.1.32473.1"),
+    (OBJECT_GUID, tlv(4, bytes(range(16))), "objectGUID", "03020100-0504-0706-0809-0a0b0c0d0e0f"),
+    (OTHER, tlv(12, "gerät 7".encode()), "otherName:1.2.3.4", "gerät 7"),
+    (OTHER, tlv(22, b"device"), "otherName:1.2.3.4", "device"),
+    (OTHER, tlv(30, "ab".encode("utf-16-be")), "otherName:1.2.3.4", "ab"),
+    (OTHER, b"\x05\x00", "otherName:1.2.3.4", "#0500"),
+    (OTHER, sequence(tlv(12, b"x")), "otherName:1.2.3.4", "#30030c0178"),
+    # A string cannot pose as other DER.
+    (OTHER, tlv(12, b"#0500"), "otherName:1.2.3.4", "#0c052330353030"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "value", "word", "text"), OTHERS, ids=lambda item: ascii(item))
+def test_10_1_other_names_are_told_by_type_and_value(
+    kind: x509.ObjectIdentifier, value: bytes, word: str, text: str
+) -> None:
+    found = received(0xA0, encode(Oid(kind.dotted_string)) + tlv(0xA0, value))
+    assert (type_of(found), checked_text(found)) == (word, text)
+    assert is_san_type(word)
+
+
+WRONG_OTHERS = [
+    other(HARDWARE_MODULE_NAME, sequence(encode(VENDOR), tlv(4, b""))),
+    other(HARDWARE_MODULE_NAME, sequence(encode(VENDOR))),
+    other(HARDWARE_MODULE_NAME, tlv(12, b"1.2.3:00")),
+    other(PERMANENT_IDENTIFIER, sequence(tlv(12, b""))),
+    other(PERMANENT_IDENTIFIER, sequence(tlv(12, b"a\nb"))),
+    other(PERMANENT_IDENTIFIER, tlv(12, b"id")),
+    other(OBJECT_GUID, tlv(4, bytes(15))),
+    other(OBJECT_GUID, tlv(4, b"")),
+    other(OBJECT_GUID, tlv(12, bytes(16))),
+    *(other(OTHER, tlv(12, item)) for item in (b"", b" ", b" a", b"a  b", b"a\0b", "a\u200bb".encode(), b"\xff")),
+    other(OTHER, b""),
+    other(OTHER, b"\x0c"),
+]
+
+
+@pytest.mark.parametrize("value", WRONG_OTHERS, ids=lambda item: f"{item.type_id.dotted_string} {item.value.hex()}")
+def test_10_1_what_is_not_of_its_form_is_refused_in_other_names(value: x509.OtherName) -> None:
+    with pytest.raises(Malformed, match=r"^PKCS #10 request: subjectAltName: "):
+        checked_text(value)
+    assert "unreadable: " in rendered(value)
+
+
+def test_10_1_a_registered_id_is_its_oid() -> None:
+    found = x509.RegisteredID(OTHER)
+    assert (type_of(found), checked_text(found), rendered(found)) == (
+        "registeredID",
+        "1.2.3.4",
+        "registeredID: 1.2.3.4",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        (HARDWARE_MODULE_NAME, "otherName 1.3.6.1.5.5.7.8.4 (hardwareModuleName)"),
+        (UPN, "upn"),
+        (x509.ObjectIdentifier("1.3.6.1.5.5.7.8.8"), "otherName 1.3.6.1.5.5.7.8.8 (NAIRealm)"),
+        (OTHER, "otherName 1.2.3.4"),
+    ],
+)
+def test_10_1_texts_name_the_type(kind: x509.ObjectIdentifier, label: str) -> None:
+    assert type_label(other(kind, b"\x05\x00")) == label
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["other", "DNS", "x400Address", "ediPartyName", "otherName", "otherName:", "otherName:x", "otherName:1.2.3.4 ",
+     f"otherName:{UPN.dotted_string}", f"otherName:{HARDWARE_MODULE_NAME.dotted_string}"],
+)  # fmt: skip
+def test_10_1_what_is_no_type_that_a_profile_allows(word: str) -> None:
+    assert not is_san_type(word)
+
+
+uri = x509.UniformResourceIdentifier
+SAME = [
+    (x509.DNSName("Host.Example"), x509.DNSName("hOST.example"), True),
+    (x509.DNSName("host.example"), x509.DNSName("host2.example"), False),
+    (x509.DNSName("a@b.c"), x509.RFC822Name("a@b.c"), False),
+    (x509.RFC822Name("user@Example.COM"), x509.RFC822Name("user@example.com"), True),
+    (x509.RFC822Name("User@example.com"), x509.RFC822Name("user@example.com"), False),
+    (uri("HTTP://u@Host.Example/A"), uri("http://u@host.example/A"), True),
+    (uri("http://h.example/A"), uri("http://h.example/a"), False),
+    (uri("http://U@h.example/"), uri("http://u@h.example/"), False),
+    (uri("URN:x:Y"), uri("urn:x:Y"), True),
+    (uri("urn:x:Y"), uri("urn:x:y"), False),
+    (x509.DirectoryName(name("CN=A b")), x509.DirectoryName(name("CN=a  B")), True),
+    (x509.DirectoryName(name("CN=a")), x509.DirectoryName(name("CN=b")), False),
+    (other(OTHER, b"\x05\x00"), other(x509.ObjectIdentifier("1.2.3.5"), b"\x05\x00"), False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "two", "same"), SAME, ids=lambda item: ascii(item))
+def test_10_1_general_names_compare_by_rfc_5280_7(one: x509.GeneralName, two: x509.GeneralName, same: bool) -> None:
+    assert (comparable_general_name(one) == comparable_general_name(two)) is same

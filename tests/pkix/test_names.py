@@ -11,7 +11,16 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkix.names import comparable, is_seen, prepared
+from pkix.names import (
+    comparable,
+    comparable_der,
+    is_meant,
+    is_seen,
+    name_text,
+    parse_name,
+    prepared,
+    same_name,
+)
 from tests.world import name
 
 
@@ -119,3 +128,76 @@ def test_what_normalisation_reorders_is_no_letter_beside_a_joiner() -> None:
 @given(st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=20))
 def test_preparing_twice_changes_nothing(text: str) -> None:
     assert prepared(prepared(text)) == prepared(text)
+
+
+# Issue 10, section 1: DER as peers write it, and text as people do
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [name("CN=device,O=Example"), name("CN=a+O=b,C=DE"), common("Gérard"), common("x\u200b Y"), common("a,b+c=d\\"),
+     common("DEVICE", _ASN1Type.BMPString), common("device", _ASN1Type.PrintableString), x509.Name([]),
+     x509.Name([x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, b"\0ab", _ASN1Type.BitString)])],
+    ids=str,
+)  # fmt: skip
+def test_der_compares_as_the_name_in_it(subject: x509.Name) -> None:
+    assert comparable_der(subject.public_bytes()) == comparable(subject)
+
+
+def test_10_1_names_are_the_same_in_other_octets() -> None:
+    one, other = common("Device", _ASN1Type.PrintableString).public_bytes(), common("device").public_bytes()
+    assert one != other
+    assert same_name(one, other)
+    assert not same_name(one, common("device2").public_bytes())
+
+
+@pytest.mark.parametrize("junk", [b"", b"\x05\x00", b"\x30", b"\x30\x02\x05\x00", b"\x30\x04\x31\x02\x30\x00"])
+def test_what_is_no_name_is_the_same_as_itself_only(junk: bytes) -> None:
+    assert same_name(junk, junk)
+    assert not same_name(junk, b"\x05\x01")
+    assert not same_name(junk, common("device").public_bytes())
+
+
+def test_a_bit_string_is_no_text() -> None:
+    octets = x509.Name([x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, b"\xab", _ASN1Type.BitString)])
+    text = x509.Name([x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, "ab")])
+    assert comparable(octets) != comparable(text)
+
+
+def test_10_1_a_written_name_is_meant_in_both_directions() -> None:
+    written = parse_name("CN=device, O=Example")
+    assert is_meant(written, name("CN=device,O=Example"))
+    assert is_meant(written, name("O=EXAMPLE,CN=Device"))
+    assert not is_meant(written, name("CN=device,O=Example,C=DE"))
+    assert not is_meant(written, name("CN=device"))
+    three = parse_name("CN=a,OU=b,O=c")
+    assert not is_meant(three, name("OU=b,CN=a,O=c"))
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("CN=device, O=Example", "CN=device,O=Example"),
+        (" cn = device , o = Example ", "CN=device,O=Example"),
+        ("commonName=a + serialnumber=7,E=a@b.example", "CN=a+serialNumber=7,emailAddress=a@b.example"),
+        ("GN=a,givenName=b,SN=c,s=d,T=e", "GN=a,GN=b,SN=c,ST=d,title=e"),
+        ("unstructuredname=router,UnstructuredAddress=a", "unstructuredName=router,unstructuredAddress=a"),
+        (r"CN=a\,b\+c\\,O=\ x\ ", r"CN=a\,b\+c\\,O=\ x\ "),
+        (r"CN=Ger\C3\A4t", "CN=Gerät"),
+        ("2.5.4.3=x,1.2.3.4=y", "CN=x,1.2.3.4=y"),
+        ("CN=a=b", "CN=a=b"),
+        ("x500UniqueIdentifier=#00ab", "x500UniqueIdentifier=#00ab"),
+        ("street=Main 1,DC=example,UID=u", "street=Main 1,DC=example,UID=u"),
+    ],
+)  # fmt: skip
+def test_10_1_names_are_read_as_people_write_them(text: str, canonical: str) -> None:
+    found = parse_name(text)
+    assert name_text(found) == canonical
+    assert parse_name(canonical) == found
+
+
+@pytest.mark.parametrize("text", ["", " ", "device", "CN=", "CN= ,O=x", "CN=a,", "=a", "XX=a", "CN=a\\", r"CN=\FF",
+                                  "CN=#zz", "CN=#0c0161", "CN=a,,O=b"])  # fmt: skip
+def test_10_1_what_is_no_written_name(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_name(text)

@@ -137,3 +137,27 @@ def test_whatever_is_no_name_is_malformed(octets: bytes) -> None:
     except Malformed:
         return
     assert octets[:1] == b"\x30"
+
+
+# Issue 10, section 1: values that hold nothing
+
+
+@pytest.mark.parametrize("oid", [*BOUNDS, "2.5.4.41", "2.5.4.97", "1.3.6.1.4.1.32473.9"])
+@pytest.mark.parametrize("octets", [b"", b" ", b"   "])
+def test_10_1_no_value_is_empty(oid: str, octets: bytes) -> None:
+    with pytest.raises(Malformed, match=r"of 0 characters, not 1 to|of nothing but blanks"):
+        check_subject(attribute(oid, tag_for(oid), octets))
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\u3164 ", "\u00a0"], ids=ascii)
+def test_10_1_no_value_is_invisible(text: str) -> None:
+    with pytest.raises(Malformed, match="of nothing but blanks"):
+        check_subject(attribute("2.5.4.10", 0x0C, text.encode()))
+
+
+def test_10_1_no_bit_string_and_no_rdn_is_empty() -> None:
+    check_subject(attribute("2.5.4.45", 0x03, b"\0x"))
+    with pytest.raises(Malformed, match="of 0 characters"):
+        check_subject(attribute("2.5.4.45", 0x03, b"\0"))
+    with pytest.raises(Malformed, match="without attribute"):
+        check_subject(sequence(tlv(0x31, b"")))

@@ -17,6 +17,7 @@ from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.store import Decision, IssuedCertificate
 from ca.webhook import WebhookAnswer
+from pkix.names import parse_name
 from pkix.pkcs10 import encode_certification_request
 from scep.attributes import FailInfo, PkiStatus
 from scep.client import Issued, Refused, StillPending
@@ -137,10 +138,20 @@ def test_a_password_for_a_subject_is_good_for_that_subject_only() -> None:
     world = World(policy=PASSWORDS)
     password = world.password(subject=name("CN=device,O=Example"))
     other = world.device(password=password, subject="CN=admin,O=Example")
-    assert refusal(other.enrol()) == "the challengePassword is for another subject"
+    text = "the challengePassword is for another subject: for CN=device,O=Example; the request has"
+    assert refusal(other.enrol()) == f"{text} CN=admin,O=Example"
     more = world.device(password=password, subject="CN=device,O=Example,OU=more", transaction_id="2")
-    assert refusal(more.enrol()) == "the challengePassword is for another subject"
+    assert refusal(more.enrol()) == f"{text} CN=device,O=Example,OU=more"
     certificate(world.device(password=password, transaction_id="3").enrol())
+
+
+@pytest.mark.parametrize("subject", ["O=Example,CN=device", "CN=DEVICE,O=example", "CN=device,O=\\ Example"])
+def test_10_1_a_password_for_a_subject_is_good_for_it_in_other_spellings(subject: str) -> None:
+    """strongSwan writes the relative distinguished names into the request in the order of its --dn."""
+    world = World(policy=PASSWORDS)
+    password = world.password(subject=parse_name("CN=device, O=Example"))
+    found = certificate(world.device(password=password, subject=subject).enrol())
+    assert found.subject == name(subject)
 
 
 def test_a_pinned_subject_does_not_mind_the_string_type() -> None:

@@ -41,6 +41,16 @@ def renewed_transaction(world: World) -> State:
     return found.state
 
 
+def test_10_1_a_renewal_in_another_spelling_keeps_the_one_that_was_issued() -> None:
+    world = kem_world()
+    old = enrolled(world)
+    spelled = SUBJECT.swapcase().replace("cn=", "CN=").replace("o=", "O=")
+    device = renewing(world, old, subject=spelled)
+    pending(device)
+    new = Certificate.decode(issued(device.poll()).certificate)
+    assert new.subject == name(SUBJECT).public_bytes() != name(spelled).public_bytes()
+
+
 def unproven(world: World, answer: object) -> None:
     """Assert the one error of a wrong proof, and that there is one certificate, the old one."""
     refused(answer, FailInfo.badMessageCheck, WRONG_PROOF)

@@ -255,6 +255,19 @@ def stating_world(**more: object) -> tuple[World, Signer]:
     return world, by
 
 
+def test_10_1_a_statement_names_subject_and_issuer_in_any_spelling() -> None:
+    """RFC 5280 section 7.1. The certificate has the subject that was asked for."""
+    world, by = stating_world()
+    spelled = SUBJECT.replace("kem device", "KEM Device")
+    view = by.certificate
+    issuer = name("O=EXAMPLE".join(world.authority.ca.certificate.subject.rfc4514_string().split("O=Example")))
+    assert issuer.public_bytes() != view.issuer
+    named = Certificate(view.der, issuer.public_bytes(), view.serial_number, view.subject, view.spki)
+    der = stated(Signer(by.key, named), subject=spelled, challenge_password="one-time secret")
+    new = Certificate.decode(issued(with_request(world, der).enrol()).certificate)
+    assert new.subject == name(spelled).public_bytes() != view.subject
+
+
 def test_a_statement_signed_by_another_key_is_refused() -> None:
     world, by = stating_world()
     wrong = Signer(key("ec:P-256", "not the identity"), by.certificate)

@@ -19,7 +19,8 @@ from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.sealing import ServerKey, Unsealable
 from pkix.algorithms import AES128_GCM
-from pkix.asn1 import wrap
+from pkix.asn1 import encode, wrap
+from pkix.oids import Oid
 from pkix.pkcs10 import encode_certification_request
 from pkix.usages import key_usage
 from scep.attributes import FailInfo
@@ -83,7 +84,9 @@ def test_a_required_attribute_of_the_subject_is_asked_for() -> None:
 
 
 def test_an_attribute_of_the_subject_that_is_not_allowed_is_named() -> None:
-    assert refusal(Profile(allowed_subject=("CN",))) == "the subject attribute O is not allowed"
+    assert refusal(Profile(allowed_subject=("CN",))) == (
+        "the subject attribute O is not allowed; this profile allows CN"
+    )
     issued(Profile(allowed_subject=("CN", "O")))
 
 
@@ -148,12 +151,55 @@ def test_a_profile_names_the_types_of_subject_alt_names(kind: str) -> None:
     certificate = issued(Profile(san_types=(kind,)), extensions=wanted)
     assert certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName) == wanted[0]
     others = tuple(item for item in GENERAL_NAMES if item != kind)
-    assert refusal(Profile(san_types=others), extensions=wanted) == f"a subjectAltName of type {kind} is not allowed"
+    assert refusal(Profile(san_types=others), extensions=wanted) == (
+        f"a subjectAltName of type {kind} is not allowed; this profile allows {', '.join(others)}"
+    )
 
 
 def test_a_name_of_a_type_nobody_knows_is_not_allowed() -> None:
     odd = x509.OtherName(x509.ObjectIdentifier("1.2.3"), b"\x05\x00")
-    assert "type other is not allowed" in refusal(Profile(), extensions=names(odd))
+    assert "type otherName 1.2.3 is not allowed; this profile allows dns, email" in refusal(
+        Profile(), extensions=names(odd)
+    )
+
+
+HARDWARE = x509.OtherName(
+    x509.ObjectIdentifier("1.3.6.1.5.5.7.8.4"), wrap(0x30, encode(Oid("1.2.3")) + wrap(0x04, b"\x07"))
+)
+
+
+def test_10_1_other_names_can_be_allowed_and_the_refusal_names_the_type() -> None:
+    text = "a subjectAltName of type otherName 1.3.6.1.5.5.7.8.4 (hardwareModuleName) is not allowed"
+    allowed = Profile(san_types=("dns", "email"))
+    assert refusal(allowed, extensions=names(HARDWARE)) == f"{text}; this profile allows dns, email"
+    issued(Profile(san_types=("hardwareModuleName",)), extensions=names(HARDWARE))
+    patterns = {"hardwareModuleName": r"1\.2\.3:0[0-6]"}
+    assert "form" in refusal(
+        Profile(san_types=("hardwareModuleName",), san_patterns=patterns), extensions=names(HARDWARE)
+    )
+    other = x509.OtherName(x509.ObjectIdentifier("1.2.3.4"), wrap(0x0C, b"device"))
+    good = {"otherName:1.2.3.4": "device"}
+    issued(Profile(san_types=("otherName:1.2.3.4",), san_patterns=good), extensions=names(other))
+    assert "otherName 1.2.3.4 is not allowed" in refusal(
+        Profile(san_types=("otherName:1.2.3.5",)), extensions=names(other)
+    )
+
+
+@pytest.mark.parametrize("written", ["admin.example", "ADMIN.example"])
+def test_10_1_a_pattern_for_host_names_is_not_passed_by_upper_case(written: str) -> None:
+    profile = Profile(san_patterns={"dns": r"(?!admin\.)[a-z]+\.example"})
+    assert "form" in refusal(profile, extensions=names(x509.DNSName(written)))
+    issued(profile, extensions=names(x509.DNSName("HOST.example")))
+
+
+@pytest.mark.parametrize("word", ["unstructuredName", "UNSTRUCTUREDNAME", "1.2.840.113549.1.9.2"])
+def test_10_1_cisco_s_unstructured_name_can_be_allowed(word: str) -> None:
+    subject = "CN=device,1.2.840.113549.1.9.2=router"
+    issued(Profile(allowed_subject=("CN", word), required_subject=(word,)), subject=subject)
+    assert "the subject attribute unstructuredName is not allowed; this profile allows CN" in refusal(
+        Profile(allowed_subject=("CN",)), subject=subject
+    )
+    assert "form" in refusal(Profile(subject_patterns={word: "switch"}), subject=subject)
 
 
 PATTERNS = [

@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ca.profiles import extension
 from ca.store import Decision, State, Transaction
 from kem.parameters import by_name
+from pkix.general_names import rendered
 from pkix.pkcs10 import CertificationRequest, encode_certification_request
 from pkix.usages import key_usage
 from scep.attributes import RESPONSE_KEY
@@ -27,7 +28,7 @@ from scep.client import Issued, StillPending
 from scep_kem import approval
 from scep_kem.ca_dir import CaDir
 from scep_kem.clock import utc_now
-from scep_kem.contents import extension_facts, general_name
+from scep_kem.contents import extension_facts
 from scep_kem.terminal import revealed
 from tests.scep_kem.kit import CONFIG, Site, make_ca_dir, run
 from tests.world import Device, key
@@ -121,7 +122,7 @@ def test_everything_that_would_be_issued_is_shown(own: CaDir) -> None:
     request_id = waiting(own, "rich", extensions=asked)
     facts = seen(own, request_id)
     shown = facts["certificate"]
-    assert shown["subject attributes"] == ["organizationName: Example", "commonName: device"]
+    assert shown["subject attributes"] == ["O: Example", "CN: device"]
     assert shown["subjectAltName"] == [
         "dns: device.example",
         "email: a@example.com",
@@ -365,9 +366,9 @@ def test_what_is_revealed_is_printable_and_unmistakable(text: str) -> None:
 def test_names_of_odd_kinds_are_shown_in_full() -> None:
     unreadable = x509.OtherName(UPN.type_id, b"\x0c\xff")
     other = x509.OtherName(x509.ObjectIdentifier("1.2.3"), b"\x05\x00")
-    assert general_name(unreadable) == "upn, unreadable: 0cff"
-    assert general_name(other) == "otherName 1.2.3: 0500"
-    assert general_name(x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))) == "registeredID: 1.2.3"
+    assert rendered(unreadable) == "upn, unreadable: 0cff"
+    assert rendered(other) == "otherName 1.2.3: #0500"
+    assert rendered(x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))) == "registeredID: 1.2.3"
 
 
 def test_the_folder_of_another_ca_shows_nothing(own: CaDir, tmp_path: Path) -> None:

@@ -153,6 +153,10 @@ def test_a_chain_that_is_not_the_cas_is_refused(tmp_path: Path) -> None:
     import_ca(tmp_path, pair, stranger.certificate).refused_in_one_line(2)
 
 
+def test_10_1_a_ca_without_a_name_is_refused(tmp_path: Path) -> None:
+    import_ca(tmp_path, certificate("", key("ec:P-256", "nameless"))).refused_in_one_line(2, "has no subject")
+
+
 def test_a_weak_rsa_key_is_refused(tmp_path: Path) -> None:
     weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is what is refused
     import_ca(tmp_path, certificate("CN=Old root", weak)).refused_in_one_line(2, "1024")
