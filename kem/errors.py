@@ -4,9 +4,15 @@ Every error has `text`: one line for the peer's engineer (for BackendUnavailable
 wrong and what would be right, and never holds a secret.
 """
 
+from __future__ import annotations
+
+from kem.der_faults import Undecoded
+
 
 class KemError(Exception):
-    """Base of the errors below."""
+    """Base of the errors below. undecoded: the octets of which `text` says that they are no DER."""
+
+    undecoded: Undecoded | None = None
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -15,6 +21,10 @@ class KemError(Exception):
 
 class MalformedStructure(KemError):
     """The bytes are not the ASN.1 structure they should be."""
+
+    def __init__(self, text: str, undecoded: Undecoded | None = None) -> None:
+        super().__init__(text)
+        self.undecoded = undecoded
 
 
 class UnsupportedAlgorithm(KemError):

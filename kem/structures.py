@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 from cryptography.hazmat.asn1 import TLV, BitString, Explicit, Implicit, Null, decode_der, encode_der, sequence
 from cryptography.x509 import ObjectIdentifier as Oid
 
+from kem.der_faults import Undecoded
 from kem.errors import MalformedStructure
 
 __all__ = [
@@ -112,7 +113,7 @@ def decode(cls: type[T], der: bytes, what: str) -> T:
     try:
         return decode_der(cls, der)
     except (ValueError, OverflowError):
-        raise MalformedStructure(f"{what} is not valid DER") from None
+        raise MalformedStructure(f"{what} is not valid DER", Undecoded(cls, der)) from None
 
 
 def number(value: int) -> str:

@@ -34,6 +34,7 @@ from cryptography.hazmat.asn1 import (
 from cryptography.x509 import DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType
 from cryptography.x509 import ObjectIdentifier as Oid
 
+from kem.der_faults import Undecoded
 from kem.structures import AlgorithmIdentifier, number
 from pkix.errors import Malformed
 
@@ -88,7 +89,6 @@ _REASONS = {
     "InvalidTag": "a tag is not valid",
     "InvalidValue": "a value is not valid for its type",
     "InvalidSetOrdering": "a SET OF is not in the order of DER",
-    "EncodedDefault": "a DEFAULT value is encoded",
     "UnexpectedTag": "a value has another type than it should have",
     "IntegerOverflow": "a number is too large",
     "OidTooLong": "an object identifier is too long",
@@ -108,7 +108,7 @@ def decode(cls: type[T], der: bytes, what: str) -> T:
     try:
         return decode_der(cls, der)
     except (ValueError, OverflowError) as error:
-        raise Malformed(f"{what} is not valid DER: {reason(error)}") from None
+        raise Malformed(f"{what} is not valid DER: {reason(error)}", Undecoded(cls, der)) from None
 
 
 def parse(value: TLV, cls: type[T], what: str) -> T:
@@ -116,7 +116,7 @@ def parse(value: TLV, cls: type[T], what: str) -> T:
     try:
         return cast(T, value.parse(cls))
     except (ValueError, OverflowError) as error:
-        raise Malformed(f"{what} is not valid DER: {reason(error)}") from None
+        raise Malformed(f"{what} is not valid DER: {reason(error)}", Undecoded(cls, encode(value))) from None
 
 
 def encode(value: object) -> bytes:
@@ -136,6 +136,8 @@ def reason(error: Exception) -> str:
     Kinds of errors that are not known, among them those of `datetime`, become one text.
     """
     kind = _KIND.search(str(error))
+    if "DEFAULT value was explicitly encoded" in str(error):
+        return "a DEFAULT value is written out"
     if isinstance(error, DuplicateExtension):
         return f"extension {error.oid.dotted_string} is there twice"
     if isinstance(error, InvalidVersion):

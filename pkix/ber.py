@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from kem.der_faults import Broken
 from pkix.asn1 import decode, wrap
 from pkix.errors import Malformed
 
@@ -39,7 +40,7 @@ def to_der(ber: bytes) -> bytes:
     reader = _Reader(ber)
     der, end, _members = reader.value(0, 0)
     if end != len(ber):
-        raise Malformed(f"{len(ber) - end} octets follow the message")
+        raise Malformed(f"{len(ber) - end} octets follow the message", Broken(ber, end))
     return der
 
 
@@ -70,23 +71,27 @@ class _Reader:
         self.data = data
         self.values = 0
 
+    def _broken(self, why: str, at: int) -> Malformed:
+        return Malformed(why, Broken(self.data, at))
+
     def header(self, at: int) -> tuple[int, int | None, int]:
         """Tag, length (None: indefinite) and the offset of the contents."""
         data = self.data
         if at + 2 > len(data):
-            raise Malformed("the message is cut short")
+            raise self._broken("the message is cut short", at)
+        start = at
         tag, first, at = data[at], data[at + 1], at + 2
         if tag & 0x1F == 0x1F:
-            raise Malformed("tags above 30 are not used in this protocol")
+            raise self._broken("tags above 30 are not used in this protocol", start)
         if first < 0x80:
             return tag, first, at
         if first == 0x80:
             if not tag & _CONSTRUCTED:
-                raise Malformed("a primitive value has an indefinite length")
+                raise self._broken("a primitive value has an indefinite length", start)
             return tag, None, at
         count = first & 0x7F
         if count > 8 or at + count > len(data):
-            raise Malformed("a length does not fit the message")
+            raise self._broken("a length does not fit the message", start)
         return tag, int.from_bytes(data[at : at + count], "big"), at + count
 
     def value(self, at: int, depth: int) -> tuple[bytes, int, list[bytes]]:
@@ -96,11 +101,12 @@ class _Reader:
             raise Malformed(f"values nest deeper than {MAX_DEPTH}")
         if self.values > MAX_VALUES:
             raise Malformed(f"more than {MAX_VALUES} values")
+        start = at
         tag, length, at = self.header(at)
         if tag & ~_CONSTRUCTED == 0:
-            raise Malformed("end-of-contents octets stand where a value should be")
+            raise self._broken("end-of-contents octets stand where a value should be", start)
         if length is not None and at + length > len(self.data):
-            raise Malformed("a value is longer than the message")
+            raise self._broken("a value is longer than the message", start)
         if not tag & _CONSTRUCTED:
             assert length is not None
             return wrap(tag, self.data[at : at + length]), at + length, []
@@ -115,16 +121,18 @@ class _Reader:
         """DER of the values inside a constructed value whose contents start at `at`, DER of the values inside the
         last of them, and the offset behind.
         """
+        last = at
         found: list[bytes] = []
         inner: list[bytes] = []
         end = None if length is None else at + length
         while True:
             if end is not None and at >= end:
                 if at > end:
-                    raise Malformed("a value is longer than what it stands in")
+                    raise self._broken("a value is longer than what it stands in", last)
                 return found, inner, at
             if end is None and self.data[at : at + 2] == b"\x00\x00":
                 return found, inner, at + 2
+            last = at
             der, at, inner = self.value(at, depth + 1)
             found.append(der)
 

@@ -4,9 +4,19 @@ A protocol converts these to its own vocabulary in exactly one place (for SCEP: 
 written for the peer's engineer: it says what is wrong and what would be right, and never holds a secret.
 """
 
+from __future__ import annotations
+
+from kem.der_faults import Broken, Undecoded
+from kem.errors import KemError
+
 
 class PkixError(Exception):
-    """Base of the errors below; `text` is one line fit to be shown to the peer."""
+    """Base of the errors below; `text` is one line fit to be shown to the peer.
+
+    undecoded: the octets of which `text` says that they are no DER.
+    """
+
+    undecoded: Undecoded | Broken | None = None
 
     def __init__(self, text: str) -> None:
         # Names and reasons that others wrote may hold line ends and terminal escapes.
@@ -17,6 +27,10 @@ class PkixError(Exception):
 
 class Malformed(PkixError):
     """The bytes are not the structure they should be."""
+
+    def __init__(self, text: str, undecoded: Undecoded | Broken | None = None) -> None:
+        super().__init__(text)
+        self.undecoded = undecoded
 
 
 class AlgorithmRefused(PkixError):
@@ -33,3 +47,11 @@ class DecryptionFailed(PkixError):
 
 class NotTrusted(PkixError):
     """A certificate from which no valid path leads to a trust anchor. The text says which certificate, and why."""
+
+
+def located(error: PkixError | KemError, message: bytes = b"") -> str:
+    """The text, and where a structure that is no DER is broken. message: what arrived, from whose beginning the offset
+    counts. How long this takes depends on the structure.
+    """
+    where = error.undecoded.explain(message) if error.undecoded else ""
+    return f"{error.text}; {where}" if where else error.text

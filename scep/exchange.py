@@ -25,7 +25,7 @@ from pkix.algorithms import AES128, AES256_GCM, ContentCipher
 from pkix.asn1 import AlgorithmIdentifier, Oid
 from pkix.certificates import Certificate, key_identifier
 from pkix.enveloped_data import encrypt
-from pkix.errors import Malformed
+from pkix.errors import Malformed, located
 from pkix.kem_recipients import KemRecipient
 from pkix.pkcs10 import CertificationRequest
 from pkix.pss import PssPublicKey
@@ -149,7 +149,8 @@ def encode_answer(exchange: Exchange, outcome: Outcome, random: RandomBytes) -> 
 def encode_failure(exchange: Exchange, error: Refusal, random: RandomBytes) -> bytes:
     """CertRep FAILURE with failInfo and failInfoText."""
     header = _header(exchange, PkiStatus.FAILURE, random)
-    return _cert_rep(exchange, replace(header, fail_info=fail_info(error), fail_info_text=error.text), None)
+    text = located(error, exchange.octets)
+    return _cert_rep(exchange, replace(header, fail_info=fail_info(error), fail_info_text=text), None)
 
 
 def _header(exchange: Exchange, status: PkiStatus, random: RandomBytes) -> Header:

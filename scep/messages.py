@@ -33,7 +33,7 @@ from pkix.asn1 import (
 )
 from pkix.certificates import Certificate
 from pkix.enveloped_data import Expected
-from pkix.errors import Malformed
+from pkix.errors import Malformed, located
 from pkix.recognised import recognise
 from pkix.signed_data import SignedData, Signer, encode_signed_data
 from scep import attributes
@@ -63,10 +63,10 @@ class PkiMessage:
         """
         try:
             signed = SignedData.decode(message, names=attributes.SIGNED_ATTRIBUTE_NAMES)
-        except Malformed:
+        except Malformed as error:
             found = recognise(message)
             if found is None:
-                raise
+                raise Malformed(located(error, message)) from None
             advice = found.advice or "SCEP has it in a pkiMessage, enveloped and signed (RFC 8894 section 3)"
             raise Malformed(f"this is {found.what}; {advice}") from None
         if signed.signer is None:

@@ -30,7 +30,7 @@ from pkix.algorithms import AES128, AES128_GCM
 from pkix.asn1 import encode
 from pkix.certificates import Certificate
 from pkix.enveloped_data import Opened, attempt, inspect
-from pkix.errors import Malformed, PkixError
+from pkix.errors import Malformed, PkixError, located
 from pkix.identities import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.names import same_name
@@ -192,7 +192,7 @@ class Responder:
             status = outcome.status
         except (PkixError, KemError) as error:
             body = encode_failure(exchange, error, self._random)
-            exchange.details |= {"failInfo": fail_info(error).name, "text": error.text}
+            exchange.details |= {"failInfo": fail_info(error).name, "text": located(error, message)}
             status, alarming = PkiStatus.FAILURE, isinstance(error, DowngradeDetected)
         return Reply(body, (LogEvent(exchange.name, status.name, exchange.details, alarming),))
 

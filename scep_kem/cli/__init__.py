@@ -10,7 +10,7 @@ import click
 from ca.migrations import StoreVersionError
 from ca.store import StoreUnavailable
 from kem.errors import KemError
-from pkix.errors import PkixError
+from pkix.errors import PkixError, located
 from scep_kem.cli.ca import ca
 from scep_kem.cli.challenge import challenge
 from scep_kem.cli.client import cacert, caps, enroll, getcert, getcrl, poll, renew
@@ -65,7 +65,9 @@ def main() -> None:
         _stop(str(error), EXIT_FAILURE)
     except UsageError as error:
         _stop(str(error), EXIT_USAGE)
-    except (TransportError, PkixError, KemError, StoreUnavailable, StoreVersionError) as error:
+    except (PkixError, KemError) as error:
+        _stop(located(error), EXIT_FAILURE)
+    except (TransportError, StoreUnavailable, StoreVersionError) as error:
         _stop(str(error), EXIT_FAILURE)
 
 

@@ -11,7 +11,7 @@ import click
 
 from kem.errors import KemError
 from pkix.certificates import load_certificate
-from pkix.errors import PkixError
+from pkix.errors import PkixError, located
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
 from scep_kem.client.client import Renewing, ScepClient, Wanted, is_for
@@ -81,7 +81,8 @@ def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, mo
         if not exchange.begun:
             file.unlink(missing_ok=True)
             raise
-        click.echo(f"scep-kem: {printable(str(error))}; to go on: {later}", err=True)
+        told = str(error) if isinstance(error, TransportError) else located(error)
+        click.echo(f"scep-kem: {printable(told)}; to go on: {later}", err=True)
         sys.exit(EXIT_FAILURE)
     if isinstance(outcome, StillPending):
         click.echo(f"still pending; later: {later}", err=True)

@@ -20,6 +20,7 @@ import pkix.requests
 from ca.events import Reply
 from ca.methods import AuthorisationPolicy
 from ca.store import Decision
+from kem import der_faults
 from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM, AES256_GCM, TRIPLE_DES, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import algorithm, encode, wrap
@@ -292,6 +293,21 @@ def test_a_request_whose_attributes_alone_are_garbled_is_verified_with_its_own_k
     sent(world, CHANGES["text"](world, device), 19)
     own = device.request.public_key
     assert [key == own for key in verified] == [True, True, False]
+
+
+@pytest.mark.parametrize("which", CHANGES)
+def test_nobody_looks_where_a_structure_in_cbc_is_broken(
+    world: World, device: Device, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long that takes depends on what was decrypted."""
+
+    def looked(*_: object) -> None:
+        raise AssertionError("where it is broken was looked for")
+
+    monkeypatch.setattr(der_faults, "find_fault", looked)
+    for kind in (*REQUESTS, *QUERIES):
+        (event,) = sent(world, CHANGES[which](world, device), kind).events
+        assert event.kind != "request", event
 
 
 # The operator

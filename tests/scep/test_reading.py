@@ -9,13 +9,14 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from ca.profiles import Profile
 from pkix import oids
-from pkix.algorithms import AES128, AlgorithmPolicy
+from pkix.algorithms import AES128, AES128_GCM, AlgorithmPolicy
 from pkix.asn1 import algorithm, encode, octet_string, wrap
 from pkix.certificates import Certificate
 from pkix.enveloped_data import encrypt, inspect
-from pkix.errors import DecryptionFailed, Malformed
+from pkix.errors import DecryptionFailed, Malformed, located
 from pkix.recipients import KekRecipient, PasswordRecipient, RsaRecipient
 from pkix.signed_data import encode_degenerate
+from scep import attributes as scep
 from scep.client import CaCertificates, Issued, ReplyRefused
 from tests.pkix.tlv import Node
 from tests.scep import craft
@@ -264,3 +265,74 @@ def test_a_certificate_with_an_unreadable_key_beside_that_of_a_renewal(world: Wo
     renewal = device.renewal(first)
     message = craft.request(renewal, 17, certificates=[renewal.signer.certificate.der, odd.der()])
     assert see(world, message).status == "0"
+
+
+# Where a structure is broken: the field, and its offset as `openssl asn1parse` has it
+
+
+MARK = b"\x02\x02\x2a\x2b"
+
+
+def refused_at(world: World, message: bytes, where: int, text: str) -> None:
+    failed(world, message, BAD_REQUEST, text.format(f"at offset {where} of the message"))
+
+
+def test_an_attribute_of_the_wrong_type_is_found_in_the_message(world: World) -> None:
+    made = craft.request(world.device())
+    made.attributes[scep.SENDER_NONCE] = [MARK]
+    message = made.encode()
+    text = "senderNonce is not valid DER: a value has another type than it should have; {}, should be an OCTET STRING"
+    refused_at(world, message, message.index(MARK), text)
+
+
+def test_a_field_of_the_envelope_is_found_in_the_message(world: World) -> None:
+    made = craft.request(world.device())
+    assert made.content is not None
+    envelope = Node.parse(made.content)
+    envelope[1][0][2][0] = Node(MARK[0], MARK[2:])
+    made.content = envelope.der()
+    message = made.encode()
+    refused_at(
+        world, message, message.index(MARK), "encryptedContentInfo.contentType, {}, should be an OBJECT IDENTIFIER"
+    )
+
+
+def test_an_envelope_that_is_cut_short_is_found_in_the_message(world: World) -> None:
+    """In BER and in DER: what reads BER knows where it stopped."""
+    made = craft.request(world.device())
+    assert made.content is not None
+    whole = made.content
+    made.content = whole[:-10]
+    message = made.encode()
+    refused_at(world, message, message.index(made.content), "a value is longer than the message; {}")
+
+
+def test_a_field_of_the_signer_info_is_found_in_the_message(world: World) -> None:
+    tree = Node.parse(craft.request(world.device()).encode())
+    tree[1][0][-1][0][0] = Node(0x04, MARK)
+    message = tree.der()
+    with pytest.raises(Malformed) as caught:
+        see(world, message)
+    where = message.index(MARK) - 2
+    assert caught.value.text.endswith(f"; version, at offset {where} of the message, should be an INTEGER")
+
+
+def test_a_field_of_the_request_is_found_in_the_request(world: World) -> None:
+    """It came encrypted, so it is nowhere in the message."""
+    device = world.device()
+    made = Node.parse(device.request.der)
+    made[1][0] = Node(MARK[0], MARK[2:])
+    content = made.der()
+    where = f"signatureAlgorithm.algorithm, at offset {content.index(MARK)} of the structure"
+    failed(world, craft.request(device, content=content, cipher=AES128_GCM), BAD_REQUEST, where)
+
+
+def test_the_client_learns_where_an_answer_is_broken(world: World) -> None:
+    device = world.device()
+    request = Seen(device.start())
+    message = craft.reply(world, craft.reply_header(request, 3) | {scep.RECIPIENT_NONCE: [MARK]}, None)
+    with pytest.raises(Malformed) as caught:
+        device.enrolment.receive(message)
+    assert located(caught.value, message).endswith(
+        f"at offset {message.index(MARK)} of the message, should be an OCTET STRING"
+    )
