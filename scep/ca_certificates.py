@@ -21,7 +21,7 @@ from kem.weak_keys import check_strength
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
 from pkix.certificates import UNREADABLE, Certificate, extensions_of, load_certificate
-from pkix.errors import Malformed, PkixError
+from pkix.errors import Malformed, PkixError, located
 from pkix.kem_recipients import KemRecipient
 from pkix.names import comparable, name_text
 from pkix.recipients import Recipient, RsaRecipient
@@ -146,7 +146,9 @@ def _certificates(body: bytes) -> list[x509.Certificate]:
     try:
         bag = SignedData.decode(body).certificates
     except PkixError as error:
-        raise ReplyRefused(f"GetCACert: neither a certificate nor certificates-only SignedData: {error}") from None
+        raise ReplyRefused(
+            f"GetCACert: neither a certificate nor certificates-only SignedData: {located(error, body)}"
+        ) from None
     found = loadable(bag)
     if not found:
         what = "only certificates that cannot be read" if bag else "no certificate"

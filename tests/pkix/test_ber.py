@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kem.der_faults import Broken
 from pkix import ber
 from pkix.asn1 import Oid
 from pkix.ber import MAX_DEPTH, MAX_VALUES, decode_ber, to_der
@@ -180,6 +181,25 @@ def test_truncated_anywhere() -> None:
     for end in range(len(message)):
         with pytest.raises(Malformed):
             to_der(message[:end])
+
+
+PLACES = {
+    "octets behind": (tlv(0x30) + b"\x00", 2),
+    "cut in a header": (tlv(0x30, b"\x02"), 2),
+    "longer than the message": (b"\x30\x06\x02\x01\x05\x02\x05\x00", 5),
+    "longer than what it stands in": (tlv(0x30, tlv(0x30, b"\x02\x01\x05\x02\x02\x00"), b"\x05\x00"), 7),
+    "a tag that is not used": (tlv(0x30, b"\x02\x01\x05\x1f\x01\x00"), 5),
+    "a length that does not fit": (tlv(0x30, b"\x02\x01\x05\x04\x84\x01"), 5),
+    "a primitive value of indefinite length": (tlv(0x30, b"\x02\x01\x05\x04\x80"), 5),
+    "end-of-contents octets": (tlv(0x30, b"\x02\x01\x05", EOC), 5),
+}
+
+
+@pytest.mark.parametrize(("octets", "offset"), PLACES.values(), ids=PLACES)
+def test_it_is_known_where_the_octets_are_broken(octets: bytes, offset: int) -> None:
+    with pytest.raises(Malformed) as caught:
+        to_der(octets)
+    assert caught.value.undecoded == Broken(octets, offset)
 
 
 @pytest.mark.parametrize("trailing", [b"\x00", EOC, b"\x05\x00", b"\x30\x80"])

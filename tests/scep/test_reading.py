@@ -274,7 +274,10 @@ MARK = b"\x02\x02\x2a\x2b"
 
 
 def refused_at(world: World, message: bytes, where: int, text: str) -> None:
-    failed(world, message, BAD_REQUEST, text.format(f"at offset {where} of the message"))
+    """On the wire, and in the log."""
+    text = text.format(f"at offset {where} of the message")
+    failed(world, message, BAD_REQUEST, text)
+    assert text in craft.answer(world, message).events[0].details["text"]
 
 
 def test_an_attribute_of_the_wrong_type_is_found_in_the_message(world: World) -> None:

@@ -424,8 +424,8 @@ class Peer:
         self._server.server_close()
 
 
-def cert_rep(by: Signer, message: bytes, **attributes: Any) -> bytes:
-    """The CertRep without an envelope that a CA with this signer sends for a pkiMessage. attributes: of `Header`."""
+def cert_rep(by: Signer, message: bytes, *, envelope: bytes | None = None, **attributes: Any) -> bytes:
+    """The CertRep that a CA with this signer sends for a pkiMessage. attributes: of `Header`."""
     asked = PkiMessage.decode(message)
     header = Header(
         MessageType.CertRep,
@@ -434,7 +434,7 @@ def cert_rep(by: Signer, message: bytes, **attributes: Any) -> bytes:
         recipient_nonce=asked.sender_nonce,
         **attributes,
     )
-    return encode_pki_message(header, None, by, SHA256(), certificates=[by.certificate.der], now=utc_now())
+    return encode_pki_message(header, envelope, by, SHA256(), certificates=[by.certificate.der], now=utc_now())
 
 
 def unused_port() -> int:

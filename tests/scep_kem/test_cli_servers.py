@@ -29,6 +29,7 @@ LEGACY = "[algorithms]\nlegacy = true\n"
     [
         ("GetCACert", (200, b""), ["GetCACert"]),
         ("GetCACert", (200, b"<html>Welcome</html>"), ["GetCACert: neither a certificate nor"]),
+        ("GetCACert", (200, b"\x30\x03\x02\x01\x05"), ["at offset 2 of the message, should be an OBJECT IDENTIFIER"]),
         ("GetCACert", (500, b"oops"), ["GetCACert", "HTTP 500: oops"]),
         ("PKIOperation", (500, b"oops"), ["PKIOperation", "HTTP 500: oops"]),
     ],
@@ -56,6 +57,20 @@ def test_3_3_4_pending_is_no_answer_to_a_query_and_exit_code_1(enrolled: Device,
         enrolled.url = peer.url
         more = ["--serial", "1"] if command == "getcert" else []
         enrolled.signed(command, *more).refused_in_one_line(1, "PENDING")
+
+
+def test_it_says_where_an_answer_s_envelope_is_broken(enrolled: Device) -> None:
+    by = CaDir(enrolled.server.directory).load().current.signer
+
+    def answer(request: Received) -> Answer:
+        if "PKIOperation" not in request.path:
+            return answering(enrolled.server)(request)
+        return 200, cert_rep(by, request.body, pki_status=PkiStatus.SUCCESS, envelope=b"\x30\x03\x02\x01\x05")
+
+    with Peer(answer) as peer:
+        enrolled.url = peer.url
+        where = "contentType, at offset 2 of the structure, should be an OBJECT IDENTIFIER"
+        enrolled.signed("getcrl").refused_in_one_line(1, where)
 
 
 def test_a_replayed_answer_is_refused(make: Callable[..., Device], tmp_path: Path) -> None:

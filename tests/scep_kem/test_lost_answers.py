@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from scep.attributes import KEM_POP_CONFIRM, FailInfo, PkiStatus
+from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, FailInfo, PkiStatus
 from scep.messages import PkiMessage
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
@@ -451,6 +452,20 @@ def test_an_answer_that_cannot_be_believed_leaves_what_is_needed_to_go_on(device
     found = device.kem()
     found.refused_in_one_line(1, "recipientNonce is not our senderNonce", "to go on: scep-kem poll")
     device.poll().good()
+
+
+def test_it_says_where_a_challenge_is_broken(device: Device) -> None:
+    by = device.ca_dir.load().current.signer
+
+    def broken(line: Line, message: bytes) -> Answer:
+        header: dict[str, Any] = {"more": ((KEM_POP_CHALLENGE, b"\x30\x03\x04\x01\x2a"),)}
+        return 200, cert_rep(by, message, pki_status=PkiStatus.PENDING, **header)
+
+    device.line.fates = [broken]
+    found = device.kem()
+    found.refused_in_one_line(
+        1, "kemPopChallenge is not valid DER", "; version, at offset 2 of the structure, should be an INTEGER; to go on"
+    )
 
 
 def test_the_kept_request_is_no_file_of_the_user_s(rsa: Device) -> None:
