@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
 from pkix import oids
 from pkix.asn1 import Oid
-from pkix.errors import AlgorithmRefused
+from pkix.errors import AlgorithmRefused, LegacyRefused
 from pkix.pss import PssPublicKey, PublicKey
 
 MIN_RSA_BITS = 2048
@@ -77,7 +77,7 @@ class AlgorithmPolicy:
         if oid in _LEGACY_DIGESTS:
             if self.legacy:
                 return _LEGACY_DIGESTS[oid]
-            raise AlgorithmRefused("digest SHA-1 is accepted only under the legacy policy; use SHA-256")
+            raise LegacyRefused("digest SHA-1 is accepted only under the legacy policy; use SHA-256")
         raise AlgorithmRefused(f"digest {oids.name(oid)} is not supported; use SHA-256")
 
     def cipher(self, oid: Oid, *, authenticated: bool = False) -> ContentCipher:
@@ -94,7 +94,7 @@ class AlgorithmPolicy:
         if oid == oids.DES_EDE3_CBC:
             if self.legacy:
                 return TRIPLE_DES
-            raise AlgorithmRefused("cipher 3DES-CBC is accepted only under the legacy policy; use AES-128-CBC")
+            raise LegacyRefused("cipher 3DES-CBC is accepted only under the legacy policy; use AES-128-CBC")
         if oid in _GCM:
             raise AlgorithmRefused(
                 f"cipher {oids.name(oid)} in EnvelopedData: GCM belongs in AuthEnvelopedData (RFC 5083, RFC 5084)"

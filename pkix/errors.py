@@ -37,6 +37,10 @@ class AlgorithmRefused(PkixError):
     """An algorithm, parameter or key size that is unknown or not allowed."""
 
 
+class LegacyRefused(AlgorithmRefused):
+    """An algorithm that only the legacy policy allows."""
+
+
 class IntegrityFailed(PkixError):
     """A signature, digest or MAC does not fit the data."""
 

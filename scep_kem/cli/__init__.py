@@ -10,10 +10,11 @@ import click
 from ca.migrations import StoreVersionError
 from ca.store import StoreUnavailable
 from kem.errors import KemError
-from pkix.errors import PkixError, located
+from pkix.errors import PkixError
 from scep_kem.cli.ca import ca
 from scep_kem.cli.challenge import challenge
 from scep_kem.cli.client import cacert, caps, enroll, getcert, getcrl, poll, renew
+from scep_kem.cli.common import told
 from scep_kem.cli.kem import kem
 from scep_kem.cli.requests import requests
 from scep_kem.cli.server import serve
@@ -65,10 +66,8 @@ def main() -> None:
         _stop(str(error), EXIT_FAILURE)
     except UsageError as error:
         _stop(str(error), EXIT_USAGE)
-    except (PkixError, KemError) as error:
-        _stop(located(error), EXIT_FAILURE)
-    except (TransportError, StoreUnavailable, StoreVersionError) as error:
-        _stop(str(error), EXIT_FAILURE)
+    except (TransportError, PkixError, KemError, StoreUnavailable, StoreVersionError) as error:
+        _stop(told(error), EXIT_FAILURE)
 
 
 def _stop(line: str, code: int) -> None:

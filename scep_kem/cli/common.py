@@ -16,8 +16,9 @@ from cryptography import x509
 from ca.authorities import Authorities
 from ca.authority import Authority
 from ca.sql_store import SqlStore
-from pkix import names
-from pkix.errors import PkixError
+from kem.errors import KemError
+from pkix import errors, names
+from pkix.errors import LegacyRefused, PkixError
 from pkix.subjects import check_subject
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
@@ -80,6 +81,13 @@ def certificate_option(_context: click.Context, _option: click.Parameter, file: 
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def told(error: Exception) -> str:
+    """What its text says, and as far as it is known where a structure is broken or which option helps."""
+    if isinstance(error, LegacyRefused):
+        return f"{error}; or accept it here with --legacy"
+    return errors.located(error) if isinstance(error, PkixError | KemError) else str(error)
 
 
 def parse_name(text: str) -> x509.Name:

@@ -11,9 +11,10 @@ import click
 
 from kem.errors import KemError
 from pkix.certificates import load_certificate
-from pkix.errors import PkixError, located
+from pkix.errors import PkixError
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
+from scep_kem.cli.common import told
 from scep_kem.client.client import Renewing, ScepClient, Wanted, is_for
 from scep_kem.client.exchange import Exchange, is_busy
 from scep_kem.client.pending import Pending
@@ -81,8 +82,7 @@ def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, mo
         if not exchange.begun:
             file.unlink(missing_ok=True)
             raise
-        told = str(error) if isinstance(error, TransportError) else located(error)
-        click.echo(f"scep-kem: {printable(told)}; to go on: {later}", err=True)
+        click.echo(f"scep-kem: {printable(told(error))}; to go on: {later}", err=True)
         sys.exit(EXIT_FAILURE)
     if isinstance(outcome, StillPending):
         click.echo(f"still pending; later: {later}", err=True)

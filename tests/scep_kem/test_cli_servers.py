@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import stat
 from collections.abc import Callable, Iterator
@@ -10,9 +11,13 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from pkix.algorithms import TRIPLE_DES
 from pkix.certificates import Certificate
+from pkix.enveloped_data import encrypt
+from pkix.recipients import RsaRecipient
 from pkix.signed_data import Signer
 from scep.attributes import PkiStatus
+from scep.messages import PkiMessage
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
 from tests.scep_kem.devices import Device, against, answering, password, pending
@@ -71,6 +76,22 @@ def test_it_says_where_an_answer_s_envelope_is_broken(enrolled: Device) -> None:
         enrolled.url = peer.url
         where = "contentType, at offset 2 of the structure, should be an OBJECT IDENTIFIER"
         enrolled.signed("getcrl").refused_in_one_line(1, where)
+
+
+def test_an_answer_in_3des_names_the_option_that_accepts_it(enrolled: Device) -> None:
+    by = CaDir(enrolled.server.directory).load().current.signer
+
+    def answer(request: Received) -> Answer:
+        if "PKIOperation" not in request.path:
+            return answering(enrolled.server)(request)
+        asking = PkiMessage.decode(request.body).signed.signer_certificate()
+        to = [RsaRecipient(asking)]
+        envelope = encrypt(b"anything", to, TRIPLE_DES, os.urandom)
+        return 200, cert_rep(by, request.body, pki_status=PkiStatus.SUCCESS, envelope=envelope)
+
+    with Peer(answer) as peer:
+        enrolled.url = peer.url
+        enrolled.signed("getcrl").refused_in_one_line(1, "3DES-CBC", "or accept it here with --legacy")
 
 
 def test_a_replayed_answer_is_refused(make: Callable[..., Device], tmp_path: Path) -> None:
