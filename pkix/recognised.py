@@ -16,7 +16,7 @@ from pkix.asn1 import SEQUENCE_TAG, Oid, decode
 from pkix.errors import Malformed
 
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 #]{1,40})-----")
-_BASE64 = re.compile(rb"[A-Za-z0-9+/_\s-]{16,}={0,2}\s*")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")  # without white space
 _MARKUP = re.compile(rb"<(!doctype html|html|head|body)\b", re.IGNORECASE)
 _FORM = re.compile(rb"[A-Za-z0-9_.-]{1,32}=")
 _ENVELOPES = (oids.ENVELOPED_DATA, oids.AUTH_ENVELOPED_DATA)
@@ -80,7 +80,7 @@ def _text(octets: bytes) -> str:
         return "JSON"
     if not text:
         return "white space alone"
-    if _BASE64.fullmatch(text):
+    if _BASE64.fullmatch(b"".join(text.split())):
         inside = _decoded(b"".join(octets.split()))
         return "base64 text" + (f" of {inside}" if inside else "")
     return "a form-encoded body" if _FORM.match(text) else "text"
