@@ -226,13 +226,26 @@ def test_healthz_has_the_prepared_ca_and_fails_without_a_database(own: CaDir, mo
     found = json.loads(site.http.get("/healthz").text)
     assert found["status"] == "ok" and {item["use"] for item in found["certificates"]} == {"current", "next"}
 
-    def fail(**_more: int) -> None:
+    def fail(*_asked: object, **_more: object) -> None:
         raise StoreUnavailable("secret path")
 
-    monkeypatch.setattr(site.service.store, "certificates", fail)
+    monkeypatch.setattr(site.service.store, "certificate", fail)
     answer = site.http.get("/healthz")
     assert answer.status_code == 503 and json.loads(answer.text)["database"] == "unavailable"
     assert "secret" not in answer.text and timedelta(days=60) == NEAR_END
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/scep", "/scep?operation=GetCACert", "/scep?operation=GetCACaps"])
+def test_what_anybody_may_ask_for_reads_no_lists(own: CaDir, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """It would cost more with every certificate, for whoever asks often enough."""
+    site = Site(own)
+
+    def fail(*_asked: object, **_more: object) -> None:
+        raise StoreUnavailable("a list was read")
+
+    for name in ("certificates", "transactions", "credentials", "revoked"):
+        monkeypatch.setattr(site.service.store, name, fail)
+    assert site.http.get(path).status_code == 200
 
 
 # Dropping a prepared CA
