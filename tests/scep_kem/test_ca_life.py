@@ -243,8 +243,8 @@ def test_what_anybody_may_ask_for_reads_no_lists(own: CaDir, monkeypatch: pytest
     def fail(*_asked: object, **_more: object) -> None:
         raise StoreUnavailable("a list was read")
 
-    for name in ("certificates", "transactions", "credentials", "revoked"):
-        monkeypatch.setattr(site.service.store, name, fail)
+    for lists in ("certificates", "transactions", "credentials", "revoked"):
+        monkeypatch.setattr(site.service.store, lists, fail)
     assert site.http.get(path).status_code == 200
 
 
