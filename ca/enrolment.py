@@ -196,7 +196,13 @@ class _Steps:
             self.turn.make_room(self.limits.challenged(new))
         lifetime = self.limits.challenge_lifetime
         expires = self.now + lifetime
-        made = self.dialogue.challenge(spkis, remembered.request, remembered.context, expires=expires)
+        made = self.dialogue.challenge(
+            spkis,
+            remembered.request,
+            remembered.context,
+            expires=expires,
+            password_lasts=self._password_lasts(new, remembered),
+        )
         name = self.proofs.keep(new.key, made.secret, expires=expires, late=lifetime)
         answered = remembered.answered_with(self.arrival.message_hash, made.answer)
         waiting = replace(
@@ -216,6 +222,12 @@ class _Steps:
         if old is not None and old.secret_id is not None:
             self.proofs.forget(old.secret_id)
         return Challenged(made.answer)
+
+    def _password_lasts(self, transaction: Transaction, remembered: Remembered) -> bool:
+        """Whether a password in the request may serve again: only of ours it is known that they do not."""
+        identifier = remembered.credential_id.decode() if remembered.credential_id else transaction.credential_id
+        credential = self.store.credential(identifier) if identifier else None
+        return credential is None or not credential.one_time
 
     def _spkis(self, transaction: Transaction, remembered: Remembered) -> list[bytes]:
         """The requested key, and that of the KEM certificate being renewed."""

@@ -263,7 +263,9 @@ class CmcDialogue(Plain):
     def proof(self, application: Application) -> Proof:
         return Proof.challenge if application.request.is_kem else Proof.nothing
 
-    def challenge(self, spkis: Sequence[bytes], request: bytes, context: bytes, *, expires: datetime) -> Challenge:
+    def challenge(
+        self, spkis: Sequence[bytes], request: bytes, context: bytes, *, expires: datetime, password_lasts: bool
+    ) -> Challenge:
         y = self.world.random(64)
         return Challenge(seal(self.world, spkis[0], y), y + request)
 
