@@ -18,7 +18,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 
 class StoreConflict(Exception):
@@ -283,6 +284,50 @@ def revised(certificate: IssuedCertificate, reason: str, now: datetime) -> Issue
 
 
 @dataclass(frozen=True)
+class CrlState:
+    """revision: counts the changes to what an issuer has revoked. number: of the CRL that is kept, 0 for none."""
+
+    revision: int = 0
+    number: int = 0
+
+
+class Revocation(NamedTuple):
+    """What a CRL says of a certificate. reason: as in IssuedCertificate."""
+
+    serial: int
+    revoked_at: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Revocations:
+    """What an issuer has revoked at a revision: all of it, and nothing of a later one."""
+
+    revision: int
+    listed: Sequence[Revocation]
+
+
+@dataclass(frozen=True)
+class KeptCrl:
+    """A CRL that was made. number: its crlNumber. revision: of what it lists. made: its thisUpdate. der: the CRL."""
+
+    authority: str
+    number: int
+    revision: int
+    made: datetime
+    der: bytes = field(repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the DER, hex."""
+        return hashlib.sha256(self.der).hexdigest()
+
+    def follows(self, other: KeptCrl | None) -> bool:
+        """Whether it may be served after the other: its number is higher, and it misses nothing that the other has."""
+        return other is None or (self.number > other.number and self.revision >= other.revision)
+
+
+@dataclass(frozen=True)
 class Credential:
     """What lets its holder have a certificate, as the Store knows it: never in clear.
 
@@ -411,8 +456,21 @@ class Store(Protocol):
         Raises KeyError if there is no such certificate.
         """
 
-    def revoked(self, authority: str, *, now: datetime) -> Sequence[IssuedCertificate]:
-        """Revoked certificates of this issuer that have not expired at `now` (RFC 5280 3.3)."""
+    def revocations(self, authority: str, *, now: datetime) -> Revocations:
+        """The certificates of this issuer that are revoked and have not expired at `now` (RFC 5280 3.3)."""
+
+    def crl_state(self, authority: str) -> CrlState:
+        """What tells whether the kept CRL is still right; little to read, because anybody may ask for it.
+
+        The revision grows in the step that revokes a certificate, releases it from hold, changes its reason, or
+        records one that is revoked; not when one expires.
+        """
+
+    def kept_crl(self, authority: str) -> KeptCrl | None:
+        """The CRL that is kept for this issuer."""
+
+    def keep_crl(self, crl: KeptCrl) -> KeptCrl:
+        """Keep a CRL in place of that before, if it `follows` it; either way, the one that is kept now."""
 
     def next_crl_number(self, authority: str) -> int:
         """1, 2, 3, … per issuer, never twice (RFC 5280 5.2.3)."""

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authorities import Authorities
 from ca.authority import Authority, KeyPair, lapses
-from ca.crl import REVOCATION_REASONS, create_crl, revocations
+from ca.crl import REVOCATION_REASONS, Crls
 from ca.store import HOLD, RELEASE, IssuedCertificate, Store, StoreConflict
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from pkix.usages import is_cmc_ra
@@ -349,8 +349,7 @@ def crl(found: CaDir, identifier: str | None, everything: bool, out: Path | None
     data = b""
     with open_store(found) as store:
         for authority in chosen:
-            revoked = revocations(authority, store, now=now)
-            made = create_crl(authority, revoked, store.next_crl_number(authority.identifier), now=now)
+            made = Crls(store).make(authority, now=now).der
             data += made if der else x509.load_der_x509_crl(made).public_bytes(Encoding.PEM)
     if out is not None:
         return functools.partial(files.write, out, data)

@@ -34,9 +34,9 @@ def create_flask_app(service: Service) -> Flask:
     def scep(path: str) -> Response:
         body = request.get_data(cache=False, parse_form_data=False) if request.method == "POST" else b""
         query = request.environ.get("QUERY_STRING", "")
-        return _response(
-            guarded(answer, service, Request(request.method, path, query, body, request.url_root, request.remote_addr))
-        )
+        conditions = (request.headers.get(name, "") for name in ("If-None-Match", "If-Modified-Since"))
+        asked = Request(request.method, path, query, body, request.url_root, request.remote_addr, *conditions)
+        return _response(guarded(answer, service, asked))
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:

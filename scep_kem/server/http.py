@@ -28,7 +28,7 @@ class Request:
     """method: GET, HEAD or POST. path: decoded, without the slash it begins with. query: as it stands in the URL.
 
     body: of a POST, whatever its Content-Type. root: URL of the server as the client sees it, for the page. client: its
-    address, for the log.
+    address, for the log. if_none_match, if_modified_since: as these header fields stand, of a GET or HEAD.
     """
 
     method: str
@@ -37,6 +37,8 @@ class Request:
     body: bytes = b""
     root: str = ""
     client: str | None = None
+    if_none_match: str = ""
+    if_modified_since: str = ""
 
 
 @dataclass(frozen=True)

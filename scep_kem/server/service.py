@@ -12,6 +12,7 @@ from datetime import date
 from ca import methods
 from ca.authorities import Authorities
 from ca.authority import lapses
+from ca.crl import Crls
 from ca.store import Store, StoreUnavailable
 from ca.webhook import Webhook
 from kem.errors import KemError
@@ -55,6 +56,7 @@ class Service:
         self._told_on: date | None = None
         self._failed: tuple[tuple[int, int] | None, float] = None, 0.0
         self.store: Store = store or self.ca_dir.open_store(config.database)
+        self._crls = Crls(self.store)  # of all profiles, and beyond a rollover
         self._stamp = self._roles_stamp()
         try:
             self.generations, self._responders = self._load()
@@ -149,5 +151,6 @@ class Service:
                 kem=item.kem,
                 backends=self._backends,
                 random=os.urandom,
+                crls=self._crls,
             )
         return generations, responders

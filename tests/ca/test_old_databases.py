@@ -12,8 +12,9 @@ import pytest
 from cryptography import x509
 
 from ca.authority import Authority, KemPair, KeyPair
+from ca.crl import Crls
 from ca.sql_store import SqlStore
-from ca.store import Decision, State
+from ca.store import CrlState, Decision, State
 from pkix.certificates import Certificate
 from pkix.keys import load_private_key
 from pkix.names import comparable
@@ -47,9 +48,9 @@ class Old:
     world: World
 
 
-@pytest.fixture(params=["schema-0002", "schema-0003"])
+@pytest.fixture(params=["schema-0002", "schema-0003", "schema-0004"])
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Old]:
-    """Both."""
+    """All."""
     with opened(request.param, tmp_path) as found:
         yield found
 
@@ -121,7 +122,7 @@ def test_passwords_stay_what_they_were(old: Old) -> None:
 
 def test_certificates_have_their_names(old: Old) -> None:
     world = old.world
-    (found,) = world.store.certificates()
+    found = world.store.certificates()[-1]
     assert found.name == comparable(x509.load_der_x509_certificate(found.der).subject)
     assert world.store.valid_certificates(found.name, now=world.now) == [found]
     assert found.profile == kem_world().profile.name
@@ -187,3 +188,15 @@ def test_a_copy_of_a_request_that_was_rejected_then_does_not_queue_it_again(form
     client = device(former, "rejected")
     refused(client.enrolment.receive(former.world.send(message).body), text="unknown device")
     assert not [item for item in former.world.store.transactions(State.AWAITING_APPROVAL) if "rejected" in item.subject]
+
+
+def test_what_was_revoked_then_is_on_the_next_crl_whose_number_goes_on(tmp_path: Path) -> None:
+    """Schema 0004 kept no CRL and counted no revocations."""
+    with opened("schema-0004", tmp_path) as old:
+        store, authority = old.world.store, old.world.authority
+        assert store.crl_state(authority.identifier) == CrlState(revision=1, number=0)
+        crl = Crls(store).get(authority, now=old.world.now)
+        (gone,) = (item for item in store.certificates() if item.revoked_at)
+        (entry,) = x509.load_der_x509_crl(crl.der)
+        assert entry.serial_number == gone.serial and crl.number == 2
+        assert store.crl_state(authority.identifier) == CrlState(revision=1, number=2)

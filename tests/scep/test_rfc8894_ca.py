@@ -274,7 +274,7 @@ def test_after_a_rollover_queries_about_the_previous_ca_are_answered(kind: Messa
 
 def get_crl(world: World) -> x509.CertificateRevocationList:
     world.tick(timedelta(0))
-    return x509.load_der_x509_crl(world.responder.crl(world.authority, now=world.now))
+    return x509.load_der_x509_crl(world.responder.crl(world.authority, now=world.now).der)
 
 
 def test_a_crl_is_made_anew_when_something_was_revoked_and_not_for_everyone_who_asks() -> None:
