@@ -129,7 +129,7 @@ class Service:
     def _load(self) -> tuple[Authorities, Mapping[str, Responder]]:
         generations = self.ca_dir.load()
         for item in self.config.profiles.values():
-            for text in misleading(item.profile, self.config.profiles, generations):
+            for text in misleading(item.profile, self.config.profiles):
                 log.warning("%s", text)
         responders = {}
         for name, item in self.config.profiles.items():
