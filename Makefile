@@ -28,7 +28,7 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report=term:skip-covered
 
 draft: $(VENV)/ready
 	$(BIN)/python -m drafts build

@@ -38,7 +38,9 @@ class Approved:
 
 @dataclass(frozen=True)
 class Pending:
-    """Somebody will decide later."""
+    """Somebody will decide later. on: who, for the log."""
+
+    on: str
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,11 @@ class Authoriser:
         """Whether a request that waits, and that was asked about last at `asked`, is one to ask about again."""
         return any(now >= asked + method.pause for method in self.methods if method.pause is not None)
 
+    @property
+    def decides_later(self) -> str:
+        """Who is expected to decide a request that waits, for the log."""
+        return " or ".join([OPERATOR, *(f"the {method.name}" for method in self.methods if method.pause is not None)])
+
     def again(self, application: Application, *, now: datetime) -> Verdict:
         """The verdict on a request that waits. Raises RequestRefused."""
         asked = next(method for method in self.methods if method.pause is not None)
@@ -166,3 +173,4 @@ class Authoriser:
 
 
 RENEWAL = "renewal"  # name of the method
+OPERATOR = "an operator"  # for whom requests wait

@@ -27,9 +27,11 @@ class Authorities:
         return (*self.all, *self.retired)
 
     def named(self, identifier: str) -> Authority | None:
-        """The one with this identifier, short or whole, in hex of either case."""
+        """The one with this identifier, short or whole, or fingerprint, in hex of either case."""
         given = identifier.lower()
-        return next((item for item in self.known if given in (item.short_identifier, item.identifier)), None)
+        return next(
+            (item for item in self.known if given in (item.short_identifier, item.identifier, item.fingerprint)), None
+        )
 
     @property
     def all(self) -> tuple[Authority, ...]:
@@ -40,7 +42,8 @@ class Authorities:
         """Who issues what is enveloped for `addressed`: the prepared next CA itself (RFC 8894 figure 9), but earlier
         generations no longer.
         """
-        return addressed if addressed is self.following else self.current
+        following = self.following
+        return following if following and addressed.identifier == following.identifier else self.current
 
     def by_identifier(self, identifier: str) -> Authority:
         """Who issues for a transaction that was for this CA: the current one if that has been retired meanwhile."""

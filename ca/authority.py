@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from ca.constraints import check_constraints, permitted_base
 from ca.errors import RequestRefused
 from ca.profiles import Profile, extension, extensions_for
 from ca.requests import CertificateRequest
@@ -23,22 +24,20 @@ from ca.store import IssuedCertificate
 from kem.backends import Backends
 from kem.keys import DecapsulationKey, EncapsulationKey, encode_public_key
 from pkix.certificate_builder import Contents, encode_certificate
-from pkix.certificates import Certificate, key_identifier
-from pkix.enveloped_data import Identity, RsaIdentity
+from pkix.certificates import Certificate, extensions_of, key_identifier
+from pkix.identities import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
-from pkix.keys import generate, spki_of
+from pkix.keys import generate, key_type_of, spki_of
 from pkix.names import comparable
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
-from pkix.usages import CMC_RA, key_usage
+from pkix.usages import CMC_RA, key_usage, possible_usages
 
 RandomBytes = Callable[[int], bytes]
 
 CA_VALIDITY = timedelta(days=3650)
 RA_VALIDITY = timedelta(days=1825)
 BACKDATE = timedelta(days=1)
-NEAR_END = timedelta(days=60)  # how long before its end a certificate of the CA or RA is worth a warning
-
 _NOBODY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))  # signs what must not be believed
 
 
@@ -70,6 +69,9 @@ class Authority:
 
     ra_signer: signs answers instead of the CA. ra_decryption: its RSA key opens envelopes instead of the CA's.
     ra_kem: ML-KEM keys that open envelopes, one for each parameter set.
+    first: the first certificate of the CA's key, if `ca` has another one, by which its issuer renewed it.
+    earlier: this CA with the RA that a renewal has followed by another, the latest first. Whoever has an old answer to
+    GetCACert encrypts to it, and believes its signer.
     """
 
     ca: KeyPair
@@ -77,11 +79,27 @@ class Authority:
     ra_signer: KeyPair | None = None
     ra_decryption: KeyPair | None = None
     ra_kem: tuple[KemPair, ...] = ()
+    first: x509.Certificate | None = None
+    earlier: tuple[Authority, ...] = ()
 
     @cached_property
     def identifier(self) -> str:
-        """SHA-256 of the CA certificate's DER, 64 hex digits: the fingerprint of RFC 8894 section 2.2."""
-        return hashlib.sha256(self.certificate.der).hexdigest()
+        """SHA-256 of the DER of the first certificate of the CA's key, 64 hex digits.
+
+        Name and key make an issuer, so what it has issued, its CRL and the URLs of both stay with it when its
+        certificate is renewed (RFC 5280 section 5.2).
+        """
+        return _sha256(self.first or self.ca.certificate)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the CA certificate's DER, 64 hex digits (RFC 8894 section 2.2)."""
+        return _sha256(self.ca.certificate)
+
+    @property
+    def ra_sets(self) -> tuple[Authority, ...]:
+        """This CA with each RA whose keys still open envelopes, the current first."""
+        return (self, *self.earlier)
 
     @property
     def short_identifier(self) -> str:
@@ -96,8 +114,8 @@ class Authority:
     @cached_property
     def names(self) -> frozenset[str]:
         """The subjects of the CA, its chain and its RAs, as they compare: nobody else may have them."""
-        ras = [pair.certificate for pair in (self.ra_signer, self.ra_decryption, *self.ra_kem) if pair is not None]
-        return frozenset(comparable(item.subject) for item in (self.ca.certificate, *self.chain, *ras))
+        ours = [item for ra in self.ra_sets for _role, item in ra.by_role]
+        return frozenset(comparable(item.subject) for item in (*ours, *self.chain))
 
     @cached_property
     def key_identifier(self) -> x509.Extension[x509.ExtensionType]:
@@ -150,6 +168,10 @@ class Authority:
         return tuple(item.public_bytes(Encoding.DER) for item in (*pairs, self.ca.certificate, *self.chain, *kems))
 
 
+def _sha256(certificate: x509.Certificate) -> str:
+    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+
+
 def new_serial(random: RandomBytes) -> int:
     """A positive serial number of exactly 20 octets, 158 of its bits random (RFC 5280 section 4.1.2.2)."""
     octets = bytearray(random(20))
@@ -198,9 +220,8 @@ def create_ra_kem(
 
 def _create_root(subject: x509.Name, key: SigningKey, now: datetime, random: RandomBytes) -> KeyPair:
     """RFC 8894 section 2.1.2: keyUsage says digitalSignature, and keyEncipherment when the key can decrypt."""
-    usages = {"keyCertSign", "cRLSign", "digitalSignature"}
-    if isinstance(key, rsa.RSAPrivateKey):
-        usages.add("keyEncipherment")
+    wanted = {"keyCertSign", "cRLSign", "digitalSignature", "keyEncipherment"}
+    usages = wanted & possible_usages(key_type_of(key.public_key()))
     name, spki = subject.public_bytes(), spki_of(key)
     contents = Contents(
         serial_number=new_serial(random),
@@ -224,6 +245,10 @@ def create_ra(ca: KeyPair, key: SigningKey, usage: str, now: datetime, random: R
     return KeyPair(key, _ra_certificate(ca, spki_of(key), usage, role, now, random))
 
 
+def _common_name(text: str) -> x509.RelativeDistinguishedName:
+    return x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
+
+
 def _ra_certificate(
     ca: KeyPair, spki: bytes, usage: str, role: str, now: datetime, random: RandomBytes
 ) -> x509.Certificate:
@@ -233,7 +258,7 @@ def _ra_certificate(
     contents = Contents(
         serial_number=new_serial(random),
         issuer=issuer.subject.public_bytes(),
-        subject=x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]).public_bytes(),
+        subject=x509.Name([*permitted_base(issuer).rdns, _common_name(name)]).public_bytes(),
         spki=spki,
         not_before=max(now - BACKDATE, issuer.not_valid_before_utc),
         not_after=min(now + RA_VALIDITY, issuer.not_valid_after_utc),
@@ -255,33 +280,27 @@ def check_validity(authority: Authority, *, now: datetime) -> None:
     """
     for role, certificate in authority.by_role:
         if role in ("CA", "RA signer"):
-            if now < certificate.not_valid_before_utc:
-                raise RequestRefused(f"the {role} certificate is not valid yet; is the server's clock right?")
-            if certificate.not_valid_after_utc < now:
-                raise RequestRefused(f"the {role} certificate has expired")
+            check_current(role, certificate, now=now)
 
 
-def lapses(authority: Authority, *, now: datetime) -> list[str]:
-    """What an operator should know of certificates that are not valid, or soon will not be; one line each."""
-    found = []
-    for role, certificate in authority.by_role:
-        start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        if now < start:
-            found.append(f"the {role} certificate is not valid before {start:%Y-%m-%d}")
-        elif end < now:
-            found.append(f"the {role} certificate has expired on {end:%Y-%m-%d}")
-        elif end < now + NEAR_END:
-            found.append(f"the {role} certificate expires on {end:%Y-%m-%d}")
-    return found
+def check_current(role: str, certificate: x509.Certificate, *, now: datetime) -> None:
+    """Raise RequestRefused unless a certificate of the CA or its RA is valid."""
+    if now < certificate.not_valid_before_utc:
+        raise RequestRefused(f"the {role} certificate is not valid yet; is the server's clock right?")
+    if certificate.not_valid_after_utc < now:
+        end = f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        raise RequestRefused(f"the {role} certificate has expired on {end}; its operator has to renew it")
 
 
 def contents_of(
     authority: Authority, profile: Profile, request: CertificateRequest, *, now: datetime, serial_number: int
 ) -> Contents:
     """What a certificate for the request holds, issued at `now`. Raises RequestRefused for usages wider than the
-    profile's.
+    profile's, and for what the CA's own certificate does not let it certify.
     """
     ca = authority.ca.certificate
+    extensions = extensions_for(profile, request, ca=authority.short_identifier)
+    check_constraints((ca, *authority.chain), request.subject, extensions)
     return Contents(
         serial_number=serial_number,
         issuer=authority.certificate.subject,
@@ -293,7 +312,7 @@ def contents_of(
             extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
             extension(x509.SubjectKeyIdentifier(key_identifier(request.spki))),
             authority.key_identifier,
-            *extensions_for(profile, request, ca=authority.short_identifier),
+            *extensions,
         ],
     )
 
@@ -331,7 +350,7 @@ def preview(authority: Authority, profile: Profile, request: CertificateRequest,
 def _authority_key_identifier(ca: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """From the CA's own subjectKeyIdentifier, which an imported CA may have made in its own way."""
     try:
-        extension = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+        extension = extensions_of(ca).get_extension_for_class(x509.SubjectKeyIdentifier)
     except x509.ExtensionNotFound:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key())  # type: ignore[arg-type]
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(extension.value)

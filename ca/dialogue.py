@@ -31,8 +31,9 @@ class Arrival:
     whole seconds. authority: the generation of the CA that it is addressed to. message_hash: 32 octets that it has in
     common with its copies, and with no other requester's message. certificate: whose key signed the message or the TLS
     handshake, None if something else identifies the requester. request: what it asks for, if it says so; a confirmation
-    may. same: 32 octets, equal for "the same request again" and for nothing else; None without a request. details: for
-    the log, filled on the way; nothing secret.
+    may. same: 32 octets, equal for "the same request again" and for nothing else; None without a request. client: the
+    address that it came from, for the operator; nothing is decided by it. details: for the log, filled on the way;
+    nothing secret.
     """
 
     key: TransactionKey
@@ -43,6 +44,7 @@ class Arrival:
     certificate: Certificate | None
     request: CertificateRequest | None = None
     same: bytes | None = None
+    client: str | None = None
     details: dict[str, str] = field(default_factory=dict)
 
 
@@ -139,7 +141,9 @@ class Withdrawn:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Somebody, or another worker, has to act first: come back."""
+    """Somebody, or another worker, has to act first: come back. on: who, for the log."""
+
+    on: str
 
 
 @dataclass(frozen=True)

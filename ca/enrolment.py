@@ -17,7 +17,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ca.authorisation import Approved, Pending, Reissue, Verdict
+from ca.authorisation import OPERATOR, Approved, Pending, Reissue, Verdict
+from ca.authority import Authority, contents_of
 from ca.credentials import check_held
 from ca.dialogue import Arrival, Challenged, Dialogue, Outcome, Proof, Waiting
 from ca.errors import (
@@ -45,6 +46,7 @@ from ca.turn import Parts, Turn
 from pkix.certificates import Certificate
 from pkix.errors import PkixError
 
+COPY = "the client: this is a copy of a message that was dealt with before"  # why it waits, for the log
 ATTEMPTS = 5  # how often to look again when another worker changed the transaction first
 
 
@@ -132,7 +134,7 @@ class _Steps:
             return self._challenge(old, new, remembered)
         new = replace(new, release=Release.CLIENT if proof is Proof.acceptance else Release.NONE)
         if isinstance(verdict, Pending):
-            return self._queue(old, new)
+            return self._queue(old, new, verdict.on)
         try:
             issued, certificate = self.issuing.grant(old, new, request, verdict)
         except RequestRefused as refused:
@@ -155,11 +157,12 @@ class _Steps:
             request_hash=same,
             sealed_request=self.memory.seal(key, remembered),
             subject=request.subject_text,
-            authority=self.turn.authorities.issuer(self.arrival.authority).identifier,
+            authority=self.issuer.identifier,
             created=now,
             updated=now,
             expires=now + self.limits.pending_lifetime,
             approved_by=verdict.method if isinstance(verdict, Approved) else "",
+            client=self.arrival.client,
         )
 
     def _remembered(
@@ -178,11 +181,11 @@ class _Steps:
             seen=seen,
         )
 
-    def _queue(self, old: Transaction | None, new: Transaction) -> Outcome:
-        """Wait for an operator."""
+    def _queue(self, old: Transaction | None, new: Transaction, on: str) -> Outcome:
+        """Wait for somebody to decide. on: who."""
         self.turn.make_room(self.limits.waiting(new))
         self.turn.put(old, new)
-        return Waiting()
+        return Waiting(on)
 
     # Proof of possession
 
@@ -237,7 +240,7 @@ class _Steps:
         if answer is not None:
             return Challenged(answer)
         if remembered.has_seen(self.arrival.message_hash):
-            return Waiting()
+            return Waiting(COPY)
         if transaction.pop_challenges >= self.limits.max_challenges:
             raise self.turn.failed(transaction, RequestRefused("too many challenges were sent without a confirmation"))
         if self.arrival.request is not None:
@@ -257,12 +260,12 @@ class _Steps:
         is a copy of one that was dealt with, which takes no secret.
         """
         if self.arrival.message_hash in self.memory.seen(transaction):
-            return Waiting()
+            return Waiting(COPY)
         if self.proven is None:
             if not self._check_proof(transaction):
-                return Waiting()
+                return Waiting("another worker, which has the secret of this challenge")
         elif self.proven != transaction.secret_id:
-            return Waiting()
+            return Waiting("the client: another challenge has replaced the one that it confirms")
         try:
             remembered = self.memory.open(transaction)
             self._spkis(transaction, remembered)  # the KEM certificate being renewed may have been revoked meanwhile
@@ -274,7 +277,7 @@ class _Steps:
             seen = remembered.having_seen(self.arrival.message_hash)
             sealed = self.memory.seal(transaction.key, seen.ended())
             new = replace(new, state=State.AWAITING_APPROVAL, sealed_request=sealed, expires=expires)
-            return self._queue(transaction, new)
+            return self._queue(transaction, new, self.authoriser.decides_later)
         identifier = remembered.credential_id.decode() if remembered.credential_id else transaction.credential_id
         verdict = Approved(transaction.approved_by, identifier)
         try:
@@ -318,7 +321,7 @@ class _Steps:
             raise self.turn.failed(transaction, NotAuthorised(reason))
         if transaction.decision is Decision.UNDECIDED:
             if not self.authoriser.due(transaction.updated, now=self.now):
-                return Waiting()
+                return Waiting(self.authoriser.decides_later)
             # Moved on before it is asked, so that of several polls one asks.
             asking = replace(transaction, updated=self.now)
             if asking != transaction:
@@ -329,7 +332,7 @@ class _Steps:
             except RequestRefused as refused:
                 raise self.turn.failed(transaction, refused) from None
             if not isinstance(verdict, Approved):
-                return Waiting()
+                return Waiting(verdict.on if isinstance(verdict, Pending) else self.authoriser.decides_later)
             approved = verdict
         try:
             self._check(request)
@@ -338,8 +341,7 @@ class _Steps:
         except RequestRefused as refused:
             if refused.final:
                 raise self.turn.failed(transaction, refused, approved) from None
-            self.arrival.details["not granted yet"] = refused.text
-            return Waiting()
+            return Waiting(f"{OPERATOR}, to make it possible: {refused.text}")
         return self.issuing.deliver(issued, certificate, request)
 
     def repeat(self, transaction: Transaction) -> Outcome:
@@ -374,6 +376,13 @@ class _Steps:
         """Whether the profile allows what is asked for, and nobody asks for a name of the CA."""
         check_subject_is_free(request, self.own_names)
         check_request(self.profile, request)
+        # What would be issued: what the CA's own certificate forbids is refused before anybody decides.
+        contents_of(self.issuer, self.profile, request, now=self.now, serial_number=1)
+
+    @property
+    def issuer(self) -> Authority:
+        """Who would issue for the message."""
+        return self.turn.authorities.issuer(self.arrival.authority)
 
     def _check_held(self, identifier: str | None, request: CertificateRequest) -> None:
         check_held(self.store, identifier, subject=request.subject, profile=self.profile.name, now=self.now)

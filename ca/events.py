@@ -7,13 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LogEvent:
-    """Something worth a line in the log: what happened, and details that hold no secret. alarming: somebody seems to
-    stand between client and CA.
+    """What the log has to say of a message. kind: its type, in the protocol's word. outcome: what became of it.
+    details: no secret. alarming: somebody seems to stand between client and CA.
     """
 
-    what: str
+    kind: str
+    outcome: str
     details: dict[str, str]
     alarming: bool = False
+
+    @property
+    def what(self) -> str:
+        """Both in a few words."""
+        return f"{self.kind} {self.outcome}"
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from pkix.errors import PkixError
 from pkix.names import comparable
 from pkix.public_keys import key_identity
 
+REPORT = "whoever has to hear of the certificate"  # before it counts; for the log
 REVOKED_MEANWHILE = "the certificate, or one that it rests on, was revoked before it was released"
 
 _FORBIDDEN: dict[type[IssueForbidden], type[RequestRefused]] = {
@@ -165,10 +166,10 @@ class Issuing:
         try:
             told = self.turn.authoriser.issued(transaction.approved_by, application, certificate)
         except Busy:
-            return Waiting()
+            return Waiting(REPORT)
         except RequestRefused as refused:
             raise self.turn.failed(transaction, refused) from None
-        return Waiting() if told is Told.LATER else self._release(transaction, certificate, request)
+        return Waiting(REPORT) if told is Told.LATER else self._release(transaction, certificate, request)
 
     def _release(
         self, transaction: Transaction, certificate: IssuedCertificate, request: CertificateRequest

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ca.applications import Application
-from ca.authorisation import Once, Pending
+from ca.authorisation import OPERATOR, Once, Pending
 from ca.errors import NotAuthorised
 
 
@@ -20,4 +20,4 @@ class ManualApproval(Once):
         """See Method."""
         if application.identity.password:
             raise NotAuthorised("a challengePassword was sent, but this profile does not use them")
-        return Pending()
+        return Pending(OPERATOR)

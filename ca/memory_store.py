@@ -201,6 +201,12 @@ class MemoryStore(Store):
             self._crl_numbers[authority] = number
             return number
 
+    def pass_crl_number(self, authority: str, number: int) -> None:
+        with self._lock:
+            if number > self._crl_numbers.get(authority, 0):
+                self._crl_numbers[authority] = number
+                self._count(authority)
+
     # Credentials
 
     def add_credential(self, credential: Credential) -> None:
@@ -300,9 +306,13 @@ class MemoryStore(Store):
         known = self._certificates.get(place)
         before = (None, None) if known is None else (known.revoked_at, known.reason)
         if before != (certificate.revoked_at, certificate.reason):
-            self._revisions[certificate.authority] = self._revisions.get(certificate.authority, 0) + 1
+            self._count(certificate.authority)
         self._certificates[place] = certificate
         return certificate
+
+    def _count(self, authority: str) -> None:
+        """The CRL that is kept for this issuer is not right any more."""
+        self._revisions[authority] = self._revisions.get(authority, 0) + 1
 
     def _check_unchanged(self, old: Transaction | None, new: Transaction) -> None:
         """Raises StoreConflict, or ValueError for what nobody may store."""

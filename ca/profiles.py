@@ -16,11 +16,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from ca.errors import KeyRefused, NamesRefused, UsageRefused
 from ca.requests import CertificateRequest
+from pkix.extensions import find
 from pkix.general_names import checked_text
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from pkix.microsoft_sid import MICROSOFT_SID, requested_sid, sids_in_uris
 from pkix.names import comparable
-from pkix.usages import extended_usages, key_usage, usage_names
+from pkix.usages import extended_usages, key_usage, possible_usages, usage_names
 
 KEY_USAGES = (
     "digitalSignature",
@@ -29,8 +30,6 @@ KEY_USAGES = (
     "dataEncipherment",
     "keyAgreement",
 )
-_ENCIPHERMENT = frozenset({"keyEncipherment", "dataEncipherment"})
-_KEM_USAGE = frozenset({"keyEncipherment"})  # nothing else may stand beside it, RFC 9935 section 5
 
 EXTENDED_KEY_USAGES = {
     "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH,
@@ -57,7 +56,8 @@ SUBJECT_ATTRIBUTES = {
 CA_IN_URL = "{ca}"  # in crl_urls and issuer_urls
 COPYABLE = ("subjectAltName", "keyUsage", "extendedKeyUsage", "microsoftSid")
 SAN_TYPES = ("dns", "email", "ip", "uri", "upn", "dn")
-ALL_KEY_TYPES = ("rsa", *(kind for kind in KEY_TYPES if not kind.startswith("rsa:")), *KEM_KEY_TYPES)
+_RSA_KINDS = ("rsa", "rsa-pss")  # rsa-pss: id-RSASSA-PSS, which only signs (RFC 4055 section 1.2)
+ALL_KEY_TYPES = (*_RSA_KINDS, *(kind for kind in KEY_TYPES if not kind.startswith("rsa:")), *KEM_KEY_TYPES)
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Profile:
     validity: lifetime of a certificate, cut at the CA certificate's end. backdate: how far notBefore lies before
     the moment of issuing, for clients with slow clocks (10 hours by default: Windows machines were seen 9 h off).
     key_types: subset of ALL_KEY_TYPES; RSA within min_rsa_bits and max_rsa_bits.
-    key_usage: names of KEY_USAGES; the encipherment ones are left out for keys that only sign, and ML-KEM keys get
-    keyEncipherment alone.
+    key_usage: one or more names of KEY_USAGES; those that a key cannot have are left out for it, and one that can have
+    none of them is refused. ML-KEM keys always get keyEncipherment alone.
     extended_key_usage: names of EXTENDED_KEY_USAGES or dotted OIDs.
     required_subject, allowed_subject: attribute names the subject must, or may only, have (empty: no rule).
     subject_patterns, san_patterns: regular expressions that every value of that attribute or SAN type must match
@@ -100,6 +100,10 @@ class Profile:
     issuer_urls: tuple[str, ...] = ()
     unique_subject: bool = False
     renewal_window: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if not self.key_usage or not set(self.key_usage) <= set(KEY_USAGES):
+            raise ValueError(f"key_usage is not one or more of {', '.join(KEY_USAGES)}")
 
 
 def check_request(profile: Profile, request: CertificateRequest) -> None:
@@ -133,7 +137,7 @@ def check_subject_is_free(request: CertificateRequest, ours: Collection[str]) ->
 
 def _check_key(profile: Profile, request: CertificateRequest) -> None:
     kind, _, bits = request.key_type.partition(":")
-    if kind == "rsa":
+    if kind in _RSA_KINDS:
         if not profile.min_rsa_bits <= int(bits) <= profile.max_rsa_bits:
             raise KeyRefused(
                 f"an RSA key of {bits} bits; profile {profile.name} issues for "
@@ -143,8 +147,6 @@ def _check_key(profile: Profile, request: CertificateRequest) -> None:
         kind = request.key_type
     if kind not in profile.key_types:
         raise KeyRefused(f"a key of type {kind}; profile {profile.name} issues for {', '.join(profile.key_types)}")
-    if request.is_kem and (usage_names(request.extensions) or _KEM_USAGE) != _KEM_USAGE:
-        raise UsageRefused("the requested keyUsage of an ML-KEM key is not keyEncipherment alone (RFC 9935 section 5)")
 
 
 def _check_subject(profile: Profile, subject: x509.Name) -> None:
@@ -177,11 +179,8 @@ def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None) -> N
 
 
 def requested_san(request: CertificateRequest) -> x509.SubjectAlternativeName | None:
-    """The requested subjectAltName, or None."""
-    try:
-        return request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return None
+    """The requested subjectAltName, or None. Raises Malformed if it cannot be read."""
+    return find(request.extensions, x509.SubjectAlternativeName)
 
 
 def extensions_for(
@@ -226,25 +225,49 @@ def extension(value: x509.ExtensionType, *, critical: bool = False) -> x509.Exte
 
 
 def _key_usage(profile: Profile, request: CertificateRequest) -> frozenset[str]:
-    """Raises UsageRefused when the request asks for more than the profile allows."""
+    """One or more bits, all of which the key's algorithm has (RFC 5280 section 4.2.1.3). Raises UsageRefused for a
+    request that asks for another set, or for a key that can have nothing of what the profile gives.
+    """
+    possible, requested = possible_usages(request.key_type), usage_names(request.extensions)
     if request.is_kem:
-        return _KEM_USAGE
-    allowed = frozenset(profile.key_usage)
-    if not request.key_type.startswith("rsa:"):
-        allowed -= _ENCIPHERMENT
-    if "keyUsage" in profile.copy_extensions:
-        requested = usage_names(request.extensions)
-        if requested is not None:
-            if not requested <= set(profile.key_usage):
-                wider = ", ".join(sorted(requested - set(profile.key_usage)))
-                raise UsageRefused(f"the requested keyUsage {wider} is not allowed")
-            return allowed & requested
-    return allowed
+        if requested not in (None, possible):
+            raise UsageRefused(
+                "the requested keyUsage of an ML-KEM key is not keyEncipherment alone (RFC 9935 section 5)"
+            )
+        return possible
+    given = frozenset(profile.key_usage)
+    if requested is not None and "keyUsage" in profile.copy_extensions:
+        return _requested_usage(requested, given, possible, request.key_type)
+    if not given & possible:
+        raise UsageRefused(
+            f"profile {profile.name} gives the keyUsage {', '.join(sorted(given))}, "
+            f"which a key of type {request.key_type} cannot have"
+        )
+    return given & possible
+
+
+def _requested_usage(
+    requested: frozenset[str], given: frozenset[str], possible: frozenset[str], key_type: str
+) -> frozenset[str]:
+    """The requested bits, all or none of them."""
+    if not requested:
+        raise UsageRefused("the requested keyUsage has no bit (RFC 5280 section 4.2.1.3)")
+    if requested - given:
+        raise UsageRefused(f"the requested keyUsage {', '.join(sorted(requested - given))} is not allowed")
+    if requested - possible:
+        foreign = ", ".join(sorted(requested - possible))
+        raise UsageRefused(f"the requested keyUsage {foreign} is nothing that a key of type {key_type} can have")
+    return requested
+
+
+def purposes(profile: Profile) -> list[x509.ObjectIdentifier]:
+    """The extended key usages that the profile gives."""
+    return [EXTENDED_KEY_USAGES.get(name) or x509.ObjectIdentifier(name) for name in profile.extended_key_usage]
 
 
 def _extended_key_usage(profile: Profile, request: CertificateRequest) -> list[x509.ObjectIdentifier]:
     """Raises UsageRefused when the request asks for more than the profile allows."""
-    allowed = [EXTENDED_KEY_USAGES.get(name) or x509.ObjectIdentifier(name) for name in profile.extended_key_usage]
+    allowed = purposes(profile)
     chosen = allowed
     if "extendedKeyUsage" in profile.copy_extensions:
         requested = extended_usages(request.extensions)
@@ -252,7 +275,7 @@ def _extended_key_usage(profile: Profile, request: CertificateRequest) -> list[x
         wider = [usage.dotted_string for usage in chosen if usage not in allowed]
         if wider:
             raise UsageRefused(f"the requested extendedKeyUsage {', '.join(wider)} is not allowed")
-    return chosen
+    return list(dict.fromkeys(chosen))
 
 
 def microsoft_sids(extensions: x509.Extensions) -> list[bytes]:

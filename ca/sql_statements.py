@@ -186,6 +186,11 @@ KEPT_NUMBER = update(CRL_STATES).where(_S.authority == bindparam("of")).values(n
 CRL = select(*CRLS.c).where(CRLS.c.authority == bindparam("of"))
 FORGET_CRL = delete(CRLS).where(CRLS.c.authority == bindparam("of"))
 KEEP_CRL = _insert(CRLS)
+PASS_CRL_NUMBER = (
+    update(CRL_NUMBERS)
+    .where(CRL_NUMBERS.c.authority == bindparam("of"), CRL_NUMBERS.c.number < bindparam("least"))
+    .values(number=bindparam("passed"))
+)
 
 CREDENTIAL = select(*CREDENTIALS.c).where(_P.identifier == bindparam("identifier"))
 ONE_TIME = select(_P.one_time).where(_P.identifier == bindparam("identifier"))

@@ -277,6 +277,13 @@ class SqlStore(Store):
             ((number,),) = session.rows(sql.CRL_NUMBER, {"of": authority})
         return int(number)
 
+    def pass_crl_number(self, authority: str, number: int) -> None:
+        with self._turn, self._database.writing() as session:
+            if not session.rows(sql.CRL_NUMBER, {"of": authority}):
+                session.change(sql.FIRST_CRL_NUMBER, {"authority": authority, "number": 0})
+            if session.change(sql.PASS_CRL_NUMBER, {"of": authority, "least": number, "passed": number}):
+                _count(session, authority)
+
     # Credentials
 
     def add_credential(self, credential: Credential) -> None:
@@ -396,7 +403,7 @@ def _record(session: Session, certificate: IssuedCertificate) -> None:
 
 
 def _count(session: Session, authority: str) -> None:
-    """What a CRL of this issuer has to say has changed."""
+    """The CRL that is kept for this issuer is not right any more."""
     if session.change(sql.NEXT_REVISION, {"of": authority}) == 0:
         session.change(sql.FIRST_CRL_STATE, {"authority": authority, "revision": 1, "number": 0})
 

@@ -72,6 +72,7 @@ TRANSACTIONS = Table(
     Column("approved_by", Text, nullable=False, server_default=text("''")),
     Column("renews", Text, nullable=False, server_default=text("''")),
     Column("release", Text, nullable=False, server_default=text("'none'")),
+    Column("client", Text),  # NULL where it is not known
     UniqueConstraint("transaction_id", "requester", "protocol", "profile", name="uq_transactions_key"),
     # For `count`, `crowd` and `purge`.
     Index("ix_transactions_state_expires", "state", "expires"),
@@ -256,6 +257,7 @@ def transaction_values(transaction: Transaction) -> Values:
         "approved_by": transaction.approved_by,
         "renews": transaction.renews,
         "release": transaction.release.value,
+        "client": transaction.client,
     }
 
 
@@ -263,7 +265,7 @@ def transaction_of(row: Row) -> Transaction:
     """The transaction in a row of TRANSACTION_COLUMNS."""
     protocol, transaction_id, requester, state, request_hash, sealed_request, subject, profile, *rest = row
     authority, created, updated, expires, credential_id, decision, reason, serial, *proof = rest
-    secret_id, pop_challenges, approved_by, renews, release = proof
+    secret_id, pop_challenges, approved_by, renews, release, client = proof
     return Transaction(
         key=TransactionKey(protocol, transaction_id, requester, profile),
         state=State(state),
@@ -283,6 +285,7 @@ def transaction_of(row: Row) -> Transaction:
         approved_by=approved_by,
         renews=renews,
         release=Release(release),
+        client=client,
     )
 
 

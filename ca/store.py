@@ -150,6 +150,7 @@ class Transaction:
     serial: serial number of the certificate when AWAITING_RELEASE or ISSUED. release: what the certificate waits for,
     or will wait for when it is issued.
     expires: after this moment the transaction is forgotten.
+    client: the address that its first message came from, for the operator; None if it is not known.
 
     For a proof of possession (KEM-POP): secret_id names the secret that the outstanding challenge left in the Store;
     pop_challenges counts those sent; approved_by is the rule that approved the request before the proof, empty if an
@@ -174,6 +175,7 @@ class Transaction:
     approved_by: str = ""
     renews: str = ""
     release: Release = Release.NONE
+    client: str | None = None
 
     @property
     def profile(self) -> str:
@@ -463,7 +465,7 @@ class Store(Protocol):
         """What tells whether the kept CRL is still right; little to read, because anybody may ask for it.
 
         The revision grows in the step that revokes a certificate, releases it from hold, changes its reason, or
-        records one that is revoked; not when one expires.
+        records one that is revoked, and when numbers used elsewhere are passed; not when a certificate expires.
         """
 
     def kept_crl(self, authority: str) -> KeptCrl | None:
@@ -474,6 +476,9 @@ class Store(Protocol):
 
     def next_crl_number(self, authority: str) -> int:
         """1, 2, 3, … per issuer, never twice (RFC 5280 5.2.3)."""
+
+    def pass_crl_number(self, authority: str, number: int) -> None:
+        """Let every further `next_crl_number` of this issuer be higher than a number that was used elsewhere."""
 
     # Credentials
 

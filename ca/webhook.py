@@ -28,7 +28,8 @@ class Webhook(Protocol):
     """Asks it. `scep_kem.server.webhook` does so over HTTPS."""
 
     def ask(self, application: Application, holds: IssuedCertificate | None) -> tuple[WebhookAnswer, str]:
-        """The answer, and a reason that may be shown to the client when it is REJECT. Does not raise.
+        """The answer, and a reason: that may be shown to the client when it is REJECT, for the log when it is
+        UNREACHABLE. Does not raise.
 
         holds: the certificate of this CA, good now, whose key has signed the message; None if there is none, whatever
         the message calls itself.
@@ -64,4 +65,6 @@ class ExternalAuthority(Once):
             return Approved(self.name, rests_on=holds)
         if answer is WebhookAnswer.REJECT:
             raise NotAuthorised(reason or "the request was rejected")
-        return Pending()
+        if answer is WebhookAnswer.UNREACHABLE:
+            return Pending(f"the webhook, which could not be asked: {reason}")
+        return Pending("the webhook, which has not decided yet")

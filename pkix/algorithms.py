@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from pkix import oids
 from pkix.asn1 import Oid
 from pkix.errors import AlgorithmRefused
+from pkix.pss import PssPublicKey, PublicKey
 
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192  # a larger modulus only costs the verifier time
@@ -58,6 +58,7 @@ class AlgorithmPolicy:
     """legacy: also accept SHA-1 as message digest and 3DES as content cipher.
 
     aes_gcm: accept AuthEnvelopedData. ml_dsa: accept ML-DSA signers. aes_cbc: accept EnvelopedData.
+    certified_rsa_bits: the smallest and the largest RSA key that a profile certifies, for texts about requested keys.
     kem_in_cbc: read a KEMRecipientInfo in EnvelopedData too, which is dangerous (see `pkix.enveloped_data`) unless
     somebody trusted has signed around it, so that this library can be tried against others' CMS.
     """
@@ -67,6 +68,7 @@ class AlgorithmPolicy:
     ml_dsa: bool = True
     aes_cbc: bool = True
     kem_in_cbc: bool = False
+    certified_rsa_bits: tuple[int, int] = (MIN_RSA_BITS, MAX_RSA_BITS)
 
     def digest(self, oid: Oid) -> hashes.HashAlgorithm:
         """The hash for a digestAlgorithm. Raises AlgorithmRefused."""
@@ -113,18 +115,20 @@ def digest_oid(digest: hashes.HashAlgorithm) -> Oid:
 
 
 def check_key(
-    key: PublicKeyTypes, whose: str, *, max_rsa_bits: int = MAX_RSA_BITS, policy: AlgorithmPolicy | None = None
+    key: PublicKey, whose: str, *, policy: AlgorithmPolicy | None = None, sizes: tuple[int, int] | None = None
 ) -> None:
     """Refuse signers' keys too weak to trust or too large to afford. `whose` begins the error text.
 
-    RSA: 2048 to max_rsa_bits, odd public exponent of 2 to 64 bits. ECDSA: P-256, P-384, P-521. Ed25519. ML-DSA
-    unless the policy forbids it. Raises AlgorithmRefused.
+    RSA, also id-RSASSA-PSS: MIN_RSA_BITS to MAX_RSA_BITS, odd public exponent of 2 to 64 bits. ECDSA: P-256, P-384,
+    P-521. Ed25519. ML-DSA unless the policy forbids it. sizes: what the text says of RSA keys in place of these bounds,
+    where whoever asks accepts less. Raises AlgorithmRefused.
     """
+    if isinstance(key, PssPublicKey):
+        key = key.rsa
     if isinstance(key, rsa.RSAPublicKey):
-        if not MIN_RSA_BITS <= key.key_size <= max_rsa_bits:
-            raise AlgorithmRefused(
-                f"{whose}: RSA key of {key.key_size} bits; {MIN_RSA_BITS} to {max_rsa_bits} are accepted"
-            )
+        if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
+            least, most = sizes or (MIN_RSA_BITS, MAX_RSA_BITS)
+            raise AlgorithmRefused(f"{whose}: RSA key of {key.key_size} bits; {least} to {most} are accepted")
         exponent = key.public_numbers().e
         if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > 64:
             raise AlgorithmRefused(f"{whose}: unusable RSA public exponent")

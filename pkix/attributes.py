@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 from cryptography.hazmat.primitives import hashes
@@ -14,16 +14,19 @@ from cryptography.hazmat.primitives import hashes
 from pkix import oids
 from pkix.asn1 import (
     SEQUENCE_TAG,
+    SET_TAG,
     TLV,
+    Attribute,
     Implicit,
     Oid,
-    SetOf,
     decode,
+    elements,
     encode,
     encode_oid,
     octet_string,
     parse,
     sequence,
+    tag_of,
     wrap,
 )
 from pkix.errors import IntegrityFailed, Malformed
@@ -34,18 +37,29 @@ _FIELDS = {"signed": "signedAttrs", "authenticated": "authAttrs"}
 
 
 @sequence
-class _Attribute:
-    """RFC 5652 section 5.3. A SET OF is read only in DER order, but none here has more than one value."""
-
-    type: Oid
-    values: SetOf[TLV]
-
-
-@sequence
 class _Attributes:
     """Attributes inside a SEQUENCE of our own. The order is the sender's."""
 
-    attributes: Annotated[list[_Attribute], Implicit(0)]
+    attributes: Annotated[list[Attribute], Implicit(0)]
+
+
+class _Readable(Mapping[Oid, TLV]):
+    """Attributes with one value each. To ask for one that is there otherwise is an error: Malformed."""
+
+    def __init__(self, values: Mapping[Oid, TLV], odd: Mapping[Oid, str]) -> None:
+        self._values = values
+        self._odd = odd
+
+    def __getitem__(self, kind: Oid) -> TLV:
+        if kind in self._odd:
+            raise Malformed(self._odd[kind])
+        return self._values[kind]
+
+    def __iter__(self) -> Iterator[Oid]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 def decode_attributes(
@@ -55,20 +69,32 @@ def decode_attributes(
 
     names: what a protocol calls types of its own in texts.
 
-    Raises Malformed, also on a repeated type, on not one value, and on more than 64 attributes.
+    A type that is repeated, or has not one value, is refused when somebody asks for it; attributes that nobody needs
+    may be anything. Raises Malformed, also on more than 64 attributes.
     """
     contents = bytes(attributes.data) if isinstance(attributes, TLV) else b"".join(map(encode, attributes))
     wrapped = wrap(SEQUENCE_TAG, wrap(_TAG, contents))
     received = decode(_Attributes, wrapped, _FIELDS[kind]).attributes
     found: dict[Oid, TLV] = {}
+    odd: dict[Oid, str] = {}
     if len(received) > MAX_ATTRIBUTES:
         raise Malformed(f"more than {MAX_ATTRIBUTES} {kind} attributes")
     for item in received:
-        values = item.values.as_list()
-        if item.type in found or len(values) != 1:
-            raise Malformed(f"{kind} attribute {oids.name(item.type, names)} does not have exactly one value")
-        found[item.type] = values[0]
-    return found
+        values = values_of(item)
+        if item.type in found or item.type in odd or len(values) != 1:
+            odd[item.type] = f"{kind} attribute {oids.name(item.type, names)} does not have exactly one value"
+            found.pop(item.type, None)
+        else:
+            found[item.type] = values[0]
+    return _Readable(found, odd)
+
+
+def values_of(item: Attribute) -> list[TLV]:
+    """The values of an attribute; none if they are no SET that can be read."""
+    try:
+        return elements(item.values) if tag_of(item.values) == SET_TAG else []
+    except Malformed:
+        return []
 
 
 def check_content_type(attributes: Mapping[Oid, TLV], content_type: Oid, kind: str) -> None:

@@ -55,8 +55,8 @@ from pkix.attributes import (
 )
 from pkix.ber import read_ber
 from pkix.content_info import ContentInfo, EncapsulatedContentInfo, encode_content_info, encode_encapsulated
-from pkix.enveloped_data import Identity, find_recipient
 from pkix.errors import AlgorithmRefused, DecryptionFailed, IntegrityFailed, Malformed
+from pkix.identities import Identity, find_recipient
 from pkix.recipients import RandomBytes, Recipient
 
 NULL = b"\x05\x00"
@@ -160,7 +160,7 @@ class AuthenticatedData:
         IntegrityFailed, with one text for everything about key and MAC (RFC 5652 section 9.3).
         """
         digest = _mac_digest(self.mac_algorithm)
-        if self.attributes:
+        if self._structure.auth_attrs is not None:
             self._check_content(policy)
         found = find_recipient(self._structure.recipient_infos, identities, "AuthenticatedData")
         if found is None:

@@ -6,42 +6,38 @@ X.509 v1 with odd encodings). A signer certificate only carries a name and a key
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kem.parameters import is_ml_kem
 from kem.structures import SubjectPublicKeyInfo
 from pkix.asn1 import (
-    SEQUENCE_TAG,
     TLV,
     BitString,
-    Default,
     Explicit,
     Implicit,
     Oid,
     any_of,
     decode,
     encode,
-    encode_oid,
-    octet_string,
-    parse,
     reason,
     sequence,
-    wrap,
 )
 from pkix.errors import Malformed
+from pkix.extensions import encode_parts, find, read_extensions, split_extension
+from pkix.pss import PublicKey
 from pkix.public_keys import load_public_key
 
 _SUBJECT_KEY_IDENTIFIER = Oid("2.5.29.14")
-_TRUE = encode(True)
 
 
 @sequence
@@ -50,15 +46,6 @@ class IssuerAndSerialNumber:
 
     issuer: TLV
     serial_number: int
-
-
-@sequence
-class Extension:
-    """RFC 5280 section 4.1."""
-
-    extn_id: Oid
-    critical: Annotated[bool, Default(False)]
-    extn_value: bytes
 
 
 @sequence
@@ -110,7 +97,7 @@ class Certificate:
         return cls.decode(certificate.public_bytes(Encoding.DER))
 
     @cached_property
-    def public_key(self) -> PublicKeyTypes:
+    def public_key(self) -> PublicKey:
         """The subject's key. Raises AlgorithmRefused, Malformed; see `pkix.public_keys`."""
         return load_public_key(self.spki, "certificate")
 
@@ -134,15 +121,30 @@ class Certificate:
         """The extension of that name, else the SHA-1 of the key's BIT STRING (RFC 5280 section 4.2.1.2)."""
         tbs = decode(_SignedCertificate, self.der, "certificate").tbs_certificate
         for item in tbs.extensions or ():
-            extension = parse(item, Extension, "extension")
-            if extension.extn_id == _SUBJECT_KEY_IDENTIFIER:
-                return decode(bytes, extension.extn_value, "subjectKeyIdentifier")
+            oid, _critical, value = split_extension(item, "certificate")
+            if oid == _SUBJECT_KEY_IDENTIFIER:
+                return decode(bytes, value, "subjectKeyIdentifier")
         return key_identifier(self.spki)
+
+    @cached_property
+    def extensions(self) -> x509.Extensions:
+        """As `pkix.extensions` reads them. Raises Malformed."""
+        tbs = decode(_SignedCertificate, self.der, "certificate").tbs_certificate
+        return read_extensions(tbs.extensions or [], "certificate")
 
     @cached_property
     def issuer_and_serial(self) -> IssuerAndSerialNumber:
         """How CMS names this certificate."""
         return IssuerAndSerialNumber(issuer=any_of(self.issuer), serial_number=self.serial_number)
+
+    def is_identified_by(self, sid: IssuerAndSerialNumber | bytes) -> bool:
+        """Whether the identifier of a signer or recipient means this certificate; bytes are a subjectKeyIdentifier."""
+        if not isinstance(sid, bytes):
+            return self.is_named_by(sid)
+        try:
+            return self.subject_key_identifier == sid
+        except Malformed:
+            return False
 
     def is_named_by(self, name: IssuerAndSerialNumber) -> bool:
         """Whether an IssuerAndSerialNumber means this certificate, comparing the DER Names octet by octet."""
@@ -157,9 +159,7 @@ def key_identifier(spki: bytes) -> bytes:
 
 def encode_extension(extension: x509.Extension[x509.ExtensionType]) -> bytes:
     """DER of an extension of `cryptography.x509`."""
-    critical = _TRUE if extension.critical else b""
-    value = octet_string(extension.value.public_bytes())
-    return wrap(SEQUENCE_TAG, encode_oid(extension.oid) + critical + value)
+    return encode_parts(extension.oid, extension.critical, extension.value.public_bytes())
 
 
 UNREADABLE = (
@@ -173,14 +173,16 @@ UNREADABLE = (
 
 
 def load_certificate(der: bytes) -> x509.Certificate:
-    """A certificate whose names, times and extensions can be read; `cryptography` looks at them only when asked. Raises
-    Malformed.
+    """A certificate whose names and times can be read, and the extensions that say what it is good for; `cryptography`
+    looks at them only when asked. Others may be unreadable, so ask `extensions_of`. Raises Malformed.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about lengths in names, which are not for us to judge
             certificate = x509.load_der_x509_certificate(der)
             _read_all(certificate)
+        for kind in _NEEDED:
+            find(extensions_of(certificate), kind)
     except UNREADABLE as error:
         raise Malformed(f"a certificate cannot be read: {reason(error)}") from None
     return certificate
@@ -188,11 +190,27 @@ def load_certificate(der: bytes) -> x509.Certificate:
 
 _PARTS = (
     *("serial_number", "issuer", "subject", "not_valid_before_utc", "not_valid_after_utc"),
-    *("extensions", "signature_algorithm_oid"),
+    "signature_algorithm_oid",
 )
+_NEEDED = (x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage)
 
 
 def _read_all(certificate: x509.Certificate) -> None:
     for part in _PARTS:
         getattr(certificate, part)
     certificate.subject.rfc4514_string()
+
+
+def readable(certificates: Iterable[bytes]) -> Iterator[Certificate]:
+    """Those that can be read, of certificates in a message, where one that nobody needs may be anything."""
+    for der in certificates:
+        with contextlib.suppress(Malformed):
+            yield Certificate.decode(der)
+
+
+def extensions_of(certificate: x509.Certificate) -> x509.Extensions:
+    """The extensions of a certificate, also where `cryptography` cannot read all of them. Raises Malformed."""
+    try:
+        return certificate.extensions
+    except UNREADABLE:
+        return Certificate.of(certificate).extensions

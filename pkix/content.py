@@ -8,7 +8,6 @@ has one text, and under CBC no end: wrong padding is noted, and the reader goes 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -18,7 +17,6 @@ from pkix import oids
 from pkix.algorithms import ContentCipher
 from pkix.asn1 import (
     AlgorithmIdentifier,
-    Default,
     algorithm,
     decode,
     encode,
@@ -39,10 +37,10 @@ MAX_GCM_NONCE_LENGTH = 64
 
 @sequence
 class GCMParameters:
-    """RFC 5084 section 3.2. The default ICV length is 12 octets, so a 16-octet tag is encoded explicitly."""
+    """RFC 5084 section 3.2. An absent ICV length means 12 octets, which some write out all the same."""
 
     aes_nonce: bytes
-    aes_icv_len: Annotated[int, Default(12)]
+    aes_icv_len: int | None
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,8 @@ def read_parameters(cipher: ContentCipher, scheme: AlgorithmIdentifier, cipherte
 
 def _gcm_nonce(cipher: ContentCipher, scheme: AlgorithmIdentifier, tag: bytes) -> bytes:
     parameters = decode(GCMParameters, parameters_der(scheme) or b"", "GCMParameters")
-    nonce, length = parameters.aes_nonce, parameters.aes_icv_len
+    nonce = parameters.aes_nonce
+    length = MIN_GCM_TAG_LENGTH if parameters.aes_icv_len is None else parameters.aes_icv_len
     if not MIN_GCM_TAG_LENGTH <= length <= GCM_TAG_LENGTH or len(tag) != length:
         raise AlgorithmRefused(f"{cipher.name} with a tag of {len(tag)} octets and aes-ICVlen {number(length)}")
     if not 8 <= len(nonce) <= MAX_GCM_NONCE_LENGTH:

@@ -43,7 +43,7 @@ from pkix.certificate_builder import Extensions
 from pkix.errors import Malformed
 from pkix.keys import key_type_named, spki_of
 from pkix.popo import POPO_TAGS, SUBSEQUENT, Popo, PopoSigningKey, decode_popo, encode_popo, encode_signature
-from pkix.requests import Form, Requested, as_pkcs10, verify_proof
+from pkix.requests import Form, Requested, verify_proof
 from pkix.signatures import SigningKey
 
 MAX_REQUESTS = 16  # in one CertReqMessages
@@ -157,7 +157,7 @@ class CertReqMsg(Requested):
                 raise Malformed("CRMF request: an ML-KEM key cannot sign; use keyEncipherment (RFC 4211 section 4.2)")
             return
         key = self.public_key
-        check_key(key, self.what, policy=policy)
+        check_key(key, self.what, policy=policy, sizes=policy.certified_rsa_bits)
         if self.popo in SUBSEQUENT and not isinstance(key, rsa.RSAPublicKey):
             raise Malformed(f"CRMF request: {self.popo.value} for a key that cannot decrypt; sign the request")
         if self.popo is Popo.absent:
@@ -174,12 +174,8 @@ class CertReqMsg(Requested):
         verify_proof(self.public_key, signing.algorithm, signing.signature, signed, policy=policy, what=self.what)
 
     @property
-    def _asks_for_extensions(self) -> bool:
-        return self.template.extensions is not None
-
-    @cached_property
-    def _x509(self) -> x509.CertificateSigningRequest:
-        return as_pkcs10(self.subject_der, self.template.extensions, self.what)
+    def _requested_extensions(self) -> Sequence[TLV]:
+        return [] if self.template.extensions is None else elements(any_of(self.template.extensions))
 
 
 def decode_messages(der: bytes) -> list[CertReqMsg]:

@@ -19,9 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol
-
-from cryptography.hazmat.primitives.asymmetric import rsa
+from typing import Annotated
 
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy, ContentCipher
@@ -45,26 +43,25 @@ from pkix.asn1 import (
     wrap,
 )
 from pkix.ber import read_ber
-from pkix.certificates import Certificate
 from pkix.content import CANNOT_OPEN, Plaintext, iv_length, open_content, read_parameters
 from pkix.content import encrypt as encrypt_content
 from pkix.content_info import ContentInfo, encode_content_info
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
-from pkix.kem_recipients import KemIdentity, decode_kem_recipient_info
+from pkix.identities import (
+    KEK_TAG,
+    PASSWORD_TAG,
+    Identity,
+    Useless,
+    fault_of,
+    find_recipient,
+    kek_info,
+)
+from pkix.kem_recipients import decode_kem_recipient_info
 from pkix.recipients import (
-    KEKRecipientInfo,
     KeyTransRecipientInfo,
-    PasswordRecipientInfo,
     RandomBytes,
     Recipient,
-    open_kek,
-    open_password,
-    open_rsa,
 )
-
-MAX_RECIPIENTS = 16
-PASSWORD_TAG = 0xA3
-KEK_TAG = 0xA2
 
 
 @sequence
@@ -103,13 +100,15 @@ class Expected:
     """What an envelope is to be, and how a protocol's texts speak of it.
 
     content_type: of what is inside. name: of the ContentInfo. section: where the type is laid down, for the refusal of
-    another. advice: what to do if the envelope is addressed to nobody here.
+    another. advice: what the sender, who reads it, is to do if the envelope is addressed to nobody here. useless:
+    certificates of ours that open nothing, and what to say of each.
     """
 
     content_type: Oid = oids.DATA
     name: str = "ContentInfo"
     section: str = ""
     advice: str = ""
+    useless: Useless = ()
 
 
 ENVELOPED_DATA = Expected()
@@ -141,87 +140,6 @@ class Addressed:
     cipher: ContentCipher
     identity: Identity | None
     key_transport: AlgorithmIdentifier | None
-
-
-class Identity(Protocol):
-    """Somebody who may be able to open an envelope."""
-
-    def recognises(self, recipient_info: TLV) -> bool:
-        """Whether a RecipientInfo is for this one. Raises Malformed."""
-
-    def unwrap(self, recipient_info: TLV) -> bytes:
-        """The content-encryption key from a RecipientInfo it recognises.
-
-        Raises Malformed, AlgorithmRefused for what anybody can see, before anything is decrypted; DecryptionFailed for
-        everything else.
-        """
-
-
-@dataclass(frozen=True)
-class RsaIdentity:
-    """An RSA key and the certificate that peers know it by."""
-
-    certificate: Certificate
-    key: rsa.RSAPrivateKey
-
-    def recognises(self, recipient_info: TLV) -> bool:
-        """See Identity."""
-        if tag_of(recipient_info) != SEQUENCE_TAG:
-            return False
-        rid = parse(recipient_info, KeyTransRecipientInfo, "KeyTransRecipientInfo").rid
-        if isinstance(rid, bytes):
-            return rid == self.certificate.subject_key_identifier
-        return self.certificate.is_named_by(rid)
-
-    def unwrap(self, recipient_info: TLV) -> bytes:
-        """See Identity."""
-        return open_rsa(parse(recipient_info, KeyTransRecipientInfo, "KeyTransRecipientInfo"), self.key)
-
-    def __repr__(self) -> str:
-        return f"RsaIdentity(serial={self.certificate.serial_number:x})"
-
-
-@dataclass(frozen=True)
-class KekIdentity:
-    """A symmetric key that the sender was given. identifier: what we called it."""
-
-    key: bytes
-    identifier: bytes
-
-    def recognises(self, recipient_info: TLV) -> bool:
-        """See Identity."""
-        return tag_of(recipient_info) == KEK_TAG and _kek_info(recipient_info).kekid.key_identifier == self.identifier
-
-    def unwrap(self, recipient_info: TLV) -> bytes:
-        """See Identity."""
-        return open_kek(_kek_info(recipient_info), self.key)
-
-    def __repr__(self) -> str:
-        return f"KekIdentity(identifier={self.identifier.hex()})"
-
-
-def _kek_info(recipient_info: TLV) -> KEKRecipientInfo:
-    as_sequence = bytes((SEQUENCE_TAG,)) + encode(recipient_info)[1:]
-    return decode(KEKRecipientInfo, as_sequence, "KEKRecipientInfo")
-
-
-@dataclass(frozen=True)
-class PasswordIdentity:
-    """A password shared with the sender, in octets."""
-
-    password: bytes
-
-    def recognises(self, recipient_info: TLV) -> bool:
-        """See Identity."""
-        return tag_of(recipient_info) == PASSWORD_TAG
-
-    def unwrap(self, recipient_info: TLV) -> bytes:
-        """See Identity."""
-        as_sequence = bytes((SEQUENCE_TAG,)) + encode(recipient_info)[1:]
-        return open_password(decode(PasswordRecipientInfo, as_sequence, "PasswordRecipientInfo"), self.password)
-
-    def __repr__(self) -> str:
-        return "PasswordIdentity(password=<redacted>)"
 
 
 def encrypt(
@@ -346,15 +264,13 @@ def _attempt(
 
 
 def _addressed_to_nobody(recipient_infos: TLV, identities: Sequence[Identity], expected: Expected) -> DecryptionFailed:
-    """What to raise when no recipient is one of ours. Raises Malformed."""
-    ours = [identity for identity in identities if isinstance(identity, KemIdentity)]
+    """What to raise when no recipient is one of ours: what was wrong with the first of which that can be said. Raises
+    Malformed.
+    """
     for info in elements(recipient_infos):
-        if tag_of(info) == SEQUENCE_TAG:
-            rid = parse(info, KeyTransRecipientInfo, "KeyTransRecipientInfo").rid
-            if any(identity.is_named_by(rid) for identity in ours):
-                return DecryptionFailed(
-                    "a KeyTransRecipientInfo names our ML-KEM certificate, which needs a KEMRecipientInfo (RFC 9936)"
-                )
+        fault = fault_of(info, identities, expected.useless)
+        if fault:
+            return DecryptionFailed(f"the envelope cannot be opened by us: {fault}")
     advice = f"; {expected.advice}" if expected.advice else ""
     return DecryptionFailed(f"the envelope is addressed to none of our certificates{advice}")
 
@@ -425,7 +341,7 @@ def _describe_other(info: TLV) -> str:
         names = [oids.label(item.algorithm) for item in (kem.kem, kem.kdf, kem.wrap)]
         return f"{' with '.join(names[:2])} and {names[2]} to {whom}"
     if tag_of(info) == KEK_TAG:
-        return f"AES key wrap under response key {_kek_info(info).kekid.key_identifier.hex()}"
+        return f"AES key wrap under response key {kek_info(info).kekid.key_identifier.hex()}"
     return "PBKDF2 from a password" if tag_of(info) == PASSWORD_TAG else "another recipient type"
 
 
@@ -468,17 +384,6 @@ def _check_auth_attrs(auth_attrs: list[TLV], content_type: Oid) -> None:
 def _cipher(enveloped: _EnvelopedData | _AuthEnvelopedData, policy: AlgorithmPolicy) -> ContentCipher:
     scheme = enveloped.encrypted_content_info.content_encryption_algorithm.algorithm
     return policy.cipher(scheme, authenticated=isinstance(enveloped, _AuthEnvelopedData))
-
-
-def find_recipient(recipient_infos: TLV, identities: Sequence[Identity], what: str) -> tuple[TLV, Identity] | None:
-    """The first RecipientInfo that is for one of these, and for which; None if none is. Raises Malformed.
-
-    what: the type that recipientInfos stand in, for the error text.
-    """
-    infos = elements(recipient_infos)
-    if tag_of(recipient_infos) != SET_TAG or not 1 <= len(infos) <= MAX_RECIPIENTS:
-        raise Malformed(f"{what} does not have 1 to {MAX_RECIPIENTS} recipients")
-    return next(((info, who) for info in infos for who in identities if who.recognises(info)), None)
 
 
 def _key_transport(recipient_info: TLV) -> AlgorithmIdentifier | None:

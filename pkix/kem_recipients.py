@@ -40,8 +40,8 @@ from pkix.asn1 import (
 )
 from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.content import CANNOT_OPEN
-from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
-from pkix.recipients import AES_WRAP_LENGTHS, AES_WRAPS
+from pkix.errors import DecryptionFailed, Malformed
+from pkix.recipients import AES_WRAPS, wrap_length
 
 RandomBytes = Callable[[int], bytes]
 Encapsulate = Callable[[], Encapsulation]  # to one key
@@ -138,7 +138,7 @@ class KemIdentity:
     key_identifier: bytes
 
     def recognises(self, recipient_info: TLV) -> bool:
-        """See `pkix.enveloped_data.Identity`."""
+        """See `pkix.identities.Identity`."""
         info = decode_kem_recipient_info(recipient_info)
         return info is not None and info.kem.algorithm == self.kem and self.is_named_by(info.rid)
 
@@ -149,7 +149,7 @@ class KemIdentity:
         return self.certificate is not None and self.certificate.is_named_by(rid)
 
     def unwrap(self, recipient_info: TLV) -> bytes:
-        """See `pkix.enveloped_data.Identity`."""
+        """See `pkix.identities.Identity`."""
         info = decode_kem_recipient_info(recipient_info)
         assert info is not None
         kdf, length = _check(info)
@@ -180,11 +180,10 @@ def _check(info: KEMRecipientInfo) -> tuple[Kdf, int]:
         raise Malformed(f"KEMRecipientInfo has version {number(info.version)}, not 0 (RFC 9629 section 3)")
     if info.kem.parameters is not None:
         raise Malformed("KEMRecipientInfo: the parameters of an ML-KEM algorithm must be absent (RFC 9936 section 3)")
-    length = AES_WRAP_LENGTHS.get(info.wrap.algorithm)
-    if length is None or info.wrap.parameters is not None:
-        raise AlgorithmRefused(f"KEMRecipientInfo with key wrap {oids.name(info.wrap.algorithm)}; use AES key wrap")
+    length = wrap_length(info.wrap, "KEMRecipientInfo")
     if length != info.kek_length:
-        raise Malformed(f"KEMRecipientInfo: kekLength {number(info.kek_length)} does not fit the key wrap")
+        given = number(info.kek_length)
+        raise Malformed(f"KEMRecipientInfo: kekLength {given} does not fit the key wrap, whose key has {length} octets")
     return by_identifier(info.kdf), length
 
 

@@ -13,7 +13,6 @@ import hashlib
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -28,6 +27,7 @@ from kem.structures import OneAsymmetricKey, SubjectPublicKeyInfo
 from pkix import oids
 from pkix.asn1 import Null, Oid, decode, encode, sequence
 from pkix.errors import AlgorithmRefused, Malformed
+from pkix.pss import PssPublicKey, PublicKey
 from pkix.signatures import MlDsaPrivateKey, MlDsaPublicKey, SigningKey
 
 _PEM_BEGIN, _PEM_END = b"-----BEGIN PRIVATE KEY-----", b"-----END PRIVATE KEY-----"
@@ -77,10 +77,14 @@ def generate(key_type: str) -> SigningKey:
     return ed25519.Ed25519PrivateKey.generate()
 
 
-def key_type_of(key: PublicKeyTypes) -> str:
-    """The key's name in the manner of KEY_TYPES (rsa with its exact size). Raises AlgorithmRefused."""
+def key_type_of(key: PublicKey) -> str:
+    """The key's name in the manner of KEY_TYPES, RSA with its exact size; "rsa-pss:2048" is one of the kind
+    id-RSASSA-PSS, which only signs. Raises AlgorithmRefused.
+    """
     if isinstance(key, rsa.RSAPublicKey):
         return f"rsa:{key.key_size}"
+    if isinstance(key, PssPublicKey):
+        return f"rsa-pss:{key.rsa.key_size}"
     if isinstance(key, ec.EllipticCurvePublicKey):
         for name, curve in _CURVES.items():
             if isinstance(key.curve, curve):

@@ -19,6 +19,7 @@ from cryptography import x509
 from pkix import oids
 from pkix.asn1 import SEQUENCE_TAG, Explicit, Implicit, Oid, decode, encode_oid, explicit, octet_string, sequence, wrap
 from pkix.errors import Malformed
+from pkix.extensions import find
 
 MICROSOFT_SID = x509.ObjectIdentifier(oids.MS_NTDS_CA_SECURITY.dotted_string)
 _OBJECT_SID = Oid("1.3.6.1.4.1.311.25.2.1")
@@ -56,9 +57,8 @@ def requested_sid(extensions: x509.Extensions) -> x509.Extension[x509.ExtensionT
 
 def sids_in_uris(extensions: x509.Extensions) -> set[bytes]:
     """The accounts that URIs of the subjectAltName name. Raises Malformed."""
-    try:
-        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+    names = find(extensions, x509.SubjectAlternativeName)
+    if names is None:
         return set()
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     sids = {uri[len(match[0]) :].encode() for uri in uris if (match := _TAG.match(uri))}

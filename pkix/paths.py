@@ -5,8 +5,8 @@ order: what cannot be read among them is passed over, loops end, and their numbe
 verified have limits. The certificate itself and every issuer are checked as section 6.1.3 and 6.1.4 say. A trust anchor
 is a certificate here, and its own validity, basicConstraints and keyUsage count, too; only its signature does not.
 
-Left out, and refused where it would matter: name constraints (in any CA certificate, critical or not, since RFC 5280
-section 4.2.1.10 has them processed), policies beyond "any policy will do", and critical extensions of other kinds.
+Left out, and refused where it would matter: policies beyond "any policy will do", and critical extensions of other
+kinds. Name constraints are `pkix.name_constraints`, critical or not (RFC 5280 section 4.2.1.10).
 Revocation is `pkix.revocations`.
 """
 
@@ -24,8 +24,10 @@ from cryptography.x509.oid import ExtensionOID
 from pkix import usages
 from pkix.algorithms import AlgorithmPolicy, check_key
 from pkix.asn1 import Oid
-from pkix.certificates import Certificate, load_certificate
+from pkix.certificates import Certificate, extensions_of, load_certificate
 from pkix.errors import Malformed, NotTrusted, PkixError
+from pkix.extensions import find
+from pkix.name_constraints import alternative_names, constraints_of, outside
 from pkix.names import comparable
 from pkix.revocations import check_crls
 from pkix.signed_objects import verify_signed_object
@@ -39,7 +41,7 @@ _KNOWN = frozenset(
         ExtensionOID.CERTIFICATE_POLICIES,  # as long as no policy is required
     }
 )
-_IN_CAS = _KNOWN | {ExtensionOID.NAME_CONSTRAINTS}  # which has a text of its own
+_IN_CAS = _KNOWN | {ExtensionOID.NAME_CONSTRAINTS}
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ def _check_end(end: _Link, now: datetime, policy: PathPolicy, revoked: Collectio
     if policy.usage is not None and not usages.may(end.certificate, policy.usage):
         raise NotTrusted(f"{end} has a keyUsage without {policy.usage}")
     if policy.purposes is not None:
-        there = usages.extended_usages(end.certificate.extensions) or []
+        there = usages.extended_usages(extensions_of(end.certificate)) or []
         if not policy.purposes & set(there):
             wanted = ", ".join(sorted(purpose.dotted_string for purpose in policy.purposes))
             raise NotTrusted(f"{end} has no extendedKeyUsage with {wanted}")
@@ -225,14 +227,21 @@ def _check_issuer(
 ) -> None:
     """Section 6.1.3 and 6.1.4 for a CA above `path`. Raises NotTrusted."""
     _check_each(issuer, now, revoked, _IN_CAS)
-    extensions = issuer.certificate.extensions
-    if any(item.oid == ExtensionOID.NAME_CONSTRAINTS for item in extensions):
-        raise NotTrusted(f"{issuer} has name constraints, which are not supported")
+    extensions = extensions_of(issuer.certificate)
+    subtrees = constraints_of(issuer.certificate)
+    for link in path:
+        if subtrees is None or (link.is_self_issued and link is not path[0]):
+            continue
+        names = alternative_names(extensions_of(link.certificate))
+        forbidden = outside(subtrees, link.certificate.subject, names)
+        if forbidden:
+            raise NotTrusted(f"{issuer} has name constraints: {forbidden}")
     if not usages.is_ca(issuer.certificate):
         raise NotTrusted(f"{issuer} is not that of a CA")
     if not usages.may(issuer.certificate, "keyCertSign"):
         raise NotTrusted(f"{issuer} has a keyUsage without keyCertSign")
-    most = extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
+    constraints = find(extensions, x509.BasicConstraints)
+    most = None if constraints is None else constraints.path_length
     between = sum(not link.is_self_issued for link in path[1:])
     if most is not None and between > most:
         raise NotTrusted(f"{issuer} has a pathLenConstraint of {most}, and {between} CAs come after it")
@@ -248,6 +257,6 @@ def _check_each(
         raise NotTrusted(f"{link} has expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
     if (link.view.issuer, link.view.serial_number) in revoked:
         raise NotTrusted(f"{link} has been revoked")
-    for item in certificate.extensions:
+    for item in extensions_of(certificate):
         if item.critical and item.oid not in known:
             raise NotTrusted(f"{link} has a critical extension that is not supported: {item.oid.dotted_string}")

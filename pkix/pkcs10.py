@@ -1,19 +1,15 @@
 """PKCS #10 certification requests (RFC 2986) with the attributes enrolment uses (RFC 2985).
 
 Reading keeps the request's octets, since its signature, its hash and "the same request again" depend on them.
-The subject and the requested extensions are read by `cryptography.x509`.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Annotated
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from kem.keys import decode_public_key
 from kem.structures import SubjectPublicKeyInfo
@@ -22,7 +18,6 @@ from pkix import oids
 from pkix.algorithms import AlgorithmPolicy, check_key
 from pkix.asn1 import (
     SEQUENCE_TAG,
-    SET_TAG,
     TLV,
     AlgorithmIdentifier,
     Attribute,
@@ -38,12 +33,12 @@ from pkix.asn1 import (
     encode,
     number,
     parse,
-    reason,
     sequence,
     set_of,
     tag_of,
     wrap,
 )
+from pkix.attributes import values_of
 from pkix.certificate_builder import Extensions
 from pkix.certificates import (
     Certificate,
@@ -52,12 +47,15 @@ from pkix.certificates import (
 )
 from pkix.errors import Malformed
 from pkix.keys import message_digest, spki_of
+from pkix.pss import PublicKey
 from pkix.requests import Form, Requested, verify_proof
 from pkix.signatures import SigningKey, certificate_signature_algorithm, sign
 from pkix.subjects import STRING_CODECS
 
 _ATTRIBUTES_TAG = 0xA0
 MAX_ATTRIBUTES = 64
+# RFC 2986 section 4.1 has version 0 alone; Apple sent 1 (2016) and Cisco Meraki sends 2, and nothing differs in them.
+_VERSIONS = (0, 1, 2)
 
 _DIRECTORY_STRINGS = frozenset({0x0C, 0x13, 0x14, 0x16, 0x1C, 0x1E})  # and IA5String, which clients write too
 _EXTENSION_REQUESTS = frozenset({oids.EXTENSION_REQUEST, oids.MS_EXTENSION_REQUEST})
@@ -131,7 +129,7 @@ class CertificationRequest(Requested):
         """
         request = cls.decode_bare(der)
         info = decode(_CertificationRequestInfo, request.signed_der, "CertificationRequestInfo")
-        if info.version != 0:
+        if info.version not in _VERSIONS:
             raise Malformed(f"PKCS #10 request: version {number(info.version)} is not 0 (RFC 2986 section 4.1)")
         attributes = _attributes(info.attributes or [], single_valued or {})
         return replace(request, attributes=attributes, challenge_password=_challenge_password(attributes))
@@ -184,7 +182,7 @@ class CertificationRequest(Requested):
             self._verify_for_kem(policy, statement_signer)
         else:
             # First, so that a key of an unknown kind is badAlg whatever the form.
-            check_key(self.public_key, "PKCS #10 request", policy=policy)
+            check_key(self.public_key, "PKCS #10 request", policy=policy, sizes=policy.certified_rsa_bits)
             if self.form is not Form.self_signed:
                 raise Malformed(f"PKCS #10 request: {self.form.value}, but a key of this kind can sign its own request")
             self._verify_with(self.public_key, policy)
@@ -205,31 +203,19 @@ class CertificationRequest(Requested):
         check_key(statement_signer.public_key, "statementOfPossession", policy=policy)
         self._verify_with(statement_signer.public_key, policy)
 
-    def _verify_with(self, key: PublicKeyTypes, policy: AlgorithmPolicy) -> None:
+    def _verify_with(self, key: PublicKey, policy: AlgorithmPolicy) -> None:
         scheme, signature = self.signature_algorithm, self.signature
         verify_proof(key, scheme, signature, self.signed_der, policy=policy, what=self.what)
 
-    @cached_property
-    def _x509(self) -> x509.CertificateSigningRequest:
-        with contextlib.suppress(ValueError, x509.InvalidVersion):
-            return x509.load_der_x509_csr(self.der)
-        try:
-            return x509.load_der_x509_csr(self._sorted_der())
-        except (ValueError, x509.InvalidVersion) as error:
-            raise Malformed(f"PKCS #10 request: {reason(error)}") from None
-
-    def _sorted_der(self) -> bytes:
-        """The request with its attributes in DER order, which `cryptography.x509` insists on and some clients omit."""
-        outer = decode(_CertificationRequest, self.der, "PKCS #10 request")
-        version, subject, spki, *rest = elements(outer.certification_request_info)
-        attributes = elements(rest[0]) if rest else []
-        ordered = set_of((encode(item) for item in attributes), tag=_ATTRIBUTES_TAG)
-        info = wrap(SEQUENCE_TAG, encode(version) + encode(subject) + encode(spki) + ordered)
-        return _encode_request(info, outer.signature_algorithm, self.signature)
-
     @property
-    def _asks_for_extensions(self) -> bool:
-        return bool(_EXTENSION_REQUESTS & self.attributes.keys())
+    def _requested_extensions(self) -> Sequence[TLV]:
+        found = [self.attributes[kind] for kind in _EXTENSION_REQUESTS if kind in self.attributes]
+        if not found:
+            return []
+        request = any_of(found[0])
+        if tag_of(request) != SEQUENCE_TAG:
+            raise Malformed("PKCS #10 request: extensionRequest is no SEQUENCE OF Extension (RFC 2985 section 5.4.2)")
+        return elements(request)
 
 
 def _attributes(attributes: list[Attribute], single_valued: Mapping[Oid, str]) -> dict[Oid, bytes]:
@@ -238,7 +224,7 @@ def _attributes(attributes: list[Attribute], single_valued: Mapping[Oid, str]) -
         raise Malformed(f"PKCS #10 request: more than {MAX_ATTRIBUTES} attributes")
     found: dict[Oid, bytes] = {}
     for item in attributes:
-        values = elements(item.values) if tag_of(item.values) == SET_TAG else []
+        values = values_of(item)
         if item.type in found or len(values) != 1:
             if item.type in _SINGLE_VALUED or item.type in single_valued:
                 name = oids.name(item.type, single_valued)

@@ -149,7 +149,7 @@ def open_value(
 
 
 class _AnyRid:
-    """A private key as `pkix.enveloped_data.Identity` that goes by the kind of recipient alone; for one opening."""
+    """A private key as `pkix.identities.Identity` that goes by the kind of recipient alone; for one opening."""
 
     def __init__(self, key: rsa.RSAPrivateKey | DecapsulationKey, backends: Backends) -> None:
         self._key = key

@@ -2,7 +2,8 @@
 
 `load_public_key` is the one door, for requested keys and for signers', before anything is verified with them.
 
-* RSA (RFC 3279 section 2.3.1): parameters NULL, or those of id-RSASSA-PSS (RFC 4055 section 1.2). The modulus is odd,
+* RSA (RFC 3279 section 2.3.1): parameters NULL; with id-RSASSA-PSS those that bind its signatures, or none (RFC 4055
+  section 1.2), and the key is a `pkix.pss.PssPublicKey`, which is no key to encrypt to. The modulus is odd,
   has no prime factor below 6,000, and its two factors are not so close together that Fermat's method finds them in
   FERMAT_STEPS steps. That a modulus is a prime itself is not found: every known test costs a hundred times the rest.
   Sizes and exponents are for `pkix.algorithms.check_key`.
@@ -19,17 +20,18 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from kem.structures import SubjectPublicKeyInfo
 from pkix import oids
-from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
-from pkix.asn1 import AlgorithmIdentifier, Null, Oid, decode, parameters_der
+from pkix.algorithms import MAX_RSA_BITS
+from pkix.asn1 import AlgorithmIdentifier, Null, Oid, decode, encode, parameters_der
 from pkix.errors import AlgorithmRefused, Malformed
+from pkix.pss import PssParameters, PssPublicKey, PublicKey
 
 FERMAT_STEPS = 32
 _LARGEST_FACTOR = 6000
@@ -59,7 +61,7 @@ _SMALL_PRIMES = math.prod(_primes(_LARGEST_FACTOR))
 _SQUARES = frozenset(number * number % 64 for number in range(64))
 
 
-def load_public_key(spki: bytes, whose: str) -> PublicKeyTypes:
+def load_public_key(spki: bytes, whose: str) -> PublicKey:
     """The key in a DER SubjectPublicKeyInfo, checked as the module says. `whose` begins the text.
 
     Raises AlgorithmRefused for a kind of key that is not supported or an unusable value, Malformed for a wrong
@@ -73,6 +75,7 @@ def load_public_key(spki: bytes, whose: str) -> PublicKeyTypes:
         if scheme.algorithm not in _KEY_ALGORITHMS:
             raise AlgorithmRefused(f"{whose}: a public key of the kind {oids.name(scheme.algorithm)} is not supported")
         _check_parameters(scheme, whose)
+        bound = PssParameters.of(scheme) if _has_pss_parameters(scheme) else None
         octets = bytes(info.subject_public_key.as_bytes())
         if scheme.algorithm == oids.EC_PUBLIC_KEY and octets[:1] and octets[0] not in _UNCOMPRESSED_OR_COMPRESSED:
             raise Malformed(f"{whose}: an EC point in hybrid form; send it uncompressed (RFC 5480 section 2.2)")
@@ -80,25 +83,28 @@ def load_public_key(spki: bytes, whose: str) -> PublicKeyTypes:
             _check_ed25519(octets, whose)
         if scheme.algorithm in _ML_DSA:
             _check_ml_dsa(octets, whose)
-        key = load_der_public_key(spki)
+        key = load_der_public_key(_for_loading(info, spki))
     except (ValueError, UnsupportedAlgorithm):
         raise AlgorithmRefused(f"{whose}: the public key is unusable") from None
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size > MAX_RSA_BITS:  # before anything is computed with it
-            raise AlgorithmRefused(
-                f"{whose}: RSA key of {key.key_size} bits; {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted"
-            )
+            raise AlgorithmRefused(f"{whose}: RSA key of {key.key_size} bits; at most {MAX_RSA_BITS} are looked at")
         _check_modulus(key.public_numbers().n, whose)
+        if scheme.algorithm == oids.RSASSA_PSS:
+            return PssPublicKey(key, bound)
     return key
 
 
 def key_identity(spki: bytes) -> bytes:
     """32 octets that all encodings of one public key have in common: SHA-256 of its DER SubjectPublicKeyInfo, for an EC
-    key with the uncompressed point, for an RSA key with rsaEncryption. spki: DER.
+    key with the uncompressed point, for an RSA key with rsaEncryption also if it is of the kind id-RSASSA-PSS: whoever
+    has one private key has the other. spki: DER.
     """
     try:
-        one = load_der_public_key(spki).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (ValueError, UnsupportedAlgorithm):
+        info = decode(SubjectPublicKeyInfo, spki, "SubjectPublicKeyInfo")
+        loaded = load_der_public_key(_for_loading(info, spki))
+        one = loaded.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm, Malformed):
         one = spki  # a kind of key that has one encoding, such as ML-KEM
     return hashlib.sha256(one).digest()
 
@@ -112,6 +118,19 @@ def _check_parameters(scheme: AlgorithmIdentifier, whose: str) -> None:
         raise Malformed(f"{whose}: an EC key needs a namedCurve, not explicit parameters (RFC 5480 section 2.1.1)")
     if kind in _WITHOUT_PARAMETERS and scheme.parameters is not None:
         raise Malformed(f"{whose}: {oids.label(kind)} must have no parameters")
+
+
+def _for_loading(info: SubjectPublicKeyInfo, spki: bytes) -> bytes:
+    """What `cryptography` is given: of a key of the kind id-RSASSA-PSS the numbers alone, under rsaEncryption, since it
+    refuses parameters in which a default is written out.
+    """
+    if info.algorithm.algorithm != oids.RSASSA_PSS:
+        return spki
+    return encode(replace(info, algorithm=AlgorithmIdentifier(algorithm=oids.RSA_ENCRYPTION, parameters=Null())))
+
+
+def _has_pss_parameters(scheme: AlgorithmIdentifier) -> bool:
+    return scheme.algorithm == oids.RSASSA_PSS and scheme.parameters is not None
 
 
 def _check_ed25519(octets: bytes, whose: str) -> None:

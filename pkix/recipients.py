@@ -288,12 +288,23 @@ def open_password(info: PasswordRecipientInfo, password: bytes) -> bytes:
 def open_kek(info: KEKRecipientInfo, key: bytes) -> bytes:
     """The content-encryption key. Raises AlgorithmRefused, DecryptionFailed."""
     scheme = info.key_encryption_algorithm
-    if AES_WRAP_LENGTHS.get(scheme.algorithm) != len(key) or scheme.parameters is not None:
+    if wrap_length(scheme, "KEKRecipientInfo") != len(key):
         raise AlgorithmRefused(f"KEKRecipientInfo with {oids.name(scheme.algorithm)}, which does not fit the key")
     try:
         return aes_key_unwrap(key, info.encrypted_key)
     except (InvalidUnwrap, ValueError):
         raise DecryptionFailed(CANNOT_OPEN) from None
+
+
+def wrap_length(scheme: AlgorithmIdentifier, what: str) -> int:
+    """Octets of the key of an AES key wrap. what: the structure that names it, for texts. Raises AlgorithmRefused."""
+    length = AES_WRAP_LENGTHS.get(scheme.algorithm)
+    if length is None:
+        raise AlgorithmRefused(f"{what} with key wrap {oids.name(scheme.algorithm)}; use AES key wrap (RFC 3565)")
+    if scheme.parameters is not None:
+        name = oids.name(scheme.algorithm)
+        raise AlgorithmRefused(f"{what}: {name} has parameters; they must be absent (RFC 3565 section 2.3.2)")
+    return length
 
 
 def _prf(identifier: AlgorithmIdentifier | None) -> hashes.HashAlgorithm:

@@ -2,7 +2,7 @@
 
 PKCS #10 (`pkix.pkcs10`) and CRMF (`pkix.crmf`) differ in their octets, not in what they may ask for: the rules for
 names, keys and extensions are here and in the modules named here. Subject and extensions are read by
-`cryptography.x509`, which offers that for PKCS #10 only, so other requests are turned into one (`as_pkcs10`).
+`cryptography.x509`, through `pkix.extensions`, whatever they stand in.
 """
 
 from __future__ import annotations
@@ -10,25 +10,24 @@ from __future__ import annotations
 import enum
 import hashlib
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from kem.parameters import by_oid, is_ml_kem
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
-from pkix.asn1 import SEQUENCE_TAG, AlgorithmIdentifier, BitString, Oid, attribute, encode, reason, wrap
+from pkix.asn1 import TLV, AlgorithmIdentifier, Oid, reason
 from pkix.errors import AlgorithmRefused, IntegrityFailed, Malformed
+from pkix.extensions import as_pkcs10, read_extensions
 from pkix.keys import key_type_of
+from pkix.pss import PublicKey
 from pkix.public_keys import load_public_key
 from pkix.signatures import verify
 from pkix.subjects import check_subject
-
-_ATTRIBUTES_TAG = 0xA0
-_NO_KEY = wrap(SEQUENCE_TAG, wrap(SEQUENCE_TAG, encode(oids.ED25519)) + encode(BitString(bytes(32), 0)))
 
 
 class Form(enum.Enum):
@@ -76,7 +75,7 @@ class Requested:
         return hashlib.sha256(self.der).digest()
 
     @cached_property
-    def public_key(self) -> PublicKeyTypes:
+    def public_key(self) -> PublicKey:
         """The key to be certified. Raises AlgorithmRefused, Malformed; see `pkix.public_keys`."""
         if self.spki is None:
             raise Malformed(f"{self.what}: there is no public key in it")
@@ -87,8 +86,9 @@ class Requested:
         """The subject as a Name. Raises Malformed for what no certificate may carry; see `pkix.subjects`."""
         check_subject(self.subject_der, self.what)
         try:
-            with _quiet():
-                return self._x509.subject
+            # Of lengths in names, which `check_subject` has looked at, the library would warn.
+            with warnings.catch_warnings(action="ignore", category=UserWarning):
+                return as_pkcs10(self.subject_der).subject
         except (ValueError, TypeError) as error:
             raise Malformed(f"{self.what}: unusable subject: {reason(error)}") from None
 
@@ -99,22 +99,12 @@ class Requested:
 
     @cached_property
     def extensions(self) -> x509.Extensions:
-        """The requested extensions. Raises Malformed."""
-        if not self._asks_for_extensions:
-            return x509.Extensions([])
-        try:
-            with _quiet():
-                return self._x509.extensions
-        except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-            raise Malformed(f"{self.what}: unusable {self.where}: {reason(error)}") from None
+        """The requested extensions, of which one may be `pkix.extensions.Unreadable`. Raises Malformed."""
+        return read_extensions(self._requested_extensions, f"{self.what}: {self.where}")
 
     @property
-    def _asks_for_extensions(self) -> bool:
-        raise NotImplementedError
-
-    @property
-    def _x509(self) -> x509.CertificateSigningRequest:
-        """Subject and extensions as `cryptography` reads them. Raises Malformed."""
+    def _requested_extensions(self) -> Sequence[TLV]:
+        """Each as it came. Raises Malformed."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -122,7 +112,7 @@ class Requested:
 
 
 def verify_proof(
-    key: PublicKeyTypes,
+    key: PublicKey,
     scheme: AlgorithmIdentifier,
     signature: bytes,
     data: bytes,
@@ -141,22 +131,3 @@ def verify_proof(
         verify(key, scheme, hashes.SHA512(), signature, data, policy=policy)
     except IntegrityFailed:
         raise IntegrityFailed(f"the {what}'s signature does not verify") from None
-
-
-def as_pkcs10(subject: bytes, extensions: bytes | None, what: str) -> x509.CertificateSigningRequest:
-    """A request for a key of nobody that has this subject and these extensions, to be read and never verified.
-
-    subject: DER Name. extensions: DER SEQUENCE OF Extension, or None. Raises Malformed.
-    """
-    attributes = b"" if extensions is None else attribute(oids.EXTENSION_REQUEST, extensions)
-    info = wrap(SEQUENCE_TAG, encode(0) + subject + _NO_KEY + wrap(_ATTRIBUTES_TAG, attributes))
-    unsigned = wrap(SEQUENCE_TAG, encode(oids.UNSIGNED)) + encode(BitString(b"", 0))
-    try:
-        return x509.load_der_x509_csr(wrap(SEQUENCE_TAG, info + unsigned))
-    except (ValueError, x509.InvalidVersion) as error:
-        raise Malformed(f"{what}: {reason(error)}") from None
-
-
-def _quiet() -> warnings.catch_warnings[None]:
-    """Keep `cryptography.x509` from warning about names that are longer than it likes, or than it counts."""
-    return warnings.catch_warnings(action="ignore", category=UserWarning)

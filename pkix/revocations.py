@@ -56,6 +56,15 @@ def check_crls(
             raise NotTrusted(f"{whose}: no CRL says that it is not revoked: {why}")
 
 
+def is_crl(der: bytes) -> bool:
+    """Whether it is a CertificateList that can be read."""
+    try:
+        x509.load_der_x509_crl(der)
+    except UNREADABLE:
+        return False
+    return True
+
+
 # With one of these, also if somebody has not marked it critical, a CRL does not speak of all certificates.
 _PARTIAL = (ExtensionOID.ISSUING_DISTRIBUTION_POINT, ExtensionOID.DELTA_CRL_INDICATOR)
 

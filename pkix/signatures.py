@@ -6,26 +6,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from pkix import oids
-from pkix.algorithms import MAX_RSA_BITS, AlgorithmPolicy, digest_oid
+from pkix.algorithms import AlgorithmPolicy, digest_oid
 from pkix.asn1 import (
     AlgorithmIdentifier,
-    Explicit,
     Oid,
     algorithm,
-    decode,
     encode,
-    parameters_der,
-    sequence,
 )
 from pkix.errors import AlgorithmRefused, IntegrityFailed
+from pkix.pss import PssParameters, PssPublicKey, PublicKey, RsassaPssParams
 
 MlDsaPrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
 MlDsaPublicKey = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
@@ -57,16 +51,6 @@ _ML_DSA: dict[type[MlDsaPublicKey] | type[MlDsaPrivateKey], tuple[Oid, int]] = {
     mldsa.MLDSA87PublicKey: (oids.ML_DSA_87, 64),
 }
 _ECDSA_OIDS = {digest: oid for oid, digest in _ECDSA_DIGESTS.items()}
-
-
-@sequence
-class RsassaPssParams:
-    """RFC 8017 appendix A.2.3; absent fields mean SHA-1, MGF1 with SHA-1, 20."""
-
-    hash_algorithm: Annotated[AlgorithmIdentifier | None, Explicit(0)]
-    mask_gen_algorithm: Annotated[AlgorithmIdentifier | None, Explicit(1)]
-    salt_length: Annotated[int | None, Explicit(2)]
-    trailer_field: Annotated[int | None, Explicit(3)]
 
 
 def sign(
@@ -123,7 +107,7 @@ def _pss_algorithm(digest: hashes.HashAlgorithm) -> AlgorithmIdentifier:
 
 
 def verify(
-    key: PublicKeyTypes,
+    key: PublicKey,
     scheme: AlgorithmIdentifier,
     digest: hashes.HashAlgorithm,
     signature: bytes,
@@ -138,7 +122,10 @@ def verify(
     key do not go together or are unknown, IntegrityFailed if the signature is wrong.
     """
     try:
-        if isinstance(key, rsa.RSAPublicKey):
+        if isinstance(key, PssPublicKey):
+            rsa_padding, chosen = _pss_key_scheme(key, scheme, policy)
+            key.rsa.verify(signature, data, rsa_padding, chosen)
+        elif isinstance(key, rsa.RSAPublicKey):
             rsa_padding, chosen = _rsa_scheme(scheme, digest, policy)
             key.verify(signature, data, rsa_padding, chosen)
         elif isinstance(key, ec.EllipticCurvePublicKey):
@@ -162,26 +149,27 @@ def _rsa_scheme(
     if scheme.algorithm in _RSA_DIGESTS:
         return padding.PKCS1v15(), policy.digest(_RSA_DIGESTS[scheme.algorithm])
     if scheme.algorithm == oids.RSASSA_PSS:
-        return _pss_scheme(scheme, policy)
+        return _pss_scheme(PssParameters.of(scheme), policy)
     raise AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} with an RSA key")
 
 
 def _pss_scheme(
-    scheme: AlgorithmIdentifier, policy: AlgorithmPolicy
+    parameters: PssParameters, policy: AlgorithmPolicy
 ) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
-    params = decode(RsassaPssParams, parameters_der(scheme) or b"", "RSASSA-PSS-params")
-    digest = policy.digest(params.hash_algorithm.algorithm if params.hash_algorithm else oids.SHA1)
-    mgf_digest = policy.digest(oids.SHA1) if params.mask_gen_algorithm is None else None
-    if params.mask_gen_algorithm is not None:
-        if params.mask_gen_algorithm.algorithm != oids.MGF1:
-            raise AlgorithmRefused("RSASSA-PSS with a mask generation function other than MGF1")
-        inner = parameters_der(params.mask_gen_algorithm) or b""
-        mgf_digest = policy.digest(decode(AlgorithmIdentifier, inner, "MGF1 parameters").algorithm)
-    assert mgf_digest is not None
-    salt_length = 20 if params.salt_length is None else params.salt_length
-    if not 0 <= salt_length <= MAX_RSA_BITS // 8 or params.trailer_field not in (None, 1):
-        raise AlgorithmRefused("RSASSA-PSS with an unusable salt length or trailer field")
-    return padding.PSS(padding.MGF1(mgf_digest), salt_length), digest
+    mask = padding.MGF1(policy.digest(parameters.mask_digest))
+    return padding.PSS(mask, parameters.salt_length), policy.digest(parameters.digest)
+
+
+def _pss_key_scheme(
+    key: PssPublicKey, scheme: AlgorithmIdentifier, policy: AlgorithmPolicy
+) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
+    """What a key that only signs with RSASSA-PSS may have signed with (RFC 4055 sections 1.2 and 3.3)."""
+    if scheme.algorithm != oids.RSASSA_PSS:
+        text = f"signature algorithm {oids.name(scheme.algorithm)} with a key of type RSASSA-PSS"
+        raise AlgorithmRefused(f"{text}; sign with RSASSA-PSS (RFC 4055 section 1.2)")
+    parameters = PssParameters.of(scheme)
+    key.check(parameters)
+    return _pss_scheme(parameters, policy)
 
 
 def _ecdsa_digest(
@@ -203,6 +191,6 @@ def _check_ml_dsa(key: MlDsaPublicKey, scheme: AlgorithmIdentifier, digest: hash
         raise AlgorithmRefused(f"digest {digest.name} with {oids.label(oid)}; use SHA-512 (RFC 9882 section 3.3)")
 
 
-def _mismatch(scheme: AlgorithmIdentifier, key: PublicKeyTypes) -> AlgorithmRefused:
+def _mismatch(scheme: AlgorithmIdentifier, key: PublicKey) -> AlgorithmRefused:
     kind = type(key).__name__.removesuffix("PublicKey")
     return AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} with a key of type {kind}")

@@ -20,7 +20,6 @@ from typing import Annotated, Protocol
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy, check_key, digest_oid
@@ -50,9 +49,10 @@ from pkix.asn1 import (
 )
 from pkix.attributes import check_content_type, check_message_digest, decode_attributes, mandatory
 from pkix.ber import read_ber
-from pkix.certificates import Certificate, IssuerAndSerialNumber
+from pkix.certificates import Certificate, IssuerAndSerialNumber, readable
 from pkix.content_info import ContentInfo, EncapsulatedContentInfo, encode_content_info, encode_encapsulated
 from pkix.errors import IntegrityFailed, Malformed
+from pkix.pss import PublicKey
 from pkix.signatures import SigningKey, sign, verify
 
 SIGNED_ATTRS_TAG = 0xA0
@@ -133,22 +133,19 @@ class SignedData:
         if self.signer is None:
             raise Malformed("SignedData has no SignerInfo")
         sid = self.signer.sid
-        for certificate in [*map(Certificate.decode, self.certificates), *known]:
-            if isinstance(sid, bytes):
-                if certificate.subject_key_identifier == sid:
-                    return certificate
-            elif certificate.is_named_by(sid):
+        for certificate in (*readable(self.certificates), *known):
+            if certificate.is_identified_by(sid):
                 return certificate
         raise Malformed("no certificate in SignedData matches the SignerInfo's signer identifier")
 
     @cached_property
     def attributes(self) -> Mapping[Oid, TLV]:
-        """The signed attributes: type to its one value. Raises Malformed on a repeated type or not one value."""
+        """The signed attributes: type to its one value. Raises Malformed; see `decode_attributes`."""
         if self.signer is None:
             raise Malformed("SignedData has no SignerInfo")
         return decode_attributes(self.signer.signed_attrs, "signed", names=self.names)
 
-    def verify(self, signer: Certificate | PublicKeyTypes, policy: AlgorithmPolicy) -> None:
+    def verify(self, signer: Certificate | PublicKey, policy: AlgorithmPolicy) -> None:
         """Verify the signer's signature, and contentType and messageDigest.
 
         signer: the certificate, or the key of somebody who has none yet; whether it is the one that `sid` names is the
@@ -192,7 +189,7 @@ class SignedData:
 
 
 def _verify_attributes(
-    signer: SignerInfo, key: PublicKeyTypes, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
+    signer: SignerInfo, key: PublicKey, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
 ) -> None:
     """The signature covers the DER of the attributes as SET OF. Some clients (Apple) send and sign them in an
     order that is not DER's; the octets as they came are tried first, then the sorted ones.
@@ -208,7 +205,7 @@ def _verify_attributes(
 
 
 def _verify_octets(
-    signer: SignerInfo, key: PublicKeyTypes, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy, signed: bytes
+    signer: SignerInfo, key: PublicKey, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy, signed: bytes
 ) -> None:
     scheme = signer.signature_algorithm
     verify(key, scheme, digest, signer.signature, signed, policy=policy)

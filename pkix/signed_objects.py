@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-
 from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import TLV, AlgorithmIdentifier, BitString, decode, elements, encode, sequence, tag_of
 from pkix.errors import Malformed
+from pkix.pss import PublicKey
 from pkix.requests import verify_proof
 
 _BEFORE_THE_ALGORITHM = (0xA0, 0x02)  # version and serialNumber of a certificate, version of a CRL
@@ -19,7 +18,7 @@ class _SignedObject:
     signature: BitString
 
 
-def verify_signed_object(der: bytes, key: PublicKeyTypes, policy: AlgorithmPolicy, what: str) -> None:
+def verify_signed_object(der: bytes, key: PublicKey, policy: AlgorithmPolicy, what: str) -> None:
     """Verify the signature of a Certificate or CertificateList with its issuer's key, which `check_key` has let pass.
 
     der: the whole. what: whose it is, for the text. Raises Malformed, AlgorithmRefused, IntegrityFailed.

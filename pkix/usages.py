@@ -1,8 +1,11 @@
 """What a certificate lets its key be used for: keyUsage, extendedKeyUsage and basicConstraints (RFC 5280 sections
 4.2.1.3, 4.2.1.12 and 4.2.1.9).
 
-Key usages are named as RFC 5280 names their bits: "digitalSignature". A certificate without the extension allows all of
-them; what an absent extendedKeyUsage means is for whoever asks.
+Key usages are named as RFC 5280 names their bits, "digitalSignature", with "contentCommitment" for nonRepudiation, as
+X.509 calls it now. A certificate without the extension allows all of them; what an absent extendedKeyUsage means is for
+whoever asks.
+
+What a key can be used for is a matter of its algorithm, and a CA certifies nothing else (`possible_usages`).
 """
 
 from __future__ import annotations
@@ -10,6 +13,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from cryptography import x509
+
+from pkix.certificates import extensions_of
+from pkix.errors import Malformed
+from pkix.extensions import find
 
 CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")  # id-kp-cmcRA, RFC 10002
 CMC_CA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.27")  # id-kp-cmcCA
@@ -23,47 +30,72 @@ _ATTRIBUTES = {
     "keyCertSign": "key_cert_sign",
     "cRLSign": "crl_sign",
 }
+_ONLY = {"encipherOnly": "encipher_only", "decipherOnly": "decipher_only"}  # say more of keyAgreement
+
+NON_REPUDIATION = "nonRepudiation"  # another name of contentCommitment
+
+_SIGNING = frozenset({"digitalSignature", "contentCommitment", "keyCertSign", "cRLSign"})
+_POSSIBLE = {
+    "rsa": _SIGNING | {"keyEncipherment", "dataEncipherment"},  # RFC 3279 section 2.3.1
+    "rsa-pss": _SIGNING,  # RFC 4055 section 1.2
+    "ec": _SIGNING | {"keyAgreement", *_ONLY},  # RFC 5480 section 3
+    "ed25519": _SIGNING,  # RFC 9295 section 3
+    "ml-dsa": _SIGNING,  # RFC 9881 section 5
+    "ml-kem": frozenset({"keyEncipherment"}),  # RFC 9935 section 5
+}
+
+
+def possible_usages(key_type: str) -> frozenset[str]:
+    """The bits of keyUsage that a key can have, by its type as `pkix.keys` names it: "ec:P-256", "ml-dsa-65"."""
+    kind = key_type.partition(":")[0]
+    return _POSSIBLE.get(kind) or _POSSIBLE[kind.rpartition("-")[0]]
 
 
 def key_usage(names: Collection[str]) -> x509.KeyUsage:
-    """KeyUsage from the RFC 5280 bit names, without encipherOnly and decipherOnly."""
-    bits = {attribute: name in names for name, attribute in _ATTRIBUTES.items()}
-    return x509.KeyUsage(**bits, encipher_only=False, decipher_only=False)
+    """KeyUsage from the RFC 5280 bit names; encipherOnly and decipherOnly need keyAgreement."""
+    return x509.KeyUsage(**{attribute: name in names for name, attribute in (_ATTRIBUTES | _ONLY).items()})
 
 
 def usage_names(extensions: x509.Extensions) -> frozenset[str] | None:
-    """The bits of a keyUsage among the extensions of a certificate or request; None if there is none."""
-    try:
-        usage = extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
+    """The bits of a keyUsage among the extensions of a certificate or request; None if there is none.
+
+    Raises Malformed if it cannot be read.
+    """
+    usage = find(extensions, x509.KeyUsage)
+    if usage is None:
         return None
-    return frozenset(name for name, attribute in _ATTRIBUTES.items() if getattr(usage, attribute))
+    named = _ATTRIBUTES | (_ONLY if usage.key_agreement else {})
+    return frozenset(name for name, attribute in named.items() if getattr(usage, attribute))
 
 
 def may(certificate: x509.Certificate, usage: str) -> bool:
     """Whether the keyUsage has this bit, or there is no keyUsage."""
-    names = usage_names(certificate.extensions)
+    names = usage_names(extensions_of(certificate))
     return names is None or usage in names
 
 
 def extended_usages(extensions: x509.Extensions) -> list[x509.ObjectIdentifier] | None:
-    """The purposes of an extendedKeyUsage among the extensions of a certificate or request; None if there is none."""
-    try:
-        return list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except x509.ExtensionNotFound:
-        return None
+    """The purposes of an extendedKeyUsage among the extensions of a certificate or request; None if there is none.
+
+    Raises Malformed if it cannot be read.
+    """
+    found = find(extensions, x509.ExtendedKeyUsage)
+    return None if found is None else list(found)
 
 
 def is_cmc_ra(certificate: x509.Certificate) -> bool:
     """Whether the extendedKeyUsage says cmcRA: an RA of the CA that issued it (RFC 10002). anyExtendedKeyUsage does
     not.
     """
-    return CMC_RA in (extended_usages(certificate.extensions) or ())
+    return CMC_RA in (extended_usages(extensions_of(certificate)) or ())
 
 
 def is_ca(certificate: x509.Certificate) -> bool:
-    """Whether the basicConstraints say cA. What X.509 v1 certificates are is not known: they are none."""
+    """Whether the basicConstraints say cA. What X.509 v1 certificates are is not known: they are none, like one whose
+    basicConstraints cannot be read.
+    """
     try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
+        found = find(extensions_of(certificate), x509.BasicConstraints)
+    except Malformed:
         return False
+    return found is not None and found.ca

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 
 from pkix.asn1 import Oid
 
@@ -57,3 +58,15 @@ class FailInfo(enum.Enum):
     badRequest = 2  # noqa: N815
     badTime = 3  # noqa: N815
     badCertId = 4  # noqa: N815
+
+
+@dataclass(frozen=True)
+class UndefinedFailInfo:
+    """A failInfo that RFC 8894 does not define, which some servers send; whoever sends it says no all the same."""
+
+    text: str
+
+    @property
+    def name(self) -> str:
+        """For people, in place of a token."""
+        return f"failInfo {self.text!r}, which RFC 8894 does not define"

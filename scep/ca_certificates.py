@@ -4,6 +4,7 @@ and 4.2).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -19,11 +20,13 @@ from kem.backends import Backends
 from kem.keys import decode_public_key
 from kem.weak_keys import check_strength
 from pkix import oids
-from pkix.certificates import UNREADABLE, Certificate, load_certificate
+from pkix.algorithms import AlgorithmPolicy
+from pkix.certificates import UNREADABLE, Certificate, extensions_of, load_certificate
 from pkix.errors import Malformed, PkixError
 from pkix.kem_recipients import KemRecipient
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.signed_data import SignedData
+from pkix.signed_objects import verify_signed_object
 from pkix.usages import extended_usages, is_ca, is_cmc_ra, may
 
 MAX_BODY = 512 * 1024  # octets of an answer to GetCACert or GetNextCACert
@@ -56,7 +59,11 @@ class CaCertificates:
         trusted = _trusted(certificates, fingerprint)
         current = [item for item in certificates if item.not_valid_before_utc <= now <= item.not_valid_after_utc]
         if trusted not in current:
-            raise ReplyRefused("GetCACert: the trusted CA certificate is not valid now")
+            begin, end = trusted.not_valid_before_utc, trusted.not_valid_after_utc
+            raise ReplyRefused(
+                "GetCACert: the trusted CA certificate is not valid now, but "
+                f"from {begin:%Y-%m-%d} to {end:%Y-%m-%d}; is this clock right?"
+            )
         valid = _of_ras([item for item in _chained(current, trusted) if item == trusted or _may_be_ra(item)], [trusted])
         issuing = [item for item in valid if is_ca(item)] or [trusted]
         leaf_most = [item for item in issuing if not any(_issued(item, other) for other in issuing if other != item)]
@@ -83,12 +90,25 @@ class CaCertificates:
                 encapsulate = partial(backends.encapsulate, key)
                 return KemRecipient(certificate.key_algorithm, encapsulate, certificate.issuer_and_serial)
         if require_kem:
-            raise ReplyRefused("GetCACert: no ML-KEM certificate that we can use, and ML-KEM is required")
+            raise ReplyRefused(
+                f"GetCACert: no ML-KEM certificate that we can use, and ML-KEM is required{self._left_out()}"
+            )
         rsa_ones = [item for item in self.all if _has_rsa_key(item)]
         if not rsa_ones:
-            raise ReplyRefused("GetCACert: no certificate has a key that we can encrypt a request to")
+            raise ReplyRefused(
+                f"GetCACert: no certificate has a key that we can encrypt a request to{self._left_out()}"
+            )
         best = max(rsa_ones, key=lambda item: (may(item, "keyEncipherment"), not is_ca(item), item == self.ca))
         return RsaRecipient(Certificate.of(best))
+
+    def _left_out(self) -> str:
+        """Which certificates came along and are not valid."""
+        told = [
+            f"{item.subject.rfc4514_string()} (valid from {item.not_valid_before_utc:%Y-%m-%d} "
+            f"to {item.not_valid_after_utc:%Y-%m-%d})"
+            for item in self.lapsed
+        ]
+        return f"; not valid now: {', '.join(told)}" if told else ""
 
     def kem_certificates(self, backends: Backends) -> list[Certificate]:
         """RA certificates whose ML-KEM key may and can be encapsulated to, from small parameter sets to large."""
@@ -124,11 +144,22 @@ def _certificates(body: bytes) -> list[x509.Certificate]:
     except Malformed:
         pass
     try:
-        found = [load_certificate(der) for der in SignedData.decode(body).certificates]
+        bag = SignedData.decode(body).certificates
     except PkixError as error:
         raise ReplyRefused(f"GetCACert: neither a certificate nor certificates-only SignedData: {error}") from None
+    found = loadable(bag)
     if not found:
-        raise ReplyRefused("GetCACert: the answer holds no certificate")
+        what = "only certificates that cannot be read" if bag else "no certificate"
+        raise ReplyRefused(f"GetCACert: the answer holds {what}")
+    return found
+
+
+def loadable(certificates: Sequence[bytes]) -> list[x509.Certificate]:
+    """Those that can be read; one that nobody can read costs only itself. certificates: DER each."""
+    found = []
+    for der in certificates:
+        with contextlib.suppress(Malformed):
+            found.append(load_certificate(der))
     return found
 
 
@@ -166,7 +197,11 @@ def _chained(certificates: Sequence[x509.Certificate], trusted: x509.Certificate
 def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (*UNREADABLE, InvalidSignature):
+        view = Certificate.of(issuer)
+        if view.key_algorithm == oids.RSASSA_PSS:  # whose rules `cryptography` does not know
+            der = certificate.public_bytes(Encoding.DER)
+            verify_signed_object(der, view.public_key, AlgorithmPolicy(legacy=True), "the certificate")
+    except (*UNREADABLE, InvalidSignature, PkixError):
         return False
     return True
 
@@ -182,7 +217,7 @@ def _may_be_ra(certificate: x509.Certificate) -> bool:
     return (
         is_ca(certificate)
         or is_cmc_ra(certificate)
-        or (extended_usages(certificate.extensions) is None and not _is_kem(certificate))
+        or (extended_usages(extensions_of(certificate)) is None and not _is_kem(certificate))
     )
 
 

@@ -34,12 +34,17 @@ def encode_capabilities(
 ) -> bytes:
     """The body of a GetCACaps answer: one keyword a line, LF, in the exact case of table 7.
 
-    kem: names of parameter sets, such as "ML-KEM-768"; kem_pop counts only with one.
+    kem: names of parameter sets that the CA decrypts and certifies, such as "ML-KEM-768". kem_pop: whether every new
+    request for an ML-KEM key is challenged, whatever the CA decrypts with.
     """
     keywords = sorted([*STANDARD, *(CBC if aes_cbc else ())])
     keywords += [word for word, on in ((RENEWAL, renewal), (DES3, legacy and aes_cbc), (SHA_1, legacy)) if on]
-    keywords += [*kem, *([KEM_POP] if kem and kem_pop else [])]
-    keywords += [word for word, on in ((AES_GCM, aes_gcm), (RESPONSE_KEY, response_key), (ML_DSA, ml_dsa)) if on]
+    keywords += kem
+    keywords += [
+        word
+        for word, on in ((KEM_POP, kem_pop), (AES_GCM, aes_gcm), (RESPONSE_KEY, response_key), (ML_DSA, ml_dsa))
+        if on
+    ]
     return "".join(f"{keyword}\n" for keyword in keywords).encode("ascii")
 
 

@@ -9,7 +9,7 @@ decapsulated only after that, and only a MAC comes of it: the client is no decry
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,19 +23,29 @@ from kem.exchange import compute_mac, respond
 from kem.keys import DecapsulationKey
 from pkix.algorithms import AES128, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import TLV, Oid, any_of, encode, sequence
-from pkix.certificates import Certificate, IssuerAndSerialNumber, key_identifier, load_certificate
-from pkix.enveloped_data import Identity, KekIdentity, PasswordIdentity, RsaIdentity, decrypt, encrypt
+from pkix.certificates import Certificate, IssuerAndSerialNumber, key_identifier, load_certificate, readable
+from pkix.enveloped_data import decrypt, encrypt
 from pkix.errors import AlgorithmRefused
+from pkix.identities import Identity, KekIdentity, PasswordIdentity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
-from pkix.keys import certificate_hash
+from pkix.keys import certificate_hash, key_type_of
 from pkix.pkcs10 import CertificationRequest
 from pkix.recipients import Recipient
+from pkix.revocations import is_crl
 from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
-from pkix.usages import key_usage
-from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, NONCE_LENGTH, FailInfo, MessageType, PkiStatus
-from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, of_next_ca
-from scep.kem_pop import Binding, Challenge, encode_confirm, mac_input, response_key_of
+from pkix.usages import key_usage, possible_usages
+from scep.attributes import (
+    KEM_POP_CHALLENGE,
+    KEM_POP_CONFIRM,
+    NONCE_LENGTH,
+    FailInfo,
+    MessageType,
+    PkiStatus,
+    UndefinedFailInfo,
+)
+from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, loadable, of_next_ca
+from scep.kem_pop import Binding, Challenge, comparison, encode_confirm, mac_input, response_key_of
 from scep.messages import PKI_ENVELOPE, Header, PkiMessage, encode_pki_message
 
 RandomBytes = Callable[[int], bytes]
@@ -68,16 +78,17 @@ class Crl:
 
 @dataclass(frozen=True)
 class Proof:
-    """How a challenge was answered, for whoever wants to see it. Nothing in it is secret.
+    """How a challenge was answered, for whoever wants to see it. Nothing in it is secret but the whole csrHash, which
+    would let others test challenge passwords.
 
-    context: DER ScepKemContext. derived_key_hash: H of the derived key. mac_input: DER KemPopMacInput. mac: the proof.
+    context: DER ScepKemContext. mac_input: DER KemPopMacInput. mac: the proof. compared: `scep.kem_pop.comparison`.
     """
 
     challenge: Challenge
     context: bytes
-    derived_key_hash: bytes
     mac_input: bytes
     mac: bytes
+    compared: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ class StillPending:
 class Refused:
     """The CA said no. text: failInfoText, or None."""
 
-    fail_info: FailInfo
+    fail_info: FailInfo | UndefinedFailInfo
     text: str | None
 
 
@@ -102,7 +113,7 @@ def self_signed(key: SigningKey, subject: x509.Name, *, now: datetime, random: R
     """The certificate a client without one signs its first request with (section 2.3): same subject and key as the
     request, digitalSignature, and keyEncipherment if the key is RSA.
     """
-    usages = {"digitalSignature", "keyEncipherment"} if isinstance(key, rsa.RSAPrivateKey) else {"digitalSignature"}
+    usages = {"digitalSignature", "keyEncipherment"} & possible_usages(key_type_of(key.public_key()))
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -344,10 +355,10 @@ class Enrolment(_Conversation):
             return self._pending(message, body)
         if isinstance(answer, Refused):
             return answer
-        for der in answer.certificates:
-            if Certificate.decode(der).spki == self._request.spki:
-                self._check_issued(der)
-                return Issued(der, tuple(other for other in answer.certificates if other != der))
+        for found in readable(answer.certificates):
+            if found.spki == self._request.spki:
+                self._check_issued(found.der)
+                return Issued(found.der, tuple(other for other in answer.certificates if other != found.der))
         raise ReplyRefused("a CertRep SUCCESS has no certificate for the requested key")
 
     def _pending(self, message: PkiMessage, body: bytes) -> StillPending:
@@ -381,7 +392,7 @@ class Enrolment(_Conversation):
         given = mac_input(digest(body), caps_hash)
         mac = compute_mac(derived_key, given, challenge.parameters)
         self._confirm = encode_confirm(mac, caps_hash)
-        self.proof = Proof(challenge, context, digest(derived_key), given, mac)
+        self.proof = Proof(challenge, context, given, mac, comparison(derived_key, context, given))
         return StillPending(challenged=True)
 
     def _check_issued(self, der: bytes) -> None:
@@ -424,12 +435,13 @@ class Query(_Conversation):
         if not isinstance(answer, SignedData):
             return answer
         if self._kind is MessageType.GetCRL:
-            if not answer.crls:
-                raise ReplyRefused("a CertRep SUCCESS to GetCRL has no CRL")
-            return Crl(answer.crls[0])
-        for der in answer.certificates:
-            if Certificate.decode(der).is_named_by(self._name):
-                return Issued(der, tuple(other for other in answer.certificates if other != der))
+            for crl in answer.crls:
+                if is_crl(crl):
+                    return Crl(crl)
+            raise ReplyRefused("a CertRep SUCCESS to GetCRL has no CRL that can be read")
+        for found in readable(answer.certificates):
+            if found.is_named_by(self._name):
+                return Issued(found.der, tuple(other for other in answer.certificates if other != found.der))
         raise ReplyRefused("a CertRep SUCCESS to GetCert does not have the certificate asked for")
 
 
@@ -445,7 +457,7 @@ def decode_next_ca(body: bytes, ca: CaCertificates, policy: AlgorithmPolicy) -> 
     if signer != Certificate.of(ca.ca):
         raise ReplyRefused("GetNextCACert is not signed by the current CA's own key (RFC 8894 section 4.7.1)")
     signed.verify(signer, policy)
-    received = list(map(load_certificate, SignedData.decode(signed.content).certificates)) if signed.content else []
+    received = loadable(SignedData.decode(signed.content).certificates) if signed.content else []
     found = of_next_ca(received)
     if not found:
         raise ReplyRefused("GetNextCACert carries no certificates")

@@ -17,7 +17,7 @@ from ca.requests import CertificateRequest
 from ca.store import TransactionKey
 from ca.transactions import Event
 from kem.keys import decode_public_key
-from pkix.certificates import Certificate
+from pkix.certificates import Certificate, readable
 from pkix.errors import Malformed
 from pkix.pkcs10 import CertificationRequest
 from pkix.requests import Form
@@ -62,6 +62,7 @@ class ScepDialogue:
             certificate=exchange.verified_signer,
             request=exchange.request,
             same=self._same(),
+            client=exchange.client,
             details=exchange.details,
         )
 
@@ -115,9 +116,10 @@ class ScepDialogue:
         """The KEM certificate that a RenewalReq renews, from the certificates beside the ephemeral signer's."""
         if not self._is_renewal:
             return None
-        ours = {pair.certificate.public_bytes(Encoding.DER) for item in self.authorities.all for pair in item.ra_kem}
+        sets = [ra for authority in self.authorities.all for ra in authority.ra_sets]
+        ours = {pair.certificate.public_bytes(Encoding.DER) for ra in sets for pair in ra.ra_kem}
         brought = self.exchange.message.signed.certificates
-        found = [item for item in (Certificate.decode(der) for der in brought if der not in ours) if item.is_kem]
+        found = [item for item in readable(brought) if item.der not in ours and _is_kem(item)]
         if not found:
             return None
         if len(found) > 1:
@@ -165,6 +167,14 @@ class ScepDialogue:
         """See Dialogue."""
         confirm = decode_confirm(self.exchange.message.attribute(KEM_POP_CONFIRM) or b"")
         return lambda secret: self.prover.check(confirm, secret, self.exchange.details)
+
+
+def _is_kem(certificate: Certificate) -> bool:
+    """Of what came along, not even the key need be readable."""
+    try:
+        return certificate.is_kem
+    except Malformed:
+        return False
 
 
 def pkcs10(request: CertificateRequest) -> CertificationRequest:

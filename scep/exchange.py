@@ -2,8 +2,9 @@
 
 An answer uses the request's cipher and digest. Who can open it, in this order: the requested key, if it is a KEM key; a
 response key that the request brought; the certificate that signed the request, by the request's key transport, if its
-key is RSA; the challengePassword (section 3.1). The response key comes before the signer, because whoever has recorded
-an envelope can sign it anew with an RSA key. A failure answers with whatever is known when it happens.
+key is RSA (not id-RSASSA-PSS, which only signs); the challengePassword (section 3.1). The response key comes before the
+signer, because whoever has recorded an envelope can sign it anew with an RSA key. A failure answers with whatever is
+known when it happens.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pkix.enveloped_data import encrypt
 from pkix.errors import Malformed
 from pkix.kem_recipients import KemRecipient
 from pkix.pkcs10 import CertificationRequest
+from pkix.pss import PssPublicKey
 from pkix.recipients import KekRecipient, PasswordRecipient, Recipient, RsaRecipient
 from scep.attributes import NONCE_LENGTH, MessageType, PkiStatus
 from scep.failures import Refusal, fail_info
@@ -40,9 +42,9 @@ RandomBytes = Callable[[int], bytes]
 class Exchange:
     """What is known of one request so far.
 
-    octets: the message as it came. authority: the CA that it is addressed to, whose signer answers. encapsulate:
-    ML-KEM's. stated_by: name (`IssuedCertificate.full_name`) of the certificate that signed a statement of possession.
-    details: for the log; nothing secret.
+    octets: the message as it came. client: the address it came from, None if it is not known. authority: the CA that
+    it is addressed to, whose signer answers. encapsulate: ML-KEM's. stated_by: name (`IssuedCertificate.full_name`) of
+    the certificate that signed a statement of possession. details: for the log; nothing secret.
     """
 
     octets: bytes
@@ -57,6 +59,7 @@ class Exchange:
     kind: MessageType | None = None
     request: CertificationRequest | None = None
     stated_by: str | None = None
+    client: str | None = None
     details: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -118,8 +121,9 @@ def recipient(exchange: Exchange, request: CertificationRequest | None, *, kem: 
         return RsaRecipient(signer, exchange.key_transport)
     if request is not None and request.challenge_password:
         return PasswordRecipient(request.challenge_password.encode())
+    which = " (RSASSA-PSS, RFC 4055 section 1.2)" if isinstance(signer.public_key, PssPublicKey) else ""
     raise RequestRefused(
-        "the answer cannot be encrypted: the signer's key cannot decrypt and there is no challengePassword "
+        f"the answer cannot be encrypted: the signer's key{which} cannot decrypt and there is no challengePassword "
         "(RFC 8894 section 3.1)"
     )
 

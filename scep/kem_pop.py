@@ -14,6 +14,7 @@ KemCiphertextInfo and KemBMParameter are RFC 9810's.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,7 @@ from scep.attributes import NONCE_LENGTH, RESPONSE_KEY
 VERSION = 1
 MAC_LABEL = "scep-kem-pop client confirm"
 RESPONSE_KEY_IDENTIFIER_LENGTH = 16
+SHOWN, SHOWN_OF_CSR_HASH = 8, 2  # octets in `comparison`
 
 
 @sequence
@@ -191,3 +193,31 @@ def encode_response_key(identifier: bytes, key: bytes) -> bytes:
 def mac_input(cert_rep_hash: bytes, caps_hash: bytes | None) -> bytes:
     """DER KemPopMacInput."""
     return encode(KemPopMacInput(label=MAC_LABEL, cert_rep_hash=cert_rep_hash, caps_hash=caps_hash))
+
+
+def comparison(derived_key: bytes, context: bytes | None, given: bytes) -> dict[str, str]:
+    """What client and CA lay side by side when a proof is wrong: the same names on both sides, to values in hex.
+
+    context: DER ScepKemContext, None if it is not known any more. given: DER KemPopMacInput. The derived key and
+    KemPopMacInput are shown by the beginning of their SHA-256, whatever H is; nonces and hashes by their own beginning;
+    the context by its length. 8 octets each, but 2 of csrHash: what it is a hash of can be public but for the
+    challengePassword, so whoever read more could test guesses of it. For the same reason nothing is hashed that csrHash
+    goes into, but the derived key, which nobody can compute without the shared secret.
+    """
+    shown = {"derived key": hashlib.sha256(derived_key).digest()}
+    if context is not None:
+        members = decode(ScepKemContext, context, "ScepKemContext")
+        shown |= {
+            "clientNonce": members.client_nonce,
+            "caNonce": members.ca_nonce,
+            "requestHash": members.request_hash,
+            "csrHash": members.csr_hash[:SHOWN_OF_CSR_HASH],
+            "caSignerHash": members.ca_signer_hash,
+        }
+        shown |= {f"ciphertextHash {at}": octets for at, octets in enumerate(members.ciphertext_hashes, 1)}
+    input_members = decode(KemPopMacInput, given, "KemPopMacInput")
+    shown |= {"MAC input": hashlib.sha256(given).digest(), "certRepHash": input_members.cert_rep_hash}
+    found = {name: octets[:SHOWN].hex() for name, octets in shown.items()}
+    caps_hash = input_members.caps_hash
+    found["capsHash"] = "absent" if caps_hash is None else caps_hash[:SHOWN].hex()
+    return found if context is None else found | {"octets of the context": str(len(context))}

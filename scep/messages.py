@@ -34,19 +34,19 @@ from pkix.asn1 import (
 from pkix.certificates import Certificate
 from pkix.enveloped_data import Expected
 from pkix.errors import Malformed
+from pkix.recognised import recognise
 from pkix.signed_data import SignedData, Signer, encode_signed_data
 from scep import attributes
-from scep.attributes import FailInfo, MessageType, PkiStatus
+from scep.attributes import FailInfo, MessageType, PkiStatus, UndefinedFailInfo
 
 _PRINTABLE = 0x13
 PKI_ENVELOPE = Expected(
     content_type=oids.DATA,
     name="pkcsPKIEnvelope",
     section="RFC 8894 section 3.2.2",
-    advice="fetch them with GetCACert",
 )
 
-Token = TypeVar("Token", MessageType, PkiStatus, FailInfo)
+Token = TypeVar("Token", MessageType, PkiStatus)
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,17 @@ class PkiMessage:
 
     @classmethod
     def decode(cls, message: bytes) -> PkiMessage:
-        """Read a message in DER or BER. Nothing is verified. Raises Malformed."""
-        signed = SignedData.decode(message, names=attributes.SIGNED_ATTRIBUTE_NAMES)
+        """Read a message in DER or BER. Nothing is verified. Raises Malformed, which says what the octets are if it is
+        something that is often sent instead.
+        """
+        try:
+            signed = SignedData.decode(message, names=attributes.SIGNED_ATTRIBUTE_NAMES)
+        except Malformed:
+            found = recognise(message)
+            if found is None:
+                raise
+            advice = found.advice or "SCEP has it in a pkiMessage, enveloped and signed (RFC 8894 section 3)"
+            raise Malformed(f"this is {found.what}; {advice}") from None
         if signed.signer is None:
             raise Malformed("pkiMessage has no SignerInfo")
         value = signed.attributes.get(attributes.TRANSACTION_ID)
@@ -110,9 +119,10 @@ class PkiMessage:
         return self._token(attributes.PKI_STATUS, "pkiStatus", PkiStatus)
 
     @property
-    def fail_info(self) -> FailInfo:
-        """Raises Malformed when absent or undefined (RFC 8894 section 3.2.1.4)."""
-        return self._token(attributes.FAIL_INFO, "failInfo", FailInfo)
+    def fail_info(self) -> FailInfo | UndefinedFailInfo:
+        """Raises Malformed when absent or no PrintableString (RFC 8894 section 3.2.1.4)."""
+        text = self._text(attributes.FAIL_INFO, "failInfo")
+        return next((item for item in FailInfo if text == str(item.value)), UndefinedFailInfo(text[:16]))
 
     @property
     def fail_info_text(self) -> str | None:
@@ -146,14 +156,17 @@ class PkiMessage:
 
     def _token(self, oid: Oid, name: str, defined: type[Token]) -> Token:
         """An attribute whose value is a decimal number in a PrintableString (table 1)."""
-        value = self._attributes.get(oid)
-        if value is None:
-            raise Malformed(f"pkiMessage has no {name} attribute")
-        text = _printable(value, name)
+        text = self._text(oid, name)
         for member in defined:
             if text == str(member.value):
                 return member
         raise Malformed(f"{name} {text[:16]!r} is not defined")
+
+    def _text(self, oid: Oid, name: str) -> str:
+        value = self._attributes.get(oid)
+        if value is None:
+            raise Malformed(f"pkiMessage has no {name} attribute")
+        return _printable(value, name)
 
     def _octets(self, oid: Oid, name: str) -> bytes | None:
         value = self._attributes.get(oid)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 
 from ca.dialogue import Challenge
 from ca.errors import ProofFailed, RequestRefused
@@ -16,11 +17,11 @@ from kem.backends import Backends
 from kem.errors import MacMismatch
 from kem.exchange import POP_SHA256, POP_SHA512, MacParameters, challenge, verify_mac
 from kem.keys import decode_public_key
-from pkix.asn1 import decode, encode, sequence
+from pkix.asn1 import Implicit, decode, encode, sequence
 from scep import kem_pop
 from scep.attributes import KEM_POP_CHALLENGE, NONCE_LENGTH, PkiStatus
 from scep.exchange import Exchange, Outcome, RandomBytes, encode_answer
-from scep.kem_pop import Binding, KemPopConfirm, mac_input
+from scep.kem_pop import Binding, KemPopConfirm, comparison, mac_input
 
 WRONG_PROOF = "the proof of possession is wrong"
 
@@ -39,11 +40,14 @@ class MessageContext:
 
 @sequence
 class StoredChallenge:
-    """What a confirmation is checked against. caps_hash: H of the GetCACaps body served when the challenge was made."""
+    """What a confirmation is checked against. caps_hash: H of the GetCACaps body served when the challenge was made.
+    context: DER ScepKemContext, for the log; earlier versions did not keep it.
+    """
 
     derived_key: bytes
     cert_rep_hash: bytes
     caps_hash: bytes
+    context: Annotated[bytes | None, Implicit(0)]
 
 
 @dataclass(frozen=True)
@@ -89,21 +93,24 @@ class Prover:
         body = encode_answer(exchange, outcome, self.random)
         digest = parameters.kdf.digest
         kept = StoredChallenge(
-            derived_key=made.derived_key, cert_rep_hash=digest(body), caps_hash=digest(self.capabilities)
+            derived_key=made.derived_key,
+            cert_rep_hash=digest(body),
+            caps_hash=digest(self.capabilities),
+            context=binding.context([item.octets for item in made.ciphertexts]),
         )
         return Challenge(body, encode(kept))
 
     def check(self, confirm: KemPopConfirm, secret: bytes, details: dict[str, str]) -> None:
-        """Check a confirmation against what was kept. details: for the log; gets the first 8 octets (hex) of H of the
-        derived key, right or wrong: client and CA can compare them.
+        """Check a confirmation against what was kept. details: for the log; gets `scep.kem_pop.comparison`, whether the
+        proof is right or wrong, so that client and CA can see what differs.
 
         Raises ProofFailed, DowngradeDetected.
         """
         kept = decode(StoredChallenge, secret, "stored challenge")
         parameters = _parameters(kept.derived_key)
-        details["derived key hash"] = parameters.kdf.digest(kept.derived_key)[:8].hex()
+        given = mac_input(kept.cert_rep_hash, confirm.caps_hash)
+        details |= comparison(kept.derived_key, kept.context, given)
         try:
-            given = mac_input(kept.cert_rep_hash, confirm.caps_hash)
             verify_mac(kept.derived_key, given, confirm.mac, parameters)
         except MacMismatch:
             raise ProofFailed(WRONG_PROOF) from None

@@ -8,15 +8,16 @@ transactionID raises, because there is no transaction to answer.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from cryptography.hazmat.primitives import hashes
 
 from ca.authorisation import Authoriser
 from ca.authorities import Authorities
-from ca.authority import Authority
+from ca.authority import Authority, check_current
 from ca.crl import Crls
-from ca.dialogue import Challenged, Issued
+from ca.dialogue import Challenged, Issued, Waiting
 from ca.enrolment import Enrolments
 from ca.errors import RequestRefused
 from ca.events import LogEvent, Reply
@@ -28,8 +29,10 @@ from kem.errors import KemError
 from pkix.algorithms import AES128, AES128_GCM
 from pkix.asn1 import encode
 from pkix.certificates import Certificate
-from pkix.enveloped_data import Identity, Opened, attempt, inspect
+from pkix.enveloped_data import Opened, attempt, inspect
 from pkix.errors import Malformed, PkixError
+from pkix.identities import Identity, RsaIdentity
+from pkix.kem_recipients import KemIdentity
 from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import encode_degenerate, encode_signed_data
 from scep.attributes import MessageType, PkiStatus
@@ -73,16 +76,21 @@ class Responder:
         self.authorities = authorities
         self._authoriser = authoriser
         self._store = store
-        self._settings = settings
+        sizes = (profile.min_rsa_bits, profile.max_rsa_bits)
+        self._settings = replace(settings, algorithms=replace(settings.algorithms, certified_rsa_bits=sizes))
         self._kem = kem
         self._backends = backends
         self._random = random
         self._crls = crls or Crls(store)
         self._queries = Queries(authorities, store, self._crls, profile)
         self._addressees = [
-            (identity, authority) for authority in authorities.all for identity in authority.identities(backends)
+            (identity, ra)
+            for authority in authorities.all
+            for ra in authority.ra_sets
+            for identity in ra.identities(backends)
         ]
         self._identities: list[Identity] = [identity for identity, _authority in self._addressees]
+        self._expected = replace(PKI_ENVELOPE, advice="fetch them with GetCACert", useless=_useless(authorities))
         self._enrolments = Enrolments(
             profile=profile,
             authorities=authorities,
@@ -111,8 +119,8 @@ class Responder:
             aes_cbc=algorithms.aes_cbc,
             aes_gcm=algorithms.aes_gcm and not kem.classic,
             ml_dsa=algorithms.ml_dsa and not kem.classic,
-            kem=self._certified_kems() if self._reads_kem else (),
-            kem_pop=kem.pop is Pop.challenge,
+            kem=tuple(name for name in self.certified_kems if name in self._held_kems),
+            kem_pop=kem.pop is Pop.challenge and bool(self.certified_kems),
             response_key=kem.response_key is not ResponseKeyReuse.off and not kem.classic,
         )
 
@@ -121,10 +129,20 @@ class Responder:
         """Whether a request may come to an ML-KEM recipient, which is one of AuthEnvelopedData."""
         return self._settings.algorithms.aes_gcm and not self._kem.classic
 
-    def _certified_kems(self) -> tuple[str, ...]:
-        """The parameter sets that the RA has a key for and that this profile certifies."""
-        held = [item.key.parameter_set for item in self.current.ra_kem]
-        return tuple(item.name for item in held if item.name.lower() in self.profile.key_types)
+    @property
+    def certified_kems(self) -> tuple[str, ...]:
+        """The parameter sets whose keys this profile certifies, such as "ML-KEM-768", whatever keys the RA has. A
+        request for one comes in AuthEnvelopedData, to some key of the CA's that decrypts.
+        """
+        if not self._reads_kem or not self.current.identities(self._backends):
+            return ()
+        names = [parameter_set.name for parameter_set in self._backends.parameter_sets]
+        return tuple(name for name in names if name.lower() in self.profile.key_types)
+
+    @property
+    def _held_kems(self) -> set[str]:
+        """The parameter sets that the RA has a key for."""
+        return {item.key.parameter_set.name for item in self.current.ra_kem}
 
     def get_ca_cert(self) -> tuple[bytes, str]:
         """Body and media type of GetCACert (section 4.2.1): the CA certificate alone if there is nothing else,
@@ -151,8 +169,9 @@ class Responder:
 
     # PKIOperation
 
-    def pki_operation(self, message: bytes, *, now: datetime) -> Reply:
-        """Answer a pkiMessage, in DER or BER. now: aware UTC, whole seconds.
+    def pki_operation(self, message: bytes, *, now: datetime, client: str | None = None) -> Reply:
+        """Answer a pkiMessage, in DER or BER. now: aware UTC, whole seconds. client: the address it came from, for the
+        operator who is shown a request that waits.
 
         Raises Malformed when it is no pkiMessage with a transactionID; everything else is answered.
         """
@@ -163,18 +182,19 @@ class Responder:
             authority=self.current,
             encapsulate=self._backends.encapsulate,
             cipher=AES128 if self._settings.algorithms.aes_cbc else AES128_GCM,
+            client=client,
         )
         alarming = False
         exchange.details["transactionID"] = exchange.message.transaction_id
         try:
             outcome = self._handle(exchange)
             body = encode_answer(exchange, outcome, self._random)
-            what = f"{exchange.name} {outcome.status.name}"
+            status = outcome.status
         except (PkixError, KemError) as error:
             body = encode_failure(exchange, error, self._random)
             exchange.details |= {"failInfo": fail_info(error).name, "text": error.text}
-            what, alarming = f"{exchange.name} FAILURE", isinstance(error, DowngradeDetected)
-        return Reply(body, (LogEvent(what, exchange.details, alarming),))
+            status, alarming = PkiStatus.FAILURE, isinstance(error, DowngradeDetected)
+        return Reply(body, (LogEvent(exchange.name, status.name, exchange.details, alarming),))
 
     def _handle(self, exchange: Exchange) -> Outcome:
         message, policy = exchange.message, self._settings.algorithms
@@ -207,7 +227,12 @@ class Responder:
         if isinstance(outcome, Issued):
             answer, request = encode_degenerate([outcome.certificate.der]), pkcs10(outcome.request)
             return Outcome(PkiStatus.SUCCESS, answer, request=request, kem=dialogue.to_kem_key)
-        return Outcome(PkiStatus.PENDING, body=outcome.answer) if isinstance(outcome, Challenged) else PENDING
+        if isinstance(outcome, Challenged):
+            exchange.details["waits for"] = "the answer to its challenge"
+            return Outcome(PkiStatus.PENDING, body=outcome.answer)
+        if isinstance(outcome, Waiting):
+            exchange.details["waits for"] = outcome.on
+        return PENDING
 
     def _check_time(self, message: PkiMessage, now: datetime) -> None:
         skew = self._settings.max_clock_skew
@@ -235,11 +260,22 @@ class Responder:
             settings.algorithms,
             self._random,
             max_content=settings.max_request,
-            expected=PKI_ENVELOPE,
+            expected=self._expected,
         )
         exchange.cipher, exchange.key_transport = opened.cipher, opened.key_transport
         exchange.authority = self._authority_of(opened.identity)
+        self._check_addressed(exchange, opened.identity)
         return opened
+
+    def _check_addressed(self, exchange: Exchange, identity: Identity) -> None:
+        """Raise RequestRefused if the certificate that the client encrypted to, or the one that it will verify the
+        answer with, is not valid: nobody should have used the first, and the client will not believe the second.
+        """
+        assert isinstance(identity, RsaIdentity | KemIdentity)
+        used = (identity.certificate, exchange.authority.signer.certificate)
+        for role, certificate in exchange.authority.by_role:
+            if Certificate.of(certificate) in used:
+                check_current(role, certificate, now=exchange.now)
 
     def _look_at_envelope(self, exchange: Exchange) -> None:
         """Take the answer's algorithms and the CA meant from a CertPoll, without decrypting: section 3.3.3 asks to
@@ -247,7 +283,7 @@ class Responder:
         """
         envelope = self._envelope(exchange)
         if envelope is not None:
-            seen = inspect(envelope, self._identities, self._settings.algorithms, expected=PKI_ENVELOPE)
+            seen = inspect(envelope, self._identities, self._settings.algorithms, expected=self._expected)
             exchange.cipher, exchange.key_transport = seen.cipher, seen.key_transport
             if seen.identity is not None:
                 exchange.authority = self._authority_of(seen.identity)
@@ -285,3 +321,17 @@ class Responder:
     def crl(self, authority: Authority, *, now: datetime) -> KeptCrl:
         """The CRL; see `ca.crl`. Raises CrlRefused."""
         return self._crls.get(authority, now=now)
+
+
+def _useless(authorities: Authorities) -> tuple[tuple[Certificate, str], ...]:
+    """Certificates of ours that open no envelope, and what to tell who encrypts to one."""
+    found = [
+        (
+            Certificate.of(certificate),
+            f"the certificate of our {role} opens none; fetch the others with GetCACert",
+        )
+        for authority in authorities.all
+        for role, certificate in authority.by_role
+    ]
+    gone = "a certificate of ours that is no longer in use; fetch GetCACert again"
+    return (*found, *((authority.certificate, gone) for authority in authorities.retired))

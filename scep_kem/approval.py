@@ -33,9 +33,15 @@ from pkix.requests import Form
 from pkix.usages import CMC_RA
 from scep.attributes import RESPONSE_KEY
 from scep_kem.config import ProfileConfig
-from scep_kem.contents import Facts, certificate_facts, extension_facts, general_name, usage_name
+from scep_kem.contents import Facts, certificate_facts, extension_facts, general_name, request_facts, usage_name
 
 ID_LENGTH = 16
+_POSSESSION = {
+    "signature": "proven: the request is signed with the requested key",
+    "challenge": "proven: the client answered a challenge to the requested key",
+    "statement": "stated by the holder of a certificate, who signed the request (RFC 9883)",
+    "none": "not proven",
+}
 MOST_COMPARED = 20_000  # certificates, the newest, that a request is compared with
 
 _SENSITIVE_USAGES = {
@@ -64,6 +70,21 @@ def request_id(item: Transaction) -> str:
     transaction = f"{item.profile} {item.key.transaction_id}".encode()  # a profile's name has no blank
     seen = hashlib.sha256(item.key.requester + item.request_hash + transaction)
     return seen.hexdigest()[:ID_LENGTH]
+
+
+def possession(item: Transaction, request: CertificateRequest) -> str:
+    """How far possession of the requested key is shown: signature, challenge (both proven), statement, or none."""
+    if not request.is_kem:
+        return "signature"
+    if isinstance(request, CertificationRequest) and request.form is Form.statement:
+        return "statement"
+    return "challenge" if item.pop_challenges and item.state is not State.CHALLENGED else "none"
+
+
+def holds_secrets(request: CertificateRequest) -> bool:
+    """Whether it holds a challengePassword or a response key, which cannot be taken out: the request is signed."""
+    attributes = request.attributes if isinstance(request, CertificationRequest) else {}
+    return bool({oids.CHALLENGE_PASSWORD, RESPONSE_KEY} & set(attributes))
 
 
 def request_state(item: Transaction) -> str:
@@ -128,12 +149,22 @@ class Desk:
 
     def view(self, item: Transaction) -> View:
         """What there is to see of a request, also of one that cannot be opened or would not be issued."""
-        facts = self._about(item)
+        facts = self.about(item)
         notices: list[Notice] = []
         refusal, shown = "", b""
         try:
             request = open_remembered(self.server_key, item).read()
-            facts |= {"possession": self._possession(item, request, notices), "signed by": self._signer(item, request)}
+            proof = possession(item, request)
+            if proof == "none":
+                notices.append(Notice("no proof", "nobody has proven to have the requested key"))
+            facts |= {
+                "request SHA-256": hashlib.sha256(request.der).hexdigest(),
+                "key": request.key_type,
+                "proof": proof,
+                "possession": _POSSESSION[proof],
+                "signed by": self._signer(item, request),
+                "asked for": request_facts(request.subject, request.extensions, request.key_type),
+            }
             profile = self._profile(item)
             authority = self.generations.by_identifier(item.authority)
             made = preview(authority, profile, request, now=self.now)
@@ -155,14 +186,15 @@ class Desk:
         facts |= {"warnings": [notice.text for notice in notices], "fingerprint": fingerprint}
         return View(facts, notices, refusal, fingerprint)
 
-    def _about(self, item: Transaction) -> Facts:
+    def about(self, item: Transaction) -> Facts:
+        """What is known without opening the request. Of a renewal, its hash is not."""
         return {
             "id": request_id(item),
             "state": request_state(item),
             "waits for": self._waits_for(item),
             "profile": item.profile,
             "transactionID": item.key.transaction_id,
-            "request SHA-256": item.request_hash.hex(),
+            "client": item.client or "",
             "subject": item.subject,
             "created": item.created.isoformat(),
             "updated": item.updated.isoformat(),
@@ -187,16 +219,6 @@ class Desk:
         if item.profile not in self.profiles:
             raise RequestRefused(f"the profile {item.profile} is not configured any more")
         return self.profiles[item.profile].profile
-
-    def _possession(self, item: Transaction, request: CertificateRequest, notices: list[Notice]) -> str:
-        if not request.is_kem:
-            return "proven: the request is signed with the requested key"
-        if isinstance(request, CertificationRequest) and request.form is Form.statement:
-            return "stated by the holder of a certificate, who signed the request (RFC 9883)"
-        if item.pop_challenges and item.state is not State.CHALLENGED:
-            return "proven: the client answered a challenge to the requested key"
-        notices.append(Notice("no proof", "nobody has proven to have the requested key"))
-        return "not proven"
 
     def _signer(self, item: Transaction, request: CertificateRequest) -> str:
         if item.key.requester == hashlib.sha256(request.spki).digest():

@@ -7,8 +7,9 @@
     ca-<16 hex digits>/  one generation: ca, ra-signer, ra-decryption, ra-ml-kem-* as .key.pem and .cert.pem, chain.pem
 
 roles.json is replaced in one step and last, so every change is atomic, and a running server notices it by the file's
-change. What replaced an RA certificate has a file name of its own, which roles.json tells; the old files are kept as
-*.withdrawn-<moment>.*, which nothing reads. Whoever changes the folder locks it. Folders have mode 0700, secrets 0600.
+change. What replaced a certificate has a file name of its own, which roles.json tells; files of an RA that was
+withdrawn are kept as *.withdrawn-<moment>.*, which nothing reads. Whoever changes the folder locks it. Folders have
+mode 0700, secrets 0600.
 """
 
 from __future__ import annotations
@@ -16,31 +17,28 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
-import stat
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from ca.authorities import Authorities
-from ca.authority import Authority, KemPair, KeyPair, create_authority, create_ra, create_ra_kem
+from ca.authority import RA_VALIDITY, Authority, KeyPair, create_authority, create_ra_kem
 from ca.sealing import KEY_LENGTH, ServerKey
 from ca.sql_store import SqlStore
-from ca.store import IssuedCertificate, Store, StoreConflict, StoreUnavailable
+from ca.store import Store, StoreUnavailable
 from pkix.certificates import Certificate
-from pkix.keys import KEY_TYPES, generate, key_type_of
-from pkix.public_keys import key_identity
+from pkix.keys import spki_of
 from scep_kem import files, safety
 from scep_kem.config import CONFIG_NAME, TEMPLATE, Config, load
+from scep_kem.database import check_database
 from scep_kem.errors import UsageError, cannot
 from scep_kem.generation_files import (
     Stems,
@@ -51,28 +49,19 @@ from scep_kem.generation_files import (
     read_retired,
     write_authority,
     write_pair,
+    write_renewed_ca,
 )
+from scep_kem.imported_ca import check_key_usage, check_renews
 from scep_kem.kem import new_kem_key
+from scep_kem.ra import check_valid, folder_name, key_type, revoke_ra, successor
+from scep_kem.roles import Roles
 from scep_kem.terminal import command
 
 DEFAULT_SUBJECT = "CN=SCEP demo CA"
 RA_ROLES = ("signer", "decryption", "kem")
 SERVER_KEY_NAME = "server.key"
 DATABASE_NAME = "store.sqlite"
-_GENERATION = re.compile(r"ca-[0-9a-f]{16}")
 _REMAINS = re.compile(r"ca-[0-9a-f]{16}|server\.key|store\.sqlite")
-_STEM = re.compile(r"ra-[a-z0-9-]+\.[0-9a-f]{16}")
-
-
-@dataclass(frozen=True)
-class _Roles:
-    """Folder names of the generations. ra: of a generation, the files of RA pairs that were replaced."""
-
-    current: str
-    next: str | None = None
-    previous: tuple[str, ...] = ()
-    ra: Mapping[str, Stems] = field(default_factory=dict)
-    retired: tuple[str, ...] = ()
 
 
 class CaDir:
@@ -88,7 +77,8 @@ class CaDir:
         """What the CA is served by, read anew."""
         if self.path / CONFIG_NAME == self.config_path and not self.config_path.exists():
             raise UsageError(
-                f"there is no {self.config_path}; give the CA's configuration by --config instead of --dir"
+                f"there is no {self.config_path}: restore it from a backup, or give the CA's configuration by --config "
+                "instead of --dir"
             )
         config = load(self.config_path)
         if config.ca_dir.resolve() != self.path.resolve():
@@ -113,6 +103,13 @@ class CaDir:
         """Whether there is a folder, with a CA or without."""
         try:
             return self.path.exists()
+        except OSError as error:
+            raise cannot(f"look into {self.path}", error) from None
+
+    def is_free(self) -> bool:
+        """Whether there is nothing: no folder yet, in one that is there, or an empty one."""
+        try:
+            return not any(self.path.iterdir()) if self.path.exists() else self.path.absolute().parent.is_dir()
         except OSError as error:
             raise cannot(f"look into {self.path}", error) from None
 
@@ -160,13 +157,14 @@ class CaDir:
             ra_kem=[new_kem_key(kem) for kem in dict.fromkeys(kems)],
             rsa_decryption=rsa_decryption,
         )
+        check_key_usage(authority)
         with self.locked(), contextlib.ExitStack() as undo:
             self._refuse_what_is_there()  # somebody else was faster
             if database is not None:
                 self._refuse_records(database)
             self._make(authority, undo)
             self.open_store(database).close()
-            self._write_roles(_Roles(_name(authority)))
+            self._write_roles(Roles(folder_name(authority)))
             undo.pop_all()
         return authority
 
@@ -178,8 +176,8 @@ class CaDir:
         if not self.config_path.exists():
             undo.callback(self.config_path.unlink, missing_ok=True)
             files.write(self.config_path, TEMPLATE.encode(), secret=True)
-        undo.callback(shutil.rmtree, self.path / _name(authority), ignore_errors=True)
-        write_authority(self.path / _name(authority), authority)
+        undo.callback(shutil.rmtree, self.path / folder_name(authority), ignore_errors=True)
+        write_authority(self.path / folder_name(authority), authority)
 
     def _refuse_what_is_there(self) -> None:
         """Raise UsageError where a CA is or was: another server.key would make its database unreadable."""
@@ -219,38 +217,91 @@ class CaDir:
                     current=self._read_authority(roles, roles.current),
                     previous=tuple(self._read_authority(roles, name) for name in roles.previous),
                     following=self._read_authority(roles, roles.next) if roles.next else None,
-                    retired=tuple(read_retired(self.path / name) for name in roles.retired),
+                    retired=tuple(read_retired(self.path / name, _of_ca(roles.stems(name))) for name in roles.retired),
                 )
             except UsageError:
                 if self._roles() == roles:  # else files were put away between reading their names and them
                     raise
 
-    def prepare_rollover(self, *, now: datetime) -> Authority:
-        """Make the next generation, with key types and subject like the current one's."""
+    def prepare_rollover(
+        self, *, now: datetime, ca: KeyPair | None = None, chain: Sequence[x509.Certificate] = ()
+    ) -> Authority:
+        """Make the next generation, with key types and subject like the current one's, or with a CA made elsewhere."""
         with self.locked():
-            return self._prepare_rollover(self._roles(), now)
+            return self._prepare_rollover(self._roles(), now, ca, chain)
 
-    def _prepare_rollover(self, roles: _Roles, now: datetime) -> Authority:
+    def _prepare_rollover(
+        self, roles: Roles, now: datetime, ca: KeyPair | None, chain: Sequence[x509.Certificate]
+    ) -> Authority:
         if roles.next:
-            raise UsageError("a rollover is prepared already; `ca rollover --activate` makes it the current CA")
+            raise UsageError(
+                "a rollover is prepared already; `ca rollover --activate` makes it the current CA, `--abort` drops it"
+            )
         current = self._read_authority(roles, roles.current)
-        if current.ca.certificate.issuer != current.ca.certificate.subject:
-            raise UsageError("an imported subordinate CA is rolled over by its issuer: import its new certificate")
+        if ca is None and current.ca.certificate.issuer != current.ca.certificate.subject:
+            raise UsageError(
+                "an imported subordinate CA is rolled over by its issuer: give the new key and certificate with "
+                "--import-key and --import-cert; for a new certificate of the same key there is `ca import-cert`"
+            )
         authority = create_authority(
             current.ca.certificate.subject,
-            _key_type(current.ca),
-            ra_key_type=_key_type(current.ra_signer) if current.ra_signer else None,
+            key_type(current.ca),
+            ra_key_type=key_type(current.ra_signer) if current.ra_signer else None,
             now=now,
             random=os.urandom,
+            ca=ca,
+            chain=chain,
             ra_kem=[new_kem_key(pair.key.parameter_set.name.lower()) for pair in current.ra_kem],
-            rsa_decryption=bool(current.ra_decryption),
+            rsa_decryption=current.ra_decryption is not None or key_type(current.ca).startswith("rsa:"),
         )
+        check_key_usage(authority)
+        if folder_name(authority) in roles.folders:
+            raise UsageError(f"the CA {authority.short_identifier} is here already")
         with contextlib.ExitStack() as undo:
-            undo.callback(shutil.rmtree, self.path / _name(authority), ignore_errors=True)
-            write_authority(self.path / _name(authority), authority)
-            self._write_roles(replace(roles, next=_name(authority)))
+            undo.callback(shutil.rmtree, self.path / folder_name(authority), ignore_errors=True)
+            write_authority(self.path / folder_name(authority), authority)
+            self._write_roles(replace(roles, next=folder_name(authority)))
             undo.pop_all()
         return authority
+
+    def abort_rollover(self, *, store: Store, now: datetime) -> Authority:
+        """The prepared generation is retired before it was in force.
+
+        It is not removed, because it may have issued a certificate a moment ago, whose revocation needs its CRL; and
+        whoever got it by GetNextCACert knows it.
+        """
+        with self.locked():
+            roles = self._roles()
+            if not roles.next:
+                raise UsageError("no rollover is prepared, so there is nothing to abort")
+            authority = self._read_authority(roles, roles.next)
+            revoke_ra(authority, None, store=store, reason="cessationOfOperation", now=now)
+            self._write_roles(replace(roles, next=None, retired=(*roles.retired, roles.next)))
+            return authority
+
+    def import_certificate(self, found: Sequence[x509.Certificate]) -> Authority:
+        """Another certificate for the key of a generation, its issuers behind it, in place of the one it has.
+
+        What it has issued, its CRL and its URLs stay. Raises UsageError, also for a certificate of another key.
+        """
+        certificate, *chain = found
+        with self.locked():
+            roles = self._roles()
+            spki = Certificate.of(certificate).spki
+            for name in roles.in_use:
+                authority = self._read_authority(roles, name)
+                if spki == spki_of(authority.ca.key):
+                    check_renews(authority, certificate)
+                    pair = KeyPair(authority.ca.key, certificate)
+                    check_key_usage(replace(authority, ca=pair))
+                    stem = _stem("ca", certificate)
+                    write_renewed_ca(self.path / name, stem, pair, chain)
+                    self._write_roles(replace(roles, ra=roles.with_stems({name: {"ca": stem}})))
+                    return self._read_authority(self._roles(), name)
+        raise UsageError(
+            "the certificate is for another key than this CA's; `ca rollover --import-key --import-cert` makes it the "
+            "next CA"
+        )
 
     def activate_rollover(self) -> Authority:
         """The prepared generation becomes the current one."""
@@ -270,7 +321,7 @@ class CaDir:
             added = False
             for name in filter(None, (roles.current, roles.next)):
                 authority = self._read_authority(roles, name)
-                _check_valid(authority, now)
+                check_valid(authority, now)
                 private, public = new_kem_key(kem)
                 if any(pair.key.parameter_set == private.parameter_set for pair in authority.ra_kem):
                     continue
@@ -293,28 +344,67 @@ class CaDir:
         with self.locked():
             roles = self._roles()
             chosen = self._with_ra(roles, only, of, now)
-            ra = {name: dict(stems) for name, stems in roles.ra.items()}
-            for name, authority in chosen.items():
-                for title, pair in ra_pairs(authority, only).items():
-                    made = _successor(authority.ca, pair, now)
-                    stem = f"{title}.{hashlib.sha256(files.pem(made.certificate)).hexdigest()[:16]}"
-                    write_pair(self.path / name, stem, made)
-                    ra.setdefault(name, {})[title] = stem
+            made = {name: self._successors(name, authority, only, now) for name, authority in chosen.items()}
             for authority in chosen.values():
-                _revoke_ra(authority, only, store=store, reason=reason, now=now)
-            self._write_roles(replace(roles, ra=ra))
-            for name, authority in chosen.items():
-                for title in ra_pairs(authority, only):
-                    put_away(self.path / name, roles.ra.get(name, {}).get(title, title), now)
+                revoke_ra(authority, only, store=store, reason=reason, now=now)
+            earlier = dict(roles.earlier)
+            for name in chosen:
+                kept = [
+                    {title: stem for title, stem in stems.items() if title not in made[name]}
+                    for stems in roles.earlier.get(name, ())
+                ]
+                earlier[name] = [stems for stems in kept if stems]
+            self._write_roles(replace(roles, ra=roles.with_stems(made), earlier=earlier))
+            for name in chosen:
+                present = {title: roles.stems(name).get(title, title) for title in made[name]}
+                for stems in (present, *roles.earlier.get(name, ())):
+                    for title in present.keys() & stems.keys():
+                        put_away(self.path / name, stems[title], now)
             return [self._read_authority(self._roles(), name) for name in chosen]
 
-    def _with_ra(self, roles: _Roles, only: str | None, of: Authority | None, now: datetime) -> dict[str, Authority]:
+    def renew_ra(self, *, new_keys: bool, now: datetime, of: Authority | None = None) -> list[Authority]:
+        """New certificates for the RA of every generation in use, or of one, with the same keys or new ones. The old
+        keys still open envelopes that name the old certificates. The generations concerned, as they are now.
+
+        An RA whose new certificates would end no later is left out, because the CA itself ends then.
+        """
+        with self.locked():
+            roles = self._roles()
+            chosen = self._with_ra(roles, None, of, now)
+            made: dict[str, Stems] = {}
+            for name, authority in chosen.items():
+                if any(
+                    pair.certificate.not_valid_after_utc < _last_end(authority, now)
+                    for pair in ra_pairs(authority).values()
+                ):
+                    made[name] = self._successors(name, authority, None, now, new_keys=new_keys)
+            if not made:
+                raise UsageError("the RA's certificates end with the CA's own already; `ca rollover` makes the next CA")
+            earlier = dict(roles.earlier)
+            for name, titles in made.items():
+                before = {title: roles.stems(name).get(title, title) for title in titles}
+                earlier[name] = [before, *roles.earlier.get(name, ())]
+            self._write_roles(replace(roles, ra=roles.with_stems(made), earlier=earlier))
+            return [self._read_authority(self._roles(), name) for name in made]
+
+    def _successors(
+        self, name: str, authority: Authority, only: str | None, now: datetime, *, new_keys: bool = True
+    ) -> Stems:
+        """Write what follows the RA's pairs, under new names."""
+        made = {}
+        for title, pair in ra_pairs(authority, only).items():
+            new = successor(authority.ca, pair, now, new_key=new_keys)
+            made[title] = _stem(title, new.certificate)
+            write_pair(self.path / name, made[title], new)
+        return made
+
+    def _with_ra(self, roles: Roles, only: str | None, of: Authority | None, now: datetime) -> dict[str, Authority]:
         """The generations whose RA is to be replaced, by folder. Raises UsageError, before anything has changed."""
-        names = [*filter(None, (roles.current, *roles.previous, roles.next))]
+        names = [*roles.in_use]
         if of is not None:
-            if _name(of) not in names:
+            if folder_name(of) not in names:
                 raise UsageError(f"the CA {of.short_identifier} is retired: its RA is in use no more")
-            names = [_name(of)]
+            names = [folder_name(of)]
         read = {name: self._read_authority(roles, name) for name in names}
         chosen = {name: authority for name, authority in read.items() if ra_pairs(authority, only)}
         if not chosen:
@@ -323,7 +413,7 @@ class CaDir:
             raise UsageError(f"{where} has no {which}; where there is none, its own key is used")
         for name, authority in chosen.items():
             hint = f"; `ca retire {authority.short_identifier}`" if name in roles.previous else ""
-            _check_valid(authority, now, hint)
+            check_valid(authority, now, hint)
         return chosen
 
     def retire(self, authority: Authority, *, store: Store, reason: str, now: datetime) -> None:
@@ -331,19 +421,17 @@ class CaDir:
         signed as before, and its certificates can be renewed and revoked.
         """
         with self.locked():
-            roles, name = self._roles(), _name(authority)
+            roles, name = self._roles(), folder_name(authority)
             if name not in roles.previous:
                 state = {roles.current: "the current CA", roles.next: "prepared"}.get(name, "retired already")
                 raise UsageError(f"the CA {authority.short_identifier} is {state}; only a previous one can be retired")
-            _revoke_ra(authority, None, store=store, reason=reason, now=now)
+            revoke_ra(authority, None, store=store, reason=reason, now=now)
             previous = tuple(item for item in roles.previous if item != name)
             self._write_roles(replace(roles, previous=previous, retired=(*roles.retired, name)))
 
     def generation_folders(self) -> list[Path]:
         """Of all generations, the retired ones, too."""
-        roles = self._roles()
-        names = (roles.current, roles.next, *roles.previous, *roles.retired)
-        return [self.path / name for name in names if name]
+        return [self.path / name for name in self._roles().folders]
 
     def server_key(self) -> ServerKey:
         """The key that seals stored secrets."""
@@ -362,7 +450,7 @@ class CaDir:
         # As text, a folder named what? would be read as a file and its options.
         found = make_url(url) if url else URL.create("sqlite", database=str(self.path / DATABASE_NAME))
         if found.get_backend_name() == "sqlite":
-            self._check_database(Path(str(found.database)))
+            check_database(Path(str(found.database)), is_new=not self.exists())
         try:
             return SqlStore(found)
         except OSError as error:
@@ -371,24 +459,6 @@ class CaDir:
             raise UsageError(f"cannot open the database: its driver is not installed: {error}") from None
         except DBAPIError as error:
             raise StoreUnavailable(f"the database cannot be opened: {' '.join(str(error.orig).split())}") from error
-
-    def _check_database(self, path: Path) -> None:
-        """Raise UsageError for a file of SQLite that is missing, no file, or somebody else's."""
-        safety.check_folder(path)
-        try:
-            regular = stat.S_ISREG(path.stat().st_mode)
-        except FileNotFoundError:
-            if not self.exists():
-                return
-            empty = command("install", "-m", "600", "/dev/null", path)
-            raise UsageError(
-                f"the database {path} is missing, and with it what was issued and revoked: restore it from a "
-                f"backup. For an empty one, `{empty}` as the server's account"
-            ) from None
-        except OSError as error:
-            raise cannot(f"open the database {path}", error) from None
-        if not regular:
-            raise UsageError(f"the database {path} is not a regular file")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -406,80 +476,30 @@ class CaDir:
         finally:
             os.close(descriptor)
 
-    def _roles(self) -> _Roles:
+    def _roles(self) -> Roles:
         self.require()
         try:
-            found = json.loads(files.read(self.roles_path, secret=True))
-            ra = {name: dict(stems) for name, stems in found.get("ra", {}).items()}
-            roles = _Roles(
-                found["current"], found["next"], tuple(found["previous"]), ra, tuple(found.get("retired", ()))
-            )
-            names = (roles.current, *filter(None, [roles.next]), *roles.previous, *roles.retired)
-            if not all(_GENERATION.fullmatch(name) for name in names):
-                raise TypeError
-            if not all(_STEM.fullmatch(stem) for stems in ra.values() for stem in stems.values()):
-                raise TypeError
+            return Roles.decode(files.read(self.roles_path, secret=True))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UsageError(f"{self.roles_path} is damaged") from None
-        return roles
 
-    def _write_roles(self, roles: _Roles) -> None:
-        files.write(self.roles_path, json.dumps(asdict(roles), indent=1).encode() + b"\n", secret=True)
+    def _write_roles(self, roles: Roles) -> None:
+        files.write(self.roles_path, roles.encode(), secret=True)
 
-    def _read_authority(self, roles: _Roles, name: str) -> Authority:
-        return read_authority(self.path / name, roles.ra.get(name, {}))
-
-
-def _successor(ca: KeyPair, pair: KeyPair | KemPair, now: datetime) -> KeyPair | KemPair:
-    """A new key of the same type, certified for the same role."""
-    if isinstance(pair, KemPair):
-        private, public = new_kem_key(pair.key.parameter_set.name.lower())
-        return create_ra_kem(ca, private, public, now=now, random=os.urandom)
-    usage = pair.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    role = "digitalSignature" if usage.digital_signature else "keyEncipherment"
-    return create_ra(ca, generate(_key_type(pair)), role, now, os.urandom)
+    def _read_authority(self, roles: Roles, name: str) -> Authority:
+        return read_authority(self.path / name, roles.stems(name), roles.earlier.get(name, ()))
 
 
-def _check_valid(authority: Authority, now: datetime, hint: str = "") -> None:
-    """Raise UsageError if the CA can certify no RA now."""
-    certificate = authority.ca.certificate
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        raise UsageError(f"the CA certificate is not valid now, so it can certify no RA{hint}")
+def _last_end(authority: Authority, now: datetime) -> datetime:
+    """When a certificate of the RA made now ends."""
+    return min(now + RA_VALIDITY, authority.ca.certificate.not_valid_after_utc)
 
 
-def _revoke_ra(authority: Authority, only: str | None, *, store: Store, reason: str, now: datetime) -> None:
-    """Record that the RA's certificates are revoked, so that the CRL lists them."""
-    for pair in ra_pairs(authority, only).values():
-        with contextlib.suppress(StoreConflict):  # known since an attempt that was stopped
-            store.record(record_of(authority, pair.certificate))
-        store.revoke(authority.identifier, pair.certificate.serial_number, reason=reason, now=now)
+def _of_ca(stems: Stems) -> Stems:
+    """Without those of an RA that is withdrawn."""
+    return {name: stem for name, stem in stems.items() if name == "ca"}
 
 
-def record_of(authority: Authority, certificate: x509.Certificate) -> IssuedCertificate:
-    """The record of a certificate of which the Store knows nothing, so that it can be revoked. It renews nothing."""
-    as_cms = Certificate.of(certificate)
-    return IssuedCertificate(
-        authority=authority.identifier,
-        serial=certificate.serial_number,
-        der=as_cms.der,
-        subject=certificate.subject.rfc4514_string(),
-        spki_hash=key_identity(as_cms.spki),
-        profile="",
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-    )
-
-
-def _name(authority: Authority) -> str:
-    return f"ca-{authority.short_identifier}"
-
-
-def _key_type(pair: KeyPair) -> str:
-    """The type of a new key like the pair's. An imported RSA key may have any length: the new one is not shorter,
-    unless it was longer than the longest that we make.
-    """
-    key = pair.key
-    if not isinstance(key, rsa.RSAPrivateKey):
-        return key_type_of(key.public_key())
-    sizes = [int(name.removeprefix("rsa:")) for name in KEY_TYPES if name.startswith("rsa:")]
-    return f"rsa:{min((size for size in sizes if size >= key.key_size), default=max(sizes))}"
+def _stem(title: str, certificate: x509.Certificate) -> str:
+    """The name of the files of a pair that has taken another's place."""
+    return f"{title}.{hashlib.sha256(files.pem(certificate)).hexdigest()[:16]}"

@@ -11,8 +11,10 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -23,10 +25,12 @@ from kem.backends import AUTOMATIC
 from pkix.algorithms import AlgorithmPolicy
 from scep.settings import KemPolicy, Settings
 from scep_kem import config_keys as keys
-from scep_kem import files
+from scep_kem import files, safety
 from scep_kem.budgets import WEBHOOK
 from scep_kem.config_keys import checked, settings, split_url
 from scep_kem.errors import UsageError
+from scep_kem.logs import TEXT
+from scep_kem.proxies import Network
 from scep_kem.terminal import printable
 
 CONFIG_NAME = "scep.toml"
@@ -38,7 +42,7 @@ TEMPLATE = """\
 [ca]
 dir = "."                       # folder with the keys and the database
 
-[server]                        # for `scep-kem serve`; a WSGI server has its own
+[server]                        # host and port are for `scep-kem serve`; a WSGI server has its own
 host = "127.0.0.1"
 port = 8080
 max_body = 1048576              # octets of one request
@@ -60,7 +64,7 @@ max_request = 65536             # octets of encrypted content of one request
 [profiles.default]
 validity_days = 365
 backdate_minutes = 600          # for clients with slow clocks
-key_types = ["rsa", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519",
+key_types = ["rsa", "rsa-pss", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519",
              "ml-dsa-44", "ml-dsa-65", "ml-dsa-87", "ml-kem-512", "ml-kem-768", "ml-kem-1024"]
 key_usage = ["digitalSignature", "keyEncipherment"]
 extended_key_usage = ["clientAuth"]
@@ -115,14 +119,17 @@ class ProfileConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A checked configuration. ca_dir: absolute, links not followed. max_body in octets. database: SQLAlchemy URL or
-    None for SQLite in ca_dir.
+    """A checked configuration. ca_dir: absolute, links not followed. max_body in octets. trusted_proxies: whose
+    X-Forwarded-* headers are believed. log: `scep_kem.logs` has the forms. database: SQLAlchemy URL or None for SQLite
+    in ca_dir.
     """
 
     ca_dir: Path
     host: str = "127.0.0.1"
     port: int = 8080
     max_body: int = 1 << 20
+    trusted_proxies: tuple[Network, ...] = (ip_network("127.0.0.1"), ip_network("::1"))
+    log: str = TEXT
     database: str | None = None
     kem_backend: str = AUTOMATIC
     settings: Settings = field(default_factory=Settings)
@@ -146,10 +153,21 @@ def load(path: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
     try:
-        return _config(document, path.resolve().parent)
+        found = _config(document, path.resolve().parent)
     except UsageError as error:
         # A quoted key of TOML may hold line ends.
         raise UsageError(f"{path}: {printable(str(error))}") from None
+    if _holds_secret(found):
+        safety.warn_if_readable(path)
+    return found
+
+
+def _holds_secret(config: Config) -> bool:
+    """Whether the file has a password or a token in it."""
+    if config.database is not None and make_url(config.database).password is not None:
+        return True
+    webhooks = [urlsplit(item.webhook.url) for item in config.profiles.values() if item.webhook is not None]
+    return any("@" in url.netloc or url.query for url in webhooks)
 
 
 def _config(document: dict[str, Any], base: Path) -> Config:

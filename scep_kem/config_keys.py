@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -26,10 +27,12 @@ from ca.profiles import (
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from kem.exchange import POP_SHA256, POP_SHA512
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
-from pkix.usages import CMC_RA
+from pkix.usages import CMC_RA, NON_REPUDIATION
 from scep.settings import Pop, ResponseKeyReuse
 from scep_kem.budgets import LONGEST_WEBHOOK
 from scep_kem.errors import UsageError
+from scep_kem.logs import FORMATS
+from scep_kem.proxies import Network
 
 # The longest time that a key may say: any moment of ours plus or minus it is still a date.
 LONGEST = timedelta(days=36_525)
@@ -144,6 +147,16 @@ def _is_usage(text: str) -> bool:
         return False
 
 
+def _key_usages(names: list[str]) -> list[str]:
+    """RFC 5280 knows the bit contentCommitment under two names."""
+    return ["contentCommitment" if name == NON_REPUDIATION else name for name in names]
+
+
+def _are_key_usages(names: list[str]) -> bool:
+    """What end entities may have; a certificate that says for what its key is says something (section 4.2.1.3)."""
+    return bool(names) and all(name in KEY_USAGES for name in _key_usages(names))
+
+
 def _is_location(text: str) -> bool:
     """Where a CRL or a certificate may be fetched (RFC 5280 sections 4.2.1.13 and 4.2.2.1); ldap may name no host."""
     text = text.replace(CA_IN_URL, "")
@@ -155,6 +168,18 @@ def _is_location(text: str) -> bool:
     )
 
 
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _networks(texts: list[str]) -> tuple[Network, ...]:
+    return tuple(ip_network(text) for text in texts)
+
+
 _FLAG = Key(bool)
 _TEXT = Key(str)
 _LOCATIONS = Key(list, lambda value: all(_is_location(item) for item in value))
@@ -162,7 +187,13 @@ _SECOND, _MINUTE, _HOUR, _DAY = timedelta(seconds=1), timedelta(minutes=1), time
 _PARAMETERS = {"sha256": POP_SHA256, "sha512": POP_SHA512}
 
 CA: Keys = {"dir": _TEXT, "database": _TEXT}
-SERVER: Keys = {"host": _TEXT, "port": _count(0, 65535), "max_body": _count(4096)}
+SERVER: Keys = {
+    "host": _TEXT,
+    "port": _count(0, 65535),
+    "max_body": _count(4096),
+    "trusted_proxies": Key(list, lambda value: all(_is_network(item) for item in value), convert=_networks),
+    "log": _one_of(FORMATS),
+}
 ALGORITHMS: Keys = {
     "legacy": _FLAG,
     "aes_gcm": _FLAG,
@@ -185,7 +216,7 @@ PROFILE: Keys = {
     "key_types": _subset(ALL_KEY_TYPES),
     "min_rsa_bits": _count(MIN_RSA_BITS, MAX_RSA_BITS),
     "max_rsa_bits": _count(MIN_RSA_BITS, MAX_RSA_BITS),
-    "key_usage": _subset(KEY_USAGES),
+    "key_usage": Key(list, _are_key_usages, convert=_key_usages),
     "extended_key_usage": Key(list, lambda value: all(_is_usage(item) for item in value)),
     "required_subject": _subset(SUBJECT_ATTRIBUTES),
     "allowed_subject": _subset(SUBJECT_ATTRIBUTES),

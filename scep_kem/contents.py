@@ -58,6 +58,19 @@ def certificate_facts(certificate: x509.Certificate, key_type: str) -> Facts:
     return facts
 
 
+def request_facts(subject: x509.Name, extensions: x509.Extensions, key_type: str) -> Facts:
+    """What a request asks for. key_type: with its size, as in rsa:2048. Raises Malformed, ValueError."""
+    facts: Facts = {
+        "subject": subject.rfc4514_string(),
+        "subject attributes": [f"{_attribute(item)}: {_value(item.value)}" for item in subject],
+        "key": key_type,
+    }
+    for item in extensions:
+        name, values = extension_facts(item)
+        facts.setdefault(name, []).extend(values)
+    return facts
+
+
 def extension_facts(item: x509.Extension[x509.ExtensionType]) -> tuple[str, list[str]]:
     """Under which fact an extension is listed, and what it says, a line each."""
     value = item.value

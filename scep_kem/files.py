@@ -81,9 +81,18 @@ def make_folder(path: Path) -> None:
         raise cannot(f"make {path}", error) from None
 
 
-def read_key(path: Path) -> SigningKey:
+def read_first_line(path: Path) -> bytes:
+    """A secret that is the first line of a file, without its end. Raises UsageError if there is none."""
+    found = read(path, secret=True).split(b"\n", 1)[0].rstrip(b"\r")
+    safety.warn_if_readable(path)
+    if not found:
+        raise UsageError(f"the first line of {path} is empty; it should be the password")
+    return found
+
+
+def read_key(path: Path, *, password: bytes | None = None) -> SigningKey:
     """A private key that signs, in PEM. Raises UsageError."""
-    key = read_any_key(path)
+    key = read_any_key(path, password=password)
     if isinstance(key, DecapsulationKey):
         raise UsageError(f"{path} holds an ML-KEM key, which cannot sign")
     return key
@@ -102,7 +111,7 @@ def read_kem_key(path: Path) -> DecapsulationKey:
     return key
 
 
-def read_any_key(path: Path) -> SigningKey | DecapsulationKey:
+def read_any_key(path: Path, *, password: bytes | None = None) -> SigningKey | DecapsulationKey:
     """A private key of either kind in PEM. A file that others may read is warned of. Raises UsageError."""
     data = read(path)
     safety.warn_if_readable(path)
@@ -111,7 +120,7 @@ def read_any_key(path: Path) -> SigningKey | DecapsulationKey:
             kem_key = load_kem_key(data)
             backends().check_pair(kem_key)
             return kem_key
-        key = load_private_key(data)
+        key = load_private_key(data, password=password)
         key_type_of(key.public_key())  # refuses a curve that nothing else here knows
         return key
     except (PkixError, KemError) as error:

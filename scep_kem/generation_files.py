@@ -1,12 +1,12 @@
 """The files of one generation of the CA, in its folder: ca, ra-signer, ra-decryption, ra-ml-kem-* as .key.pem and
-.cert.pem, and chain.pem. What replaced an RA's pair has another name ("stem"), which the caller knows
-(`scep_kem.ca_dir`).
+.cert.pem, and chain.pem. What replaced a pair has another name ("stem"), which the caller knows (`scep_kem.ca_dir`).
+The CA's first certificate stays where it was, because it names the generation.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -35,24 +35,58 @@ def write_authority(folder: Path, authority: Authority) -> None:
         files.write(folder / "chain.pem", files.pem(*authority.chain))
 
 
-def read_authority(folder: Path, stems: Stems) -> Authority:
-    """A generation that can do everything. stems: of pairs that were replaced. Raises UsageError."""
-    retired = read_retired(folder)
+def read_authority(folder: Path, stems: Stems, earlier: Sequence[Stems] = ()) -> Authority:
+    """A generation that can do everything. stems: of pairs that were replaced; earlier: of RAs that still open
+    envelopes. Raises UsageError.
+    """
+    found = _with_ra(read_retired(folder, stems), folder, stems)
+    if not found.ra_kem and not isinstance((found.ra_decryption or found.ca).key, rsa.RSAPrivateKey):
+        raise UsageError(f"{folder} has no RSA or ML-KEM key and certificate to which clients could encrypt")
+    return replace(found, earlier=tuple(_earlier(found, folder, items) for items in earlier))
+
+
+def _with_ra(authority: Authority, folder: Path, stems: Stems) -> Authority:
+    """With the RA whose pairs have these names. Raises UsageError."""
     ra_signer, ra_decryption = (_read_pair(folder, pair, stems) for pair in ("ra-signer", "ra-decryption"))
     kems = (_read_kem_pair(folder, f"ra-{kem}", stems) for kem in KEM_KEY_TYPES)
     ra_kem = tuple(pair for pair in kems if pair is not None)
-    if not ra_kem and not isinstance((ra_decryption or retired.ca).key, rsa.RSAPrivateKey):
-        raise UsageError(f"{folder} has no RSA or ML-KEM key and certificate to which clients could encrypt")
-    return replace(retired, ra_signer=ra_signer, ra_decryption=ra_decryption, ra_kem=ra_kem)
+    return replace(authority, ra_signer=ra_signer, ra_decryption=ra_decryption, ra_kem=ra_kem)
 
 
-def read_retired(folder: Path) -> Authority:
+def _earlier(authority: Authority, folder: Path, stems: Stems) -> Authority:
+    """The authority with an earlier RA; what that did not have or has no more is the present one's."""
+    signer, decryption = (
+        _read_pair(folder, pair, stems) if pair in stems else None for pair in ("ra-signer", "ra-decryption")
+    )
+    kems = {kem_name(pair): pair for pair in authority.ra_kem}
+    for name in stems:
+        if name not in ("ra-signer", "ra-decryption"):
+            pair = _read_kem_pair(folder, name, stems)
+            kems |= {name: pair} if pair is not None else {}
+    return replace(
+        authority,
+        ra_signer=signer or authority.ra_signer,
+        ra_decryption=decryption or authority.ra_decryption,
+        ra_kem=tuple(kems.values()),
+    )
+
+
+def read_retired(folder: Path, stems: Stems) -> Authority:
     """A generation without its RA, which can only sign CRLs. Raises UsageError."""
-    ca = _read_pair(folder, "ca", {})
+    ca = _read_pair(folder, "ca", stems)
     if ca is None:
         raise UsageError(f"{folder} has no CA certificate and key")
-    chain_path = folder / "chain.pem"
-    return Authority(ca=ca, chain=tuple(files.read_certificates(chain_path)) if os.path.exists(chain_path) else ())  # noqa: PTH110
+    first = files.read_certificate(_paths(folder, "ca")[1]) if "ca" in stems else None
+    chain_path = folder / ("chain.pem" if first is None else f"{stems['ca']}.chain.pem")
+    chain = tuple(files.read_certificates(chain_path)) if os.path.exists(chain_path) else ()  # noqa: PTH110
+    return Authority(ca=ca, chain=chain, first=first)
+
+
+def write_renewed_ca(folder: Path, stem: str, pair: KeyPair, chain: Sequence[x509.Certificate]) -> None:
+    """Another certificate for the CA's key, beside the first one."""
+    write_pair(folder, stem, pair)
+    if chain:
+        files.write(folder / f"{stem}.chain.pem", files.pem(*chain))
 
 
 def ra_pairs(authority: Authority, only: str | None = None) -> dict[str, KeyPair | KemPair]:

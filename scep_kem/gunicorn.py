@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 
 from scep_kem.budgets import SERVER, THREADS
+from scep_kem.server.arbiter import on_reload, on_starting
+
+__all__ = ["on_reload", "on_starting"]
 
 bind = "127.0.0.1:8000"
 backlog = 2048
@@ -25,6 +28,9 @@ graceful_timeout = SERVER
 # A GET's message is in the request line. 4,094 octets are too few for one, and 8,190, the most that gunicorn can be
 # told, for one with ML-DSA; 0 leaves the limit to the proxy.
 limit_request_line = 0
+
+# What X-Forwarded-Proto says is for the application, which knows whom to believe (`scep_kem.proxies`).
+secure_scheme_headers: dict[str, str] = {}
 
 # Nobody here uses gunicornc, and its socket would be made in the home directory.
 control_socket_disable = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -9,12 +10,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.authority import KeyPair
+from ca.authority import Authority, KeyPair
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
 from pkix.certificates import load_certificate
 from pkix.errors import PkixError
 from pkix.keys import spki_of
-from pkix.signatures import SigningKey
 from pkix.usages import is_ca, may
 from scep.ca_certificates import CaCertificates
 from scep_kem import files
@@ -23,38 +23,77 @@ from scep_kem.generation_files import check_fits
 from scep_kem.terminal import printable
 
 
-def read_imported(key_file: Path, cert_file: Path, *, now: datetime) -> tuple[KeyPair, list[x509.Certificate]]:
+def read_imported(
+    key_file: Path, cert_file: Path, password_file: Path | None = None, *, now: datetime
+) -> tuple[KeyPair, list[x509.Certificate]]:
     """The CA and its issuers, nearest first, from a key in PEM and a file with its certificate and theirs.
 
-    Raises UsageError for what no client would accept, or could not work here.
+    password_file: its first line is the key's password. Raises UsageError for what no client would accept, or could
+    not work here.
     """
-    key = files.read_key(key_file)
-    try:
-        found = [load_certificate(item.public_bytes(Encoding.DER)) for item in files.read_certificates(cert_file)]
-    except PkixError as error:
-        raise UsageError(f"{cert_file}: {error}") from None
+    password = None if password_file is None else files.read_first_line(password_file)
+    key = files.read_key(key_file, password=password)
+    found = files.read_certificates(cert_file)
     certificate, *chain = found
     check_fits(certificate, cert_file, spki_of(key), key_file)
     if isinstance(key, rsa.RSAPrivateKey) and not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         raise UsageError(f"the RSA key has {key.key_size} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
-    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if not start <= now < end:
-        raise UsageError(f"the CA certificate is valid from {start:%Y-%m-%d} to {end:%Y-%m-%d} only")
-    _check_usage(certificate, key)
-    for subject, issuer in zip(found, chain, strict=False):
-        if not CaCertificates(issuer, (issuer,)).issued(subject):
-            name = printable(subject.subject.rfc4514_string())
-            raise UsageError(f"{cert_file}: {name} is not issued by the certificate behind it")
+    check_imported(found, now=now)
     return KeyPair(key, certificate), chain
 
 
-def _check_usage(certificate: x509.Certificate, key: SigningKey) -> None:
-    """RFC 5280 section 4.2.1.9 and RFC 8894 section 2.1.2."""
+def check_imported(found: Sequence[x509.Certificate], *, now: datetime) -> None:
+    """A CA's certificate and its issuers, nearest first (RFC 5280 section 4.2.1.9 and 4.2.1.3). Raises UsageError."""
+    try:
+        found = [load_certificate(item.public_bytes(Encoding.DER)) for item in found]
+    except PkixError as error:
+        raise UsageError(f"the CA certificate or one of its issuers': {error}") from None
+    certificate, *chain = found
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not start <= now < end:
+        raise UsageError(f"the CA certificate is valid from {start:%Y-%m-%d} to {end:%Y-%m-%d} only")
     if not is_ca(certificate):
         raise UsageError("the certificate is not that of a CA: its basicConstraints do not say so (RFC 5280)")
-    needed = ["keyCertSign", "cRLSign", "digitalSignature"]
-    if isinstance(key, rsa.RSAPrivateKey):
-        needed.append("keyEncipherment")
-    missing = [usage for usage in needed if not may(certificate, usage)]
+    missing = [usage for usage in ("keyCertSign", "cRLSign") if not may(certificate, usage)]
     if missing:
-        raise UsageError(f"the CA certificate's keyUsage lacks {', '.join(missing)} (RFC 8894 section 2.1.2)")
+        raise UsageError(f"the CA certificate's keyUsage lacks {', '.join(missing)} (RFC 5280 section 4.2.1.3)")
+    for subject, issuer in zip(found, chain, strict=False):
+        if not CaCertificates(issuer, (issuer,)).issued(subject):
+            name = printable(subject.subject.rfc4514_string())
+            raise UsageError(f"{name} is not issued by the certificate behind it")
+
+
+def check_key_usage(authority: Authority) -> None:
+    """Raise UsageError unless the CA's key may do what no RA does for it (RFC 8894 section 2.1.2).
+
+    That it signs GetNextCACert is no reason to refuse it.
+    """
+    opens = isinstance(authority.ca.key, rsa.RSAPrivateKey) and authority.ra_decryption is None
+    needed = ["digitalSignature"] if authority.ra_signer is None else []
+    needed += ["keyEncipherment"] if opens else []
+    missing = [usage for usage in needed if not may(authority.ca.certificate, usage)]
+    if missing:
+        raise UsageError(
+            f"the CA certificate's keyUsage lacks {', '.join(missing)}, which its key needs to sign answers and open "
+            "requests itself (RFC 8894 section 2.1.2); with --ra, an RA does that"
+        )
+
+
+def check_renews(authority: Authority, certificate: x509.Certificate) -> None:
+    """Raise UsageError unless a certificate of the CA's key may take the place of the one it has: whatever was issued
+    names the CA by its name's octets, and its key by the subjectKeyIdentifier.
+    """
+    old = authority.ca.certificate
+    if certificate.subject.public_bytes() != old.subject.public_bytes():
+        raise UsageError("the certificate has another subject, so it is none of the issuer of what this CA has issued")
+    if _key_id(certificate) not in (None, _key_id(old)):
+        raise UsageError(
+            "the certificate has another subjectKeyIdentifier than the CA's, which everything it has issued names"
+        )
+
+
+def _key_id(certificate: x509.Certificate) -> bytes | None:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        return None

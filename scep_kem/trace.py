@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -9,12 +11,13 @@ from kem.errors import KemError
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import decode
-from pkix.certificates import Certificate, load_certificate
+from pkix.certificates import Certificate, extensions_of, load_certificate
 from pkix.enveloped_data import describe
 from pkix.errors import Malformed, PkixError
+from scep import attributes
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus
 from scep.client import Proof
-from scep.kem_pop import Challenge, ScepKemContext, decode_confirm
+from scep.kem_pop import SHOWN_OF_CSR_HASH, Challenge, ScepKemContext, decode_confirm
 from scep.messages import PKI_ENVELOPE, PkiMessage
 from scep_kem.terminal import printable
 
@@ -23,34 +26,77 @@ def describe_message(body: bytes, known: list[Certificate]) -> list[str]:
     """Lines about a pkiMessage: type, attributes, signer, envelope. known: certificates to find the signer in."""
     try:
         message = PkiMessage.decode(body)
-        lines = [
-            f"{message.message_type.name}, {len(body)} octets",
-            *_attributes(message),
-            *_challenge(message),
-            *_signature(message, known),
-            *_envelope(message),
-        ]
-    except (PkixError, KemError) as error:
-        lines = [f"{len(body)} octets that are not a readable pkiMessage: {error}"]
+    except PkixError as error:
+        return [printable(f"{len(body)} octets that are not a readable pkiMessage: {error}")]
+    kind = _value(lambda: message.message_type.name)
+    lines = [
+        f"{kind}, {len(body)} octets",
+        *_attributes(message),
+        *_part("kemPop", lambda: _challenge(message)),
+        *_part("signed by", lambda: _signature(message, known)),
+        *_part("pkcsPKIEnvelope", lambda: _envelope(message)),
+    ]
     return [printable(line) for line in lines]
 
 
+def _part(name: str, read: Callable[[], list[str]]) -> list[str]:
+    """Lines about one part of a message. One that cannot be read is marked as odd, and does not hide the others."""
+    try:
+        return read()
+    except (PkixError, KemError) as error:
+        return [f"{name:<14} ODD: {error}"]
+
+
+def _value(read: Callable[[], str]) -> str:
+    """As `_part`, for one value in a line."""
+    try:
+        return read()
+    except PkixError as error:
+        return f"ODD: {error}"
+
+
+_SHOWN = {
+    *(oids.CONTENT_TYPE, oids.MESSAGE_DIGEST, oids.SIGNING_TIME),
+    *(attributes.MESSAGE_TYPE, attributes.PKI_STATUS, attributes.FAIL_INFO, attributes.FAIL_INFO_TEXT),
+    *(attributes.SENDER_NONCE, attributes.RECIPIENT_NONCE, attributes.TRANSACTION_ID),
+    *(KEM_POP_CHALLENGE, KEM_POP_CONFIRM),
+}
+
+
 def _attributes(message: PkiMessage) -> list[str]:
+    """One line each. What only a CertRep has is shown of others as odd."""
+    present = message.signed.attributes
+    is_reply = _value(lambda: message.message_type.name) == MessageType.CertRep.name
+
+    def time() -> list[str]:
+        found = message.signing_time
+        return [] if found is None else [f"signingTime    {found:%Y-%m-%d %H:%M:%S} UTC"]
+
+    def nonce(name: str, read: Callable[[], bytes | None]) -> list[str]:
+        octets = read()
+        return [] if octets is None else [f"{name:<14} {octets.hex()}"]
+
     lines = [f"transactionID  {message.transaction_id}"]
-    if message.message_type is MessageType.CertRep:
-        status = message.pki_status
-        text = status.name
-        if status is PkiStatus.FAILURE:
-            text += f", failInfo {message.fail_info.name}"
-            if message.fail_info_text:
-                text += f": {message.fail_info_text}"
-        lines.append(f"pkiStatus      {text}")
-    for name, nonce in (("senderNonce", message.sender_nonce), ("recipientNonce", message.recipient_nonce)):
-        if nonce is not None:
-            lines.append(f"{name:<14} {nonce.hex()}")
-    if message.signing_time is not None:
-        lines.append(f"signingTime    {message.signing_time:%Y-%m-%d %H:%M:%S} UTC")
+    if is_reply or attributes.PKI_STATUS in present:
+        misplaced = "" if is_reply else "ODD, only a CertRep has it: "
+        lines.append(f"pkiStatus      {misplaced}{_value(lambda: _status(message))}")
+    lines += _part("senderNonce", lambda: nonce("senderNonce", lambda: message.sender_nonce))
+    lines += _part("recipientNonce", lambda: nonce("recipientNonce", lambda: message.recipient_nonce))
+    lines += _part("signingTime", time)
+    for oid in present:
+        if oid not in _SHOWN:
+            lines.append(
+                f"{'attribute':<14} ODD, unknown: {oids.name(oid)}, {(message.attribute(oid) or b'').hex()[:64]}"
+            )
     return lines
+
+
+def _status(message: PkiMessage) -> str:
+    text = message.pki_status.name
+    if message.pki_status is not PkiStatus.FAILURE:
+        return text
+    text += f", failInfo {_value(lambda: message.fail_info.name)}"
+    return f"{text}: {message.fail_info_text}" if message.fail_info_text else text
 
 
 def _signature(message: PkiMessage, known: list[Certificate]) -> list[str]:
@@ -112,7 +158,9 @@ def _challenge(message: PkiMessage) -> list[str]:
 
 
 def describe_proof(proof: Proof) -> list[str]:
-    """Lines about how the client answered a challenge. Nothing secret is shown."""
+    """Lines about how the client answered a challenge. Nothing secret is shown, and of csrHash two octets: a trace is
+    sent to others, who could test challenge passwords with more.
+    """
     parameters = proof.challenge.parameters
     context = decode(ScepKemContext, proof.context, "ScepKemContext")
     return [
@@ -122,15 +170,16 @@ def describe_proof(proof: Proof) -> list[str]:
         f"        clientNonce      {context.client_nonce.hex()}   senderNonce of the request",
         f"        caNonce          {context.ca_nonce.hex()}   senderNonce of the challenge",
         f"        requestHash      {context.request_hash.hex()}   H(request message)",
-        f"        csrHash          {context.csr_hash.hex()}   H(PKCS #10)",
+        f"        csrHash          {context.csr_hash[:SHOWN_OF_CSR_HASH].hex()}...   H(PKCS #10)",
         f"        caSignerHash     {context.ca_signer_hash.hex()}   H(certificate that signed the challenge)",
         *(f"        ciphertextHashes {digest.hex()}" for digest in context.ciphertext_hashes),
         f"    derived key    = {parameters.kdf.name}(ss, {parameters.length} octets, "
         'info = KemOtherInfo {"SCEP-KEM", transactionID, context})',
-        f"                     its H begins {proof.derived_key_hash[:8].hex()}; the CA's log shows the same",
         f"    mac            = {parameters.mac.name}(derived key, KemPopMacInput of {len(proof.mac_input)} octets: "
         "label, H(challenge message), capsHash)",
         f"                   = {proof.mac.hex()}",
+        "    the CA logs the same of its own with the CertPoll that carries this, right or wrong (drafts/README.md):",
+        *(f"        {name:<22} {value}" for name, value in proof.compared.items()),
     ]
 
 
@@ -144,7 +193,7 @@ def describe_certificate(certificate: x509.Certificate) -> list[str]:
         f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
         f"key            {_key(Certificate.of(certificate))}",
     ]
-    for extension in certificate.extensions:
+    for extension in extensions_of(certificate):
         if isinstance(extension.value, x509.SubjectAlternativeName):
             lines.append(f"names          {', '.join(str(name.value) for name in extension.value)}")
         if isinstance(extension.value, x509.ExtendedKeyUsage):

@@ -7,17 +7,31 @@ do not preload the application before forking. deploy/README.md says more.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from flask import Flask
 
-from scep_kem.config import load
+from scep_kem import logs
+from scep_kem.config import Config, load
+from scep_kem.safety import check_folder
 from scep_kem.server.app import create_flask_app
 from scep_kem.server.service import Service
 
+# What `scep_kem.gunicorn` has read and checked in gunicorn's master process: its workers are forked from it.
+checked: dict[str, Config] = {}
+
 
 def create_app(config: str = "scep.toml") -> Flask:
-    """The application for a configuration file. Log lines go to the root logger's handlers, else to stderr."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return create_flask_app(Service(load(Path(config))))
+    """The application for a configuration file. Log lines go to the root logger's handlers, else to stderr. Raises
+    UsageError.
+    """
+    found = checked.get(config) or read(config)
+    logs.configure(found.log)
+    return create_flask_app(Service(found))
+
+
+def read(config: str) -> Config:
+    """The configuration file. Raises UsageError."""
+    path = Path(config)
+    check_folder(path)
+    return load(path)

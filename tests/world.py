@@ -118,6 +118,7 @@ class World:
         store: Store | None = None,
         webhook: Webhook | None = None,
         previous: tuple[Authority, ...] = (),
+        retired: tuple[Authority, ...] = (),
         next_authority: Authority | None = None,
         current: Authority | None = None,
         kem: KemPolicy | None = None,
@@ -129,7 +130,7 @@ class World:
         self.store: Store = store or MemoryStore()
         self.server_key = ServerKey(b"\x01" * 32)
         self.profile = profile or Profile()
-        authorities = Authorities(self.authority, previous, next_authority)
+        authorities = Authorities(self.authority, previous, next_authority, retired)
         self.backends = BACKENDS
         self.authoriser = methods.authoriser(
             policy=policy,
@@ -163,7 +164,7 @@ class World:
     def ca_certificates(self) -> CaCertificates:
         """GetCACert, authenticated by fingerprint."""
         body, _media_type = self.responder.get_ca_cert()
-        return CaCertificates.decode(body, fingerprint=self.authority.identifier, now=self.now)
+        return CaCertificates.decode(body, fingerprint=self.authority.fingerprint, now=self.now)
 
     def device(self, key_type: str = "rsa:2048", **more: Any) -> Device:
         """A client; see Device."""

@@ -23,8 +23,9 @@ from pkix.asn1 import TLV, Implicit, Oid, decode, elements, parameters_der, pars
 from pkix.ber import to_der
 from pkix.certificates import Certificate
 from pkix.content_info import ContentInfo
-from pkix.enveloped_data import EncryptedContentInfo, RsaIdentity, decrypt
+from pkix.enveloped_data import EncryptedContentInfo, decrypt
 from pkix.errors import PkixError
+from pkix.identities import RsaIdentity
 from pkix.signed_data import SignedData
 from scep.attributes import MessageType, PkiStatus
 from scep.messages import PkiMessage

@@ -23,8 +23,9 @@ from pkix.algorithms import AES256, AES256_GCM, AlgorithmPolicy
 from pkix.asn1 import Oid
 from pkix.authenticated_data import AuthenticatedData, encode_authenticated_data
 from pkix.certificates import Certificate
-from pkix.enveloped_data import PasswordIdentity, decrypt, encrypt
+from pkix.enveloped_data import decrypt, encrypt
 from pkix.errors import PkixError
+from pkix.identities import PasswordIdentity
 from pkix.kem_recipients import KemIdentity, KemRecipient
 from pkix.keys import load_kem_key, load_private_key
 from pkix.recipients import PasswordRecipient, RsaRecipient

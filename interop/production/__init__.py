@@ -93,13 +93,18 @@ def _enrol(bench: Bench, name: str, *options: str) -> None:
 
 
 @PEER.case(
-    "enrol", "200 idle and 200 half-sent connections: GetCACaps is answered, an ML-KEM-1024 device enrols by POST"
+    "enrol",
+    "200 idle and 200 half-sent connections: a device enrols by POST, the log has its address",
 )
 def enrol(bench: Bench) -> None:
     """Case."""
     with _strangers(bench.server.port):
         check(_ask_caps(bench.server.port).startswith(b"HTTP/1.1 200 "), "GetCACaps was refused")
         _enrol(bench, "production1")
+    # From an address of its own, past the recorder that the other requests went through.
+    check(_ask_caps(bench.server.port, "127.0.3.1").startswith(b"HTTP/1.1 200 "), "GetCACaps was refused")
+    said = [line for line in bench.server.log.read_text().splitlines() if 'client="127.0.3.1"' in line]
+    check(len(said) == 1, f"the log has {len(said)} lines with the client's address instead of one")
 
 
 @PEER.case("get", "the same by GET, whose request line is longer than gunicorn's own limits")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import os
@@ -15,16 +14,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.authorities import Authorities
-from ca.authority import Authority, KeyPair, lapses
+from ca.authority import Authority, KeyPair
 from ca.crl import REVOCATION_REASONS, Crls
-from ca.store import HOLD, RELEASE, IssuedCertificate, Store, StoreConflict
-from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
-from pkix.usages import is_cmc_ra
-from scep.ca_certificates import CaCertificates
+from ca.lapses import lapses
+from ca.store import HOLD, IssuedCertificate
+from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, key_type_of
+from pkix.usages import may
 from scep_kem import files
 from scep_kem.backup import back_up
-from scep_kem.ca_dir import DEFAULT_SUBJECT, RA_ROLES, CaDir, record_of
+from scep_kem.ca_dir import DEFAULT_SUBJECT, RA_ROLES, CaDir
 from scep_kem.cli.common import (
     FILE,
     Left,
@@ -33,18 +31,57 @@ from scep_kem.cli.common import (
     generation,
     open_store,
     parse_name,
-    parse_serial,
 )
+from scep_kem.cli.importing import import_issued
+from scep_kem.cli.revoking import revoke
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
-from scep_kem.imported_ca import read_imported
-from scep_kem.server.routes import crl_path
+from scep_kem.imported_ca import check_imported, read_imported
+from scep_kem.server.routes import crl_path, ungiven
 from scep_kem.terminal import printable, revealed
 
 
 @click.group()
 def ca() -> None:
     """Make and look after the CA."""
+
+
+Imported = tuple[KeyPair, list[x509.Certificate]] | None  # a CA made elsewhere, and its issuers
+
+
+def _import_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that name a CA made elsewhere; the command gets it as `imported`. Its files belong to who runs the
+    command, and are read before root acts as the CA's owner.
+    """
+
+    @click.option("--import-key", type=FILE, help="Use this CA key (PEM) instead of making one.")
+    @click.option(
+        "--import-key-password-file", type=FILE, help="File whose first line is the password of --import-key."
+    )
+    @click.option("--import-cert", type=FILE, help="The certificate of --import-key, issuers behind it (PEM).")
+    @functools.wraps(command)
+    def with_imported(
+        *args: Any,
+        import_key: Path | None,
+        import_key_password_file: Path | None,
+        import_cert: Path | None,
+        **more: Any,
+    ) -> Any:
+        if (import_key is None) != (import_cert is None):
+            raise UsageError("--import-key and --import-cert go together")
+        if import_key is None and import_key_password_file is not None:
+            raise UsageError("--import-key-password-file goes with --import-key")
+        imported: Imported = None
+        if import_key is not None and import_cert is not None:
+            imported = read_imported(import_key, import_cert, import_key_password_file, now=utc_now())
+        return command(*args, imported=imported, **more)
+
+    return with_imported
+
+
+def _certificates(_context: click.Context, _option: click.Parameter, file: Path) -> list[x509.Certificate]:
+    """Of a file of who runs the command, which is read before root acts as the CA's owner. Raises UsageError."""
+    return files.read_certificates(file)
 
 
 @ca.command()
@@ -61,8 +98,7 @@ def ca() -> None:
     help="ML-KEM key for the RA, to which clients encrypt; with it, ML-KEM keys are certified. Repeatable.",
 )
 @click.option("--no-rsa", is_flag=True, help="No RSA key for the RA: only clients that speak ML-KEM can enrol.")
-@click.option("--import-key", type=FILE, help="Use this CA key (PEM) instead of making one.")
-@click.option("--import-cert", type=FILE, help="The certificate of --import-key, issuers behind it (PEM).")
+@_import_options
 def init(
     directory: Path,
     subject: str,
@@ -71,19 +107,20 @@ def init(
     ra_key_type: str | None,
     kems: tuple[str, ...],
     no_rsa: bool,
-    import_key: Path | None,
-    import_cert: Path | None,
+    imported: Imported,
 ) -> None:
     """Make a CA: keys, SQLite database and scep.toml in a folder.
 
     A CA whose key is not RSA also gets an RSA certificate to which clients encrypt their requests.
     """
-    pair, chain = _imported(import_key, import_cert)
+    pair, chain = imported or (None, [])
     is_rsa = key_type.startswith("rsa:") if pair is None else isinstance(pair.key, rsa.RSAPrivateKey)
     if no_rsa and (not kems or is_rsa):
         raise UsageError("--no-rsa needs --kem and a CA key that is not RSA")
-    signer_type = ra_key_type or (key_type if ra else None)
-    authority = CaDir(directory).create(
+    own_type = "rsa:2048" if is_rsa else key_type_of(pair.key.public_key()) if pair is not None else key_type
+    signer_type = ra_key_type or ((key_type if pair is None else own_type) if ra else None)
+    found = CaDir(directory)
+    authority = found.create(
         parse_name(subject),
         key_type,
         ra_key_type=signer_type,
@@ -95,14 +132,8 @@ def init(
     )
     click.echo(f"CA made in {printable(str(directory))}")
     _show("current", authority)
-
-
-def _imported(key_file: Path | None, cert_file: Path | None) -> tuple[KeyPair | None, list[x509.Certificate]]:
-    if key_file is None and cert_file is None:
-        return None, []
-    if key_file is None or cert_file is None:
-        raise UsageError("--import-key and --import-cert go together")
-    return read_imported(key_file, cert_file, now=utc_now())
+    for text in ungiven(found.configuration(), authority):
+        click.echo(f"  WARNING: {text}")
 
 
 @ca.command()
@@ -162,11 +193,6 @@ def backup(found: CaDir, target: Path) -> None:
     click.echo(f"the CA is in {printable(str(target))}, with all its keys: keep it as safe")
 
 
-def _certificate(_context: click.Context, _option: click.Parameter, file: Path | None) -> x509.Certificate | None:
-    """Of a file of who runs the command, which is read before root acts as the CA's owner. Raises UsageError."""
-    return None if file is None else files.read_certificate(file)
-
-
 def _ra_reason(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """--reason for certificates of an RA. None of them is put on hold, because their keys do not come back."""
     reasons = [reason for reason in REVOCATION_REASONS if reason != HOLD]
@@ -187,7 +213,7 @@ def _ra_reason(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any
 )
 @_ra_reason("unspecified")
 def replace_ra(found: CaDir, only: str | None, identifier: str | None, reason: str) -> None:
-    """Replace keys and certificates of the RA, and withdraw the old.
+    """Replace the RA's keys and certificates at once.
 
     The old keys open and sign nothing any more, their certificates are served no more and the CRL lists them. Their
     files are kept under names that show the moment. A running server notices by itself.
@@ -205,19 +231,65 @@ def replace_ra(found: CaDir, only: str | None, identifier: str | None, reason: s
     )
 
 
+@ca.command("renew-ra")
+@ca_options
+@click.option("--new-keys", is_flag=True, help="Make new keys, too; by default the keys stay.")
+@click.option(
+    "--of", "identifier", metavar="ID", help="Only of the CA with this ID in `ca show`; by default of all in use."
+)
+def renew_ra(found: CaDir, new_keys: bool, identifier: str | None) -> None:
+    """Make new certificates for the RA.
+
+    Nothing is revoked: requests that are encrypted to the old certificates are opened until those end, and answered
+    by the old signer, because their clients know no other. A running server notices by itself.
+    """
+    of = generation(found.load(), identifier) if identifier is not None else None
+    concerned = found.renew_ra(new_keys=new_keys, now=utc_now(), of=of)
+    current = found.load().current.identifier
+    for authority in concerned:
+        _show("current" if authority.identifier == current else "other", authority)
+    click.echo("\nGetCACert has the new certificates. What is encrypted to the old ones is opened until they end.")
+
+
 @ca.command()
+@_import_options
 @ca_options
 @click.option("--activate", is_flag=True, help="Make the prepared CA the current one.")
-def rollover(found: CaDir, activate: bool) -> None:
-    """Prepare the next CA certificate, or put it in force.
+@click.option("--abort", is_flag=True, help="Take the prepared CA out of use.")
+def rollover(found: CaDir, activate: bool, abort: bool, imported: Imported) -> None:
+    """Prepare the next CA, put it in force, or drop it.
 
     Once prepared, clients get it with GetNextCACert, signed by the current CA, and a request encrypted to it is
-    issued by it. A running server notices by itself.
+    issued by it. The next of a subordinate CA is imported. One that is dropped is retired: whoever has its certificate
+    keeps it, and its CRL is served. A running server notices by itself.
     """
+    if activate + abort + (imported is not None) > 1:
+        raise UsageError("give one of --activate, --abort and --import-key")
     if activate:
         _show("current", found.activate_rollover())
+    elif abort:
+        with open_store(found) as store:
+            dropped = found.abort_rollover(store=store, now=utc_now())
+        short = dropped.short_identifier
+        click.echo(f"the prepared CA {short} is retired; its CRL stays at {crl_path(short)}")
     else:
-        _show("next", found.prepare_rollover(now=utc_now()))
+        pair, chain = imported or (None, [])
+        _show("next", found.prepare_rollover(now=utc_now(), ca=pair, chain=chain))
+        if not may(found.load().current.ca.certificate, "digitalSignature"):
+            click.echo("WARNING: GetNextCACert is signed by the CA's key, whose keyUsage lacks digitalSignature")
+
+
+@ca.command("import-cert")
+@ca_options
+@click.argument("certificates", metavar="FILE", type=FILE, callback=_certificates)
+def import_cert(found: CaDir, certificates: list[x509.Certificate]) -> None:
+    """Take a new certificate for the CA's key.
+
+    FILE holds it, and its issuers behind it (PEM): for a CA whose issuer has renewed its certificate. What the CA has
+    issued stays valid, and ID, CRL and URLs stay. A running server notices by itself.
+    """
+    check_imported(certificates, now=utc_now())
+    _show("renewed", found.import_certificate(certificates))
 
 
 @ca.command()
@@ -234,89 +306,6 @@ def retire(found: CaDir, identifier: str, reason: str) -> None:
     with open_store(found) as store:
         found.retire(authority, store=store, reason=reason, now=utc_now())
     click.echo(f"retired the CA {authority.short_identifier}; its CRL stays at {crl_path(authority.short_identifier)}")
-
-
-@ca.command()
-@ca_options
-@click.argument("serial", required=False)
-@click.option(
-    "--cert", "certificate", type=FILE, callback=_certificate, help="Its file, instead of SERIAL; also of an RA."
-)
-@click.option(
-    "--reason",
-    type=click.Choice((*REVOCATION_REASONS, RELEASE)),
-    default="unspecified",
-    show_default=True,
-    help="Reason in the CRL (RFC 5280 section 5.3.1); removeFromCRL releases a certificate that is on certificateHold.",
-)
-def revoke(found: CaDir, serial: str | None, certificate: x509.Certificate | None, reason: str) -> None:
-    """Revoke the certificate with this SERIAL (hex).
-
-    With --cert also one of this CA that its database does not know, as after a restore, and one of an RA.
-
-    A certificateHold may be followed by another reason, and every reason by keyCompromise; the moment of revocation
-    stays. Otherwise the first reason stands. No certificate of an RA is put on hold.
-    """
-    if (serial is None) == (certificate is None):
-        raise UsageError("give either SERIAL or --cert")
-    generations = found.load()
-    with open_store(found) as store:
-        if certificate is None:
-            known = list(store.find_serial(parse_serial(str(serial))))
-        else:
-            known = [_record(store, generations, certificate)]
-        if not known:
-            raise UsageError(f"no certificate with serial {serial}; for the RA's there is `ca replace-ra`")
-        if reason in (HOLD, RELEASE) and any(is_cmc_ra(x509.load_der_x509_certificate(item.der)) for item in known):
-            raise UsageError("no certificate of an RA is put on hold; `ca replace-ra` replaces and revokes it")
-        for item in known:
-            if store.certificate(item.authority, item.serial) is None:
-                _make_known(store, item, reason)
-            done = store.revoke(item.authority, item.serial, reason=reason, now=utc_now())
-            click.echo(_said(item, done))
-            if done.revoked_at is not None:
-                click.echo(_where(generations, item.authority))
-
-
-def _record(store: Store, generations: Authorities, certificate: x509.Certificate) -> IssuedCertificate:
-    """Of a certificate of this CA, also if the database has none. Raises UsageError."""
-    for authority in generations.known:
-        issuer = authority.ca.certificate
-        if certificate != issuer and CaCertificates(issuer, (issuer,)).issued(certificate):
-            known = store.certificate(authority.identifier, certificate.serial_number)
-            return known or record_of(authority, certificate)
-    raise UsageError("this is not a certificate that this CA has issued")
-
-
-def _make_known(store: Store, item: IssuedCertificate, reason: str) -> None:
-    """As after a restore. Raises UsageError if that would say that it is valid, of which we know nothing."""
-    if reason == RELEASE:
-        raise UsageError("the database does not know this certificate, so it is not on hold")
-    with contextlib.suppress(StoreConflict):  # somebody was faster
-        store.record(item)
-
-
-def _said(before: IssuedCertificate, after: IssuedCertificate) -> str:
-    """What a revocation has done to a certificate."""
-    named = f"{after.serial:x} {revealed(after.subject)}"
-    if after.revoked_at is None:
-        return f"nothing changed: {named} is not on hold" if after == before else f"released from hold: {named}"
-    state = f"({after.reason}, {after.revoked_at:%Y-%m-%d %H:%M} UTC)"
-    if after == before:
-        return f"nothing changed: {named} was revoked before {state}"
-    was = f", before {before.reason}" if before.revoked_at is not None else ""
-    return f"revoked {named} {state}{was}"
-
-
-def _where(generations: Authorities, identifier: str) -> str:
-    """On which CRL a certificate of this CA appears."""
-    authority = generations.named(identifier)
-    if authority is None:
-        return "its CA is not in this folder: it appears on no CRL"
-    short, current = authority.short_identifier, authority is generations.current
-    also = " and /scep/crl" if current else ""
-    which = "the current CA" if current else "another generation of the CA, not on that at /scep/crl"
-    return f"on the CRL of {which}: {crl_path(short)}{also}, `ca crl --of {short}`"
 
 
 @ca.command("list")
@@ -355,3 +344,7 @@ def crl(found: CaDir, identifier: str | None, everything: bool, out: Path | None
         return functools.partial(files.write, out, data)
     click.echo(data, nl=False)
     return None
+
+
+ca.add_command(revoke)
+ca.add_command(import_issued)

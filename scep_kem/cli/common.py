@@ -16,6 +16,7 @@ from cryptography import x509
 from ca.authorities import Authorities
 from ca.authority import Authority
 from ca.sql_store import SqlStore
+from scep_kem import files
 from scep_kem.ca_dir import CaDir
 from scep_kem.config import load
 from scep_kem.errors import UsageError
@@ -68,6 +69,11 @@ def ca_options(command: Command) -> Command:
             left()
 
     return with_ca
+
+
+def certificate_option(_context: click.Context, _option: click.Parameter, file: Path | None) -> x509.Certificate | None:
+    """Of a file of who runs the command, which is read before root acts as the CA's owner. Raises UsageError."""
+    return None if file is None else files.read_certificate(file)
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

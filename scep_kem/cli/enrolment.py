@@ -97,6 +97,10 @@ def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, mo
 
 def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillPending | Refused:
     outcome = exchange.poll() if exchange.resumed else exchange.start()
+    if isinstance(outcome, StillPending):
+        click.echo("pending; `scep-kem requests show` tells the CA's operator the same:")
+        click.echo(f"    transactionID   {exchange.enrolment.transaction_id}")
+        click.echo(f"    request SHA-256 {exchange.request.hash.hex()}")
     if isinstance(outcome, StillPending) and most:
         click.echo(f"pending; polling every {interval:g} s, at most {most} times", err=True)
         for count, outcome in enumerate(exchange.polls(interval, most), 1):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 import click
 
+from ca.remembered import open_remembered
+from ca.requests import CertificateRequest
 from ca.store import Decision, State, Store, StoreConflict, Transaction
-from scep_kem.approval import ID_LENGTH, Certified, Desk, Notice, request_id, request_state
+from scep_kem.approval import ID_LENGTH, Certified, Desk, View, holds_secrets, request_id, request_state
 from scep_kem.ca_dir import CaDir
 from scep_kem.cli.common import MOST, ca_options, open_store
 from scep_kem.clock import utc_now
@@ -20,6 +24,7 @@ from scep_kem.contents import Facts
 from scep_kem.errors import UsageError
 from scep_kem.terminal import printable, revealed
 
+_OPEN = (State.AWAITING_APPROVAL, State.CHALLENGED)  # whose request is kept and may still be issued
 _FINGERPRINT = re.compile("[0-9a-f]{64}")
 
 
@@ -35,28 +40,39 @@ def requests() -> None:
 def list_requests(found: CaDir, everything: bool, as_json: bool) -> None:
     """List waiting requests.
 
-    The newest first, each with ID, state, age, profile and subject, and behind "!" what to look at before approving.
+    The newest first, each with ID, state, age, profile; of one that waits key, proof of possession and the client's
+    address; subject, and behind "!" what to look at before approving. With --json all that `requests show --json` has.
     """
     now = utc_now()
     with open_store(found) as store:
         chosen = [item for item in (_all(store) if everything else _waiting(store)) if item.expires >= now]
         desk = _desk(found, store) if chosen else None
         for item in chosen:
-            notices = desk.view(item).notices if desk is not None and item.state is State.AWAITING_APPROVAL else []
-            click.echo(json.dumps(_summary(item, notices)) if as_json else _line(item, notices, now))
+            assert desk is not None
+            view = desk.view(item) if item.state in _OPEN else None
+            facts = desk.about(item) if view is None else view.facts
+            click.echo(json.dumps(facts) if as_json else _line(item, view, now))
 
 
 @requests.command("show")
 @ca_options
 @click.argument("request_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def show_request(found: CaDir, request_id: str, as_json: bool) -> None:
+@click.option("--pem", "as_pem", is_flag=True, help="The PKCS #10 request itself, nothing else.")
+@click.option("--with-secrets", is_flag=True, help="With --pem: also a request that holds a password or response key.")
+def show_request(found: CaDir, request_id: str, as_json: bool, as_pem: bool, with_secrets: bool) -> None:
     """Show one request and everything that would be issued.
 
     Also what it asked for and does not get, what to look at before approving, and the fingerprint of what is shown.
     """
+    if (as_pem and as_json) or (with_secrets and not as_pem):
+        raise UsageError("--pem goes without --json, and --with-secrets goes with --pem")
     with open_store(found) as store:
-        view = _desk(found, store).view(_find(store, request_id))
+        item = _find(store, request_id)
+        if as_pem:
+            click.echo(_pem(open_remembered(found.server_key(), item).read(), with_secrets), nl=False)
+            return
+        view = _desk(found, store).view(item)
     if as_json:
         click.echo(json.dumps(view.facts))
         return
@@ -101,6 +117,19 @@ def reject(found: CaDir, request_id: str, reason: str) -> None:
     """
     with open_store(found) as store:
         _decide(store, _waiting_one(store, request_id), Decision.REJECTED, reason)
+
+
+def _pem(request: CertificateRequest, with_secrets: bool) -> str:
+    """The request in PEM. Raises UsageError if it holds secrets, unless they are asked for."""
+    if holds_secrets(request):
+        if not with_secrets:
+            raise UsageError(
+                "the request holds a challengePassword or a response key, which cannot be left out of what is signed; "
+                "--with-secrets prints it nevertheless"
+            )
+        click.echo("WARNING: this request holds a secret of the client: keep it as safe as a password", err=True)
+    lines = textwrap.wrap(base64.b64encode(request.der).decode(), 64)
+    return "\n".join(["-----BEGIN CERTIFICATE REQUEST-----", *lines, "-----END CERTIFICATE REQUEST-----", ""])
 
 
 def _decide(store: Store, item: Transaction, decision: Decision, reason: str) -> None:
@@ -154,28 +183,14 @@ def _all(store: Store) -> list[Transaction]:
     return [*newest, *(item for item in _waiting(store) if item.key not in known)]
 
 
-def _line(item: Transaction, notices: list[Notice], now: datetime) -> str:
+def _line(item: Transaction, view: View | None, now: datetime) -> str:
     minutes = int((now - item.created).total_seconds() // 60)
+    known = [] if view is None else [view.facts.get("key", ""), view.facts.get("proof", ""), item.client or ""]
     words = [request_id(item), f"{request_state(item):<17}", f"{minutes:>5} min", printable(item.profile)]
-    line = "  ".join([*words, revealed(item.subject)])
-    return f"{line}  ! {', '.join(dict.fromkeys(notice.word for notice in notices))}" if notices else line
-
-
-def _summary(item: Transaction, notices: list[Notice]) -> dict[str, str | list[str]]:
-    return {
-        "id": request_id(item),
-        "state": request_state(item),
-        "subject": item.subject,
-        "profile": item.profile,
-        "transactionID": item.key.transaction_id,
-        "signer key": item.key.requester.hex(),
-        "request": item.request_hash.hex(),
-        "created": item.created.isoformat(),
-        "expires": item.expires.isoformat(),
-        "serial": "" if item.serial is None else f"{item.serial:x}",
-        "reason": item.reason,
-        "warnings": [notice.text for notice in notices],
-    }
+    line = "  ".join([*words, *(printable(word) or "-" for word in known), revealed(item.subject)])
+    if view is None or not view.notices:
+        return line
+    return f"{line}  ! {', '.join(dict.fromkeys(notice.word for notice in view.notices))}"
 
 
 def _show(facts: Facts, indent: str = "") -> None:

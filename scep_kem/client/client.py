@@ -371,6 +371,10 @@ class ScepClient:
         self._record("server", reply)
         return reply
 
+    def tell_request(self, request: CertificationRequest) -> None:
+        """Trace the hash by which the CA's operator knows a request."""
+        self._show(f"request SHA-256 {request.hash.hex()}, of its PKCS #10")
+
     def explain(self, proof: Proof | None) -> None:
         """Trace how a challenge is answered."""
         if proof is not None:

@@ -81,6 +81,7 @@ class Exchange:
         """
         message = self.enrolment.start(now=utc_now())
         self.keep(self.pending())
+        self.client.tell_request(self.request)
         return self._converse(message, polling=False)
 
     def poll(self) -> Result:

@@ -16,12 +16,15 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.wsgi import ClosingIterator
 
-from scep_kem.server.http import Answer, Request, guarded, text
+from scep_kem.proxies import see_through
+from scep_kem.server.http import Adapter, Answer, Request, guarded, text
 from scep_kem.server.scep import answer
 from scep_kem.server.service import Service
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+METHODS = "GET, HEAD, OPTIONS, POST"
 
 
 def create_flask_app(service: Service) -> Flask:
@@ -29,25 +32,41 @@ def create_flask_app(service: Service) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = service.config.max_body
 
-    @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
-    @app.route("/<path:path>", methods=["GET", "POST"])
-    def scep(path: str) -> Response:
-        body = request.get_data(cache=False, parse_form_data=False) if request.method == "POST" else b""
-        query = request.environ.get("QUERY_STRING", "")
+    def answered(adapter: Adapter, body: bytes = b"") -> Response:
+        path, query = request.path.lstrip("/"), request.environ.get("QUERY_STRING", "")
         conditions = (request.headers.get(name, "") for name in ("If-None-Match", "If-Modified-Since"))
         asked = Request(request.method, path, query, body, request.url_root, request.remote_addr, *conditions)
-        return _response(guarded(answer, service, asked))
+        return _response(guarded(adapter, service, asked))
+
+    @app.route("/", defaults={"path": ""}, methods=["GET", "POST", "OPTIONS"])
+    @app.route("/<path:path>", methods=["GET", "POST", "OPTIONS"])
+    def scep(path: str) -> Response:
+        if request.method == "OPTIONS":
+            return answered(lambda _service, _request: Answer(b"", "text/plain", headers=(("Allow", METHODS),)))
+        return answered(
+            answer, request.get_data(cache=False, parse_form_data=False) if request.method == "POST" else b""
+        )
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         """What Flask itself refuses, such as other methods and bodies over max_body; also a defect of its own."""
-        response = _response(text(f"{error.name}: {error.description}", error.code or 500))
-        response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
-        return response
+        headers = [(name, value) for name, value in error.get_headers() if name != "Content-Type"]
+        refusal = text(f"{error.name}: {error.description}", error.code or 500, *headers)
+        return answered(lambda _service, _request: refusal)
 
     # mypy wants a method to stay one; this is how Flask documents the wrapping of an application in middleware.
-    app.wsgi_app = _housekeeping(service, _shortcut(service, app.wsgi_app))  # type: ignore[method-assign, assignment]
+    app.wsgi_app = _forwarded(service, _housekeeping(service, _shortcut(service, app.wsgi_app)))  # type: ignore[method-assign, assignment]
     return app
+
+
+def _forwarded(service: Service, application: WSGIApplication) -> WSGIApplication:
+    """Shows an application behind proxies what their client has used."""
+
+    def forwarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        see_through(environ, service.config.trusted_proxies)
+        return application(environ, start_response)
+
+    return forwarded
 
 
 def _housekeeping(service: Service, application: WSGIApplication) -> WSGIApplication:

@@ -14,6 +14,7 @@ at once, so neither a slow sender nor a slow reader occupies a thread. What it l
 from __future__ import annotations
 
 import heapq
+import logging
 import threading
 import time
 from typing import Any
@@ -21,7 +22,11 @@ from typing import Any
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import MultiSocketServer, TcpWSGIServer
-from waitress.task import ThreadedTaskDispatcher
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
+
+from scep_kem.logs import Line
+
+log = logging.getLogger("scep")
 
 # Seconds for a request to arrive as a whole, for an answer to go on, and for a connection to be used again.
 PATIENCE = 20
@@ -45,8 +50,26 @@ PIPELINED = 8
 _IN_MEMORY = 1 << 16
 
 
+class Refusal(ErrorTask):
+    """waitress's answer to what is no HTTP, or too large for it; the application never sees it, so the log is told
+    here.
+    """
+
+    def execute(self) -> None:
+        """Answer, with a line in the log as for every request (deploy/LOG.md)."""
+        request: Any = self.request
+        error = request.error
+        said = f"{error.reason}: {error.body}"
+        log.info(
+            Line("request", "refused", {"text": said, "client": self.channel.addr[0], "http status": int(error.code)})
+        )
+        super().execute()
+
+
 class Channel(HTTPChannel):
     """One connection. waitress runs its methods in the main loop, except those that serve a request."""
+
+    error_task_class = Refusal
 
     # Everything that the main loop looks at, by descriptor.
     _map: dict[int, Any]
@@ -165,4 +188,5 @@ def server_settings(max_body: int) -> dict[str, Any]:
         "max_request_body_size": max_body + (1 << 16),
         "max_request_header_size": MAX_HEADER,
         "log_socket_errors": False,
+        "clear_untrusted_proxy_headers": False,  # `scep_kem.proxies` knows whom to believe
     }

@@ -44,8 +44,9 @@ td {{ padding: .15rem 1rem .15rem 0; vertical-align: top; }}
 {strongswan}</html>
 """
 
-# Shown where the RA has an ML-KEM key, and where it or the CA has an RSA key to encrypt to.
-_KEM = "\n\n# for a device whose only key is an ML-KEM key, add\n    --key-type {kem} --require-kem"
+# Shown where ML-KEM keys are certified, and where the RA or the CA has an RSA key to encrypt to.
+_KEM = "\n\n# for a device whose only key is an ML-KEM key, add\n    --key-type {kem}"
+_REQUIRE_KEM = " --require-kem"  # if the RA has an ML-KEM key
 _STRONGSWAN = """<h2>Enrol with strongSwan</h2>
 <pre>pki --scepca --url {url} --caout ca.pem --outform pem
 pki --gen --type rsa --size 2048 --outform pem &gt; device.key
@@ -74,16 +75,17 @@ def index_page(service: Service, responder: Responder, root: str) -> str:
     ]
     capabilities = responder.get_ca_caps().decode().split()
     url = f"{root}scep" if responder.profile.name == "default" else f"{root}scep/{responder.profile.name}"
-    kems = [pair.key.parameter_set.name.lower() for pair in authority.ra_kem] if "KEM-PoP" in capabilities else []
+    held = [name for name in responder.certified_kems if name in capabilities]
+    kems = (held or responder.certified_kems) if "KEM-PoP" in capabilities else ()
     rsa = authority.ra_decryption is not None or authority.ca.certificate.public_key_algorithm_oid == _RSA
     return _PAGE.format(
-        kem=_KEM.format(kem=kems[0]) if kems else "",
+        kem=_KEM.format(kem=kems[0].lower()) + (_REQUIRE_KEM if held else "") if kems else "",
         strongswan=_STRONGSWAN.format(url=escape(url)) if rsa else "",
         profile=escape(responder.profile.name),
         url=escape(url),
         base=escape(urlsplit(url).path),
         subject=escape(authority.ca.certificate.subject.rfc4514_string()),
-        fingerprint=authority.identifier,
+        fingerprint=authority.fingerprint,
         not_after=authority.ca.certificate.not_valid_after_utc,
         capabilities=escape(", ".join(capabilities)),
         methods=escape(", ".join(methods) or "nothing: no certificate is issued"),

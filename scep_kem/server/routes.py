@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from urllib.parse import unquote, urlsplit
 
-from ca.profiles import CA_IN_URL, Profile
+from ca.authority import Authority
+from ca.constraints import lacking_purposes
+from ca.profiles import CA_IN_URL, Profile, purposes
+from scep_kem.config import Config
 
 DEFAULT_PROFILE = "default"
 CRL, CA_CERTIFICATE = "crl", "ca.cer"
@@ -37,6 +40,22 @@ def crl_path(identifier: str) -> str:
     return f"/scep/{CRL}/{identifier}"
 
 
+def ungiven(config: Config, authority: Authority) -> list[str]:
+    """Which profiles have usages that the CA's certificate does not let it give, so that every request is refused; one
+    line each.
+    """
+    found = []
+    for name, item in config.profiles.items():
+        for issuer in (authority.ca.certificate, *authority.chain):
+            lacking = ", ".join(usage.dotted_string for usage in lacking_purposes(issuer, purposes(item.profile)))
+            if lacking:
+                found.append(
+                    f"profile {name}: its extended_key_usage has {lacking}, which the extendedKeyUsage of "
+                    f"{issuer.subject.rfc4514_string()} does not; change it, or requests are refused"
+                )
+    return found
+
+
 def misleading(profile: Profile, profiles: Collection[str]) -> list[str]:
     """What is wrong with the profile's URLs for certificates; one line each.
 
@@ -50,8 +69,7 @@ def misleading(profile: Profile, profiles: Collection[str]) -> list[str]:
             file, _, identifier = tail.partition("/")
             if parts.scheme in ("http", "https") and name and file in (CRL, CA_CERTIFICATE) and identifier != CA_IN_URL:
                 found.append(
-                    f"profile {profile.name}: {key} has {url}, which is right for one generation of the CA only, while certificates "
-                    f"outlive it; "
-                    f"let it end with {file}/{CA_IN_URL}"
+                    f"profile {profile.name}: {key} has {url}, which is right for one generation of the CA only, while "
+                    f"certificates keep it; let it end with {file}/{CA_IN_URL}"
                 )
     return found

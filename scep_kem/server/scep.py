@@ -12,7 +12,6 @@ that comes twice is refused, because whoever stands between client and CA may ha
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 from datetime import datetime
 from urllib.parse import parse_qsl
 
@@ -21,6 +20,7 @@ from ca.errors import CrlRefused
 from scep.responder import Responder
 from scep_kem.clock import utc_now
 from scep_kem.server.caching import ASK_AGAIN, FOR_EVER, cached
+from scep_kem.server.health import PATH, health
 from scep_kem.server.http import Answer, Request, text
 from scep_kem.server.pages import index_page
 from scep_kem.server.routes import CA_CERTIFICATE, CRL, route
@@ -29,26 +29,31 @@ from scep_kem.terminal import printable
 
 PKI_MESSAGE = "application/x-pki-message"
 NEXT_CA = "application/x-x509-next-ca-cert"
+_OPERATIONS = {name.lower(): name for name in ("GetCACaps", "GetCACert", "GetNextCACert", "PKIOperation")}
 _FROM_BASE64URL = str.maketrans("-_", "+/")
 
 
 def answer(service: Service, request: Request) -> Answer:
     """The answer to one request. Raises Malformed and StoreUnavailable."""
+    if request.path == PATH and request.method != "POST":
+        return health(service)
     profile, tail = route(request.path, service.config.profiles)
     responder = service.responder(profile) if profile else None
     if responder is None:
         return text(printable(f"there is no SCEP profile at /{request.path}"), 404)
+    request.details["profile"] = responder.profile.name
     arguments = parse_qsl(request.query, keep_blank_values=True, errors="replace")
     given = dict(arguments)
     for name in ("operation", "message"):
         if sum(name == other for other, _value in arguments) > 1:
             return text(f"{name} is there more than once", 400)
     operation = given.get("operation", "").lower()
-    origin = {"profile": responder.profile.name, "client": request.client or ""}
+    if operation:
+        request.details["operation"] = _OPERATIONS.get(operation, given["operation"][:40])
     if request.method == "POST":
         if operation not in ("", "pkioperation"):
             return text("POST is for operation=PKIOperation (RFC 8894 section 4.3)", 400)
-        return _pki_operation(responder, request.body, origin)
+        return _pki_operation(responder, request, request.body)
     if operation == "pkioperation":
         if request.method != "GET":
             return text("PKIOperation is for GET and POST (RFC 8894 section 4.3)", 405, ("Allow", "GET, POST"))
@@ -56,7 +61,7 @@ def answer(service: Service, request: Request) -> Answer:
             message = _base64(given.get("message", ""))
         except ValueError as error:
             return text(str(error), 400)
-        return _pki_operation(responder, message, origin)
+        return _pki_operation(responder, request, message)
     return _get(service, responder, request, operation, tail)
 
 
@@ -74,6 +79,7 @@ def _get(service: Service, responder: Responder, request: Request, operation: st
     if operation:
         return text("operation is not GetCACaps, GetCACert, GetNextCACert or PKIOperation (RFC 8894 section 4)", 400)
     kind, _, identifier = tail.partition("/")
+    request.details["operation"] = kind if kind in (CRL, CA_CERTIFICATE) else "page"
     if kind in (CRL, CA_CERTIFICATE):
         return _file(responder, request, kind, identifier, utc_now())
     return Answer(index_page(service, responder, request.root).encode(), "text/html; charset=utf-8")
@@ -100,15 +106,13 @@ def _file(responder: Responder, request: Request, kind: str, identifier: str, no
     return cached(found, request, digest=crl.digest, control=control, made=crl.made, now=now)
 
 
-def _pki_operation(responder: Responder, message: bytes, origin: dict[str, str]) -> Answer:
-    """The CertRep that answers a pkiMessage. origin: where it came from, for the log. Raises Malformed,
-    StoreUnavailable.
-    """
+def _pki_operation(responder: Responder, request: Request, message: bytes) -> Answer:
+    """The CertRep that answers a pkiMessage. Raises Malformed, StoreUnavailable."""
+    request.details["operation"] = _OPERATIONS["pkioperation"]
     if not message:
         return text("the request has no message", 400)
-    reply = responder.pki_operation(message, now=utc_now())
-    events = tuple(replace(event, details=event.details | origin) for event in reply.events)
-    return Answer(reply.body, PKI_MESSAGE, events=events)
+    reply = responder.pki_operation(message, now=utc_now(), client=request.client)
+    return Answer(reply.body, PKI_MESSAGE, events=reply.events)
 
 
 def _base64(text: str) -> bytes:
@@ -117,6 +121,8 @@ def _base64(text: str) -> bytes:
     Tolerated: line ends every 64 characters (strongSwan, Cisco), + that arrived as a space because the client
     escaped only = (Apple), the base64url alphabet (micromdm 2.3.0), missing padding.
     """
+    if "%" in text:
+        raise ValueError("message is percent-encoded twice; encode it once (RFC 8894 section 4.1)")
     compact = "".join(text.replace(" ", "+").split()).translate(_FROM_BASE64URL).rstrip("=")
     try:
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)

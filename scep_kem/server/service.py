@@ -11,8 +11,9 @@ from datetime import date
 
 from ca import methods
 from ca.authorities import Authorities
-from ca.authority import lapses
 from ca.crl import Crls
+from ca.lapses import lapses
+from ca.migrations import StoreVersionError
 from ca.store import Store, StoreUnavailable
 from ca.webhook import Webhook
 from kem.errors import KemError
@@ -23,10 +24,13 @@ from scep_kem.clock import utc_now
 from scep_kem.config import Config
 from scep_kem.errors import UsageError
 from scep_kem.kem import backends
-from scep_kem.server.routes import misleading
+from scep_kem.server.routes import misleading, ungiven
 from scep_kem.server.webhook import HttpWebhook
 
 log = logging.getLogger(__name__)
+
+# What making a Service raises: its configuration, or what that names, cannot be used.
+UNUSABLE = (UsageError, PkixError, KemError, StoreUnavailable, StoreVersionError)
 
 PURGE_INTERVAL = 60.0
 RETRY_INTERVAL = 10.0  # seconds after which keys that could not be read are tried again
@@ -67,10 +71,18 @@ class Service:
 
     def responder(self, profile: str) -> Responder | None:
         """The responder for a profile, None if there is no such profile."""
+        self._refresh()
+        return self._responders.get(profile)
+
+    def current_generations(self) -> Authorities:
+        """The CA as its folder has it now."""
+        self._refresh()
+        return self.generations
+
+    def _refresh(self) -> None:
         if self._roles_stamp() != self._stamp:
             with self._lock:
                 self._reload()
-        return self._responders.get(profile)
 
     def purge_if_due(self) -> None:
         """Let the Store forget what has expired, at most once a minute. A failure is logged and never raised.
@@ -98,6 +110,9 @@ class Service:
             self._told_on = today
             for text in lapses(self.generations.current, now=utc_now()):
                 log.warning("%s", text)
+            if self.generations.following is not None:
+                for text in lapses(self.generations.following, now=utc_now()):
+                    log.warning("of the next CA, %s", text)
 
     def _reload(self) -> None:
         """Read the keys again, unless another thread has done so meanwhile.
@@ -128,6 +143,8 @@ class Service:
 
     def _load(self) -> tuple[Authorities, Mapping[str, Responder]]:
         generations = self.ca_dir.load()
+        for text in ungiven(self.config, generations.current):
+            log.warning("%s", text)
         for item in self.config.profiles.values():
             for text in misleading(item.profile, self.config.profiles):
                 log.warning("%s", text)

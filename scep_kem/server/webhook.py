@@ -63,8 +63,9 @@ class HttpWebhook:
         try:
             return _answer(self._post(json.dumps(question).encode()))
         except (http.client.HTTPException, OSError, ValueError) as error:
-            log.warning("webhook %s: %s", self._shown, printable(str(error) or type(error).__name__))
-            return WebhookAnswer.UNREACHABLE, ""
+            reason = printable(str(error) or type(error).__name__)
+            log.warning("webhook %s: %s", self._shown, reason)
+            return WebhookAnswer.UNREACHABLE, reason
 
     def _post(self, question: bytes) -> bytes:
         """The body of the answer. Raises HTTPException, OSError, ValueError."""

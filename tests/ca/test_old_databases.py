@@ -190,6 +190,11 @@ def test_a_copy_of_a_request_that_was_rejected_then_does_not_queue_it_again(form
     assert not [item for item in former.world.store.transactions(State.AWAITING_APPROVAL) if "rejected" in item.subject]
 
 
+def test_where_an_old_request_came_from_is_not_known(old: Old) -> None:
+    """Schema 6 has the client's address."""
+    assert {item.client for item in old.world.store.transactions()} == {None}
+
+
 def test_what_was_revoked_then_is_on_the_next_crl_whose_number_goes_on(tmp_path: Path) -> None:
     """Schema 0004 kept no CRL and counted no revocations."""
     with opened("schema-0004", tmp_path) as old:

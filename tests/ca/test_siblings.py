@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 
 from ca.applications import Application, Identity, Names, Renewal
-from ca.authorisation import Approved, Authoriser, Once, Pending, Told
+from ca.authorisation import OPERATOR, Approved, Authoriser, Once, Pending, Told
 from ca.authorities import Authorities, Records
 from ca.credentials import add_secret, find_secret
 from ca.dialogue import Arrival, Challenge, Challenged, Issued, Outcome, Plain, Proof, Waiting, Withdrawn
@@ -31,6 +31,7 @@ from ca.errors import (
     RequestRefused,
     UnknownTransaction,
 )
+from ca.issuing import REPORT
 from ca.limits import Limits
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
@@ -507,7 +508,7 @@ def test_a_certificate_that_nobody_accepted_is_revoked_when_another_request_take
     cmp = Cmp(make())
     certificate = cmp.issued(csr())
     cmp.world.tick(timedelta(minutes=10, seconds=1))
-    assert cmp.send(Event.request, csr("CN=other"), secret=False) == Waiting()
+    assert cmp.send(Event.request, csr("CN=other"), secret=False) == Waiting(OPERATOR)
     found = cmp.world.store.certificate(certificate.authority, certificate.serial)
     assert found is not None and found.revoked_at == cmp.world.now
 
@@ -596,8 +597,8 @@ def test_nothing_is_granted_on_the_strength_of_a_certificate_that_does_not_count
 def test_cmp_polls_until_an_operator_decides(make: MakeWorld) -> None:
     cmp = Cmp(make(MANUAL))
     request = csr()
-    assert cmp.send(Event.request, request, secret=False) == Waiting()
-    assert cmp.send(Event.poll) == Waiting()
+    assert cmp.send(Event.request, request, secret=False) == Waiting(OPERATOR)
+    assert cmp.send(Event.poll) == Waiting(OPERATOR)
     with pytest.raises(UnknownTransaction):
         cmp.send(Event.accept, cert_hash=bytes(64))
     cmp.world.decide(Decision.APPROVED)
@@ -666,7 +667,7 @@ def test_the_authority_has_longer_to_hear_of_it_than_a_client_to_accept(make: Ma
     cmp.world.authoriser = Authoriser([Reporting(Told.LATER, Told.RELEASED)])
     certificate = cmp.issued(csr())
     cert_hash = hashlib.sha512(certificate.der).digest()
-    assert cmp.send(Event.accept, cert_hash=cert_hash) == Waiting()
+    assert cmp.send(Event.accept, cert_hash=cert_hash) == Waiting(REPORT)
     cmp.world.tick(limits.report_lifetime)
     assert isinstance(cmp.send(Event.accept, cert_hash=cert_hash), Issued)
 
@@ -703,7 +704,7 @@ class Deciding(Reporting):
     pause = timedelta(0)
 
     def decide(self, application: Application, *, now: datetime) -> Pending:  # type: ignore[override]
-        return Pending()
+        return Pending(OPERATOR)
 
     def again(self, application: Application, *, now: datetime) -> Approved:
         return Approved(self.name)
@@ -766,7 +767,7 @@ def test_the_client_accepts_before_the_authority_hears_of_it(make: MakeWorld) ->
     certificate = cmp.issued(csr())
     assert method.heard == []
     cert_hash = hashlib.sha512(certificate.der).digest()
-    assert cmp.send(Event.accept, cert_hash=cert_hash) == Waiting()
+    assert cmp.send(Event.accept, cert_hash=cert_hash) == Waiting(REPORT)
     assert not cmp.world.store.certificates()
     assert isinstance(cmp.send(Event.accept, cert_hash=cert_hash), Issued)
     assert len(cmp.world.store.certificates()) == 1
@@ -775,6 +776,6 @@ def test_the_client_accepts_before_the_authority_hears_of_it(make: MakeWorld) ->
 def test_two_protocols_do_not_share_a_transaction(make: MakeWorld) -> None:
     world = make(MANUAL)
     request = csr()
-    assert full_cmc(world, request) == Waiting()
+    assert full_cmc(world, request) == Waiting(OPERATOR)
     assert simple_enroll(world, request, user="x") == (202, b"")
     assert len(world.store.transactions()) == 2

@@ -558,6 +558,15 @@ class TestRevocation:
         assert store.next_crl_number("bb") == 1
         assert store.next_crl_number("aa") == 4
 
+    def test_crl_numbers_go_on_from_one_that_was_used_elsewhere(self, store: Store) -> None:
+        store.next_crl_number("aa")
+        for authority in ("aa", "bb"):
+            store.pass_crl_number(authority, 41)
+            store.pass_crl_number(authority, 7)
+            assert store.next_crl_number(authority) == 42
+        store.pass_crl_number("aa", 2**62)
+        assert store.next_crl_number("aa") == 2**62 + 1
+
 
 class TestChallenges:
     @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import Oid, decode, encode
 from pkix.certificates import Certificate
-from pkix.enveloped_data import Identity, RsaIdentity, decrypt
+from pkix.enveloped_data import decrypt
+from pkix.identities import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import is_kem_key, load_kem_key, load_private_key
 from scep import attributes

@@ -25,8 +25,9 @@ from kem.errors import KemError
 from kem.keys import DecapsulationKey, decode_public_key, encode_public_key
 from pkix.algorithms import AES256_GCM, AlgorithmPolicy
 from pkix.certificates import Certificate, key_identifier, load_certificate
-from pkix.enveloped_data import Identity, KekIdentity, RsaIdentity, decrypt, encrypt
+from pkix.enveloped_data import decrypt, encrypt
 from pkix.errors import IntegrityFailed, PkixError
+from pkix.identities import Identity, KekIdentity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import spki_of
 from pkix.pkcs10 import CertificationRequest

@@ -10,8 +10,9 @@ from pkix import oids
 from pkix.algorithms import AES128, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import AlgorithmIdentifier, Oid, decode
 from pkix.content import CANNOT_OPEN
-from pkix.enveloped_data import Identity, Opened, PasswordIdentity, decrypt, encrypt
+from pkix.enveloped_data import Opened, decrypt, encrypt
 from pkix.errors import DecryptionFailed
+from pkix.identities import Identity, PasswordIdentity
 from pkix.recipients import PasswordRecipient, Recipient, RsaRecipient
 from tests.pkix.forge import NULL, algorithm, peer, sequence
 from tests.pkix.tlv import Node, explicit, tlv

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pkix import oids
 from pkix.asn1 import Oid, encode
 from pkix.certificates import Certificate
-from pkix.enveloped_data import RsaIdentity
+from pkix.identities import RsaIdentity
 from pkix.keys import certificate_hash
 from pkix.signatures import MlDsaPublicKey, SigningKey
 from pkix.signed_data import Signer

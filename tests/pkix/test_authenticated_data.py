@@ -19,9 +19,10 @@ from pyasn1_alt_modules import rfc5652
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import Oid, encode
+from pkix.attributes import mandatory
 from pkix.authenticated_data import WRONG_MAC, AuthenticatedData, encode_authenticated_data
-from pkix.enveloped_data import Identity, KekIdentity, PasswordIdentity
 from pkix.errors import AlgorithmRefused, DecryptionFailed, IntegrityFailed, Malformed
+from pkix.identities import Identity, KekIdentity, PasswordIdentity
 from pkix.recipients import KekRecipient, PasswordRecipient, Recipient, RsaRecipient
 from tests.pkix import second_opinion
 from tests.pkix.envelopes import TRANSPORTS, flipped, rsa_recipient
@@ -434,3 +435,14 @@ def test_another_type_and_trailing_octets() -> None:
         AuthenticatedData.decode(sequence(encode(oids.DATA), tlv(0xA0, tlv(0x04, CONTENT))))
     with pytest.raises(Malformed):
         AuthenticatedData.decode(made() + b"\x00")
+
+
+def test_section_3_repeated_attributes_do_not_pass_for_none() -> None:
+    """A MAC over attributes binds the content only by messageDigest, so it must be looked at."""
+    again = mandatory(oids.DATA, b"another content", hashes.SHA256())
+    message = encode_authenticated_data(
+        b"content", [KekRecipient(bytes(16), b"kek")], hashes.SHA256(), Random("twice"), attributes=again
+    )
+    found = AuthenticatedData.decode(message)
+    with pytest.raises(Malformed, match="does not have exactly one value"):
+        found.verify([KekIdentity(bytes(16), b"kek")], AlgorithmPolicy(), Random("verify"))

@@ -15,7 +15,18 @@ from pkix.asn1 import any_of, encode
 from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.errors import AlgorithmRefused, Malformed
 from pkix.public_keys import load_public_key
-from tests.pkix.forge import NULL, algorithm, bit_string, certificate, common_name, extension, peer, sequence, spki
+from tests.pkix.forge import (
+    NULL,
+    algorithm,
+    bit_string,
+    certificate,
+    common_name,
+    extension,
+    peer,
+    sequence,
+    small_rsa_key,
+    spki,
+)
 from tests.pkix.kem_peer import KEM_CERTIFICATE, kem_identity, kem_recipient
 from tests.pkix.openssl import OpenSsl
 from tests.pkix.tlv import Node, integer, tlv
@@ -171,9 +182,9 @@ def test_check_key_accepts_what_is_generated(key_type: str) -> None:
     check_key(peer(key_type).certificate.public_key, "certificate")
 
 
-def test_check_key_with_another_limit_of_rsa() -> None:
-    with pytest.raises(AlgorithmRefused, match="request: RSA key of 2048 bits; 2048 to 2047 are accepted"):
-        check_key(peer().certificate.public_key, "request", max_rsa_bits=2047)
+def test_issue_10_2_check_key_names_the_sizes_of_whoever_asks() -> None:
+    with pytest.raises(AlgorithmRefused, match="request: RSA key of 1024 bits; 3072 to 4096 are accepted"):
+        check_key(small_rsa_key().public_key(), "request", sizes=(3072, 4096))
 
 
 def test_issuer_and_serial_encodes_as_the_peer_wrote_it() -> None:

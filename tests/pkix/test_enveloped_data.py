@@ -8,7 +8,8 @@ from pyasn1_alt_modules import rfc3560
 from pkix import oids
 from pkix.algorithms import AES128, AES192, AES256, TRIPLE_DES, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import encode
-from pkix.enveloped_data import Addressed, PasswordIdentity, describe, inspect
+from pkix.enveloped_data import Addressed, describe, inspect
+from pkix.identities import PasswordIdentity
 from pkix.recipients import PasswordRecipient, Recipient, RsaRecipient
 from tests.pkix import second_opinion
 from tests.pkix.envelopes import CONTENT, TRANSPORTS, made, opened, rsa_recipient

@@ -16,18 +16,9 @@ from pkix import oids
 from pkix.algorithms import AES128, AES256, AES256_GCM, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import Oid, encode
 from pkix.content_info import content_of, encode_content_info
-from pkix.enveloped_data import (
-    ENVELOPED_DATA,
-    Expected,
-    KekIdentity,
-    Opened,
-    attempt,
-    decrypt,
-    describe,
-    encrypt,
-    inspect,
-)
+from pkix.enveloped_data import ENVELOPED_DATA, Expected, Opened, attempt, decrypt, describe, encrypt, inspect
 from pkix.errors import DecryptionFailed, Malformed
+from pkix.identities import KekIdentity
 from pkix.recipients import KekRecipient, RsaRecipient
 from pkix.signed_data import SignedData, encode_signed_data
 from tests.pkix import second_opinion
@@ -109,8 +100,9 @@ def test_the_texts_are_the_protocol_s() -> None:
     ):
         with pytest.raises(Malformed, match=text):
             decrypt(octets, [KEK], POLICY, expected=expected)
+    other = encrypt(CONTENT, [RsaRecipient(peer().certificate)], AES128, Random("other"), content_type=KEY_PACKAGE)
     with pytest.raises(DecryptionFailed, match=r"addressed to none of our certificates; ask again$"):
-        decrypt(made(AES128), [], POLICY, expected=expected)
+        decrypt(other, [], POLICY, expected=expected)
 
 
 # AuthEnvelopedData: the type is authenticated

@@ -202,16 +202,16 @@ def test_a_kek_length_that_does_not_fit_the_wrap_is_malformed(length: int) -> No
 
 
 @pytest.mark.parametrize(
-    "scheme",
+    ("scheme", "text"),
     [
-        algorithm(oids.AES256_CBC),
-        algorithm(oids.AES256_WRAP, b"\x05\x00"),
-        algorithm(oids.Oid("1.2.840.113549.1.9.16.3.6")),
+        (algorithm(oids.AES256_CBC), "use AES key wrap"),
+        (algorithm(oids.AES256_WRAP, b"\x05\x00"), r"aes256-wrap \S+ has parameters; they must be absent"),
+        (algorithm(oids.Oid("1.2.840.113549.1.9.16.3.6")), "use AES key wrap"),
     ],
     ids=["CBC", "parameters", "3DES wrap"],
 )
-def test_another_key_wrap_is_refused(scheme: bytes) -> None:
-    with pytest.raises(AlgorithmRefused, match="use AES key wrap"):
+def test_another_key_wrap_is_refused(scheme: bytes, text: str) -> None:
+    with pytest.raises(AlgorithmRefused, match=text):
         opened(envelope(kemri(wrap_algorithm=scheme)), identity())
 
 
@@ -280,7 +280,9 @@ def test_key_transport_to_an_ml_kem_certificate_is_told_what_is_right(ski: bool)
     assert certificate is not None
     rid = tlv(0x80, identity().key_identifier) if ski else encode(certificate.issuer_and_serial)
     info = sequence(integer(0), rid, algorithm(oids.RSA_ENCRYPTION, b"\5\0"), tlv(0x04, bytes(256)))
-    with pytest.raises(DecryptionFailed, match="names our ML-KEM certificate, which needs a KEMRecipientInfo"):
+    with pytest.raises(
+        DecryptionFailed, match=r"a KeyTransRecipientInfo for our ML-KEM certificate; use KEMRecipientInfo"
+    ):
         opened(envelope(info), identity())
     other = sequence(integer(0), tlv(0x80, b"other"), algorithm(oids.ML_KEM_768), tlv(0x04, bytes(256)))
     with pytest.raises(DecryptionFailed, match="addressed to none"):
@@ -301,12 +303,12 @@ def test_another_recipient_is_not_us(rid: bytes) -> None:
 
 
 def test_our_name_with_another_parameter_set_is_not_us() -> None:
-    with pytest.raises(DecryptionFailed, match="addressed to none"):
+    with pytest.raises(DecryptionFailed, match=r"a KEMRecipientInfo with ML-KEM-1024 \S+ for our ML-KEM-768 key"):
         opened(envelope(kemri(kem=algorithm(oids.ML_KEM_1024))), identity())
 
 
 def test_another_kind_of_other_recipient_is_passed_over() -> None:
-    with pytest.raises(DecryptionFailed, match="addressed to none"):
+    with pytest.raises(DecryptionFailed, match="a recipient of a type that is not supported"):
         opened(envelope(kemri(ori_type=oids.Oid("1.2.840.113549.1.9.16.13.1"))), identity())
 
 

@@ -16,8 +16,9 @@ from pkix import oids
 from pkix.algorithms import AES256_GCM, AlgorithmPolicy, check_key
 from pkix.asn1 import Oid, encode
 from pkix.certificates import Certificate
-from pkix.enveloped_data import PasswordIdentity, decrypt, describe, encrypt, inspect
+from pkix.enveloped_data import decrypt, describe, encrypt, inspect
 from pkix.errors import PkixError
+from pkix.identities import PasswordIdentity
 from pkix.keys import load_private_key
 from pkix.pkcs10 import (
     CertificationRequest,

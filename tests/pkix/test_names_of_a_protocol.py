@@ -26,11 +26,11 @@ def test_signed_attributes() -> None:
     forge = SignedDataForge(peer())
     forge.attributes = [*forge.default_attributes(), attribute(PRIVATE, NULL), attribute(PRIVATE, NULL)]
     with pytest.raises(Malformed, match=r"^signed attribute 1.2.3.4 does not have exactly one value$"):
-        _ = SignedData.decode(forge.encode()).attributes
+        _ = SignedData.decode(forge.encode()).attributes[PRIVATE]
     with pytest.raises(
         Malformed, match=r"^signed attribute private-thing \(1.2.3.4\) does not have exactly one value$"
     ):
-        _ = SignedData.decode(forge.encode(), names=NAMES).attributes
+        _ = SignedData.decode(forge.encode(), names=NAMES).attributes[PRIVATE]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pyasn1_alt_modules import rfc8018
 from pkix import oids
 from pkix.algorithms import AES128, AES192, AES256, TRIPLE_DES, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import Oid
-from pkix.enveloped_data import PasswordIdentity
 from pkix.errors import AlgorithmRefused, Malformed
+from pkix.identities import PasswordIdentity
 from pkix.recipients import MAX_PBKDF2_ITERATIONS, PasswordRecipient
 from tests.pkix import second_opinion
 from tests.pkix.envelopes import (

@@ -313,9 +313,13 @@ def test_6_1_4_o_critical_extensions_that_are_not_known(value: x509.ExtensionTyp
 
 @pytest.mark.parametrize("critical", [True, False])
 def test_6_1_4_g_name_constraints(critical: bool) -> None:
-    value = x509.NameConstraints([x509.DNSName("example")], None)
-    between = made("CN=middle", root(), private=middle().key, extensions=[*CA, (value, critical)])
-    refused("CN=middle has name constraints, which are not supported", end(), between)
+    def under(value: x509.NameConstraints) -> Made:
+        return made("CN=middle", root(), private=middle().key, extensions=[*CA, (value, critical)])
+
+    value = x509.NameConstraints([x509.DirectoryName(name("O=Example"))], None)
+    refused("CN=middle has name constraints: directoryName CN=end is outside", end(), under(value))
+    assert len(path(end(), under(x509.NameConstraints([x509.DirectoryName(name("CN=END"))], None)))) == 3
+    assert len(path(end(), under(x509.NameConstraints([x509.DNSName("example")], None)))) == 3
     leaf = made("CN=end", middle(), extensions=[*END, (value, True)])
     refused("CN=end has a critical extension that is not supported", leaf, middle())
 

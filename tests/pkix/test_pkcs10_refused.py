@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import Oid, encode
 from pkix.errors import AlgorithmRefused, IntegrityFailed, Malformed
+from pkix.extensions import find
 from pkix.pkcs10 import MAX_ATTRIBUTES, CertificationRequest
 from tests.pkix.forge import (
     NULL,
@@ -280,7 +282,7 @@ def test_rfc_5280_a_1_common_name_of_64_characters_is_read_in_silence(tag: int, 
     assert named("2.5.4.3", text, tag).subject.rfc4514_string() == f"CN={text}"
 
 
-@pytest.mark.parametrize("version", [1, 2, -1, 1 << 80])
+@pytest.mark.parametrize("version", [3, -1, 1 << 80])
 def test_rfc_2986_4_1_another_version(version: int) -> None:
     der = sign_request(request_info(KEY, version=version), KEY)
     with pytest.raises(Malformed):
@@ -327,7 +329,8 @@ def test_rfc_2986_4_1_another_version(version: int) -> None:
 def test_extension_requests_that_cannot_be_used(attributes: tuple[bytes, ...]) -> None:
     der = sign_request(request_info(KEY, *attributes), KEY)
     with pytest.raises(Malformed) as caught:
-        _ = list(CertificationRequest.decode(der).extensions)
+        found = CertificationRequest.decode(der).extensions
+        _ = find(found, x509.SubjectAlternativeName), find(found, x509.KeyUsage)
     assert caught.value.text.startswith("PKCS #10 request: ")
     assert caught.value.text.isprintable()
 

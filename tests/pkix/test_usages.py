@@ -11,8 +11,8 @@ from pyasn1_alt_modules import rfc5280
 
 from ca.profiles import extension
 from pkix.certificate_builder import Contents, encode_certificate
-from pkix.keys import spki_of
-from pkix.usages import CMC_RA, extended_usages, is_ca, is_cmc_ra, key_usage, may, usage_names
+from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, spki_of
+from pkix.usages import CMC_RA, extended_usages, is_ca, is_cmc_ra, key_usage, may, possible_usages, usage_names
 from tests.pkix import second_opinion
 from tests.world import NOW, key, name
 
@@ -82,3 +82,19 @@ def test_a_ca_says_so() -> None:
     assert is_ca(certificate(x509.BasicConstraints(ca=True, path_length=0)))
     assert not is_ca(certificate(x509.BasicConstraints(ca=False, path_length=None)))
     assert not is_ca(certificate(key_usage({"keyCertSign"})))
+
+
+@pytest.mark.parametrize("kind", [*KEY_TYPES, *KEM_KEY_TYPES, "rsa-pss:2048"])
+def test_issue_10_2_what_each_algorithm_can_have(kind: str) -> None:
+    """RFC 3279 2.3.1, RFC 4055 1.2, RFC 5480 3, RFC 9295 3, RFC 9881 5, RFC 9935 5."""
+    signing = {"digitalSignature", "contentCommitment", "keyCertSign", "cRLSign"}
+    more = {"rsa": {"keyEncipherment", "dataEncipherment"}, "ec": {"keyAgreement", "encipherOnly", "decipherOnly"}}
+    expected = signing | more.get(kind.partition(":")[0], set())
+    assert possible_usages(kind) == ({"keyEncipherment"} if kind in KEM_KEY_TYPES else expected)
+
+
+@pytest.mark.parametrize("only", ["encipherOnly", "decipherOnly"])
+def test_what_says_more_of_key_agreement(only: str) -> None:
+    assert usage_names(certificate(key_usage({"keyAgreement", only})).extensions) == {"keyAgreement", only}
+    with pytest.raises(ValueError, match="key_agreement"):
+        key_usage({only})

@@ -27,7 +27,8 @@ from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM, ContentCipher, digest_oid
 from pkix.asn1 import AlgorithmIdentifier, Oid, UTCTime, algorithm, encode, wrap
 from pkix.certificates import Certificate
-from pkix.enveloped_data import Identity, encrypt
+from pkix.enveloped_data import encrypt
+from pkix.identities import Identity
 from pkix.pkcs10 import CertificationRequest, encode_certification_request
 from pkix.recipients import RsaRecipient
 from pkix.signatures import sign

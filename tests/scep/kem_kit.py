@@ -206,7 +206,7 @@ def signing_certificate(world: World, subject: str = SUBJECT, label: str = "iden
     """A key with a certificate of this CA to make statements with."""
     password = world.password(f"password of {label}")
     own = world.device("ec:P-256", subject=subject, password=password, label=label, transaction_id=label, **more)
-    own.enrolment._settings = classic_settings()
+    own.enrolment._settings = classic_settings(require_kem=False)
     found = issued(own.enrol())
     return Signer(key("ec:P-256", label), Certificate.decode(found.certificate))
 

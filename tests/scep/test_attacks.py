@@ -572,7 +572,7 @@ def test_of_two_approved_requests_for_one_subject_one_is_issued() -> None:
         world.store.replace(item, replace(item, decision=Decision.APPROVED))
     issued(devices[0].poll())
     (event,) = world.send(devices[1].enrolment.poll(now=world.now)).events
-    assert "exists" in event.details["not granted yet"]
+    assert "exists" in event.details["waits for"]
     (first,) = world.store.certificates()
     world.store.revoke(first.authority, first.serial, reason="superseded", now=world.now)
     issued(devices[1].poll())  # as RFC 8894 figure 12 has it

@@ -22,7 +22,8 @@ from pkix.algorithms import AES128, AES256, TRIPLE_DES, AlgorithmPolicy
 from pkix.asn1 import algorithm, encode, wrap
 from pkix.certificates import Certificate
 from pkix.content import CANNOT_OPEN
-from pkix.enveloped_data import RsaIdentity, decrypt
+from pkix.enveloped_data import decrypt
+from pkix.identities import RsaIdentity
 from pkix.signed_data import SignedData, Signer
 from scep.client import ClientSettings, Issued, StillPending
 from scep.settings import Settings

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from cryptography import x509
 
 from ca.profiles import Profile
+from kem.keys import encode_public_key
 from pkix.algorithms import AES128, AES256_GCM, AlgorithmPolicy
 from pkix.certificates import Certificate
+from pkix.pkcs10 import encode_statement_request, encode_unsigned_request
+from pkix.signed_data import Signer
 from scep.attributes import FailInfo
-from scep.client import ClientSettings
+from scep.client import ClientSettings, Issued, KemKey
 from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
 from tests.scep import craft
 from tests.scep.kem_kit import (
     BACKENDS,
     CHALLENGED,
+    SUBJECT,
     challenged,
     classic_settings,
     issued,
     kem_world,
+    outcome,
     refused,
+    signing_certificate,
 )
 from tests.scep.test_kem_response_keys import device_with
-from tests.world import World, kem_device
+from tests.world import World, kem_device, kem_key
 
 UPDATE = {"ML-KEM-512", "ML-KEM-768", "ML-KEM-1024", "KEM-PoP", "AES-GCM", "ResponseKey", "ML-DSA"}
 
@@ -42,8 +50,9 @@ def test_with_everything_on() -> None:
     assert keywords(without()) == UPDATE - {"ML-KEM-512"}
 
 
-def test_a_ca_without_a_kem_key_says_nothing_of_kem() -> None:
-    assert keywords(World()) == {"AES-GCM", "ResponseKey", "ML-DSA"}
+def test_a_ca_without_a_kem_key_names_no_parameter_set_and_challenges_nevertheless() -> None:
+    """Section 4: the default CA has no ML-KEM key, and certifies those of others."""
+    assert keywords(World()) == {"KEM-PoP", "AES-GCM", "ResponseKey", "ML-DSA"}
 
 
 def test_without_a_parameter_set_in_the_profile() -> None:
@@ -69,6 +78,61 @@ def test_kem_pop_is_enforced_where_it_is_said() -> None:
     assert "KEM-PoP" in keywords(world)
     assert kem_device(world, password=world.password()).enrol() == CHALLENGED
     assert not world.store.certificates()
+
+
+KEY_TYPES = {
+    "all": Profile().key_types,
+    "none": ("rsa", "ec:P-256"),
+    "the RA's": ("rsa", "ec:P-256", "ml-kem-768"),
+    "another": ("rsa", "ec:P-256", "ml-kem-1024"),
+    "one that no backend has": ("rsa", "ec:P-256", "ml-kem-512"),
+}
+
+
+@pytest.mark.parametrize("pop", Pop)
+@pytest.mark.parametrize("decrypts", ["RSA", "ML-KEM", "both", "nothing"])
+@pytest.mark.parametrize("certified", KEY_TYPES)
+@pytest.mark.parametrize("is_classic", [False, True])
+@pytest.mark.parametrize("aes_gcm", [True, False])
+def test_kem_pop_is_listed_if_and_only_if_every_request_for_an_ml_kem_key_is_challenged(
+    pop: Pop, decrypts: str, certified: str, is_classic: bool, aes_gcm: bool
+) -> None:
+    """Section 4, with real messages: a request without proof, and one with a statement (RFC 9883)."""
+    keys: dict[str, Any] = {"kems": ("ML-KEM-768",) if decrypts in ("ML-KEM", "both") else ()}
+    keys["rsa"] = decrypts in ("RSA", "both")
+    open_world = kem_world() if decrypts == "nothing" else kem_world(**keys)
+    identity = signing_certificate(open_world)
+    world = kem_world(
+        **keys,
+        store=open_world.store,
+        profile=Profile(key_types=KEY_TYPES[certified]),
+        kem=KemPolicy(pop=pop, classic=is_classic),
+        settings=Settings(AlgorithmPolicy(aes_gcm=aes_gcm)),
+    )
+    answers: list[object] = []
+    for parameter_set in ("ML-KEM-768", "ML-KEM-1024"):
+        answers.append(new_request(world, f"unsigned {parameter_set}", parameter_set))
+        answers.append(new_request(world, f"stated {parameter_set}", parameter_set, identity))
+    challenges = CHALLENGED in answers and not any(isinstance(answer, Issued) for answer in answers)
+    assert ("KEM-PoP" in keywords(world)) == challenges
+    assert ("ML-KEM-768" in keywords(world)) <= bool(keys["kems"])
+
+
+def new_request(world: World, name: str, parameter_set: str, identity: Signer | None = None) -> object:
+    """What becomes of a request for an ML-KEM key with a fresh password. identity: who states its possession."""
+    private, public = kem_key(parameter_set, name)
+    more: dict[str, Any] = {"challenge_password": world.password(f"password of {name}")}
+    found = encode_public_key(public)
+    if identity is None:
+        request = encode_unsigned_request(found, x509.Name.from_rfc4514_string(SUBJECT), **more)
+    else:
+        subject = x509.Name.from_rfc4514_string(SUBJECT)
+        request = encode_statement_request(found, subject, identity.key, identity.certificate, **more)
+    settings = classic_settings(require_kem=False)
+    arguments: dict[str, Any] = {"label": name, "transaction_id": name.replace(" ", "-")}
+    kem = KemKey(private, found)
+    device = world.device("ec:P-256", request=request, settings=settings, kem=kem, subject=SUBJECT, **arguments)
+    return outcome(device.enrol)  # without a key to encrypt to, the client refuses
 
 
 def test_without_aes_gcm() -> None:

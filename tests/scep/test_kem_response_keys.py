@@ -12,8 +12,8 @@ from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM, ContentCipher
 from pkix.asn1 import encode
 from pkix.content import CANNOT_OPEN
-from pkix.enveloped_data import KekIdentity
 from pkix.errors import DecryptionFailed
+from pkix.identities import KekIdentity
 from pkix.pkcs10 import encode_certification_request
 from scep.attributes import RESPONSE_KEY, FailInfo
 from scep.client import StillPending

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from ca.authority import Authority, KeyPair, create_authority
@@ -17,11 +18,12 @@ from ca.credentials import add_password, new_password
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.sealing import ServerKey, Unsealable
+from pkix.algorithms import AES128_GCM
 from pkix.asn1 import wrap
 from pkix.pkcs10 import encode_certification_request
 from pkix.usages import key_usage
 from scep.attributes import FailInfo
-from scep.client import Issued, Refused
+from scep.client import ClientSettings, Issued, Refused
 from tests.scep import craft
 from tests.world import NOW, Random, World, key, name
 
@@ -235,6 +237,62 @@ def test_a_copied_key_usage_may_not_be_wider() -> None:
     wanted = [extension(usage("digitalSignature", "keyCertSign", "keyAgreement"), critical=True)]
     expected = "the requested keyUsage keyAgreement, keyCertSign is not allowed"
     assert refusal(Profile(copy_extensions=COPIED), extensions=wanted) == expected
+
+
+# Issue 10 section 2: one bit at least, and only bits that the key's algorithm has
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "given", "text"),
+    [
+        ("ec:P-256", ["keyEncipherment"], None, "keyEncipherment is nothing that a key of type ec:P-256 can have"),
+        ("rsa:2048", [], None, "has no bit"),
+        ("ec:P-256", ["keyAgreement", "encipherOnly"], ("keyAgreement",), "encipherOnly is not allowed"),
+        ("ec:P-256", ["keyAgreement", "decipherOnly"], ("keyAgreement",), "decipherOnly is not allowed"),
+        ("rsa:2048", ["keyAgreement"], ("keyAgreement",), "keyAgreement is nothing that a key of type rsa:2048"),
+        ("ed25519", ["digitalSignature", "keyAgreement"], ("digitalSignature", "keyAgreement"), "type ed25519"),
+    ],
+)
+def test_rfc_5280_4_2_1_3_a_requested_key_usage_is_copied_or_refused(
+    kind: str, asked: list[str], given: tuple[str, ...] | None, text: str
+) -> None:
+    profile = Profile(copy_extensions=COPIED, key_usage=given or Profile().key_usage)
+    assert text in refusal(profile, kind, extensions=[extension(key_usage(asked), critical=True)])
+
+
+@pytest.mark.parametrize("kind", ["ml-dsa-65", "ed25519", "rsa:2048"])
+def test_a_profile_s_bits_that_a_key_cannot_have_are_left_out(kind: str) -> None:
+    found = issued(Profile(key_usage=("digitalSignature", "keyAgreement")), kind)
+    assert found.extensions.get_extension_for_class(x509.KeyUsage).value == usage("digitalSignature")
+
+
+@pytest.mark.parametrize(("kind", "given"), [("ec:P-256", "keyEncipherment"), ("rsa:2048", "keyAgreement")])
+def test_a_key_that_can_have_nothing_of_a_profile_s_usage_is_refused(kind: str, given: str) -> None:
+    expected = f"profile default gives the keyUsage {given}, which a key of type {kind} cannot have"
+    assert refusal(Profile(key_usage=(given,)), kind) == expected
+
+
+@pytest.mark.parametrize("given", [(), ("keyCertSign",), ("digitalSignature", "cRLSign"), ("encipherOnly",)])
+def test_a_profile_gives_something_and_nothing_of_a_ca_s(given: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="key_usage"):
+        Profile(key_usage=given)
+
+
+def test_a_purpose_that_is_asked_for_twice_is_given_once() -> None:
+    twice = [extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH] * 2))]
+    found = issued(Profile(copy_extensions=COPIED), extensions=twice)
+    purposes = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(purposes) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+
+
+def test_the_text_about_a_weak_key_names_the_sizes_of_the_profile() -> None:
+    world = World(profile=Profile(min_rsa_bits=3072))
+    weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - to be refused
+    request = encode_certification_request(weak, name("CN=device,O=Example"), challenge_password=world.password())
+    # Under CBC no text says what is wrong inside the envelope.
+    answer = world.device(request=request, settings=ClientSettings(cipher=AES128_GCM)).enrol()
+    assert isinstance(answer, Refused)
+    assert answer.text is not None and "RSA key of 1024 bits; 3072 to 4096 are accepted" in answer.text
 
 
 def test_without_a_requested_usage_the_profile_s_is_used() -> None:

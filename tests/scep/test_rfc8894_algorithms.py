@@ -15,7 +15,8 @@ from ca.store import Decision
 from pkix import oids
 from pkix.algorithms import AES128, AES192, AES256, TRIPLE_DES, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import AlgorithmIdentifier, Oid, algorithm, encode, explicit, wrap
-from pkix.enveloped_data import PasswordIdentity, RsaIdentity, decrypt
+from pkix.enveloped_data import decrypt
+from pkix.identities import PasswordIdentity, RsaIdentity
 from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import SignedData, Signer
 from scep.client import ClientSettings, Issued, Refused, StillPending

@@ -312,7 +312,10 @@ def test_a_ca_certificate_that_has_ended_issues_nothing() -> None:
     device = World().device(password=world.password())
     device.world = world
     found = see(world, craft.request(device))
-    assert (found.status, found.fail_info_text) == ("2", "the CA certificate has expired")
+    assert (found.status, found.fail_info_text) == (
+        "2",
+        "the CA certificate has expired on 2026-11-11 12:00 UTC; its operator has to renew it",
+    )
     assert not world.store.certificates()
 
 

@@ -11,7 +11,8 @@ from ca.methods import AuthorisationPolicy
 from ca.store import Decision
 from pkix.asn1 import any_of, encode
 from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.enveloped_data import RsaIdentity, decrypt
+from pkix.enveloped_data import decrypt
+from pkix.identities import RsaIdentity
 from pkix.pkcs10 import encode_certification_request
 from pkix.signed_data import SignedData
 from scep.attributes import MessageType

@@ -18,8 +18,9 @@ from ca.store import Decision
 from pkix import oids
 from pkix.asn1 import any_of, encode, wrap
 from pkix.certificates import IssuerAndSerialNumber
-from pkix.enveloped_data import RsaIdentity, decrypt
+from pkix.enveloped_data import decrypt
 from pkix.errors import Malformed
+from pkix.identities import RsaIdentity
 from pkix.signatures import SigningKey
 from pkix.signed_data import encode_degenerate
 from scep import attributes as scep
@@ -270,8 +271,12 @@ def test_3_2_1_another_digest_than_that_of_the_content_is_refused(world: World, 
 def test_3_2_1_an_attribute_has_one_value(world: World, device: Device, oid: craft.Oid, count: int) -> None:
     attributes = craft.header()
     attributes[oid] = attributes[oid][:1] * count
+    message = craft.request(device, attributes=attributes)
+    if oid != scep.TRANSACTION_ID:
+        failed(world, message, BAD_REQUEST, "exactly one value")
+        return
     with pytest.raises(Malformed, match="exactly one value"):
-        world.send(craft.request(device, attributes=attributes).encode())
+        world.send(message.encode())
 
 
 WRONG_TYPES = [
@@ -449,7 +454,7 @@ def test_signed_data_without_signer_raises_malformed(world: World) -> None:
 
 
 def test_an_enveloped_data_alone_raises_malformed(world: World, device: Device) -> None:
-    with pytest.raises(Malformed, match="not SignedData"):
+    with pytest.raises(Malformed, match=r"enveloped-data .* alone; SCEP has it in a pkiMessage"):
         world.send(craft.envelope(world.authority, device.request.der))
 
 

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography import x509
 
-from ca.authority import create_authority, lapses, preview
+from ca.authority import create_authority, preview
+from ca.lapses import lapses
 from ca.profiles import Profile, extension
 from ca.store import Decision
 from scep.attributes import PkiStatus
@@ -62,8 +63,8 @@ def test_lapses_names_each_certificate() -> None:
         name("CN=CA"), "ec:P-256", ra_key_type="ec:P-256", now=begin, random=Random("ra"), generate_key=key
     )
     assert lapses(made, now=NOW) == [
-        "the RA signer certificate has expired on 2026-11-21",
-        "the RA decryption certificate has expired on 2026-11-21",
+        "the RA signer certificate has expired on 2026-11-21; `ca renew-ra` renews it",
+        "the RA decryption certificate has expired on 2026-11-21; `ca renew-ra` renews it",
     ]
 
 

@@ -162,8 +162,8 @@ class Site:
 
     def ca_certificates(self) -> CaCertificates:
         """GetCACert, pinned to the current CA."""
-        identifier = self.service.generations.current.identifier
-        return CaCertificates.decode(self.get("operation=GetCACert").data, fingerprint=identifier, now=utc_now())
+        fingerprint = self.service.current_generations().current.fingerprint
+        return CaCertificates.decode(self.get("operation=GetCACert").data, fingerprint=fingerprint, now=utc_now())
 
     def password(self, text: str = "correct horse battery", **more: Any) -> str:
         """Register a challenge password and return it."""
@@ -321,12 +321,13 @@ def serving(settings: config.Config) -> Iterator[int]:
         return made[0]
 
     # Only the main thread may set signal handlers, and a test has no use for one.
-    no_signals = SimpleNamespace(SIGTERM=signal.SIGTERM, signal=lambda *_: None)
+    no_signals = SimpleNamespace(SIGTERM=signal.SIGTERM, SIGHUP=signal.SIGHUP, signal=lambda *_: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(serve_command, "create_server", create)
         patch.setattr(serve_command, "signal", no_signals)
         patch.setattr(serve_command, "_announce", lambda *_: None)
-        thread = threading.Thread(target=serve_command._run, args=(settings, ("--dir", settings.ca_dir)))
+        given = settings, ("--dir", settings.ca_dir), lambda: settings
+        thread = threading.Thread(target=serve_command._run, args=given)
         thread.start()
         assert ready.wait(LAST_RESORT)
         try:

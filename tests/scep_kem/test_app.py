@@ -118,7 +118,7 @@ RFC_8894 = b"AES\nGetNextCACert\nPOSTPKIOperation\nSCEPStandard\nSHA-256\nSHA-38
 
 
 @pytest.mark.parametrize(
-    ("path", "body"), [("/scep/classic", RFC_8894), ("/scep", RFC_8894 + b"AES-GCM\nResponseKey\nML-DSA\n")]
+    ("path", "body"), [("/scep/classic", RFC_8894), ("/scep", RFC_8894 + b"KEM-PoP\nAES-GCM\nResponseKey\nML-DSA\n")]
 )
 def test_3_5_2_getcacaps_is_exactly_the_keywords_in_text_plain_without_charset(
     site: Site, path: str, body: bytes
@@ -269,7 +269,7 @@ def test_garbage_is_400_with_one_line_by_post_and_get(site: Site, log: pytest.Lo
         one_line(answer, 400, "not a pkiMessage: ")
     assert [record.levelname for record in log.records] == ["INFO", "INFO"]
     for record in log.records:
-        assert record.getMessage().startswith("undecodable message from 127.0.0.1: ") and not record.exc_info
+        assert record.getMessage().startswith('request refused text="not a pkiMessage: ') and not record.exc_info
         assert record.getMessage().isprintable()
 
 
@@ -305,3 +305,12 @@ def test_other_methods_are_405_and_say_which_there_are(site: Site, method: str) 
     answer = site.http.open("/scep?operation=PKIOperation", method=method, data=b"x")
     one_line(answer, 405)
     assert {"GET", "POST"} <= set(answer.headers["Allow"].replace(" ", "").split(","))
+
+
+def test_section_3_a_body_and_a_get_message_that_are_no_der_are_told_what_to_send(site: Site) -> None:
+    csr = site.device().request.der
+    one_line(site.post(csr), 400, "this is a PKCS #10 request alone; SCEP has it in a pkiMessage")
+    one_line(
+        site.post(base64.b64encode(csr)), 400, "this is base64 text of a PKCS #10 request alone; send the DER octets"
+    )
+    one_line(site.get("operation=PKIOperation&message=MIIB%252BAA"), 400, "message is percent-encoded twice")

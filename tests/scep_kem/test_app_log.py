@@ -28,6 +28,16 @@ from tests.world import key
 # When something is wrong on this side
 
 
+def operations(log: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Of the PKIOperations; a device asks for GetCACert first."""
+    return [item for item in log.records if item.name == "scep" and 'operation="PKIOperation"' in item.getMessage()]
+
+
+def said(log: pytest.LogCaptureFixture) -> list[str]:
+    """What the lines say before what they say of every request."""
+    return [line.partition(' profile="')[0] for line in messages(log)]
+
+
 class Unavailable(MemoryStore):
     """A database that is locked for too long."""
 
@@ -45,8 +55,9 @@ class Broken(MemoryStore):
 def test_a_store_that_is_unavailable_is_503_in_one_line(ca_dir: CaDir, log: pytest.LogCaptureFixture) -> None:
     site = Site(ca_dir, store=Unavailable())
     one_line(site.post(site.device().start()), 503, "the CA's database is busy; try again later")
-    (record,) = log.records
-    assert record.levelname == "ERROR" and record.getMessage().endswith("database is locked") and not record.exc_info
+    (record,) = operations(log)
+    assert record.levelname == "ERROR" and not record.exc_info
+    assert record.getMessage().startswith('request failed text="the database cannot be read: database is locked" ')
 
 
 def test_an_unexpected_exception_is_a_bare_500_and_one_traceback_in_the_log(
@@ -56,7 +67,7 @@ def test_an_unexpected_exception_is_a_bare_500_and_one_traceback_in_the_log(
     answer = site.post(site.device().start())
     one_line(answer, 500)
     assert answer.text == "internal error\n"
-    (record,) = log.records
+    (record,) = operations(log)
     assert record.exc_info is not None and isinstance(record.exc_info[1], RuntimeError)
 
 
@@ -75,7 +86,7 @@ def test_a_server_key_that_was_replaced_ends_waiting_requests_with_a_signed_fail
 
 
 def messages(log: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in log.records if record.name == "scep"]
+    return [record.getMessage() for record in operations(log)]
 
 
 def test_an_enrolment_is_one_line_with_transaction_subject_method_and_serial(
@@ -84,17 +95,17 @@ def test_an_enrolment_is_one_line_with_transaction_subject_method_and_serial(
     issued = site.device(password=site.password()).enrol()
     assert isinstance(issued, Issued)
     serial = x509.load_der_x509_certificate(issued.certificate).serial_number
-    assert messages(log) == [
+    assert said(log) == [
         'PKCSReq SUCCESS transactionID="transaction-1" subject="CN=device,O=Example" '
-        f'authorised by="challengePassword" serial="{serial:x}" profile="default" client="127.0.0.1"'
+        f'authorised by="challengePassword" serial="{serial:x}"'
     ]
 
 
 def test_a_refusal_is_one_line_with_failinfo_and_text(site: Site, log: pytest.LogCaptureFixture) -> None:
     site.device(password="wrong").enrol()
-    assert messages(log) == [
+    assert said(log) == [
         'PKCSReq FAILURE transactionID="transaction-1" subject="CN=device,O=Example" '
-        'failInfo="badRequest" text="the challengePassword is not valid" profile="default" client="127.0.0.1"'
+        'failInfo="badRequest" text="the challengePassword is not valid"'
     ]
 
 
@@ -124,7 +135,7 @@ def test_a_wrong_mac_is_logged_with_the_hash_of_the_derived_key(tmp_path: Path, 
     confirm_with(device, tree.der())
     line = messages(log)[-1]
     assert "CertPoll FAILURE" in line and 'text="the proof of possession is wrong"' in line
-    assert re.search(r' derived key hash="[0-9a-f]{16}"', line) and "verified" not in line
+    assert re.search(r' derived key="[0-9a-f]{16}"', line) and "verified" not in line
 
 
 def test_a_pending_request_and_its_poll_are_one_line_each(ca_dir: CaDir, log: pytest.LogCaptureFixture) -> None:
@@ -132,6 +143,7 @@ def test_a_pending_request_and_its_poll_are_one_line_each(ca_dir: CaDir, log: py
     device.enrol()
     device.poll()
     assert [line.split(" transactionID")[0] for line in messages(log)] == ["PKCSReq PENDING", "CertPoll PENDING"]
+    assert all(line.endswith(' waits for="an operator"') for line in said(log))
 
 
 @pytest.mark.parametrize("forged", ["x\nPKCSReq SUCCESS", "x\r\nx", "x\x1b[2J", 'x" serial="1', "x\u2028y", "x\x00y"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import shutil
 import sys
@@ -12,13 +14,15 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ca.profiles import extension
 from ca.store import Decision, State, Transaction
 from kem.parameters import by_name
-from pkix.pkcs10 import encode_certification_request
+from pkix.pkcs10 import CertificationRequest, encode_certification_request
 from pkix.usages import key_usage
+from scep.attributes import RESPONSE_KEY
 from scep.client import Issued, StillPending
 from scep_kem import approval
 from scep_kem.ca_dir import CaDir
@@ -405,3 +409,79 @@ def test_an_expired_certificate_owns_no_name(own: CaDir) -> None:
         now = approval.Certified(store, record.not_after)
         later = approval.Certified(store, record.not_after + timedelta(seconds=1))
     assert (now.holder(record.subject), later.holder(record.subject)) == (record, None)
+
+
+# Issue 10, section 6: what an operator and the owner of a device compare
+
+
+def test_request_hash_client_and_key_are_shown(own: CaDir) -> None:
+    request = encode_certification_request(key("rsa:2048", "device"), x509.Name.from_rfc4514_string("CN=device"))
+    request_id = waiting(own, request=request)
+    facts = seen(own, request_id)
+    assert facts["request SHA-256"] == hashlib.sha256(request).hexdigest()
+    assert (facts["client"], facts["key"], facts["proof"]) == ("127.0.0.1", "rsa:2048", "signature")
+    (line,) = run("requests", "list", "--json", "--dir", own.path).good().out.splitlines()
+    listed = json.loads(line)
+    for found in (listed, facts):
+        found.pop("certificate")  # its validity moves on
+    assert listed == facts
+
+
+def test_the_hash_of_a_renewal_is_that_of_its_request(own: CaDir) -> None:
+    """Transactions of renewals are told apart by more than the request, and that was shown as its hash."""
+    request = encode_certification_request(key("rsa:2048", "device"), x509.Name.from_rfc4514_string("CN=device"))
+    waiting(own, request=request)
+    with own.open_store() as store:
+        (item,) = store.transactions(State.AWAITING_APPROVAL)
+        renewal = replace(item, request_hash=hashlib.sha256(b"RenewalReq" + request).digest())
+        store.replace(item, renewal)
+    assert seen(own, approval.request_id(renewal))["request SHA-256"] == hashlib.sha256(request).hexdigest()
+
+
+@pytest.mark.parametrize(("kem", "profile", "proof"), [(True, "trusting", "none"), (False, "manual", "signature")])
+def test_how_far_possession_is_shown_has_one_word(own: CaDir, kem: bool, profile: str, proof: str) -> None:
+    facts = seen(own, waiting(own, profile, kem=kem))
+    assert facts["proof"] == proof and facts["possession"] == approval._POSSESSION[proof]
+
+
+def test_a_request_that_would_be_refused_is_shown_with_what_it_asks_for(own: CaDir) -> None:
+    request_id = waiting(own, extensions=[*names(x509.DNSName("device.example"), UPN), extension(SID)])
+    own.config_path.write_text((CONFIG + RICH).replace("[profiles.manual.", "[profiles.renamed."))
+    facts = seen(own, request_id)
+    assert "certificate" not in facts
+    assert facts["asked for"]["subjectAltName"] == ["dns: device.example", "upn: admin@corp"]
+    assert facts["asked for"]["Microsoft SID"][0].startswith("S-1-5-21-1-2-3-500-1-1, in hex ")
+    assert "S-1-5-21-1-2-3-500-1-1" in run("requests", "show", request_id, "--dir", own.path).good().out
+
+
+def test_the_request_itself_is_printed(own: CaDir) -> None:
+    request = encode_certification_request(key("rsa:2048", "device"), x509.Name.from_rfc4514_string("CN=device"))
+    found = run("requests", "show", waiting(own, request=request), "--pem", "--dir", own.path).good()
+    assert x509.load_pem_x509_csr(found.out.encode()).public_bytes(Encoding.DER) == request and found.err == ""
+    run("requests", "show", "00", "--pem", "--json", "--dir", own.path).refused_in_one_line(2, "--pem goes without")
+    run("requests", "show", "00", "--with-secrets", "--dir", own.path).refused_in_one_line(2, "goes with --pem")
+
+
+def test_a_password_in_the_request_is_printed_only_if_asked_for(own: CaDir) -> None:
+    """The request is signed, so the attribute cannot be left out; nothing else that is printed has the password."""
+    with own.open_store() as store:
+        site = Site(own, store=store, path="/scep/rich")
+        device = site.kem_device(password=site.password("a secret password"))
+        assert isinstance(device.enrol(), StillPending)  # challenged
+        request = device.request.der
+        request_id = approval.request_id(store.transactions()[0])
+    given = ("requests", "show", request_id, "--dir", own.path)
+    for more in ((), ("--json",)):
+        assert "a secret password" not in run(*given, *more).good().out
+    found = run(*given, "--pem")
+    found.refused_in_one_line(2, "holds a challengePassword or a response key", "--with-secrets")
+    assert found.out == ""
+    found = run(*given, "--pem", "--with-secrets").good()
+    assert "WARNING" in found.err and base64.b64decode("".join(found.out.splitlines()[1:-1])) == request
+
+
+def test_a_response_key_in_the_request_counts_as_a_secret() -> None:
+    made = encode_certification_request(key("rsa:2048", "device"), x509.Name.from_rfc4514_string("CN=device"))
+    request = CertificationRequest.decode(made)
+    assert not approval.holds_secrets(request)
+    assert approval.holds_secrets(replace(request, attributes={RESPONSE_KEY: b""}))

@@ -138,3 +138,18 @@ def test_3_1_a_webhook_approves_later_what_comes_encrypted_under_the_password(tm
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
             run("poll", *paths).good()
     assert len(webhook.received) == 2 and not file.exists()
+
+
+def test_a_pending_client_shows_by_what_the_operator_knows_the_request(
+    make: Callable[..., Device], ca_folder: Path
+) -> None:
+    """Issue 10, section 6: operator and owner compare both over the telephone."""
+    device = make("/manual")
+    found = device.enroll("--trace", subject="CN=compared")
+    assert found.code == 3
+    request_id = waiting(ca_folder, "CN=compared")
+    facts = json.loads(run("requests", "show", request_id, "--json", "--dir", ca_folder).good().out)
+    lines = [line.split() for line in found.out.splitlines()]
+    assert ["transactionID", facts["transactionID"]] in lines
+    assert ["request", "SHA-256", facts["request SHA-256"]] in lines
+    assert ["request", "SHA-256", f"{facts['request SHA-256']},", "of", "its", "PKCS", "#10"] in lines

@@ -31,15 +31,10 @@ def test_nothing_waiting_prints_nothing(own: CaDir) -> None:
 def test_a_waiting_request_is_one_line_with_its_id_first(own: CaDir) -> None:
     waiting(own)
     (line,) = run("requests", "list", "--dir", own.path).good().out.splitlines()
-    request_id, state, age, unit, profile, subject = line.split()
+    request_id, state, age, unit, profile, key, proof, client, subject = line.split()
     assert len(request_id) == 16 and int(request_id, 16) >= 0
-    assert (state, age, unit, profile, subject) == (
-        "awaiting-approval",
-        "0",
-        "min",
-        "manual",
-        "CN=device,O=Example",
-    )
+    assert (state, age, unit, profile, subject) == ("awaiting-approval", "0", "min", "manual", "CN=device,O=Example")
+    assert (key, proof, client) == ("rsa:2048", "signature", "127.0.0.1")
 
 
 def test_the_newest_request_is_first(own: CaDir) -> None:

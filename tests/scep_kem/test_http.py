@@ -86,6 +86,13 @@ def test_the_server_does_not_say_what_it_is_built_with(port: int) -> None:
     assert headers["server"] == "scep-kem"
 
 
+def test_what_a_proxy_in_front_says_arrives(port: int, log: pytest.LogCaptureFixture) -> None:
+    """waitress would take the headers away."""
+    said = b"X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n"
+    assert b"https://ca.example/scep" in raw(port, b"GET /scep HTTP/1.1\r\n" + CLOSE + said + b"\r\n")[2]
+    assert 'client="192.0.2.7"' in log.text
+
+
 # POST
 
 
@@ -202,8 +209,12 @@ def test_a_get_as_large_as_max_body_is_not_read(port: int) -> None:
     ],
     ids=repr,
 )
-def test_what_is_no_http_is_400(port: int, request_bytes: bytes) -> None:
+def test_what_is_no_http_is_400_and_one_line_in_the_log(
+    port: int, request_bytes: bytes, log: pytest.LogCaptureFixture
+) -> None:
     assert raw(port, request_bytes)[0] == 400
+    (line,) = (record.getMessage() for record in log.records)
+    assert line.startswith("request refused ") and 'client="127.0.0.1"' in line and "http status=400" in line
 
 
 def test_a_client_that_goes_away_in_the_middle_leaves_the_server_running(port: int) -> None:

@@ -266,3 +266,73 @@ def test_a_pending_enrolment_that_others_may_write_is_refused(tmp_path: Path) ->
     pending.chmod(0o666)
     with pytest.raises(UsageError, match="others may write to"):
         Pending.load(pending)
+
+
+# Issue 10, section 6: every secret file of a CA, when others may read it
+
+
+def readable(made: CaDir, caplog: pytest.LogCaptureFixture, name: str) -> list[str]:
+    """What a start says when others may read the file."""
+    (path,) = made.path.glob(name)
+    path.chmod(0o644)
+    service = Service(load(made.config_path))
+    service.store.close()
+    return [record.getMessage() for record in caplog.records if f"others may read {path} (mode 0644)" in record.message]
+
+
+@pytest.mark.parametrize("name", ["server.key", "store.sqlite", "ca-*/ca.key.pem", "ca-*/ra-ml-kem-768.key.pem"])
+def test_a_secret_of_the_ca_that_others_may_read_is_warned_of_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    made = make_ca_dir(tmp_path / "ca", kems=("ml-kem-768",))
+    assert readable(made, caplog, name)
+
+
+@pytest.mark.parametrize("name", ["ra-signer", "ra-decryption"])
+def test_and_so_are_the_keys_of_an_ra(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    run("ca", "init", "--dir", tmp_path / "ca", "--key-type", "ec:P-256", "--ra").good()
+    assert readable(CaDir(tmp_path / "ca"), caplog, f"ca-*/{name}.key.pem")
+
+
+WEBHOOK = 'dir = "."\n[profiles.default.authorisation]\nwebhook = "https://{}"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (WEBHOOK.format("user:word@decide.example/"), True),
+        (WEBHOOK.format("decide.example/?token=word"), True),
+        (WEBHOOK.format("decide.example/"), False),
+        ('dir = "."\ndatabase = "postgresql+psycopg://user:word@host/name"\n', True),
+        ('dir = "."\ndatabase = "sqlite:///other.sqlite"\n', False),
+        ('dir = "."\n', False),
+    ],
+)
+def test_a_configuration_with_a_secret_that_others_may_read_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, secret: bool
+) -> None:
+    path = tmp_path / "scep.toml"
+    path.write_text(f"[ca]\n{text}")
+    path.chmod(0o600)
+    try:
+        load(path)
+        assert not caplog.records
+        path.chmod(0o644)
+        load(path)
+    except UsageError as error:  # where the driver of that database is not installed
+        pytest.skip(str(error))
+    assert [f"others may read {path}" in record.getMessage() for record in caplog.records] == [True] * secret
+    assert "word" not in caplog.text
+
+
+def test_what_is_written_is_for_its_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        run("ca", "init", "--dir", tmp_path / "ca", "--ra").good()
+        run("challenge", "new", "--dir", tmp_path / "ca").good()
+        run("ca", "backup", tmp_path / "copy", "--dir", tmp_path / "ca").good()
+    finally:
+        os.umask(before)
+    files_made = [path for name in ("ca", "copy") for path in (tmp_path / name).rglob("*") if path.is_file()]
+    loose = {path.name for path in files_made if stat.S_IMODE(path.stat().st_mode) & 0o077}
+    assert len(files_made) > 10 and all(name.endswith(".cert.pem") for name in loose)

@@ -30,7 +30,7 @@ from scep.client import (
 )
 from scep.messages import PkiMessage
 from scep.responder import Responder
-from scep_kem import wsgi
+from scep_kem import logs, wsgi
 from scep_kem.ca_dir import CaDir
 from scep_kem.clock import utc_now
 from scep_kem.config import load
@@ -277,7 +277,7 @@ def test_a_purge_that_fails_is_logged_and_nothing_else(
     monkeypatch.setattr(site.service.store, "purge", fail)
     clock.seconds += 61
     assert site.get("operation=GetCACaps", buffered=True).status_code == 200
-    (record,) = log.records
+    (record,) = (item for item in log.records if item.name != "scep")
     assert record.exc_info is not None
 
 
@@ -285,11 +285,11 @@ def test_a_purge_that_fails_is_logged_and_nothing_else(
 
 
 def test_the_wsgi_factory_serves_a_configuration(ca_dir: CaDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    configured: list[Any] = []
-    monkeypatch.setattr(logging, "basicConfig", lambda **more: configured.append(more))
+    configured: list[str] = []
+    monkeypatch.setattr(logs, "configure", configured.append)
     app = wsgi.create_app(str(ca_dir.config_path))
     assert app.test_client().get("/scep?operation=GetCACaps").status_code == 200
-    assert configured[0]["level"] == logging.INFO
+    assert configured == ["text"]
 
 
 def test_the_wsgi_factory_refuses_a_folder_without_a_ca(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 from cryptography import x509
@@ -42,7 +43,7 @@ from tests.ca.test_store_contract import certificate
 from tests.scep_kem.kit import LAST_RESORT, Answer, Peer, Received, ca_pair, unused_port
 from tests.world import Random, key, name
 
-UNREACHABLE = (WebhookAnswer.UNREACHABLE, "")
+UNREACHABLE = (WebhookAnswer.UNREACHABLE, mock.ANY)  # the reason is for the log
 PASSWORD = "a challenge of the webhook's own"
 
 

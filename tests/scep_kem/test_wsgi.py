@@ -28,7 +28,7 @@ def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_factory_serves_a_configuration_file(own: CaDir, tmp_path: Path) -> None:
     done = run(tmp_path, "-c", ASK, str(own.path / "scep.toml"))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1) and " INFO scep: GetCACaps answered " in done.stderr
     assert "POSTPKIOperation" in done.stdout
 
 
@@ -62,5 +62,5 @@ def test_gunicorn_reads_every_setting_of_ours(tmp_path: Path) -> None:
     }
     assert len(ours) >= 9
     for name, value in ours.items():
-        if not name.startswith("_"):
+        if not name.startswith("_") and not callable(value):
             assert found[name] in (str(value), str([value])), name

@@ -158,9 +158,9 @@ def cases() -> Iterator[Planned]:
 def _structure() -> Iterator[Planned]:
     good = pkcs_req()
     yield negative(
-        "ca-not-der", "The last octet is missing.", HTTP, "longer than the message", "ca-signed-data", good[:-1]
+        "ca-not-der", "The last octet is missing.", HTTP, "octets of a message of", "ca-signed-data", good[:-1]
     )
-    yield negative("ca-empty", "The message has no octets.", HTTP, "cut short", "ca-signed-data", b"")
+    yield negative("ca-empty", "The message has no octets.", HTTP, "this is empty", "ca-signed-data", b"")
 
     def unsigned(tree: Node) -> None:
         signed_data(tree)[-1] = Node(0x31, children=[])

@@ -91,11 +91,11 @@ def _pkcs10() -> Iterator[Planned]:
     )
     yield _wrong(
         "csr-version",
-        "The PKCS #10 request has version 1; only 0 is defined (RFC 2986 section 4.1).",
+        "The PKCS #10 request has version 3; only 0 is defined (RFC 2986 section 4.1), and 1 and 2 are in use.",
         BAD_CHECK,
         ONE_TEXT,
         "ca-csr",
-        csr(version=1),
+        csr(version=3),
     )
     yield _wrong(
         "csr-no-subject",

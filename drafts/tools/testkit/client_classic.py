@@ -260,7 +260,7 @@ def _signature() -> Iterator[Planned]:
         "truncated",
         "The last octet is missing.",
         "malformed",
-        "longer than the message",
+        "octets of a message of",
         "client-signature",
         reply()[:-1],
     )

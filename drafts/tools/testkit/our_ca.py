@@ -28,8 +28,9 @@ from kem.keys import encode_public_key
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
 from pkix.certificates import Certificate, key_identifier
-from pkix.enveloped_data import Identity, KekIdentity, PasswordIdentity, RsaIdentity, decrypt
+from pkix.enveloped_data import decrypt
 from pkix.errors import Malformed
+from pkix.identities import Identity, KekIdentity, PasswordIdentity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.signed_data import SignedData
 from scep.attributes import KEM_POP_CHALLENGE, PkiStatus

@@ -21,7 +21,8 @@ from kem.keys import DecapsulationKey
 from kem.parameters import PARAMETER_SETS, by_name
 from pkix.algorithms import AES128, AlgorithmPolicy
 from pkix.certificates import Certificate
-from pkix.enveloped_data import RsaIdentity, decrypt, encrypt
+from pkix.enveloped_data import decrypt, encrypt
+from pkix.identities import RsaIdentity
 from pkix.keys import certificate_hash, message_digest
 from pkix.recipients import RsaRecipient
 from pkix.signatures import MlDsaPublicKey, SigningKey, sign, verify

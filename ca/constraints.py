@@ -1,0 +1,49 @@
+"""What the certificates of a CA and of its issuers let it certify: names (RFC 5280 section 4.2.1.10) and purposes.
+
+RFC 5280 gives an extendedKeyUsage in a CA certificate no meaning for what the CA issues, but Microsoft, Go and OpenSSL
+do: a certificate is good for no purpose that its issuers do not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from ca.errors import NamesRefused, UsageRefused
+from pkix.name_constraints import alternative_names, constraints_of, outside
+from pkix.usages import extended_usages
+
+_Extensions = Sequence[x509.Extension[x509.ExtensionType]]
+
+
+def check_constraints(issuers: Sequence[x509.Certificate], subject: x509.Name, extensions: _Extensions) -> None:
+    """Raise NamesRefused or UsageRefused for a certificate that nobody would accept. issuers: the CA and those above.
+    extensions: of the certificate.
+    """
+    for issuer in issuers:
+        constraints = constraints_of(issuer)
+        refused = outside(constraints, subject, alternative_names(extensions)) if constraints is not None else ""
+        named = issuer.subject.rfc4514_string()
+        if refused:
+            raise NamesRefused(f"{refused}, by the name constraints of the CA certificate {named}")
+        lacking = lacking_purposes(issuer, extended_usages(x509.Extensions(extensions)) or [])
+        if lacking:
+            wanted = ", ".join(item.dotted_string for item in lacking)
+            raise UsageRefused(f"the extendedKeyUsage {wanted} is not one that the CA certificate {named} can give")
+
+
+def lacking_purposes(issuer: x509.Certificate, wanted: Sequence[x509.ObjectIdentifier]) -> list[x509.ObjectIdentifier]:
+    """Those that the issuer's extendedKeyUsage, if it has one, does not let it give."""
+    given = extended_usages(issuer.extensions)
+    if given is None or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in given:
+        return []
+    return [item for item in wanted if item not in given]
+
+
+def permitted_base(issuer: x509.Certificate) -> x509.Name:
+    """A name below which names for the issuer's own purposes are permitted; empty if any name is."""
+    constraints = constraints_of(issuer)
+    permitted = (constraints.permitted_subtrees or []) if constraints is not None else []
+    return next((base.value for base in permitted if isinstance(base, x509.DirectoryName)), x509.Name([]))

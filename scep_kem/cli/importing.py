@@ -1,0 +1,182 @@
+"""scep-kem ca import-issued: what a CA issued before it came here, and what of that is revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from cryptography import x509
+
+from ca.authority import Authority
+from ca.store import IssuedCertificate, Store, StoreConflict
+from pkix.certificates import Certificate, load_certificate
+from pkix.errors import PkixError
+from pkix.usages import is_ca, is_cmc_ra
+from scep.ca_certificates import CaCertificates
+from scep_kem import files
+from scep_kem.ca_dir import CaDir
+from scep_kem.cli.common import FILE, ca_options, check_profile, generation, open_store
+from scep_kem.errors import UsageError
+from scep_kem.ra import record_of
+from scep_kem.terminal import printable
+
+MOST_CRL_NUMBER = 2**62  # what every database keeps
+
+_Found = tuple[Path, x509.Certificate | str]  # a file, and a certificate in it or why there is none
+_Revoked = tuple[int, str, x509.RevokedCertificate]  # serial number, reason, entry
+
+
+def _read(path: Path) -> Iterator[_Found]:
+    """The certificates in a file, or in the files of a folder and of those below."""
+    if path.is_dir():
+        for item in sorted(path.rglob("*")):
+            if item.is_file():
+                yield from _read(item)
+        return
+    try:
+        for certificate in files.read_certificates(path):
+            yield path, certificate
+    except UsageError as error:
+        yield path, str(error)
+
+
+def _certificates(_context: click.Context, _argument: click.Parameter, paths: tuple[Path, ...]) -> list[_Found]:
+    """Of files of who runs the command, which are read before root acts as the CA's owner."""
+    return [found for path in paths for found in _read(path)]
+
+
+def _crl(_context: click.Context, _option: click.Parameter, file: Path | None) -> x509.CertificateRevocationList | None:
+    if file is None:
+        return None
+    data = files.read(file)
+    try:
+        return x509.load_pem_x509_crl(data) if b"-----BEGIN" in data else x509.load_der_x509_crl(data)
+    except ValueError:
+        raise UsageError(f"{file} holds no readable CRL") from None
+
+
+@click.command("import-issued")
+@ca_options
+@click.argument(
+    "found_certificates",
+    metavar="PATH...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+    callback=_certificates,
+)
+@click.option("--crl", type=FILE, callback=_crl, help="The CA's latest CRL: what it lists is revoked.")
+@click.option("--crl-number", type=click.IntRange(0, MOST_CRL_NUMBER), help="Number of the latest CRL, if you lack it.")
+@click.option("--profile", default="default", show_default=True, help="Profile in which they can be renewed.")
+@click.option("--of", "identifier", metavar="ID", help="Of the CA with this ID in `ca show`; by default the current.")
+def import_issued(
+    found: CaDir,
+    found_certificates: list[_Found],
+    crl: x509.CertificateRevocationList | None,
+    crl_number: int | None,
+    profile: str,
+    identifier: str | None,
+) -> None:
+    """Record certificates that the CA issued elsewhere.
+
+    They can be renewed and revoked then. Each PATH is a file with certificates or a folder of such files. What this CA
+    has not signed is named and skipped, and the exit code is 2 then. Doing it once more changes nothing.
+    """
+    authority = generation(found.load(), identifier)
+    check_profile(found, profile)
+    revoked, number = ([], None) if crl is None else _checked(crl, authority)
+    skipped = new = known = 0
+    with open_store(found) as store:
+        for path, item in found_certificates:
+            why = item if isinstance(item, str) else _refused(item, authority)
+            recorded = None if why or isinstance(item, str) else _record(store, authority, item, profile)
+            if recorded is None and not why:
+                why = "another certificate with this serial number is known"
+            if why:
+                skipped += 1
+                click.echo(f"skipped {printable(str(path))}: {printable(why)}", err=True)
+            else:
+                new, known = new + bool(recorded), known + (not recorded)
+        only_numbers = _revoke(store, authority, revoked)
+        for least in filter(None, (number, crl_number)):
+            store.pass_crl_number(authority.identifier, least)
+    click.echo(f"{new} recorded, {known} known before, {len(revoked)} revoked by the CRL")
+    if only_numbers:
+        click.echo(f"{only_numbers} of the CRL are known by their number only, and stay on it until the CA ends")
+    if skipped:
+        raise UsageError(f"{skipped} skipped")
+
+
+def _refused(certificate: x509.Certificate, authority: Authority) -> str:
+    """Why a certificate is none to record; empty if it is one."""
+    issuer = authority.ca.certificate
+    try:
+        load_certificate(Certificate.of(certificate).der)
+    except PkixError as error:
+        return error.text
+    if certificate in (issuer, authority.first):
+        return "this is the CA's own certificate"
+    return "" if CaCertificates(issuer, (issuer,)).issued(certificate) else "this CA has not signed it"
+
+
+def _record(store: Store, authority: Authority, certificate: x509.Certificate, profile: str) -> bool | None:
+    """Whether it is new; None if there is another one with its number. What is no device's is not renewed."""
+    item = record_of(authority, certificate, profile="" if is_ca(certificate) or is_cmc_ra(certificate) else profile)
+    try:
+        store.record(item)
+    except StoreConflict:
+        there = store.certificate(item.authority, item.serial)
+        return False if there is not None and there.der == item.der else None
+    return True
+
+
+def _checked(crl: x509.CertificateRevocationList, authority: Authority) -> tuple[list[_Revoked], int | None]:
+    """What a CRL lists, and its number. Raises UsageError unless it is a complete one of this CA."""
+    issuer = authority.ca.certificate
+    if crl.issuer != issuer.subject or not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]
+        raise UsageError("the CRL is not one that this CA has signed")
+    partial = (x509.DeltaCRLIndicator, x509.IssuingDistributionPoint)
+    if any(isinstance(item.value, partial) for item in crl.extensions):
+        raise UsageError("the CRL is a delta CRL or one of a part; give the complete one")
+    numbers = [item.value.crl_number for item in crl.extensions if isinstance(item.value, x509.CRLNumber)]
+    if any(number > MOST_CRL_NUMBER for number in numbers):
+        raise UsageError(f"the CRL has the number {numbers[0]}, from which this program cannot go on")
+    return [(entry.serial_number, _reason(entry), entry) for entry in crl], numbers[0] if numbers else None
+
+
+def _reason(entry: x509.RevokedCertificate) -> str:
+    for item in entry.extensions:
+        if isinstance(item.value, x509.CRLReason):
+            return str(item.value.reason.value)
+    return "unspecified"
+
+
+def _revoke(store: Store, authority: Authority, revoked: list[_Revoked]) -> int:
+    """Revoke what a CRL lists. How many of it are no certificates that we have."""
+    missing = 0
+    for serial, reason, entry in revoked:
+        there = store.certificate(authority.identifier, serial)
+        if there is None:
+            store.record(_number_only(authority, serial))
+        missing += there is None or not there.der
+        store.revoke(authority.identifier, serial, reason=reason, now=entry.revocation_date_utc)
+    return missing
+
+
+def _number_only(authority: Authority, serial: int) -> IssuedCertificate:
+    """The record of a revoked certificate of which only the number is known: in no list, but on the CRL, as long as it
+    could be valid.
+    """
+    ca = authority.ca.certificate
+    return IssuedCertificate(
+        authority=authority.identifier,
+        serial=serial,
+        der=b"",
+        subject="",
+        spki_hash=b"",
+        profile="",
+        not_before=ca.not_valid_before_utc,
+        not_after=ca.not_valid_after_utc,
+        released=False,
+    )

@@ -1,0 +1,78 @@
+"""What a proxy in front says of the client: X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host, believed only from
+those that the configuration trusts.
+
+Everybody else may write these headers, too, so they say nothing then. `Forwarded` (RFC 7239) is not read: a proxy that
+sends one may pass on another that its client has made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+# What REMOTE_ADDR says of a socket in the file system, where permissions decide who may connect.
+LOCAL_SOCKET = ""
+
+
+def see_through(environ: dict[str, Any], trusted: Sequence[Network]) -> None:
+    """Put into a WSGI environ what its client used: REMOTE_ADDR, wsgi.url_scheme and HTTP_HOST. trusted: addresses of
+    the proxies.
+    """
+    peer = environ.get("REMOTE_ADDR") or LOCAL_SOCKET
+    address = _address(peer)
+    if peer != LOCAL_SOCKET and (address is None or not _among(address, trusted)):
+        return
+    environ["REMOTE_ADDR"] = _client(peer, environ.get("HTTP_X_FORWARDED_FOR", ""), trusted)
+    scheme = _last(environ.get("HTTP_X_FORWARDED_PROTO", "")).lower()
+    if scheme in ("http", "https"):
+        environ["wsgi.url_scheme"] = scheme
+    host = _last(environ.get("HTTP_X_FORWARDED_HOST", ""))
+    if host:
+        environ["HTTP_HOST"] = host
+
+
+def _client(peer: str, forwarded: str, trusted: Sequence[Network]) -> str:
+    """The address nearest to us that is no trusted proxy's. Each proxy adds, at the end, whom it was connected to; what
+    stands before an address that is not trusted may be made up, and what is no address ends the search.
+    """
+    found = peer
+    for text in _from_the_end(forwarded):
+        address = _address(text)
+        if address is None:
+            break
+        found = str(address)
+        if not _among(address, trusted):
+            break
+    return found
+
+
+def _from_the_end(forwarded: str) -> Iterator[str]:
+    while forwarded:
+        forwarded, _comma, text = forwarded.rpartition(",")
+        yield text.strip()
+
+
+def _last(values: str) -> str:
+    """What the proxy in front of us has written itself."""
+    return values.rpartition(",")[2].strip()
+
+
+def _address(text: str) -> Address | None:
+    """An address, also with a port as some proxies write it, and IPv4 in whatever form. None if it is none."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _among(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)

@@ -1,0 +1,83 @@
+"""The RA of a generation of the CA: what follows a pair of its keys, and what its revocation records."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from ca.authority import Authority, KemPair, KeyPair, create_ra, create_ra_kem
+from ca.store import IssuedCertificate, Store, StoreConflict
+from pkix.certificates import Certificate
+from pkix.keys import KEY_TYPES, generate, key_type_of
+from pkix.names import comparable
+from pkix.public_keys import key_identity
+from scep_kem.errors import UsageError
+from scep_kem.generation_files import ra_pairs
+from scep_kem.kem import new_kem_key, public_kem_key
+
+
+def successor(ca: KeyPair, pair: KeyPair | KemPair, now: datetime, *, new_key: bool = True) -> KeyPair | KemPair:
+    """A new key of the same type, or the same key, certified for the same role."""
+    if isinstance(pair, KemPair):
+        private = pair.key
+        public = public_kem_key(private)
+        if new_key:
+            private, public = new_kem_key(private.parameter_set.name.lower())
+        return create_ra_kem(ca, private, public, now=now, random=os.urandom)
+    usage = pair.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    role = "digitalSignature" if usage.digital_signature else "keyEncipherment"
+    return create_ra(ca, generate(key_type(pair)) if new_key else pair.key, role, now, os.urandom)
+
+
+def check_valid(authority: Authority, now: datetime, hint: str = "") -> None:
+    """Raise UsageError if the CA can certify no RA now."""
+    certificate = authority.ca.certificate
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise UsageError(f"the CA certificate is not valid now, so it can certify no RA{hint}")
+
+
+def revoke_ra(authority: Authority, only: str | None, *, store: Store, reason: str, now: datetime) -> None:
+    """Record that the RA's certificates, the earlier ones, too, are revoked, so that the CRL lists them."""
+    pairs = [pair for ra in authority.ra_sets for pair in ra_pairs(ra, only).values()]
+    for pair in pairs:
+        with contextlib.suppress(StoreConflict):  # known since an attempt that was stopped
+            store.record(record_of(authority, pair.certificate))
+        store.revoke(authority.identifier, pair.certificate.serial_number, reason=reason, now=now)
+
+
+def record_of(authority: Authority, certificate: x509.Certificate, *, profile: str = "") -> IssuedCertificate:
+    """The record of a certificate of which the Store knows nothing, so that it can be revoked.
+
+    profile: in which it may be renewed; empty for none.
+    """
+    as_cms = Certificate.of(certificate)
+    return IssuedCertificate(
+        authority=authority.identifier,
+        serial=certificate.serial_number,
+        der=as_cms.der,
+        subject=certificate.subject.rfc4514_string(),
+        spki_hash=key_identity(as_cms.spki),
+        profile=profile,
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        name=comparable(certificate.subject) if profile else "",
+    )
+
+
+def folder_name(authority: Authority) -> str:
+    return f"ca-{authority.short_identifier}"
+
+
+def key_type(pair: KeyPair) -> str:
+    """The type of a new key like the pair's. An imported RSA key may have any length: the new one is not shorter,
+    unless it was longer than the longest that we make.
+    """
+    key = pair.key
+    if not isinstance(key, rsa.RSAPrivateKey):
+        return key_type_of(key.public_key())
+    sizes = [int(name.removeprefix("rsa:")) for name in KEY_TYPES if name.startswith("rsa:")]
+    return f"rsa:{min((size for size in sizes if size >= key.key_size), default=max(sizes))}"

@@ -1,0 +1,248 @@
+"""What deployed software writes is read, and what is refused is named, by responder and client: issue 10, section 3."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from ca.profiles import Profile
+from pkix import oids
+from pkix.algorithms import AES128
+from pkix.asn1 import algorithm, encode, octet_string, wrap
+from pkix.certificates import Certificate
+from pkix.enveloped_data import encrypt
+from pkix.errors import DecryptionFailed
+from pkix.recipients import KekRecipient, PasswordRecipient, RsaRecipient
+from pkix.signed_data import encode_degenerate
+from scep.client import CaCertificates, Issued, ReplyRefused
+from tests.pkix.tlv import Node
+from tests.scep import craft
+from tests.scep.craft import BAD_MESSAGE_CHECK, BAD_REQUEST, failed, see
+from tests.scep.seen import Seen
+from tests.world import NOW, Device, Random, World, authority
+
+NULL, FALSE = b"\x05\x00", b"\x01\x01\x00"
+SAN, USAGE, BASIC = "2.5.29.17", "2.5.29.15", "2.5.29.19"
+HOST = wrap(0x30, wrap(0x82, b"host.example"))
+JUNK_CERTIFICATE = wrap(0x30, b"\x02\x01\x01")
+UNKNOWN = oids.Oid("1.3.6.1.4.1.99999.1")
+
+
+def extension(oid: str, value: bytes, critical: bytes = b"") -> bytes:
+    return wrap(0x30, encode(oids.Oid(oid)) + critical + octet_string(value))
+
+
+def asking(device: Device, *extensions: bytes, more: bytes = b"", version: int = 0) -> craft.Crafted:
+    """A PKCSReq whose PKCS #10 request has these extensions. more: attributes, DER or not."""
+    password = wrap(0x30, encode(oids.CHALLENGE_PASSWORD) + wrap(0x31, wrap(0x0C, b"one-time secret")))
+    wanted = wrap(0x30, encode(oids.EXTENSION_REQUEST) + wrap(0x31, wrap(0x30, b"".join(extensions))))
+    info = craft.request_info(device, version=encode(version), attributes=wanted + password + more)
+    return craft.request(device, content=craft.signed_pkcs10(device.key, info))  # type: ignore[arg-type]
+
+
+def issued(world: World, message: craft.Crafted | bytes) -> x509.Certificate:
+    found = see(world, message)
+    assert found.status == "0", found.fail_info_text
+    (record,) = world.store.certificates()
+    return x509.load_der_x509_certificate(record.der)
+
+
+@pytest.fixture
+def world() -> World:
+    found = World()
+    found.password()
+    return found
+
+
+def names(certificate: x509.Certificate) -> list[str]:
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert not found.critical
+    return found.value.get_values_for_type(x509.DNSName)
+
+
+# A DEFAULT written out
+
+
+def test_critical_false_as_older_certmonger_and_intel_write_it_is_issued_as_clean_der(world: World) -> None:
+    message = asking(world.device(), extension(SAN, HOST, FALSE), extension(BASIC, b"\x30\x03" + FALSE, FALSE))
+    assert names(issued(world, message)) == ["host.example"]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_versions_of_apple_and_meraki_are_issued(world: World, version: int) -> None:
+    assert names(issued(world, asking(world.device(), extension(SAN, HOST), version=version))) == ["host.example"]
+
+
+# One unreadable, unneeded item
+
+
+@pytest.mark.parametrize("oid", [BASIC, USAGE, "2.5.29.37", "2.5.29.31", "2.5.29.32", "2.5.29.35"])
+def test_an_extension_that_is_not_copied_may_be_anything(world: World, oid: str) -> None:
+    message = asking(world.device(), extension(oid, b"junk"), extension(SAN, HOST))
+    assert names(issued(world, message)) == ["host.example"]
+
+
+@pytest.mark.parametrize(
+    ("oid", "copied"), [(SAN, "subjectAltName"), (USAGE, "keyUsage"), ("2.5.29.37", "extendedKeyUsage")]
+)
+def test_an_extension_that_is_copied_must_be_readable(oid: str, copied: str) -> None:
+    world = World(profile=Profile(copy_extensions=(copied,)))
+    world.password()
+    failed(world, asking(world.device(), extension(oid, b"junk")), BAD_REQUEST, f"{oid}) cannot be read")
+    assert not world.store.certificates()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [wrap(0x31, NULL * 2), wrap(0x31, b""), wrap(0x31, b"\x04\x7f"), NULL, wrap(0x31, b"\x1f")],
+    ids=["two values", "none", "cut short", "no SET", "half a tag"],
+)
+def test_a_request_s_attribute_that_nobody_needs_may_be_anything(world: World, values: bytes) -> None:
+    junk = wrap(0x30, encode(UNKNOWN) + values)
+    assert names(issued(world, asking(world.device(), extension(SAN, HOST), more=junk * 2))) == ["host.example"]
+
+
+def test_an_unreadable_certificate_beside_the_signer_s(world: World) -> None:
+    device = world.device(password="one-time secret")
+    issued(world, craft.request(device, certificates=[JUNK_CERTIFICATE, device.signer.certificate.der]))
+
+
+@pytest.mark.parametrize("values", [[], [NULL, wrap(0x02, b"\x01")]], ids=["no value", "two values"])
+def test_a_signed_attribute_that_nobody_needs(world: World, values: list[bytes]) -> None:
+    device = world.device(password="one-time secret")
+    issued(world, craft.request(device, attributes=craft.header() | {UNKNOWN: values}))
+
+
+def test_a_signing_time_that_nobody_needs(world: World) -> None:
+    device = world.device(password="one-time secret")
+    digest = wrap(0x04, craft.hash_of(hashes.SHA256(), sealed := craft.envelope(world.authority, device.request.der)))
+    cms = {
+        oids.CONTENT_TYPE: [encode(oids.DATA)],
+        oids.SIGNING_TIME: [wrap(0x17, b"261121130000+0100")] * 2,
+        oids.MESSAGE_DIGEST: [digest],
+    }
+    issued(world, craft.request(device, message=sealed, cms=cms))
+
+
+def odd_ra(world: World, *extensions: bytes) -> bytes:
+    """DER of a certificate by the world's CA with these extensions, whatever they are."""
+    ca = world.authority.ca
+    assert isinstance(ca.key, rsa.RSAPrivateKey)
+    tree = Node.parse(craft.self_made("rsa:2048", "CN=RA", "odd RA", issuer=ca).certificate.der)
+    version, *fields = tree[0].children or []
+    added = Node.parse(wrap(0xA3, wrap(0x30, b"".join(extensions))))
+    tree[0].children = [version, *(item for item in fields if item.tag != 0xA3), added]
+    tree[2].content = b"\0" + ca.key.sign(tree[0].der(), padding.PKCS1v15(), hashes.SHA256())
+    return tree.der()
+
+
+def test_the_client_reads_an_ra_certificate_with_a_default_written_out(world: World) -> None:
+    odd = odd_ra(world, extension(BASIC, b"\x30\x03" + FALSE), extension(USAGE, b"\x03\x02\x05\xa0"))
+    bag = encode_degenerate([odd, world.authority.certificate.der])
+    found = CaCertificates.decode(bag, fingerprint=world.authority.identifier, now=NOW)
+    assert [item.der for item in found.views()] == [odd, world.authority.certificate.der]
+    recipient = found.recipient()
+    assert isinstance(recipient, RsaRecipient)
+    assert recipient.certificate.der == odd
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_unreadable_certificate_in_get_ca_cert_costs_only_itself(world: World, first: bool) -> None:
+    ours = world.authority.certificate.der
+    bag = encode_degenerate([JUNK_CERTIFICATE, ours] if first else [ours, JUNK_CERTIFICATE])
+    found = CaCertificates.decode(bag, fingerprint=world.authority.identifier, now=NOW)
+    assert [item.der for item in found.views()] == [ours]
+    with pytest.raises(ReplyRefused, match="only certificates that cannot be read"):
+        CaCertificates.decode(encode_degenerate([JUNK_CERTIFICATE]), fingerprint=None, now=NOW)
+
+
+def test_an_unreadable_certificate_beside_the_one_issued(world: World) -> None:
+    device = world.device(password="one-time secret")
+    sent = Seen(device.start())
+    made = craft.der_of(issued(world, craft.request(device)))
+    bag = encode_degenerate([JUNK_CERTIFICATE, made])
+    sealed = encrypt(bag, [RsaRecipient(device.signer.certificate)], AES128, Random("bag"))
+    outcome = device.enrolment.receive(craft.reply(world, craft.reply_header(sent), sealed))
+    assert isinstance(outcome, Issued)
+    assert outcome.certificate == made
+
+
+# Whom an envelope is for
+
+
+def agreed(device: Device) -> bytes:
+    """An envelope with a KeyAgreeRecipientInfo, of which only the tag matters here."""
+    return with_recipient(device, wrap(0xA1, encode(3)))
+
+
+def with_recipient(device: Device, *infos: bytes) -> bytes:
+    tree = Node.parse(craft.envelope(device.world.authority, device.request.der))
+    tree[1][0][1] = Node.parse(wrap(0x31, b"".join(infos)))
+    return tree.der()
+
+
+def test_a_recipient_that_cannot_be_read_beside_ours(world: World) -> None:
+    device = world.device(password="one-time secret")
+    tree = Node.parse(craft.envelope(world.authority, device.request.der))
+    tree[1][0][1] = Node.parse(wrap(0x31, wrap(0x30, b"\x02\x01\x05") + tree[1][0][1][0].der()))
+    issued(world, craft.request(device, message=tree.der()))
+
+
+@pytest.mark.parametrize(
+    ("info", "text"),
+    [
+        (
+            wrap(0xA1, encode(3)),
+            "a KeyAgreeRecipientInfo; KeyTransRecipientInfo with RSA and KEMRecipientInfo with ML-KEM",
+        ),
+        (PasswordRecipient(b"secret").recipient_info(bytes(16), Random("p")), "a PasswordRecipientInfo"),
+        (KekRecipient(bytes(16), b"key").recipient_info(bytes(16), Random("k")), "a KEKRecipientInfo"),
+        (wrap(0xA4, encode(UNKNOWN) + NULL), "a recipient of a type that is not supported"),
+    ],
+    ids=["key agreement", "password", "KEK", "other"],
+)
+def test_a_recipient_of_a_type_that_is_not_read_is_named(world: World, info: bytes, text: str) -> None:
+    failed(
+        world, craft.request(device := world.device(), message=with_recipient(device, info)), BAD_MESSAGE_CHECK, text
+    )
+
+
+def test_the_ca_s_certificate_in_place_of_the_ra_s() -> None:
+    world = World(ra_key_type="rsa:2048")
+    device = world.device()
+    sealed = encrypt(device.request.der, [RsaRecipient(world.authority.certificate)], AES128, Random("to the CA"))
+    text = "the certificate of our CA opens none; fetch the others with GetCACert"
+    failed(world, craft.request(device, message=sealed), BAD_MESSAGE_CHECK, text)
+
+
+def test_a_retired_ca_s_certificate() -> None:
+    old = authority(label="Retired CA")
+    world = World(retired=(old,))
+    device = world.device()
+    sealed = encrypt(device.request.der, [RsaRecipient(old.certificate)], AES128, Random("old"))
+    failed(world, craft.request(device, message=sealed), BAD_MESSAGE_CHECK, "no longer in use; fetch GetCACert again")
+
+
+def test_key_transport_to_our_ml_kem_certificate() -> None:
+    world = World(current=authority(kems=("ML-KEM-768",)))
+    device = world.device()
+    named = Certificate.of(world.authority.ra_kem[0].certificate).issuer_and_serial
+    info = wrap(
+        0x30, encode(0) + encode(named) + encode(algorithm(oids.RSA_ENCRYPTION, NULL)) + octet_string(bytes(256))
+    )
+    text = "a KeyTransRecipientInfo for our ML-KEM certificate; use KEMRecipientInfo (RFC 9629, RFC 9936)"
+    failed(world, craft.request(device, message=with_recipient(device, info)), BAD_MESSAGE_CHECK, text)
+
+
+def test_the_client_is_told_no_server_s_advice(world: World) -> None:
+    for sealed, text in (
+        (agreed(world.device()), "a KeyAgreeRecipientInfo"),
+        (encrypt(b"x", [RsaRecipient(authority(label="else").certificate)], AES128, Random("x")), "addressed to none"),
+    ):
+        device = world.device()
+        sent = Seen(device.start())
+        with pytest.raises(DecryptionFailed, match=text) as caught:
+            device.enrolment.receive(craft.reply(world, craft.reply_header(sent), sealed))
+        assert "GetCACert" not in caught.value.text

@@ -1,0 +1,156 @@
+"""Making a CA and serving one are told apart: `serve` makes one where there is nothing, says so, and nowhere else.
+
+Of a CA's folder, each file may be missing, as after a restore that went wrong: whatever is asked for then, none of the
+files is made anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+from pathlib import Path
+
+import click
+import pytest
+
+from scep_kem.ca_dir import CaDir
+from scep_kem.cli import cli
+from scep_kem.cli import server as serve_command
+from scep_kem.errors import UsageError
+from scep_kem.wsgi import create_app
+from tests.scep_kem.kit import Result, make_ca_dir, run
+from tests.scep_kem.test_cli_serve import Stub
+
+PARTS = ("roles.json", "server.key", "store.sqlite", "scep.toml", "ca-*", "ca-*/ca.key.pem", "ca-*/ca.cert.pem")
+ARGUMENTS = {
+    "ca backup": ("TARGET",),
+    "ca add-kem": ("ml-kem-768",),
+    "ca retire": ("00",),
+    "ca revoke": ("01",),
+    "challenge revoke": ("--all",),
+    "requests show": ("0" * 16,),
+    "requests approve": ("0" * 16,),
+    "requests reject": ("0" * 16,),
+}
+
+
+def commands() -> list[str]:
+    """Those of a CA that is there."""
+    groups = [(name, cli.commands[name]) for name in ("ca", "challenge", "requests")]
+    found = [f"{name} {inner}" for name, group in groups if isinstance(group, click.Group) for inner in group.commands]
+    return [name for name in found if name != "ca init"]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Stub:
+    """In the place of waitress: what would listen."""
+    stub = Stub([("127.0.0.1", 8080)])
+    monkeypatch.setattr(serve_command, "create_server", lambda *_arguments, **_more: stub)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    return stub
+
+
+def names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.name.startswith("store.sqlite-")}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_serve_says_first_that_it_has_made_a_ca(
+    tmp_path: Path, serve: Stub, caplog: pytest.LogCaptureFixture, there: bool
+) -> None:
+    folder = tmp_path / "typo"
+    if there:
+        folder.mkdir(mode=0o700)
+    with caplog.at_level(logging.WARNING):
+        first, second, *_ = run("serve", "--dir", folder).good().out.splitlines()
+    assert serve.ran and CaDir(folder).exists()
+    assert first.startswith(f"this is a NEW CA, made just now in {folder}") and "remove this folder" in first
+    assert second == "URL: http://127.0.0.1:8080/scep"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [first]
+    again = run("serve", "--dir", folder).good()
+    assert "NEW" not in again.out
+
+
+def test_it_is_said_also_when_the_server_cannot_listen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when the right one is running: somebody has typed another folder, and finds a CA there later."""
+
+    def in_use(*_arguments: object, **_more: object) -> None:
+        raise UsageError("cannot listen")
+
+    monkeypatch.setattr(serve_command, "_listen", in_use)
+    found = run("serve", "--dir", tmp_path / "typo")
+    assert found.code == 2 and "NEW CA" in found.out and "NEW CA" in caplog.text
+
+
+@pytest.mark.parametrize("inside", ["notes.txt", ".git/", "scep.toml"])
+def test_serve_makes_no_ca_in_a_folder_that_has_something(tmp_path: Path, inside: str) -> None:
+    """Of a folder with a configuration, the CA may be what was not restored."""
+    folder = tmp_path / "typo"
+    folder.mkdir(mode=0o700)
+    if inside.endswith("/"):
+        (folder / inside).mkdir()
+    else:
+        (folder / inside).write_text('[ca]\ndir = "."\n')
+    before = names(folder)
+    run("serve", "--dir", folder).refused_in_one_line(2, f"{folder} holds no CA", f"scep-kem ca init --dir {folder}")
+    assert names(folder) == before
+
+
+def test_serve_makes_no_folders_above_the_one_named(tmp_path: Path) -> None:
+    folder = tmp_path / "srv" / "scpe-kem" / "my-ca"
+    run("serve", "--dir", folder).refused_in_one_line(2, f"{folder} holds no CA")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_serve_makes_no_ca_for_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "scep.toml").write_text('[ca]\ndir = "ca"\n')
+    run("serve", "--config", tmp_path / "scep.toml").refused_in_one_line(2, "holds no CA")
+    assert names(tmp_path) == {"scep.toml"}
+
+
+# One file is missing
+
+
+@pytest.fixture(params=PARTS)
+def maimed(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The folder of a CA that lacks one part."""
+    made = make_ca_dir(tmp_path / "ca")
+    (path,) = made.path.glob(request.param)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return made.path
+
+
+def in_one_line(found: Result) -> None:
+    assert found.code in (0, 2), found
+    assert "Traceback" not in found.err and len(found.err.splitlines()) == (1 if found.code else 0), found
+
+
+def test_serve_refuses_a_folder_that_lacks_a_part(maimed: Path, serve: Stub) -> None:
+    before = names(maimed)
+    found = run("serve", "--dir", maimed)
+    assert found.code == 2 and not serve.ran
+    in_one_line(found)
+    assert names(maimed) == before
+
+
+def test_gunicorn_is_refused_a_folder_that_lacks_a_part(maimed: Path) -> None:
+    before = names(maimed)
+    with pytest.raises(UsageError) as refused:
+        create_app(str(maimed / "scep.toml"))
+    assert "\n" not in str(refused.value) and names(maimed) == before
+
+
+@pytest.mark.parametrize("name", commands())
+def test_no_command_makes_the_part_that_is_missing(maimed: Path, name: str, tmp_path: Path) -> None:
+    before = names(maimed)
+    arguments = [str(tmp_path / "backup") if word == "TARGET" else word for word in ARGUMENTS.get(name, ())]
+    found = run(*name.split(), *arguments, "--dir", maimed)
+    in_one_line(found)
+    if found.code:
+        assert names(maimed) == before
+    else:  # one that needs nothing of what is missing
+        made = names(maimed) - before
+        assert all(item.startswith("ca-") for item in made) and (not made or name in ("ca rollover", "ca add-kem"))
