@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authority import Authority, KeyPair
 from ca.crl import REVOCATION_REASONS, Crls
+from ca.errors import CrlRefused
 from ca.lapses import lapses
 from ca.store import HOLD, IssuedCertificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, key_type_of
@@ -338,7 +339,10 @@ def crl(found: CaDir, identifier: str | None, everything: bool, out: Path | None
     data = b""
     with open_store(found) as store:
         for authority in chosen:
-            made = Crls(store).make(authority, now=now).der
+            try:
+                made = Crls(store).make(authority, now=now).der
+            except CrlRefused as error:
+                raise UsageError(f"CA {authority.short_identifier}: {error}") from None
             data += made if der else x509.load_der_x509_crl(made).public_bytes(Encoding.PEM)
     if out is not None:
         return functools.partial(files.write, out, data)

@@ -8,7 +8,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 
 from scep_kem.server.http import Answer, Request
 
-FOR_EVER = "public, max-age=31536000, immutable"
+A_DAY = "public, max-age=86400"
 ASK_AGAIN = "public, no-cache"  # keep it, but ask each time whether it is still the one
 
 

@@ -19,7 +19,7 @@ from ca.crl import CRL_LIFETIME
 from ca.errors import CrlRefused
 from scep.responder import Responder
 from scep_kem.clock import utc_now
-from scep_kem.server.caching import ASK_AGAIN, FOR_EVER, cached
+from scep_kem.server.caching import A_DAY, ASK_AGAIN, cached
 from scep_kem.server.health import PATH, health
 from scep_kem.server.http import Answer, Request, text
 from scep_kem.server.pages import index_page
@@ -93,9 +93,9 @@ def _file(responder: Responder, request: Request, kind: str, identifier: str, no
     if authority is None:
         return text(printable(f"there is no CA {identifier} here"), 404)
     if kind == CA_CERTIFICATE:
-        control = FOR_EVER if identifier else ASK_AGAIN
+        control = A_DAY if identifier else ASK_AGAIN  # its issuer may renew it
         found = Answer(authority.certificate.der, "application/pkix-cert")
-        return cached(found, request, digest=authority.identifier, control=control, now=now)
+        return cached(found, request, digest=authority.fingerprint, control=control, now=now)
     try:
         crl = responder.crl(authority, now=now)
     except CrlRefused as error:
