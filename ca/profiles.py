@@ -228,15 +228,16 @@ def _key_usage(profile: Profile, request: CertificateRequest) -> frozenset[str]:
     """One or more bits, all of which the key's algorithm has (RFC 5280 section 4.2.1.3). Raises UsageRefused for a
     request that asks for another set, or for a key that can have nothing of what the profile gives.
     """
-    possible, requested = possible_usages(request.key_type), usage_names(request.extensions)
+    possible = possible_usages(request.key_type)
     if request.is_kem:
-        if requested not in (None, possible):
+        if usage_names(request.extensions) not in (None, possible):
             raise UsageRefused(
                 "the requested keyUsage of an ML-KEM key is not keyEncipherment alone (RFC 9935 section 5)"
             )
         return possible
     given = frozenset(profile.key_usage)
-    if requested is not None and "keyUsage" in profile.copy_extensions:
+    requested = usage_names(request.extensions) if "keyUsage" in profile.copy_extensions else None
+    if requested is not None:
         return _requested_usage(requested, given, possible, request.key_type)
     if not given & possible:
         raise UsageRefused(

@@ -9,20 +9,15 @@ Left out: several keys in one package, attributes, certificates beside the key.
 
 from __future__ import annotations
 
-import hmac
-
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from kem.keys import DecapsulationKey, decode_private_key, encode_private_key
-from kem.parameters import is_ml_kem
+from kem.keys import DecapsulationKey, encode_private_key
 from kem.structures import OneAsymmetricKey, SubjectPublicKeyInfo
 from pkix.asn1 import SEQUENCE_TAG, TLV, decode, elements, encode, number, tag_of, wrap
 from pkix.errors import Malformed
-from pkix.keys import load_private_key, pem_of, spki_of
-from pkix.signatures import SigningKey
+from pkix.keys import PrivateKey, decode_key
 
 _V1, _V2 = 0, 1
-PrivateKey = SigningKey | DecapsulationKey
 
 
 def encode_key_package(key: PrivateKey, spki: bytes) -> bytes:
@@ -58,24 +53,4 @@ def decode_key_package(der: bytes) -> PrivateKey:
     one = decode(OneAsymmetricKey, one_der, "OneAsymmetricKey")
     if one.version != (_V1 if one.public_key is None else _V2):
         raise Malformed(f"OneAsymmetricKey: version {number(one.version)} does not fit it (RFC 5958 section 2)")
-    if is_ml_kem(one.private_key_algorithm.algorithm):
-        return decode_private_key(one_der)
-    return _signing_key(one)
-
-
-def _signing_key(one: OneAsymmetricKey) -> SigningKey:
-    """`cryptography` 50 reads neither version v2 nor a publicKey, so both are taken off first."""
-    plain = OneAsymmetricKey(
-        version=_V1,
-        private_key_algorithm=one.private_key_algorithm,
-        private_key=one.private_key,
-        attributes=None,
-        public_key=None,
-    )
-    key = load_private_key(pem_of(encode(plain)))
-    if one.public_key is not None:
-        own = decode(SubjectPublicKeyInfo, spki_of(key), "SubjectPublicKeyInfo").subject_public_key
-        stated = one.public_key
-        if stated.padding_bits() or not hmac.compare_digest(own.as_bytes(), stated.as_bytes()):
-            raise Malformed("OneAsymmetricKey: the publicKey beside the private key is not its public key")
-    return key
+    return decode_key(one_der)

@@ -8,7 +8,10 @@ ed25519, ml-dsa-44, ml-dsa-65, ml-dsa-87 for keys that sign (KEY_TYPES), ml-kem-
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import re
+from dataclasses import replace
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -18,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_der_private_key,
     load_pem_private_key,
 )
 
@@ -25,12 +29,29 @@ from kem.keys import DecapsulationKey, decode_private_key, encode_private_key
 from kem.parameters import PARAMETER_SETS, is_ml_kem
 from kem.structures import OneAsymmetricKey, SubjectPublicKeyInfo
 from pkix import oids
-from pkix.asn1 import Null, Oid, decode, encode, sequence
+from pkix.asn1 import (
+    SEQUENCE_TAG,
+    TLV,
+    AlgorithmIdentifier,
+    BitString,
+    Null,
+    Oid,
+    decode,
+    encode,
+    number,
+    sequence,
+)
+from pkix.encrypted_keys import EncryptedPrivateKeyInfo, decrypt_private_key, wrong_password
 from pkix.errors import AlgorithmRefused, Malformed
 from pkix.pss import PssPublicKey, PublicKey
 from pkix.signatures import MlDsaPrivateKey, MlDsaPublicKey, SigningKey
 
+PrivateKey = SigningKey | DecapsulationKey
+
 _PEM_BEGIN, _PEM_END = b"-----BEGIN PRIVATE KEY-----", b"-----END PRIVATE KEY-----"
+_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----(.*?)-----END \1-----", re.DOTALL)
+_PLAIN, _ENCRYPTED, _PKCS1, _SEC1 = "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"
+_ML_DSA_SEED, _KEM_SEED = 32, 64  # octets
 _CURVES: dict[str, type[ec.EllipticCurve]] = {
     "P-256": ec.SECP256R1,
     "P-384": ec.SECP384R1,
@@ -114,24 +135,105 @@ def key_type_named(spki: bytes) -> str:
     raise AlgorithmRefused(f"a key of the kind {oids.name(scheme.algorithm)} with these parameters is not supported")
 
 
+def load_key(pem: bytes, *, password: bytes | None = None) -> PrivateKey:
+    """A private key of any kind from PEM: PKCS #8 in version 1 or 2, in clear or encrypted, PKCS #1, SEC 1.
+
+    The rest of the file, such as a certificate, is not looked at. Raises Malformed, whose text says what it is instead,
+    AlgorithmRefused, and the errors of `kem.errors`.
+    """
+    label, der = _block(pem)
+    if label in (_PKCS1, _SEC1):
+        return _load_traditional(pem, password)
+    if label == _ENCRYPTED:
+        if not password:
+            raise Malformed("the private key cannot be read: it is encrypted; give its password")
+        der = decrypt_private_key(der, password)
+        try:
+            decode(OneAsymmetricKey, der, "private key")
+        except Malformed:
+            raise wrong_password() from None
+    elif password:
+        raise Malformed("the private key cannot be read: it is not encrypted, but a password was given")
+    return decode_key(der)
+
+
+def decode_key(der: bytes) -> PrivateKey:
+    """The key in a DER OneAsymmetricKey (RFC 5958). A publicKey beside it must be its own, whatever the version says;
+    attributes are passed over. Raises Malformed, AlgorithmRefused, and the errors of `kem.errors`.
+    """
+    one = decode(OneAsymmetricKey, der, "the private key cannot be read: its PKCS #8")
+    kind = one.private_key_algorithm.algorithm
+    if is_ml_kem(kind):
+        if len(one.private_key) == _KEM_SEED:
+            raise _bare_seed("RFC 9935 section 6")
+        return decode_private_key(der)
+    if one.version not in (0, 1):
+        raise Malformed(f"private key of version {number(one.version)}; PKCS #8 knows 0 and 1")
+    if kind == oids.RSASSA_PSS:
+        raise AlgorithmRefused("a private key of the kind RSASSA-PSS is not supported; use one of rsaEncryption")
+    plain = replace(one, version=0, attributes=None, public_key=None)
+    # `cryptography` 50 reads neither version 2 nor a publicKey.
+    key = _ml_dsa(plain, _ML_DSA_BY_OID[kind]) if kind in _ML_DSA_BY_OID else _load_plain(encode(plain))
+    if one.public_key is not None and one.public_key.as_bytes() not in _public_octets(key):
+        raise Malformed("the publicKey beside the private key is not its public key (RFC 5958 section 2)")
+    if one.public_key is not None and one.public_key.padding_bits():
+        raise Malformed("the publicKey beside the private key is not its public key: it has unused bits")
+    return key
+
+
 def load_private_key(pem: bytes, *, password: bytes | None = None) -> SigningKey:
-    """A private key that signs, from PEM (PKCS #8, PKCS #1, SEC 1). Raises Malformed, AlgorithmRefused."""
-    ml_dsa = _ml_dsa_both(pem)
-    if ml_dsa is not None:
-        return ml_dsa
+    """`load_key` for a key that signs. Raises as it does, and AlgorithmRefused for an ML-KEM key."""
+    key = load_key(pem, password=password)
+    if isinstance(key, DecapsulationKey):
+        raise AlgorithmRefused("an ML-KEM key, which cannot sign")
+    return key
+
+
+def load_kem_key(pem: bytes) -> DecapsulationKey:
+    """`load_key` for an ML-KEM key, in any of RFC 9935's forms. Raises as it does, and AlgorithmRefused for another."""
+    key = load_key(pem)
+    if not isinstance(key, DecapsulationKey):
+        raise AlgorithmRefused("no ML-KEM key")
+    return key
+
+
+def _load_plain(der: bytes) -> SigningKey:
+    """From DER PKCS #8 version 1."""
     try:
-        key = load_pem_private_key(pem, password)
+        return _signing(load_der_private_key(der, None))
+    except UnsupportedAlgorithm:
+        raise AlgorithmRefused("the private key is of an unknown kind") from None
+    except (ValueError, TypeError):
+        raise Malformed("the private key cannot be read: its PKCS #8 holds no key of its kind") from None
+
+
+def _load_traditional(pem: bytes, password: bytes | None) -> SigningKey:
+    """From PEM of PKCS #1 or SEC 1."""
+    try:
+        return _signing(load_pem_private_key(pem, password))
     except UnsupportedAlgorithm:
         raise AlgorithmRefused("the private key is of an unknown kind") from None
     except TypeError:
         needs = "is not encrypted, but a password was given" if password else "is encrypted; give its password"
         raise Malformed(f"the private key cannot be read: it {needs}") from None
     except ValueError:
-        why = "no PEM of PKCS #8, PKCS #1 or SEC 1" if not password else "damaged, or its password is another one"
-        raise Malformed(f"the private key cannot be read: it is {why}") from None
+        if password:
+            raise wrong_password() from None
+        raise Malformed("the private key cannot be read: it is no PEM of PKCS #8, PKCS #1 or SEC 1") from None
+
+
+def _signing(key: object) -> SigningKey:
     if isinstance(key, SigningKey):
         return key
     raise AlgorithmRefused(f"key type {type(key).__name__.removesuffix('PrivateKey')} is not supported")
+
+
+def _public_octets(key: SigningKey) -> list[bytes]:
+    """What may stand in a publicKey; a point on a curve also compressed (RFC 5915 section 3)."""
+    found = [bytes(decode(SubjectPublicKeyInfo, spki_of(key), "key").subject_public_key.as_bytes())]
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        found.append(key.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint))
+    return found
 
 
 @sequence
@@ -142,22 +244,20 @@ class _MlDsaBoth:
     expanded_key: bytes
 
 
-def _ml_dsa_both(pem: bytes) -> MlDsaPrivateKey | None:
-    """An ML-DSA key in the forms that `cryptography` does not read; None for everything else.
-
-    Of `both`, the seed is used and checked against what the expanded key begins with: rho, K and tr (FIPS 204
-    algorithm 24). Raises Malformed, AlgorithmRefused.
+def _ml_dsa(one: OneAsymmetricKey, private: type[MlDsaPrivateKey]) -> MlDsaPrivateKey:
+    """An ML-DSA key from its seed [0] or from both; there, the seed is used and checked against what the expanded key
+    begins with: rho, K and tr (FIPS 204 algorithm 24). Raises Malformed, AlgorithmRefused.
     """
-    try:
-        package = decode(OneAsymmetricKey, _pem_octets(pem), "private key")
-    except Malformed:
-        return None
-    private = _ML_DSA_BY_OID.get(package.private_key_algorithm.algorithm)
-    if private is None or package.private_key[:1] not in (b"\x30", b"\x04"):
-        return None
-    if package.private_key[:1] == b"\x04":
+    contents = one.private_key
+    if len(contents) == _ML_DSA_SEED:
+        raise _bare_seed("RFC 9881 section 6")
+    if contents[:1] == b"\x04":
         raise AlgorithmRefused("an ML-DSA private key without its seed (expandedKey) is not supported")
-    both = decode(_MlDsaBoth, package.private_key, "ML-DSA private key")
+    if contents[:1] != b"\x30":
+        key = _load_plain(encode(one))
+        assert isinstance(key, MlDsaPrivateKey)
+        return key
+    both = decode(_MlDsaBoth, contents, "ML-DSA private key")
     try:
         key = private.from_seed_bytes(both.seed)
     except ValueError:
@@ -169,17 +269,64 @@ def _ml_dsa_both(pem: bytes) -> MlDsaPrivateKey | None:
     return key
 
 
-def is_kem_key(pem: bytes) -> bool:
-    """Whether a PEM block is PKCS #8 with an ML-KEM private key."""
-    try:
-        return is_ml_kem(decode(OneAsymmetricKey, _pem_octets(pem), "private key").private_key_algorithm.algorithm)
-    except Malformed:
-        return False
+def _bare_seed(section: str) -> Malformed:
+    return Malformed(f"the private key cannot be read: a bare seed; write it as PKCS #8, tagged [0] ({section})")
 
 
-def load_kem_key(pem: bytes) -> DecapsulationKey:
-    """An ML-KEM private key from PEM, in any of RFC 9935's forms. Raises Malformed and the errors of `kem.errors`."""
-    return decode_private_key(_pem_octets(pem))
+def _block(pem: bytes) -> tuple[str, bytes]:
+    """The label and the octets of the first block that is a private key (RFC 7468 sections 10 and 11; PKCS #1 and SEC 1
+    are without octets, since they may be encrypted in their own way). Raises Malformed.
+    """
+    blocks = list(_BLOCK.finditer(pem))
+    for block in blocks:
+        label = block[1].decode()
+        if label in (_PKCS1, _SEC1):
+            return label, b""
+        if label in (_PLAIN, _ENCRYPTED):
+            try:
+                return label, base64.b64decode(b"".join(block[2].split()), validate=True)
+            except ValueError:
+                raise Malformed("the private key cannot be read: its PEM is not valid base64") from None
+    what = f"a PEM block of type {blocks[0][1].decode()}" if blocks else _without_pem(pem)
+    raise Malformed(f"the private key cannot be read: {what}; no PEM block of type PRIVATE KEY")
+
+
+def _without_pem(data: bytes) -> str:
+    """What a file without PEM is, in words."""
+    if not data.strip():
+        return "it is empty"
+    if len(data) in (_ML_DSA_SEED, _KEM_SEED) and data[0] != SEQUENCE_TAG:
+        return "a bare seed; write it as PKCS #8 (ML-KEM: RFC 9935 section 6, ML-DSA: RFC 9881 section 6)"
+    kinds: list[tuple[type, str]] = [
+        (OneAsymmetricKey, "a private key in DER; write it as PEM, as with `openssl pkey -inform DER`"),
+        (EncryptedPrivateKeyInfo, "an encrypted private key in DER; write it as PEM"),
+        (SubjectPublicKeyInfo, "a public key"),
+        (_Pfx, "a PKCS #12 file; take the key out of it with `openssl pkcs12 -nocerts`"),
+        (_Signed, "a certificate or a request"),
+    ]
+    for kind, words in kinds:
+        with contextlib.suppress(Malformed):
+            decode(kind, data, "file")
+            return words
+    return "it is no PEM of PKCS #8, PKCS #1 or SEC 1"
+
+
+@sequence
+class _Pfx:
+    """PKCS #12, RFC 7292 section 4."""
+
+    version: int
+    auth_safe: TLV
+    mac_data: TLV
+
+
+@sequence
+class _Signed:
+    """Certificate, CertificationRequest and others alike."""
+
+    to_be_signed: TLV
+    algorithm: AlgorithmIdentifier
+    signature: BitString
 
 
 def dump_kem_key(key: DecapsulationKey) -> bytes:
@@ -192,17 +339,6 @@ def pem_of(private_key: bytes) -> bytes:
     text = base64.b64encode(private_key)
     wrapped = b"\n".join(text[start : start + 64] for start in range(0, len(text), 64))
     return b"%s\n%s\n%s\n" % (_PEM_BEGIN, wrapped, _PEM_END)
-
-
-def _pem_octets(pem: bytes) -> bytes:
-    """The DER in a PEM block of type PRIVATE KEY (RFC 7468 section 10). Raises Malformed."""
-    start, end = pem.find(_PEM_BEGIN), pem.find(_PEM_END)
-    try:
-        if not 0 <= start < end:
-            raise ValueError
-        return base64.b64decode(b"".join(pem[start + len(_PEM_BEGIN) : end].split()), validate=True)
-    except ValueError:
-        raise Malformed("the private key cannot be read: no PEM block of type PRIVATE KEY") from None
 
 
 def dump_private_key(key: SigningKey) -> bytes:

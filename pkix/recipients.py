@@ -280,7 +280,7 @@ def open_password(info: PasswordRecipientInfo, password: bytes) -> bytes:
         raise AlgorithmRefused(f"PWRI-KEK with {oids.name(wrap_scheme.algorithm)}")
     iv = decode(bytes, parameters_der(wrap_scheme) or b"", "PWRI-KEK IV")
     kek = PBKDF2HMAC(
-        _prf(params.prf), ciphers[wrap_scheme.algorithm].key_length, params.salt, params.iteration_count
+        prf(params.prf), ciphers[wrap_scheme.algorithm].key_length, params.salt, params.iteration_count
     ).derive(password)
     return _pwri_unwrap(kek, iv, info.encrypted_key)
 
@@ -307,7 +307,8 @@ def wrap_length(scheme: AlgorithmIdentifier, what: str) -> int:
     return length
 
 
-def _prf(identifier: AlgorithmIdentifier | None) -> hashes.HashAlgorithm:
+def prf(identifier: AlgorithmIdentifier | None) -> hashes.HashAlgorithm:
+    """The hash of the HMAC in PBKDF2-params. Raises AlgorithmRefused."""
     known: dict[object, hashes.HashAlgorithm] = {
         oids.HMAC_SHA1: hashes.SHA1(),  # noqa: S303 - the default of RFC 8018
         oids.HMAC_SHA256: hashes.SHA256(),

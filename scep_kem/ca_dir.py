@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import re
 import shutil
@@ -43,10 +42,12 @@ from scep_kem.errors import UsageError, cannot
 from scep_kem.generation_files import (
     Stems,
     kem_name,
+    of_ca,
     put_away,
     ra_pairs,
     read_authority,
     read_retired,
+    stem_of,
     write_authority,
     write_pair,
     write_renewed_ca,
@@ -217,7 +218,7 @@ class CaDir:
                     current=self._read_authority(roles, roles.current),
                     previous=tuple(self._read_authority(roles, name) for name in roles.previous),
                     following=self._read_authority(roles, roles.next) if roles.next else None,
-                    retired=tuple(read_retired(self.path / name, _of_ca(roles.stems(name))) for name in roles.retired),
+                    retired=tuple(read_retired(self.path / name, of_ca(roles.stems(name))) for name in roles.retired),
                 )
             except UsageError:
                 if self._roles() == roles:  # else files were put away between reading their names and them
@@ -294,7 +295,7 @@ class CaDir:
                     check_renews(authority, certificate)
                     pair = KeyPair(authority.ca.key, certificate)
                     check_key_usage(replace(authority, ca=pair))
-                    stem = _stem("ca", certificate)
+                    stem = stem_of("ca", certificate)
                     write_renewed_ca(self.path / name, stem, pair, chain)
                     self._write_roles(replace(roles, ra=roles.with_stems({name: {"ca": stem}})))
                     return self._read_authority(self._roles(), name)
@@ -394,7 +395,7 @@ class CaDir:
         made = {}
         for title, pair in ra_pairs(authority, only).items():
             new = successor(authority.ca, pair, now, new_key=new_keys)
-            made[title] = _stem(title, new.certificate)
+            made[title] = stem_of(title, new.certificate)
             write_pair(self.path / name, made[title], new)
         return made
 
@@ -493,13 +494,3 @@ class CaDir:
 def _last_end(authority: Authority, now: datetime) -> datetime:
     """When a certificate of the RA made now ends."""
     return min(now + RA_VALIDITY, authority.ca.certificate.not_valid_after_utc)
-
-
-def _of_ca(stems: Stems) -> Stems:
-    """Without those of an RA that is withdrawn."""
-    return {name: stem for name, stem in stems.items() if name == "ca"}
-
-
-def _stem(title: str, certificate: x509.Certificate) -> str:
-    """The name of the files of a pair that has taken another's place."""
-    return f"{title}.{hashlib.sha256(files.pem(certificate)).hexdigest()[:16]}"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kem.errors import KemError
 from kem.keys import DecapsulationKey
 from pkix.errors import PkixError
-from pkix.keys import dump_kem_key, dump_private_key, is_kem_key, key_type_of, load_kem_key, load_private_key
+from pkix.keys import dump_kem_key, dump_private_key, key_type_of, load_key
 from pkix.signatures import SigningKey
 from scep_kem import safety
 from scep_kem.errors import UsageError, cannot
@@ -116,11 +116,10 @@ def read_any_key(path: Path, *, password: bytes | None = None) -> SigningKey | D
     data = read(path)
     safety.warn_if_readable(path)
     try:
-        if is_kem_key(data):
-            kem_key = load_kem_key(data)
-            backends().check_pair(kem_key)
-            return kem_key
-        key = load_private_key(data, password=password)
+        key = load_key(data, password=password)
+        if isinstance(key, DecapsulationKey):
+            backends().check_pair(key)
+            return key
         key_type_of(key.public_key())  # refuses a curve that nothing else here knows
         return key
     except (PkixError, KemError) as error:

@@ -5,6 +5,7 @@ The CA's first certificate stays where it was, because it names the generation.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -161,3 +162,13 @@ def put_away(folder: Path, stem: str, now: datetime) -> None:
 def kem_name(pair: KemPair) -> str:
     """The name of an ML-KEM pair."""
     return f"ra-{pair.key.parameter_set.name.lower()}"
+
+
+def of_ca(stems: Stems) -> Stems:
+    """Without those of an RA that is withdrawn."""
+    return {name: stem for name, stem in stems.items() if name == "ca"}
+
+
+def stem_of(title: str, certificate: x509.Certificate) -> str:
+    """The name of the files of a pair that has taken another's place."""
+    return f"{title}.{hashlib.sha256(files.pem(certificate)).hexdigest()[:16]}"

@@ -15,7 +15,7 @@ from pkix.certificates import Certificate, extensions_of, load_certificate
 from pkix.enveloped_data import describe
 from pkix.errors import Malformed, PkixError
 from scep import attributes
-from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus
+from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus, UndefinedFailInfo
 from scep.client import Proof
 from scep.kem_pop import SHOWN_OF_CSR_HASH, Challenge, ScepKemContext, decode_confirm
 from scep.messages import PKI_ENVELOPE, PkiMessage
@@ -95,8 +95,13 @@ def _status(message: PkiMessage) -> str:
     text = message.pki_status.name
     if message.pki_status is not PkiStatus.FAILURE:
         return text
-    text += f", failInfo {_value(lambda: message.fail_info.name)}"
+    text += f", failInfo {_value(lambda: _fail_info(message))}"
     return f"{text}: {message.fail_info_text}" if message.fail_info_text else text
+
+
+def _fail_info(message: PkiMessage) -> str:
+    odd = "ODD: " if isinstance(message.fail_info, UndefinedFailInfo) else ""
+    return odd + message.fail_info.name
 
 
 def _signature(message: PkiMessage, known: list[Certificate]) -> list[str]:

@@ -36,6 +36,7 @@ _FROM_BASE64URL = str.maketrans("-_", "+/")
 def answer(service: Service, request: Request) -> Answer:
     """The answer to one request. Raises Malformed and StoreUnavailable."""
     if request.path == PATH and request.method != "POST":
+        request.details["operation"] = "health"
         return health(service)
     profile, tail = route(request.path, service.config.profiles)
     responder = service.responder(profile) if profile else None

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from drafts.tools.examples.generate import EXAMPLES
 from kem.keys import DecapsulationKey
-from pkix.keys import is_kem_key, load_kem_key, load_private_key
+from pkix.keys import load_key
 from pkix.signatures import SigningKey
 
 NAME = re.compile(r"(\d+)-(.+)\.(der|txt)")
@@ -59,7 +59,7 @@ def pki_messages() -> list[File]:
 def key(label: str) -> SigningKey | DecapsulationKey:
     """A party's private key."""
     pem = (EXAMPLES / "parties" / f"{label}.pem").read_bytes()
-    return load_kem_key(pem) if is_kem_key(pem) else load_private_key(pem)
+    return load_key(pem)
 
 
 def certificate(label: str) -> x509.Certificate:

@@ -25,6 +25,7 @@ from pycrate_asn1dir import RFC5911
 from pycrate_asn1rt.err import ASN1Err
 
 from kem.exchange import POP_SHA256, POP_SHA512, KemCiphertext, MacParameters, kem_other_info
+from kem.keys import DecapsulationKey
 from kem.parameters import ML_KEM_512, ML_KEM_768, ML_KEM_1024
 from kem.structures import KemOtherInfo
 from pkix import oids
@@ -34,7 +35,7 @@ from pkix.certificates import Certificate
 from pkix.enveloped_data import decrypt
 from pkix.identities import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
-from pkix.keys import is_kem_key, load_kem_key, load_private_key
+from pkix.keys import load_key
 from scep import attributes
 from scep.kem_pop import (
     MAC_LABEL,
@@ -307,11 +308,11 @@ def ra_identities() -> list[Identity]:
         if b"BEGIN CERTIFICATE" not in pem:
             continue
         certificate = Certificate.of(x509.load_pem_x509_certificate(pem))
-        if is_kem_key(pem):
-            key = load_kem_key(pem)
+        key = load_key(pem)
+        if isinstance(key, DecapsulationKey):
             decapsulate, identifier = partial(BACKENDS.decapsulate, key), certificate.subject_key_identifier
             found.append(KemIdentity(key.parameter_set.oid, decapsulate, certificate, identifier))
-        elif isinstance(key := load_private_key(pem), rsa.RSAPrivateKey):
+        elif isinstance(key, rsa.RSAPrivateKey):
             found.append(RsaIdentity(certificate, key))
     return found
 

@@ -185,6 +185,7 @@ OTHERWISE = {
     *("ca-confirm-other-signer", "ca-confirm-other-transaction-id", "ca-confirm-version", "ca-confirm-trailing"),
     *("ca-confirm-not-a-sequence", "ca-confirm-expired", "ca-confirm-after-failure", "ca-confirm-after-downgrade"),
     *(
+        "ca-confirm-twice",
         "ca-confirm-downgrade",
         "ca-confirm-caps-suppressed",
         "ca-confirm-ber",

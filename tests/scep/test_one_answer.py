@@ -349,7 +349,7 @@ def test_what_anybody_can_see_is_said(world: World, device: Device) -> None:
 def test_what_anybody_can_see_is_said_before_the_key_is_used(
     world: World, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pkix.enveloped_data.open_rsa", None)
+    monkeypatch.setattr("pkix.identities.open_rsa", None)
     for parameters in (wrap(0x04, bytes(8)), b"\x05\x00"):
         bad = craft.renamed_cipher(world.authority, device.request.der, AES128.oid, parameters)
         failed(world, message(bad, 19), craft.BAD_REQUEST, "IV")

@@ -24,7 +24,7 @@ from tests.scep.craft import Seen, see
 from tests.world import ALL_METHODS, NOW, Random, World, authority, name
 
 STANDARD = b"AES\nGetNextCACert\nPOSTPKIOperation\nSCEPStandard\nSHA-256\nSHA-384\nSHA-512\n"
-UPDATE = b"AES-GCM\nResponseKey\nML-DSA\n"  # what the update adds for a CA without ML-KEM keys
+UPDATE = b"KEM-PoP\nAES-GCM\nResponseKey\nML-DSA\n"  # what the update adds for a CA without ML-KEM keys
 CLASSIC = KemPolicy(classic=True)
 
 

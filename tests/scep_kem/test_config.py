@@ -500,3 +500,14 @@ def test_the_page_about_configuration_names_every_key_with_its_default(written: 
     shown = set(re.findall(r"^(?:# )?([a-z_]+) = ", toml, re.MULTILINE))
     tables = (keys.CA, keys.SERVER, keys.ALGORITHMS, keys.TRANSACTIONS, keys.PROFILE, keys.AUTHORISATION, keys.KEM)
     assert shown == {name for table in tables for name in table} - {"authorisation", "kem"}
+
+
+def test_issue_10_2_the_bit_with_two_names(written: Any) -> None:
+    found = written('[ca]\ndir = "."\n[profiles.default]\nkey_usage = ["digitalSignature", "nonRepudiation"]\n')
+    assert found.profiles["default"].profile.key_usage == ("digitalSignature", "contentCommitment")
+
+
+@pytest.mark.parametrize("given", ["[]", '["keyCertSign"]', '["cRLSign"]', '["encipherOnly"]'])
+def test_issue_10_2_a_profile_gives_a_usage_that_devices_may_have(written: Any, given: str) -> None:
+    with pytest.raises(UsageError, match=r"profiles\.default\.key_usage: .* is not possible"):
+        written(f'[ca]\ndir = "."\n[profiles.default]\nkey_usage = {given}\n')

@@ -14,7 +14,11 @@ from tests.world import World
 UNKNOWN = Oid("1.2.3.4")
 ODD = {
     "signingTime with an offset": (oids.SIGNING_TIME, wrap(0x17, b"261121120000+0100"), "signingTime    ODD: "),
-    "failInfo": (attributes.FAIL_INFO, wrap(0x13, b"9"), "failInfo ODD: failInfo '9' is not defined: why"),
+    "failInfo": (
+        attributes.FAIL_INFO,
+        wrap(0x13, b"9"),
+        "failInfo ODD: failInfo '9', which RFC 8894 does not define: why",
+    ),
     "pkiStatus": (attributes.PKI_STATUS, wrap(0x13, b"7"), "pkiStatus      ODD: pkiStatus '7' is not defined"),
     "messageType": (attributes.MESSAGE_TYPE, wrap(0x13, b"99"), "ODD: messageType '99' is not defined, "),
     "messageType text": (attributes.MESSAGE_TYPE, wrap(0x0C, b"3"), "ODD: messageType is not a PrintableString"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from drafts.tools.labelled import value
 from drafts.tools.testkit import ca_kem
-from drafts.tools.testkit.ca_classic import BAD_CHECK, BAD_REQUEST, HTTP, negative, positive
+from drafts.tools.testkit.ca_classic import BAD_CHECK, BAD_REQUEST, negative, positive
 from drafts.tools.testkit.ca_kem import SUBJECT, client, info, pkcs_req, scene, signer
 from drafts.tools.testkit.der import Node, attribute, flipped, octets, sequence
 from drafts.tools.testkit.kem_messages import Proof
@@ -289,7 +289,7 @@ def _structure() -> Iterator[Planned]:
         "twice",
         "The attribute kemPopConfirm appears twice, the second time with a wrong mac.",
         b"",
-        HTTP,
+        BAD_REQUEST,
         "exactly one value",
         message=poll(proof.confirm(flipped(proof.mac)), extra=[twice]),
         **more,
@@ -299,7 +299,7 @@ def _structure() -> Iterator[Planned]:
         "two-values",
         "The attribute kemPopConfirm has two values, one of which is right.",
         b"",
-        HTTP,
+        BAD_REQUEST,
         "exactly one value",
         message=poll(None, replaced=both),
         **more,

@@ -211,7 +211,7 @@ def _kem() -> Iterator[Planned]:
         "other-recipient-type",
         "The OtherRecipientInfo is of another type than id-ori-kem.",
         "decryption",
-        "none of our certificates",
+        "type that is not supported",
         _sealed(tree=other_type),
     )
     yield wrong(

@@ -334,12 +334,13 @@ def _status() -> Iterator[Planned]:
         reply(2, replaced=TEXT),
         FAILURE,
     )
-    yield wrong(
+    yield taken(
         "fail-info-undefined",
-        "failInfo is 5, which is not defined (RFC 8894 section 3.2.1.4).",
-        "not defined",
+        "CertRep FAILURE whose failInfo is 5, which RFC 8894 does not define: the CA said no all the same",
+        "client-status",
         reply(2, fail_info=5, replaced=TEXT),
-        FAILURE,
+        "refused undefined",
+        because="the CA says badRequest",
     )
     yield wrong(
         "success-no-envelope",

@@ -20,7 +20,7 @@ from pkix.kem_recipients import KemRecipient
 from pkix.pkcs10 import CertificationRequest
 from pkix.recipients import RsaRecipient
 from pkix.signed_data import Signer
-from scep.attributes import KEM_POP_CHALLENGE, MessageType, PkiStatus
+from scep.attributes import KEM_POP_CHALLENGE, FailInfo, MessageType, PkiStatus
 from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.client import ClientSettings, Crl, Enrolment, Issued, KemKey, Query, Refused, StillPending, decode_next_ca
 from scep.messages import PkiMessage
@@ -166,7 +166,8 @@ def _result(answer: Issued | Crl | StillPending | Refused) -> Result:
     if isinstance(answer, Crl):
         return Result("accepted", "", {"crl": hashlib.sha256(answer.crl).hexdigest()})
     if isinstance(answer, Refused):
-        return Result(f"refused {answer.fail_info.name}", answer.text or "")
+        known = answer.fail_info.name if isinstance(answer.fail_info, FailInfo) else "undefined"
+        return Result(f"refused {known}", answer.text or "")
     return Result("pending")
 
 

@@ -1,0 +1,282 @@
+"""One reader of private keys for every algorithm: PKCS #8 in both versions, in clear and encrypted, and what a file is
+that is none (issue 10 section 2; RFC 5958, RFC 8018).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PublicFormat, pkcs12
+from pyasn1.codec.der.encoder import encode as pyasn1_encode
+from pyasn1_alt_modules import rfc5958
+
+from kem.errors import KemError
+from kem.keys import DecapsulationKey, encode_private_key, encode_public_key
+from pkix import oids
+from pkix.errors import AlgorithmRefused, Malformed, PkixError
+from pkix.keys import PrivateKey, dump_private_key, load_key, load_private_key, pem_of, spki_of
+from scep_kem import files
+from scep_kem.errors import UsageError
+from tests.pkix import second_opinion
+from tests.pkix.forge import algorithm, peer
+from tests.pkix.openssl import OpenSsl
+from tests.pkix.tlv import Node, tlv
+from tests.world import kem_key, key
+
+SIGNING = ("rsa:2048", "ec:P-256", "ec:P-521", "ed25519", "ml-dsa-44", "ml-dsa-65")
+ALL = (*SIGNING, "ml-kem-768")
+SECRET = b"the pass phrase"
+# RFC 8410 section 10.3, without its line of white space
+RFC_8410 = b"""-----BEGIN PRIVATE KEY-----
+MFECAQEwBQYDK2VwBCIEIJLcDHllR/2sgARUZdpQgCMkd3KqxB+V8e2xLrLfiziB
+gSEAPAosdlZL/7nePcr3gdzUK1y4mub6f73mXE04WN3vI7c=
+-----END PRIVATE KEY-----
+"""
+# What Bouncy Castle 1.86 writes for an Ed25519 key, with attributes
+BOUNCY_CASTLE = b"""-----BEGIN PRIVATE KEY-----
+MHICAQEwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
+oB8wHQYKKoZIhvcNAQkJFDEPDA1DdXJkbGUgQ2hhaXJzgSEAGb9ECWmEzf6FQbrB
+Z9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PRIVATE KEY-----
+"""
+
+
+def public(kind: str, label: str = "") -> bytes:
+    """SubjectPublicKeyInfo."""
+    if kind.startswith("ml-kem"):
+        return encode_public_key(kem_key(kind.upper(), label)[1])
+    return spki_of(key(kind, label) if label else key(kind))
+
+
+def version_1(kind: str) -> bytes:
+    """DER as it is written without a publicKey."""
+    if kind.startswith("ml-kem"):
+        return encode_private_key(kem_key(kind.upper())[0])
+    return base64.b64decode(b"".join(dump_private_key(key(kind)).split(b"\n")[1:-2]))
+
+
+def with_public(kind: str, *, version: int = 1, label: str = "", attributes: bytes = b"") -> bytes:
+    """DER with a publicKey, put together octet by octet."""
+    tree = Node.parse(version_1(kind))
+    tree[0].content = bytes([version])
+    bits = tlv(0x81, Node.parse(public(kind, label))[1].content)
+    return tlv(0x30, *(child.der() for child in tree.children), attributes, bits)
+
+
+def same(found: PrivateKey, kind: str) -> bool:
+    if isinstance(found, DecapsulationKey):
+        return found.seed == kem_key(kind.upper())[0].seed
+    return spki_of(found) == public(kind)
+
+
+@pytest.mark.parametrize(
+    ("pem", "octets"),
+    [
+        (RFC_8410, "3c0a2c76564bffb9de3dcaf781dcd42b5cb89ae6fa7fbde65c4d3858ddef23b7"),
+        (BOUNCY_CASTLE, "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1"),
+    ],
+    ids=["RFC 8410 10.3", "Bouncy Castle"],
+)
+def test_published_keys_of_version_2(pem: bytes, octets: str, tmp_path: Path) -> None:
+    assert spki_of(load_private_key(pem)).hex().endswith(octets[-64:])
+    (tmp_path / "key").write_bytes(pem)
+    assert spki_of(files.read_key(tmp_path / "key")).hex().endswith(octets[-64:])
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("version", [0, 1])
+def test_rfc_5958_2_both_versions_with_a_public_key(kind: str, version: int) -> None:
+    """Version 1 with a publicKey is tolerated: the publicKey is compared whatever the number says."""
+    attribute = tlv(0xA0, tlv(0x30, bytes.fromhex("060a2a864886f70d01090914"), tlv(0x31, tlv(0x0C, b"name"))))
+    for attributes in (b"", attribute):
+        assert same(load_key(pem_of(with_public(kind, version=version, attributes=attributes))), kind)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_rfc_5958_2_pyasn1_s_version_2_is_read(kind: str) -> None:
+    one = second_opinion.exactly(with_public(kind), rfc5958.OneAsymmetricKey())
+    assert int(one["version"]) == 1
+    assert same(load_key(pem_of(pyasn1_encode(one))), kind)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_rfc_5958_2_a_public_key_of_another_is_refused(kind: str) -> None:
+    with pytest.raises((Malformed, KemError), match="not its public key"):
+        load_key(pem_of(with_public(kind, label="other")))
+
+
+def test_rfc_9881_6_a_wrong_public_key_beside_both_is_refused() -> None:
+    """`both` has a reader of its own, which did not look at it."""
+    private = key("ml-dsa-44")
+    seed = private.private_bytes_raw()  # type: ignore[union-attr]
+    rho_k_tr = _expanded_beginning(private)
+    both = tlv(0x30, tlv(0x04, seed), tlv(0x04, rho_k_tr + bytes(2560 - 128)))
+
+    def der(label: str) -> bytes:
+        bits = tlv(0x81, Node.parse(public("ml-dsa-44", label))[1].content)
+        return tlv(0x30, tlv(0x02, b"\x01"), algorithm(oids.ML_DSA_44), tlv(0x04, both), bits)
+
+    assert same(load_key(pem_of(der(""))), "ml-dsa-44")
+    with pytest.raises(Malformed, match="not its public key"):
+        load_key(pem_of(der("other")))
+
+
+def _expanded_beginning(private: object) -> bytes:
+    """rho, any K, tr: what is compared of an expanded key is rho and tr."""
+    octets = private.public_key().public_bytes_raw()  # type: ignore[attr-defined]
+    return octets[:32] + bytes(32) + hashlib.shake_256(octets).digest(64)
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("version", [2, 3, 127])
+def test_other_versions_are_refused(kind: str, version: int) -> None:
+    with pytest.raises((Malformed, KemError), match=rf"version {version}"):
+        load_key(pem_of(with_public(kind, version=version)))
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_octets_behind_a_key_are_refused(kind: str) -> None:
+    for der in (version_1(kind), with_public(kind)):
+        with pytest.raises((PkixError, KemError)):
+            load_key(pem_of(der + b"\x00"))
+
+
+def test_unused_bits_in_the_public_key_are_refused() -> None:
+    even = next(found for found in (key("ed25519", str(n)) for n in range(40)) if spki_of(found)[-1] % 2 == 0)
+    seed, octets = even.private_bytes_raw(), spki_of(even)[-32:]  # type: ignore[union-attr]
+    der = tlv(0x30, tlv(0x02, b"\x01"), algorithm(oids.ED25519), tlv(0x04, tlv(0x04, seed)), tlv(0x81, b"\x01", octets))
+    with pytest.raises(Malformed, match="unused bits"):
+        load_key(pem_of(der))
+
+
+def test_rfc_5915_3_the_point_may_be_compressed() -> None:
+    private = key("ec:P-256")
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    point = private.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    tree = Node.parse(with_public("ec:P-256"))
+    tree[3].content = b"\x00" + point
+    assert same(load_key(pem_of(tree.der())), "ec:P-256")
+
+
+@pytest.mark.parametrize("curve", ["P-256", "P-384", "P-521"])
+def test_ec_parameters_inside_and_outside(openssl: OpenSsl, curve: str) -> None:
+    sec1 = openssl.run("genpkey", "-algorithm", "EC", "-pkeyopt", f"ec_paramgen_curve:{curve}")
+    inner = openssl.run("ec", "-in", openssl.file(sec1), "-outform", "DER")
+    outer = Node.parse(version_1(f"ec:{curve}"))[1].der()
+    found = load_private_key(pem_of(tlv(0x30, tlv(0x02, b"\x00"), outer, tlv(0x04, inner))))
+    assert spki_of(found) == openssl.run("pkey", "-pubout", "-outform", "DER", "-in", openssl.file(sec1))
+
+
+# Encrypted
+
+
+@pytest.mark.parametrize("kind", ["rsa:2048", "ec:P-256", "ed25519"])
+@pytest.mark.parametrize("options", [(), ("-v2prf", "hmacWithSHA512"), ("-v2", "aes-128-cbc"), ("-v2", "aes-192-cbc")])
+def test_rfc_8018_encrypted_by_openssl(openssl: OpenSsl, kind: str, options: tuple[str, ...]) -> None:
+    plain = openssl.file(dump_private_key(key(kind)))
+    text = openssl.run("pkcs8", "-topk8", "-in", plain, "-passout", f"pass:{SECRET.decode()}", *options)
+    assert same(load_key(text, password=SECRET), kind)
+    with pytest.raises(Malformed, match="its password is another one"):
+        load_key(text, password=b"another")
+    with pytest.raises(Malformed, match="it is encrypted; give its password"):
+        load_key(text)
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("version", [0, 1])
+def test_rfc_8018_encrypted_in_both_versions(kind: str, version: int) -> None:
+    der = with_public(kind) if version else version_1(kind)
+    assert same(load_key(encrypted(der), password=SECRET), kind)
+
+
+def encrypted(der: bytes) -> bytes:
+    """PEM under PBES2 as others write it: what is made for an Ed25519 key, with other contents."""
+    salt, iv = bytes(16), bytes(range(16))
+    secret = PBKDF2HMAC(hashes.SHA256(), 32, salt, 1000).derive(SECRET)
+    fill = 16 - len(der) % 16
+    encryptor = Cipher(algorithms.AES(secret), modes.CBC(iv)).encryptor()
+    data = encryptor.update(der + bytes([fill]) * fill) + encryptor.finalize()
+    derivation = algorithm(
+        oids.PBKDF2, tlv(0x30, tlv(0x04, salt), tlv(0x02, b"\x03\xe8"), algorithm(oids.HMAC_SHA256, b"\x05\x00"))
+    )
+    scheme = algorithm(oids.PBES2, tlv(0x30, derivation, algorithm(oids.AES256_CBC, tlv(0x04, iv))))
+    text = base64.encodebytes(tlv(0x30, scheme, tlv(0x04, data)))
+    return b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n" + text + b"-----END ENCRYPTED PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("options", [("-scrypt",), ("-v1", "PBE-SHA1-3DES"), ("-v2", "des3")])
+def test_other_encryption_is_named_with_what_to_do(openssl: OpenSsl, options: tuple[str, ...]) -> None:
+    plain = openssl.file(dump_private_key(key("ec:P-256")))
+    text = openssl.run("pkcs8", "-topk8", "-in", plain, "-passout", f"pass:{SECRET.decode()}", *options)
+    with pytest.raises(AlgorithmRefused, match="encrypt it with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"):
+        load_key(text, password=SECRET)
+
+
+# What is none
+
+
+def test_rfc_4055_1_2_a_private_key_of_the_kind_rsassa_pss_is_named(openssl: OpenSsl) -> None:
+    text = openssl.run("genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048")
+    with pytest.raises(AlgorithmRefused, match="RSASSA-PSS is not supported"):
+        load_key(text)
+    under_password = openssl.run("pkcs8", "-topk8", "-in", openssl.file(text), "-passout", f"pass:{SECRET.decode()}")
+    with pytest.raises(AlgorithmRefused, match="RSASSA-PSS is not supported"):
+        load_key(under_password, password=SECRET)
+
+
+@pytest.mark.parametrize(
+    ("kind", "length", "section"),
+    [("ml-kem-768", 64, "RFC 9935 section 6"), ("ml-dsa-65", 32, "RFC 9881 section 6")],
+)
+def test_a_bare_seed_in_pkcs_8_says_what_it_is(kind: str, length: int, section: str) -> None:
+    tree = Node.parse(version_1(kind))
+    tree[2].content = bytes(length)
+    with pytest.raises(Malformed, match=f"a bare seed; write it as PKCS #8.*{section}"):
+        load_key(pem_of(tree.der()))
+
+
+CERTIFICATE = x509.load_der_x509_certificate(peer().certificate.der)
+OTHER_THINGS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "nothing": (lambda: b"", "it is empty"),
+    "32 octets": (lambda: b"\x01" * 32, "a bare seed.*RFC 9935.*RFC 9881"),
+    "64 octets": (lambda: b"\x01" * 64, "a bare seed"),
+    "DER": (lambda: version_1("ec:P-256"), "a private key in DER; write it as PEM"),
+    "DER, version 2": (lambda: with_public("ed25519"), "a private key in DER"),
+    "public key": (lambda: public("ec:P-256"), "a public key"),
+    "certificate": (lambda: peer().certificate.der, "a certificate or a request"),
+    "PEM certificate": (lambda: CERTIFICATE.public_bytes(Encoding.PEM), "a PEM block of type CERTIFICATE"),
+    "PKCS #12": (
+        lambda: pkcs12.serialize_key_and_certificates(
+            b"name",
+            key("rsa:2048", "peer"),
+            CERTIFICATE,
+            None,
+            BestAvailableEncryption(SECRET),  # type: ignore[arg-type]
+        ),
+        "a PKCS #12 file",
+    ),
+    "text": (lambda: b"no key", "it is no PEM"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_THINGS)
+def test_the_text_says_what_a_file_is(name: str, tmp_path: Path) -> None:
+    make, text = OTHER_THINGS[name]
+    with pytest.raises(Malformed, match=text):
+        load_key(make())
+    (tmp_path / "key").write_bytes(make())
+    with pytest.raises(UsageError, match=text):
+        files.read_any_key(tmp_path / "key")
+
+
+def test_a_key_behind_its_certificate_is_found() -> None:
+    assert same(load_key(CERTIFICATE.public_bytes(Encoding.PEM) + dump_private_key(key("ec:P-256"))), "ec:P-256")
