@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,14 @@ import pytest
 from ca.memory_store import MemoryStore
 from ca.sql_store import SqlStore
 from ca.store import Store
+
+# Folders of tests have a name that a shell or a regular expression takes for more, in every run and not in CI's alone.
+ODD_ROOT = Path(tempfile.gettempdir(), f"it is (a+b) {os.getuid()}")
+
+
+def pytest_configure() -> None:
+    ODD_ROOT.mkdir(exist_ok=True)
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(ODD_ROOT))
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from ca.profiles import Profile
 from pkix import oids
-from pkix.algorithms import AES128
+from pkix.algorithms import AES128, AlgorithmPolicy
 from pkix.asn1 import algorithm, encode, octet_string, wrap
 from pkix.certificates import Certificate
-from pkix.enveloped_data import encrypt
-from pkix.errors import DecryptionFailed
+from pkix.enveloped_data import encrypt, inspect
+from pkix.errors import DecryptionFailed, Malformed
 from pkix.recipients import KekRecipient, PasswordRecipient, RsaRecipient
 from pkix.signed_data import encode_degenerate
 from scep.client import CaCertificates, Issued, ReplyRefused
@@ -246,3 +246,21 @@ def test_the_client_is_told_no_server_s_advice(world: World) -> None:
         with pytest.raises(DecryptionFailed, match=text) as caught:
             device.enrolment.receive(craft.reply(world, craft.reply_header(sent), sealed))
         assert "GetCACert" not in caught.value.text
+
+
+def test_a_recipient_that_cannot_be_read_alone(world: World) -> None:
+    """Also where nothing is opened, so that BER, which is read after DER has failed, is not taken for another's."""
+    sealed = with_recipient(world.device(), wrap(0x30, b"\x02\x01\x05"))
+    with pytest.raises(Malformed, match="KeyTransRecipientInfo"):
+        inspect(sealed, world.authority.identities(world.backends), AlgorithmPolicy())
+
+
+def test_a_certificate_with_an_unreadable_key_beside_that_of_a_renewal(world: World) -> None:
+    device = world.device(password="one-time secret")
+    first = device.enrol()
+    assert isinstance(first, Issued)
+    odd = Node.parse(device.signer.certificate.der)
+    odd[0][6] = Node.parse(wrap(0x30, encode(1)))
+    renewal = device.renewal(first)
+    message = craft.request(renewal, 17, certificates=[renewal.signer.certificate.der, odd.der()])
+    assert see(world, message).status == "0"

@@ -363,6 +363,19 @@ def test_4_6_1_an_answer_without_crl_is_refused(world: World, device: Device) ->
         asking.receive(body)
 
 
+def test_section_3_an_unreadable_crl_costs_only_itself(world: World, device: Device) -> None:
+    mine = certificate_for(world, device.request)
+    crl = world.responder.crl(world.authority, now=NOW)
+    for crls, good in (([b"\x30\x00", crl], True), ([b"\x30\x00"], False)):
+        asking = ask(device, MessageType.GetCRL, mine)
+        body = granted(device, asking.start(now=NOW), encode_degenerate(crls=crls))
+        if good:
+            assert asking.receive(body) == Crl(crl)
+        else:
+            with pytest.raises(ReplyRefused, match="no CRL that can be read"):
+                asking.receive(body)
+
+
 def test_4_6_a_crl_is_returned(world: World, device: Device) -> None:
     issued = device.enrol()
     assert isinstance(issued, Issued)

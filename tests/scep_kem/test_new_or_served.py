@@ -19,7 +19,7 @@ from scep_kem.cli import cli
 from scep_kem.cli import server as serve_command
 from scep_kem.errors import UsageError
 from scep_kem.wsgi import create_app
-from tests.scep_kem.kit import Result, make_ca_dir, run
+from tests.scep_kem.kit import Result, make_ca_dir, quoted, run
 from tests.scep_kem.test_cli_serve import Stub
 
 PARTS = ("roles.json", "server.key", "store.sqlite", "scep.toml", "ca-*", "ca-*/ca.key.pem", "ca-*/ca.cert.pem")
@@ -97,7 +97,9 @@ def test_serve_makes_no_ca_in_a_folder_that_has_something(tmp_path: Path, inside
     else:
         (folder / inside).write_text('[ca]\ndir = "."\n')
     before = names(folder)
-    run("serve", "--dir", folder).refused_in_one_line(2, f"{folder} holds no CA", f"scep-kem ca init --dir {folder}")
+    run("serve", "--dir", folder).refused_in_one_line(
+        2, f"{folder} holds no CA", f"`scep-kem ca init --dir {quoted(folder)}`"
+    )
     assert names(folder) == before
 
 
