@@ -127,8 +127,10 @@ class Service:
         try:
             self.generations, self._responders = self._load()
             self._tell_lapses(again=True)
-        except (UsageError, PkixError, KemError) as error:
-            log.error("the CA's keys cannot be read again, the old ones stay in use: %s", error)
+        except Exception as error:
+            expected = isinstance(error, UsageError | PkixError | KemError)
+            text = "the CA's keys cannot be read again, the old ones stay in use: %s"
+            log.error(text, error, exc_info=None if expected else error)
             self._failed = stamp, time.monotonic() + RETRY_INTERVAL
         else:
             self._stamp = stamp
