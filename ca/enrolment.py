@@ -17,7 +17,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ca.authorisation import OPERATOR, Approved, Pending, Reissue, Verdict
+from ca.authorisation import OPERATOR, RENEWAL, Approved, Pending, Reissue, Verdict
+from ca.authorities import certificate_named
 from ca.authority import Authority, contents_of
 from ca.credentials import check_held
 from ca.dialogue import Arrival, Challenged, Dialogue, Outcome, Proof, Waiting
@@ -32,6 +33,7 @@ from ca.errors import (
 from ca.issuing import Issuing
 from ca.profiles import check_request, check_subject_is_free
 from ca.remembered import Remembered
+from ca.renewal import as_issued
 from ca.requests import CertificateRequest
 from ca.store import (
     CredentialUnavailable,
@@ -114,10 +116,13 @@ class _Steps:
             raise RequestRefused(old.reason)
         request = self.arrival.request
         assert request is not None
-        self._check(request)
         application = self.dialogue.application()
+        previous = self.authoriser.previous(application)
+        self._check(as_issued(request, previous))
         self.dialogue.deliverable(request)
         verdict = self.authoriser.decide(application, now=self.now)
+        if previous is not None and not _renews(verdict):
+            self._check(request)  # which another method has approved as it stands
         if isinstance(verdict, Reissue):
             return self.issuing.reissue(request, verdict)
         seen = self.memory.seen(old) if old is not None and old.expires >= self.now else ()
@@ -233,8 +238,7 @@ class _Steps:
         """The requested key, and that of the KEM certificate being renewed."""
         spkis = [remembered.read().spki]
         if transaction.renews:
-            authority, _, serial = transaction.renews.partition(":")
-            renewed = self.store.certificate(authority, int(serial, 16))
+            renewed = certificate_named(self.store, transaction.renews)
             if renewed is None or renewed.revoked_at is not None:
                 raise NotRenewable("the certificate to renew is revoked")
             spkis.append(Certificate.decode(renewed.der).spki)
@@ -398,6 +402,10 @@ class _Steps:
 
     def _check_held(self, identifier: str | None, request: CertificateRequest) -> None:
         check_held(self.store, identifier, subject=request.subject, profile=self.profile.name, now=self.now)
+
+
+def _renews(verdict: Verdict) -> bool:
+    return isinstance(verdict, Approved) and verdict.method == RENEWAL
 
 
 def _rests_on(verdict: Verdict | None) -> list[str]:
