@@ -7,6 +7,8 @@ do not preload the application before forking. deploy/README.md says more.
 
 from __future__ import annotations
 
+import logging
+import sys
 from pathlib import Path
 
 from flask import Flask
@@ -15,7 +17,9 @@ from scep_kem import logs
 from scep_kem.config import Config, load
 from scep_kem.safety import check_folder
 from scep_kem.server.app import create_flask_app
-from scep_kem.server.service import Service
+from scep_kem.server.service import UNUSABLE, Service
+
+log = logging.getLogger(__name__)
 
 # What `scep_kem.gunicorn` has read and checked in gunicorn's master process: its workers are forked from it.
 checked: dict[str, Config] = {}
@@ -23,11 +27,17 @@ checked: dict[str, Config] = {}
 
 def create_app(config: str = "scep.toml") -> Flask:
     """The application for a configuration file. Log lines go to the root logger's handlers, else to stderr. Raises
-    UsageError.
+    UsageError, and SystemExit in a worker that cannot serve at this moment: an exception would end the others, too.
     """
     found = checked.get(config) or read(config)
     logs.configure(found.log)
-    return create_flask_app(Service(found))
+    try:
+        return create_flask_app(Service(found))
+    except UNUSABLE as error:
+        if config not in checked:
+            raise
+        log.error("this worker cannot start: %s", error)
+        sys.exit(1)
 
 
 def read(config: str) -> Config:

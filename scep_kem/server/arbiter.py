@@ -2,7 +2,8 @@
 
 By itself, gunicorn prints a traceback for such a file, and ends when it is reloaded with one: its workers read it, and
 the first that cannot start ends them all. Here the master reads it, and its workers have the configuration from there,
-also those that take the place of one that has died.
+also those that take the place of one that has died. Whether one can serve is tried before it starts, so that a CA's
+folder that is broken at this moment does not end those that still do.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import contextlib
 import logging
 import os
 import sys
+import time
 from typing import Any
 
 from scep_kem import logs, wsgi
 from scep_kem.clock import utc_now
 from scep_kem.config import Config
 from scep_kem.errors import UsageError
-from scep_kem.server.service import UNUSABLE, Service
+from scep_kem.server.service import RETRY_INTERVAL, UNUSABLE, Service
 
 _GOOD = b"good"
 
@@ -31,6 +33,7 @@ def on_starting(server: Any) -> None:
     if problem:
         server.log.error("%s", problem)
         sys.exit(2)
+    server.spawn_worker = _Starter(server).start
     reload = server.reload
 
     def if_it_can_be_used() -> None:
@@ -42,6 +45,33 @@ def on_starting(server: Any) -> None:
 
     server.reload = if_it_can_be_used
     on_reload(server)
+
+
+class _Starter:
+    """Starts a worker as gunicorn does, if it can serve. gunicorn asks at least once a second while one is missing."""
+
+    def __init__(self, server: Any) -> None:
+        self._server, self._start = server, server.spawn_worker
+        self._said, self._next = "", 0.0
+
+    def start(self) -> Any:
+        """The worker's pid; None if none was started, of which the log says why, once for each reason."""
+        config = wsgi.checked.get(_path(self._server))
+        if config is None:
+            return self._start()  # some other application
+        if time.monotonic() < self._next:
+            return None
+        problem = _tried(config)
+        if not problem:
+            self._said = ""
+            return self._start()
+        self._next = time.monotonic() + RETRY_INTERVAL
+        if problem != self._said:
+            self._server.log.error(
+                "a worker is missing and cannot start, which is tried every %g seconds: %s", RETRY_INTERVAL, problem
+            )
+            self._said = problem
+        return None
 
 
 def on_reload(server: Any) -> None:

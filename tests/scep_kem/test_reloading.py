@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -207,12 +208,17 @@ class Server:
     def __init__(self, uri: str) -> None:
         self.app = type("App", (), {"app_uri": uri})
         self.reloads = 0
+        self.workers = 0
         self.log: Any = logging.getLogger("tests.gunicorn")
         self.log.error_log = logging.Logger("error")
         self.log.error_log.addHandler(logging.NullHandler())
 
     def reload(self) -> None:
         self.reloads += 1
+
+    def spawn_worker(self) -> int:
+        self.workers += 1
+        return self.workers
 
 
 @pytest.fixture(autouse=True)
@@ -261,7 +267,63 @@ def test_other_applications_are_gunicorns_own_business(uri: str) -> None:
     server = Server(uri)
     arbiter.on_starting(server)
     server.reload()
-    assert server.reloads == 1 and wsgi.checked == {}
+    assert server.reloads == 1 and wsgi.checked == {} and server.spawn_worker() == 1
+
+
+def test_issue_10_6_no_worker_starts_that_would_end_the_others(
+    own: CaDir, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gunicorn ends, all workers with it, when one that takes the place of another cannot start."""
+    moment = [1000.0]
+    monkeypatch.setattr(arbiter, "time", SimpleNamespace(monotonic=lambda: moment[0]))
+    server = Server(f'scep_kem.wsgi:create_app("{own.config_path}")')
+    arbiter.on_starting(server)
+    assert (server.spawn_worker(), server.spawn_worker()) == (1, 2)
+    roles = own.roles_path.rename(own.path / "away")
+    for moment[0] in (1000.0, 1000.1, 1009.9, 1010.0, 1020.0):
+        assert server.spawn_worker() is None
+    (record,) = log.records
+    assert record.getMessage().startswith(
+        f"a worker is missing and cannot start, which is tried every 10 seconds: {own.path}"
+    )
+    roles.rename(own.roles_path)
+    moment[0] = 1029.9
+    assert server.spawn_worker() is None
+    moment[0] = 1030.0
+    assert server.spawn_worker() == 3
+    own.roles_path.rename(own.path / "away")
+    assert server.spawn_worker() is None and len(log.records) == 2
+
+
+def test_issue_10_6_a_worker_that_cannot_serve_after_all_does_not_end_the_others(
+    own: CaDir, log: pytest.LogCaptureFixture
+) -> None:
+    """gunicorn tells by the exit code: 3, which it makes of an exception, ends it."""
+    arbiter.on_starting(Server(f'scep_kem.wsgi:create_app("{own.config_path}")'))
+    own.roles_path.rename(own.path / "away")
+    with pytest.raises(SystemExit) as ended:
+        wsgi.create_app(str(own.config_path))
+    assert ended.value.code == 1 and log.records[-1].getMessage().startswith("this worker cannot start: ")
+
+
+def test_issue_10_6_gunicorn_serves_on_when_a_worker_is_missing_and_the_folder_broken(
+    own: CaDir, tmp_path: Path
+) -> None:
+    port = unused_port()
+    with gunicorn(own, tmp_path, port) as process:
+        assert process.stderr is not None
+        try:
+            until(process.stderr.readline, "Booting worker")
+            assert caps(port, "") == 200
+            own.roles_path.rename(own.path / "away")
+            process.send_signal(signal.SIGTTIN)  # one worker more
+            until(process.stderr.readline, "a worker is missing and cannot start")
+            assert caps(port, "") == 200
+            process.terminate()
+            rest = process.stderr.read()
+            assert process.wait(LAST_RESORT) == 0 and "Traceback" not in rest
+        finally:
+            process.kill()
 
 
 def gunicorn(own: CaDir, home: Path, port: int) -> subprocess.Popen[str]:

@@ -190,10 +190,10 @@ def test_an_answer_that_takes_too_long_is_no_answer() -> None:
 
 
 class Dripper:
-    """Sends some octets, and then one more every now and then for as long as anybody takes them."""
+    """Sends some octets, and then a piece every now and then for as long as anybody takes them."""
 
-    def __init__(self, begin: bytes) -> None:
-        self._begin = begin
+    def __init__(self, begin: bytes, piece: bytes = b"x", pause: float = 0.005) -> None:
+        self._begin, self._piece, self._seconds = begin, piece, pause
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
         self._pause = threading.Event()
@@ -204,19 +204,55 @@ class Dripper:
         connection, _ = self._listener.accept()
         with self._listener, connection, contextlib.suppress(OSError):
             connection.sendall(self._begin)
-            while not self._pause.wait(0.005):
-                connection.sendall(b"x")
+            while not self._pause.wait(self._seconds):
+                connection.sendall(self._piece)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        pytest.param(b"", b"x", id="status line"),
+        pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n", id="one interim answer after the other"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-Y: ", b"x", id="headers"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b"x", id="body"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", b"x", id="body without length"),
+        pytest.param(CHUNKED, b"1\r\nx\r\n", id="chunks"),
+        pytest.param(CHUNKED + b"0\r\n", b"X-Y: x\r\n", id="trailers"),
+    ],
+)
+def test_an_answer_that_drips_is_no_answer_and_its_connection_is_ended(begin: bytes, piece: bytes) -> None:
+    """No single step takes long; the sum must not, either. A call that went on would keep its slot for ever."""
+    dripper = Dripper(begin, piece)
+    assert HttpWebhook(WebhookConfig(dripper.url, timeout=0.1), "default").ask(*question()) == UNREACHABLE
+    dripper.thread.join(LAST_RESORT)
+    assert not dripper.thread.is_alive()
+
+
+def test_issue_10_6_a_handshake_of_tls_that_drips_is_ended_too() -> None:
+    """A record of 16,384 octets, which would take longer than this test waits."""
+    dripper = Dripper(b"\x16\x03\x03\x40\x00", pause=2 * LAST_RESORT / 16_384)
+    url = dripper.url.replace("http:", "https:")
+    assert HttpWebhook(WebhookConfig(url, timeout=0.1), "default").ask(*question()) == UNREACHABLE
+    dripper.thread.join(LAST_RESORT)
+    assert not dripper.thread.is_alive()
 
 
 @pytest.mark.parametrize(
     "begin",
-    [b"", b"HTTP/1.1 200 OK\r\nX-Y: ", b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"],
-    ids=["status line", "headers", "body", "body without length"],
+    [
+        b"HTTP/1.1 200 OK\r\n" + b"X-Y: x\r\n" * 200,
+        b"HTTP/1.1 200 OK\r\nX-Y: " + b"x" * 100_000,
+        CHUNKED + b"1" * 99_999,
+    ],
 )
-def test_an_answer_that_drips_is_no_answer_and_its_connection_is_ended(begin: bytes) -> None:
-    """No single step takes long; the sum must not, either. A call that went on would keep its slot for ever."""
+def test_an_answer_without_end_is_no_answer_before_its_time_is_over(begin: bytes) -> None:
+    """Of headers, and of a chunk's length, only so many are read, too."""
     dripper = Dripper(begin)
-    assert HttpWebhook(WebhookConfig(dripper.url, timeout=0.1), "default").ask(*question()) == UNREACHABLE
+    answer, reason = HttpWebhook(WebhookConfig(dripper.url, timeout=LAST_RESORT), "default").ask(*question())
+    assert answer is WebhookAnswer.UNREACHABLE and reason.startswith("what came is no HTTP answer (")
     dripper.thread.join(LAST_RESORT)
     assert not dripper.thread.is_alive()
 
