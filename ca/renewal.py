@@ -15,7 +15,7 @@ from ca.errors import NamesRefused, NotRenewable, RequestRefused
 from ca.profiles import Profile, microsoft_sids, names_of, requested_san
 from ca.remembered import Remembered
 from ca.requests import CertificateRequest
-from ca.store import IssuedCertificate, Store, certificate_named
+from ca.store import IssuedCertificate, Store
 from pkix.certificates import Certificate, extensions_of
 from pkix.general_names import comparable_general_name
 from pkix.names import name_text, same_name
@@ -36,6 +36,10 @@ class _Renewing:
     @property
     def syntax(self) -> str:
         return self.asked.syntax
+
+    @property
+    def what(self) -> str:
+        return self.asked.what
 
     @property
     def der(self) -> bytes:
@@ -92,6 +96,12 @@ def as_issued(request: CertificateRequest, previous: IssuedCertificate | None) -
     none.
     """
     return request if previous is None else _Renewing(request, previous)
+
+
+def certificate_named(store: Store, full_name: str) -> IssuedCertificate | None:
+    """What the Store has under `IssuedCertificate.full_name`."""
+    authority, _, serial = full_name.partition(":")
+    return store.certificate(authority, int(serial, 16))
 
 
 def renewed_by(method: str, remembered: Remembered, store: Store) -> IssuedCertificate | None:

@@ -485,12 +485,6 @@ class Store(Protocol):
         """Let go of connections. The Store is not used afterwards."""
 
 
-def certificate_named(store: Store, full_name: str) -> IssuedCertificate | None:
-    """What the Store has under `IssuedCertificate.full_name`."""
-    authority, _, serial = full_name.partition(":")
-    return store.certificate(authority, int(serial, 16))
-
-
 def holder_of(requester: bytes, request_hash: bytes) -> str:
     """Who holds a one-time credential: the pair of requester and request, not the transactionID.
 
