@@ -51,12 +51,6 @@ class Authorities:
         return self.issuer(next((item for item in self.all if item.identifier == identifier), self.current))
 
 
-def certificate_named(store: Store, full_name: str) -> IssuedCertificate | None:
-    """What the Store has under `IssuedCertificate.full_name`."""
-    authority, _, serial = full_name.partition(":")
-    return store.certificate(authority, int(serial, 16))
-
-
 @dataclass(frozen=True)
 class Records:
     """What generations of a CA have issued."""

@@ -106,10 +106,10 @@ def check_request(profile: Profile, request: CertificateRequest) -> None:
     names = requested_san(request)
     if not len(request.subject) and names is None:
         raise NamesRefused("the request has neither subject nor subjectAltName (RFC 5280 section 4.1.2.6)")
-    _check_san(profile, names)
-    requested_sid(request.extensions)
+    _check_san(profile, names, request.what)
+    requested_sid(request.extensions, request.what)
     copied = profile.copy_extensions
-    if "subjectAltName" in copied and "microsoftSid" not in copied and sids_in_uris(request.extensions):
+    if "subjectAltName" in copied and "microsoftSid" not in copied and sids_in_uris(request.extensions, request.what):
         raise NamesRefused("a subjectAltName URI with a Microsoft SID is not allowed")
     _key_usage(profile, request)
     _extended_key_usage(profile, request)
@@ -160,7 +160,7 @@ def _check_subject(profile: Profile, subject: x509.Name) -> None:
                 raise NamesRefused(f"the subject's {word} does not have the form this profile asks for")
 
 
-def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None) -> None:
+def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None, whose: str) -> None:
     if names is not None and not list(names):
         raise NamesRefused("the requested subjectAltName holds no name (RFC 5280 section 4.2.1.6)")
     for name in names or ():
@@ -170,7 +170,7 @@ def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None) -> N
             raise NamesRefused(
                 f"a subjectAltName of type {type_label(name)} is not allowed; this profile allows {allowed}"
             )
-        value = checked_text(name)
+        value = checked_text(name, whose)
         pattern = profile.san_patterns.get(kind)
         # A host name is the same in upper case, so a pattern that leaves one out must not be passed by writing it so.
         flags = re.IGNORECASE if kind == "dns" else re.NOFLAG
@@ -201,7 +201,7 @@ def extensions_for(
         # RFC 5280 section 4.2.1.6: critical when there is no subject.
         found.append(extension(san, critical=not len(request.subject)))
     if "microsoftSid" in profile.copy_extensions:
-        sid = requested_sid(request.extensions)
+        sid = requested_sid(request.extensions, request.what)
         found.extend([sid] if sid is not None else [])
     if profile.crl_urls:
         points = [

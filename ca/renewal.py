@@ -10,7 +10,7 @@ from cryptography import x509
 
 from ca.applications import Application, Names, Renewal
 from ca.authorisation import RENEWAL, Approved, Once
-from ca.authorities import Records, certificate_named
+from ca.authorities import Records
 from ca.errors import NamesRefused, NotRenewable, RequestRefused
 from ca.profiles import Profile, microsoft_sids, names_of, requested_san
 from ca.remembered import Remembered
@@ -36,6 +36,10 @@ class _Renewing:
     @property
     def syntax(self) -> str:
         return self.asked.syntax
+
+    @property
+    def what(self) -> str:
+        return self.asked.what
 
     @property
     def der(self) -> bytes:
@@ -92,6 +96,12 @@ def as_issued(request: CertificateRequest, previous: IssuedCertificate | None) -
     none.
     """
     return request if previous is None else _Renewing(request, previous)
+
+
+def certificate_named(store: Store, full_name: str) -> IssuedCertificate | None:
+    """What the Store has under `IssuedCertificate.full_name`."""
+    authority, _, serial = full_name.partition(":")
+    return store.certificate(authority, int(serial, 16))
 
 
 def renewed_by(method: str, remembered: Remembered, store: Store) -> IssuedCertificate | None:

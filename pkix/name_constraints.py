@@ -15,6 +15,7 @@ from cryptography import x509
 
 from pkix.certificates import extensions_of
 from pkix.extensions import find
+from pkix.general_names import is_host_name, is_mailbox
 from pkix.names import comparable, name_text
 
 
@@ -67,6 +68,8 @@ def _within(name: x509.GeneralName, base: x509.GeneralName, *, excluded: bool) -
     if isinstance(name, x509.DNSName) and isinstance(base, x509.DNSName):
         return _in_domain(name.value, base.value, excluded=excluded)
     if isinstance(name, x509.RFC822Name) and isinstance(base, x509.RFC822Name):
+        if not is_mailbox(name.value):  # an emailAddress of the subject may be anything
+            return excluded
         local, _, host = name.value.rpartition("@")
         wanted, at, domain = base.value.rpartition("@")
         return _is_host_of(host, domain) and (not at or local == wanted)
@@ -96,12 +99,14 @@ def _is_host_of(host: str, domain: str) -> bool:
 
 
 def _host(uri: str) -> str | None:
-    """The host name of a URI; None if there is none, or an address, which a constraint always refuses."""
+    """The host name of a URI; None if there is none, one in another spelling (with percent signs, or with a dot at its
+    end), or an address, which a constraint always refuses.
+    """
     try:
         host = urlsplit(uri).hostname
     except ValueError:
         return None
-    return None if not host or _is_address(host) else host
+    return None if not host or _is_address(host) or not is_host_name(host) else host
 
 
 def _is_address(host: str) -> bool:

@@ -161,7 +161,20 @@ def test_a_path_through_constraints_that_cannot_be_read_is_not_trusted() -> None
 # Whoever asks a certificate for its extensions asks `extensions_of`, and `find` for the one that is needed
 
 ASKED = re.compile(r"(\w+)\.extensions\b|get_extension_for_")
-OURS = {"request", "self", "wanted", "contents", "template", "found", "tbs", "pkix", "crl", "entry", "asked", "issuable"}
+OURS = {
+    "request",
+    "self",
+    "wanted",
+    "contents",
+    "template",
+    "found",
+    "tbs",
+    "pkix",
+    "crl",
+    "entry",
+    "asked",
+    "issuable",
+}
 
 
 def test_nobody_asks_a_certificate_itself() -> None:
