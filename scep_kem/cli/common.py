@@ -60,7 +60,7 @@ def ca_options(command: Command) -> Command:
     @place_options
     @functools.wraps(command)
     def with_ca(*args: Any, directory: Path | None, config_file: Path | None, **more: Any) -> None:
-        given = _given(directory, config_file)
+        given = one_of_places(directory, config_file)
         if directory is not None and not CaDir(directory).has_folder():
             raise CaDir(directory).nothing()
         with as_owner(given) as place:
@@ -142,11 +142,11 @@ def utf8(text: str, what: str) -> str:
 
 def located(directory: Path | None, config_file: Path | None) -> CaDir:
     """The CA folder that one of the two options names, whether or not it holds a CA. Raises UsageError."""
-    given = _given(directory, config_file)
+    given = one_of_places(directory, config_file)
     return CaDir(given) if config_file is None else CaDir(load(given).ca_dir, given)
 
 
-def _given(directory: Path | None, config_file: Path | None) -> Path:
+def one_of_places(directory: Path | None, config_file: Path | None) -> Path:
     """Exactly one of the two options. Raises UsageError."""
     given = [item for item in (directory, config_file) if item is not None]
     if len(given) != 1:
