@@ -81,6 +81,11 @@ class Method(Protocol):
     def again(self, application: Application, *, now: datetime) -> Verdict:
         """The verdict on a request that waits, by what is known then. Raises RequestRefused."""
 
+    def previous(self, application: Application) -> IssuedCertificate | None:
+        """The certificate whose names are issued, as they stand there, if this method approves the request; None if
+        those of the request are.
+        """
+
     def issued(self, application: Application, certificate: IssuedCertificate) -> Told:
         """Hears of the certificate, which does not count before; only if `reports`, and at every message until it is
         released. Raises RequestRefused if the certificate is to be withdrawn.
@@ -101,6 +106,10 @@ class Once:
     def again(self, application: Application, *, now: datetime) -> Verdict:
         """Not asked."""
         raise AssertionError("this method leaves nothing pending")
+
+    def previous(self, application: Application) -> IssuedCertificate | None:
+        """The names of the request are issued."""
+        return None
 
     def issued(self, application: Application, certificate: IssuedCertificate) -> Told:
         """Nobody is told."""
@@ -132,6 +141,11 @@ class Authoriser:
                 "or bring the ML-KEM certificate to renew"
             )
         raise NotAuthorised("the request has no challengePassword, which this profile asks for")
+
+    def previous(self, application: Application) -> IssuedCertificate | None:
+        """The certificate that the request may be the renewal of."""
+        found = (method.previous(application) for method in self.methods)
+        return next((item for item in found if item is not None), None)
 
     @property
     def renews(self) -> bool:

@@ -25,6 +25,7 @@ from kem.backends import Backends
 from kem.keys import DecapsulationKey, EncapsulationKey, encode_public_key
 from pkix.certificate_builder import Contents, encode_certificate
 from pkix.certificates import Certificate, extensions_of, key_identifier
+from pkix.extensions import find
 from pkix.identities import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import generate, key_type_of, spki_of
@@ -299,10 +300,9 @@ def contents_of(
     *,
     now: datetime,
     serial_number: int,
-    subject: bytes | None = None,
 ) -> Contents:
-    """What a certificate for the request holds, issued at `now`. subject: DER Name in place of the request's. Raises
-    RequestRefused for usages wider than the profile's, and for what the CA's own certificate does not let it certify.
+    """What a certificate for the request holds, issued at `now`. Raises RequestRefused for usages wider than the
+    profile's, and for what the CA's own certificate does not let it certify.
     """
     ca = authority.ca.certificate
     extensions = extensions_for(profile, request, ca=authority.short_identifier)
@@ -310,7 +310,7 @@ def contents_of(
     return Contents(
         serial_number=serial_number,
         issuer=authority.certificate.subject,
-        subject=request.subject_der if subject is None else subject,
+        subject=request.subject_der,
         spki=request.spki,
         not_before=max(now - profile.backdate, ca.not_valid_before_utc),
         not_after=min(now + profile.validity, ca.not_valid_after_utc),
@@ -330,27 +330,19 @@ def issue(
     *,
     now: datetime,
     random: RandomBytes,
-    renewed: IssuedCertificate | None = None,
 ) -> IssuedCertificate:
     """Sign a certificate for a request that has been checked and authorised; the caller records it in the Store.
 
-    renewed: the certificate whose subject is kept as it stands; the request may spell it otherwise.
-    Raises RequestRefused as `check_validity` and `contents_of` do.
+    request: of a renewal, as `ca.renewal.as_issued` has it. Raises RequestRefused as `check_validity` and `contents_of`
+    do.
     """
     check_validity(authority, now=now)
-    contents = contents_of(
-        authority,
-        profile,
-        request,
-        now=now,
-        serial_number=new_serial(random),
-        subject=None if renewed is None else Certificate.decode(renewed.der).subject,
-    )
+    contents = contents_of(authority, profile, request, now=now, serial_number=new_serial(random))
     return IssuedCertificate(
         authority=authority.identifier,
         serial=contents.serial_number,
         der=encode_certificate(contents, authority.ca.key),
-        subject=request.subject_text if renewed is None else renewed.subject,
+        subject=request.subject_text,
         spki_hash=hashlib.sha256(request.spki).digest(),
         profile=profile.name,
         not_before=contents.not_before,
@@ -369,8 +361,7 @@ def preview(authority: Authority, profile: Profile, request: CertificateRequest,
 
 def _authority_key_identifier(ca: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """From the CA's own subjectKeyIdentifier, which an imported CA may have made in its own way."""
-    try:
-        extension = extensions_of(ca).get_extension_for_class(x509.SubjectKeyIdentifier)
-    except x509.ExtensionNotFound:
+    identifier = find(extensions_of(ca), x509.SubjectKeyIdentifier)
+    if identifier is None:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key())  # type: ignore[arg-type]
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(extension.value)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)

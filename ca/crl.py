@@ -1,20 +1,29 @@
-"""Certificate revocation lists (RFC 5280 section 5) of each generation of a CA."""
+"""Certificate revocation lists (RFC 5280 section 5) of each generation of a CA.
+
+Anybody may ask for them, at any rate and of any size, so what a request costs is one small row: the Store counts
+revocations, and the CRL that was made for a count is kept, there for all processes and here in memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authority import Authority
-from ca.store import IssuedCertificate, Store
-from pkix.keys import certificate_hash
+from ca.errors import CrlRefused
+from ca.kept_crls import CrlState, KeptCrl, Revocation
+from ca.profiles import extension
+from ca.store import Store
+from pkix.crl_builder import CrlEntry, encode_crl
+from pkix.usages import may
 
 CRL_VALIDITY = timedelta(days=7)
 CRL_LIFETIME = timedelta(hours=1)  # after which a new one is made, if anybody asks
+MOMENT = timedelta(minutes=1)
 
 REVOCATION_REASONS = (
     "unspecified",
@@ -29,55 +38,67 @@ REVOCATION_REASONS = (
 )
 
 
-def revocations(authority: Authority, store: Store, *, now: datetime) -> Sequence[IssuedCertificate]:
-    """What a CRL lists: certificates stay on it beyond their validity until a CRL with them is no longer current, so
-    that one of them was made after the end of each (RFC 5280 section 3.3).
+def create_crl(authority: Authority, revoked: Iterable[Revocation], number: int, *, now: datetime) -> bytes:
+    """A complete CRL's DER with crlNumber, authorityKeyIdentifier and reasons; nextUpdate is 7 days after `now`.
+
+    Raises CrlRefused for a CA that may sign none.
     """
-    return store.revoked(authority.identifier, now=now - CRL_VALIDITY)
-
-
-def create_crl(authority: Authority, revoked: Sequence[IssuedCertificate], number: int, *, now: datetime) -> bytes:
-    """A complete CRL's DER with crlNumber, authorityKeyIdentifier and reasons; nextUpdate is 7 days after `now`."""
-    ca = authority.ca.certificate
-    builder = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(ca.subject)
-        .last_update(now)
-        .next_update(now + CRL_VALIDITY)
-        .add_extension(x509.CRLNumber(number), critical=False)
-        .add_extension(authority.key_identifier.value, critical=False)
+    if not may(authority.ca.certificate, "cRLSign"):
+        raise CrlRefused("this CA signs no CRL: its certificate's keyUsage lacks cRLSign (RFC 5280 section 4.2.1.3)")
+    return encode_crl(
+        authority.certificate.subject,
+        (CrlEntry(*item) for item in revoked),
+        authority.ca.key,
+        this_update=now,
+        next_update=now + CRL_VALIDITY,
+        extensions=[extension(x509.CRLNumber(number)), authority.key_identifier],
     )
-    for item in revoked:
-        assert item.revoked_at is not None
-        entry = x509.RevokedCertificateBuilder().serial_number(item.serial).revocation_date(item.revoked_at)
-        if item.reason not in (None, "unspecified"):  # RFC 5280 section 5.3.1: absent rather than unspecified
-            entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags(item.reason)), critical=False)
-        builder = builder.add_revoked_certificate(entry.build())
-    return builder.sign(authority.ca.key, certificate_hash(authority.ca.key)).public_bytes(Encoding.DER)
 
 
-@dataclass(frozen=True)
-class _MadeCrl:
-    """A CRL, when it was made and of what."""
+@dataclass
+class _Place:
+    """The CRL of one CA that this process has in memory. Who makes or fetches one holds the lock; others wait."""
 
-    at: datetime
-    revoked: Sequence[IssuedCertificate]
-    der: bytes
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    crl: KeptCrl | None = None
 
 
 @dataclass(frozen=True)
 class Crls:
-    """The CRLs that are served. Anybody may ask for them, so none is signed anew for everyone who does."""
+    """The CRLs that are served: always the one that the Store keeps, so that no process falls behind another."""
 
     store: Store
-    _made: dict[str, _MadeCrl] = field(default_factory=dict)
+    _places: dict[str, _Place] = field(default_factory=dict)
 
-    def get(self, authority: Authority, *, now: datetime) -> bytes:
-        """The CRL's DER: a new one when a certificate was revoked since the last, or after CRL_LIFETIME."""
-        revoked = revocations(authority, self.store, now=now)
-        made = self._made.get(authority.identifier)
-        if made is None or made.revoked != revoked or not made.at <= now < made.at + CRL_LIFETIME:
-            number = self.store.next_crl_number(authority.identifier)
-            made = _MadeCrl(now, revoked, create_crl(authority, revoked, number, now=now))
-            self._made[authority.identifier] = made
-        return made.der
+    def get(self, authority: Authority, *, now: datetime) -> KeptCrl:
+        """The CRL: a new one if a certificate was revoked since the last, or after CRL_LIFETIME. Raises CrlRefused."""
+        state = self.store.crl_state(authority.identifier)
+        place = self._places.setdefault(authority.identifier, _Place())
+        found = place.crl
+        if found is not None and found.number == state.number and _serves(found, state, now):
+            return found
+        with place.lock:
+            if place.crl is None or place.crl.number < state.number or not _serves(place.crl, state, now):
+                place.crl = self._kept_or_made(authority, state, now)
+            return place.crl
+
+    def make(self, authority: Authority, *, now: datetime) -> KeptCrl:
+        """A new CRL, or one that somebody else has made meanwhile. Raises CrlRefused."""
+        number = self.store.next_crl_number(authority.identifier)
+        # Entries stay until no CRL with them is current, so that one was made after the end of each (RFC 5280 3.3).
+        found = self.store.revocations(authority.identifier, now=now - CRL_VALIDITY)
+        der = create_crl(authority, found.listed, number, now=now)
+        return self.store.keep_crl(KeptCrl(authority.identifier, number, found.revision, now, der))
+
+    def _kept_or_made(self, authority: Authority, state: CrlState, now: datetime) -> KeptCrl:
+        found = self.store.kept_crl(authority.identifier)
+        while found is None or not _serves(found, state, now):
+            found = self.make(authority, now=now)
+        return found
+
+
+def _serves(crl: KeptCrl, state: CrlState, now: datetime) -> bool:
+    """Whether it lists everything, and is not too old, nor of a clock that was wrong. A request may have begun a moment
+    before the one for which it was made.
+    """
+    return crl.revision >= state.revision and crl.made - MOMENT <= now < crl.made + CRL_LIFETIME

@@ -84,9 +84,12 @@ class Dialogue(Protocol):
     def context(self) -> bytes:
         """What to remember of the message that brought the request, for a challenge made later."""
 
-    def challenge(self, spkis: Sequence[bytes], request: bytes, context: bytes, *, expires: datetime) -> Challenge:
+    def challenge(
+        self, spkis: Sequence[bytes], request: bytes, context: bytes, *, expires: datetime, password_lasts: bool
+    ) -> Challenge:
         """To the owner of all these keys, DER SubjectPublicKeyInfo: the requested one's, and that of a certificate
-        being renewed. request: DER.
+        being renewed. request: DER. password_lasts: a password in it may serve again, so nobody who reads the log may
+        learn what tests guesses of it.
         """
 
     def confirmation(self) -> Callable[[bytes], None]:
@@ -114,7 +117,9 @@ class Plain:
         """Nothing."""
         return b""
 
-    def challenge(self, spkis: Sequence[bytes], request: bytes, context: bytes, *, expires: datetime) -> Challenge:
+    def challenge(
+        self, spkis: Sequence[bytes], request: bytes, context: bytes, *, expires: datetime, password_lasts: bool
+    ) -> Challenge:
         """Not asked for."""
         raise AssertionError("no challenge was announced")
 

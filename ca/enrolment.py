@@ -17,7 +17,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ca.authorisation import OPERATOR, Approved, Pending, Reissue, Verdict
+from ca.authorisation import OPERATOR, RENEWAL, Approved, Pending, Reissue, Verdict
 from ca.authority import Authority, contents_of
 from ca.credentials import check_held
 from ca.dialogue import Arrival, Challenged, Dialogue, Outcome, Proof, Waiting
@@ -32,6 +32,7 @@ from ca.errors import (
 from ca.issuing import Issuing
 from ca.profiles import check_request, check_subject_is_free
 from ca.remembered import Remembered
+from ca.renewal import as_issued, certificate_named
 from ca.requests import CertificateRequest
 from ca.store import (
     CredentialUnavailable,
@@ -114,10 +115,13 @@ class _Steps:
             raise RequestRefused(old.reason)
         request = self.arrival.request
         assert request is not None
-        self._check(request)
         application = self.dialogue.application()
+        previous = self.authoriser.previous(application)
+        self._check(as_issued(request, previous))
         self.dialogue.deliverable(request)
         verdict = self.authoriser.decide(application, now=self.now)
+        if previous is not None and not _renews(verdict):
+            self._check(request)  # which another method has approved as it stands
         if isinstance(verdict, Reissue):
             return self.issuing.reissue(request, verdict)
         seen = self.memory.seen(old) if old is not None and old.expires >= self.now else ()
@@ -196,7 +200,13 @@ class _Steps:
             self.turn.make_room(self.limits.challenged(new))
         lifetime = self.limits.challenge_lifetime
         expires = self.now + lifetime
-        made = self.dialogue.challenge(spkis, remembered.request, remembered.context, expires=expires)
+        made = self.dialogue.challenge(
+            spkis,
+            remembered.request,
+            remembered.context,
+            expires=expires,
+            password_lasts=self._password_lasts(new, remembered),
+        )
         name = self.proofs.keep(new.key, made.secret, expires=expires, late=lifetime)
         answered = remembered.answered_with(self.arrival.message_hash, made.answer)
         waiting = replace(
@@ -217,12 +227,17 @@ class _Steps:
             self.proofs.forget(old.secret_id)
         return Challenged(made.answer)
 
+    def _password_lasts(self, transaction: Transaction, remembered: Remembered) -> bool:
+        """Whether a password in the request may serve again: only of ours it is known that they do not."""
+        identifier = remembered.credential_id.decode() if remembered.credential_id else transaction.credential_id
+        credential = self.store.credential(identifier) if identifier else None
+        return credential is None or not credential.one_time
+
     def _spkis(self, transaction: Transaction, remembered: Remembered) -> list[bytes]:
         """The requested key, and that of the KEM certificate being renewed."""
         spkis = [remembered.read().spki]
         if transaction.renews:
-            authority, _, serial = transaction.renews.partition(":")
-            renewed = self.store.certificate(authority, int(serial, 16))
+            renewed = certificate_named(self.store, transaction.renews)
             if renewed is None or renewed.revoked_at is not None:
                 raise NotRenewable("the certificate to renew is revoked")
             spkis.append(Certificate.decode(renewed.der).spki)
@@ -374,8 +389,8 @@ class _Steps:
 
     def _check(self, request: CertificateRequest) -> None:
         """Whether the profile allows what is asked for, and nobody asks for a name of the CA."""
+        check_request(self.profile, request)  # first: it has bounds, and comparing names without one takes long
         check_subject_is_free(request, self.own_names)
-        check_request(self.profile, request)
         # What would be issued: what the CA's own certificate forbids is refused before anybody decides.
         contents_of(self.issuer, self.profile, request, now=self.now, serial_number=1)
 
@@ -386,6 +401,10 @@ class _Steps:
 
     def _check_held(self, identifier: str | None, request: CertificateRequest) -> None:
         check_held(self.store, identifier, subject=request.subject, profile=self.profile.name, now=self.now)
+
+
+def _renews(verdict: Verdict) -> bool:
+    return isinstance(verdict, Approved) and verdict.method == RENEWAL
 
 
 def _rests_on(verdict: Verdict | None) -> list[str]:

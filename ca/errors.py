@@ -61,5 +61,9 @@ class Busy(RequestRefused):
         self.retry_after = retry_after
 
 
+class CrlRefused(RequestRefused):
+    """There is no CRL, or none is given in this way."""
+
+
 class CertificateUnknown(PkixError):
     """No certificate or CRL matches the given issuer and serial number."""

@@ -13,7 +13,7 @@ from ca.authorisation import RENEWAL, Approved, Reissue, Told
 from ca.authority import issue
 from ca.dialogue import Issued, Outcome, Waiting, Withdrawn
 from ca.errors import Busy, KeyRefused, NamesRefused, NotAuthorised, OtherRequest, RequestRefused
-from ca.remembered import Remembered
+from ca.renewal import as_issued, renewed_by
 from ca.requests import CertificateRequest
 from ca.store import (
     CertificateWithdrawn,
@@ -68,17 +68,11 @@ class Issuing:
         release = new.release
         if release is Release.NONE and self.turn.authoriser.reports(verdict.method):
             release = Release.REPORT
+        issuable = as_issued(request, renewed_by(verdict.method, remembered, self.store))
         certificate = replace(
-            issue(
-                issuer,
-                self.turn.profile,
-                request,
-                now=self.now,
-                random=self.turn.random,
-                renewed=self._renewed(verdict, remembered),
-            ),
+            issue(issuer, self.turn.profile, issuable, now=self.now, random=self.turn.random),
             spki_hash=key_identity(request.spki),
-            name=comparable(request.subject),
+            name=comparable(issuable.subject),
             request_hash=request.hash,
             message_hashes=() if proven else remembered.messages,
             released=release is Release.NONE,
@@ -108,13 +102,6 @@ class Issuing:
             raise kind(str(forbidden), final=not isinstance(forbidden, SubjectTaken)) from None
         self.turn.arrival.details["authorised by"] = verdict.method
         return issued, certificate
-
-    def _renewed(self, verdict: Approved, remembered: Remembered) -> IssuedCertificate | None:
-        """The certificate whose holder's word, given now or before a challenge, brings this one."""
-        if verdict.method != RENEWAL or not remembered.rests_on:  # which earlier versions did not keep
-            return verdict.rests_on
-        authority, _, serial = remembered.rests_on[0].decode().partition(":")
-        return verdict.rests_on or self.store.certificate(authority, int(serial, 16))
 
     def _lifetime(self, release: Release) -> timedelta:
         """How long an issued certificate's transaction is remembered."""

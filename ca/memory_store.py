@@ -14,6 +14,7 @@ from dataclasses import replace as changed
 from datetime import datetime
 from typing import TypeVar
 
+from ca.kept_crls import CrlState, KeptCrl, Revocation, Revocations
 from ca.store import (
     COMPROMISED,
     MESSAGES,
@@ -45,6 +46,8 @@ class MemoryStore(Store):
         self._certificates: dict[tuple[str, int], IssuedCertificate] = {}
         self._credentials: dict[str, Credential] = {}
         self._crl_numbers: dict[str, int] = {}
+        self._revisions: dict[str, int] = {}
+        self._crls: dict[str, KeptCrl] = {}
         self._secrets: dict[str, tuple[bytes, datetime]] = {}
         self._guesses: dict[str, tuple[datetime, int]] = {}
 
@@ -124,7 +127,7 @@ class MemoryStore(Store):
         with self._lock:
             if (certificate.authority, certificate.serial) in self._certificates:
                 raise StoreConflict("the serial number was issued before")
-            self._certificates[certificate.authority, certificate.serial] = certificate
+            self._put(certificate)
 
     def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:
         with self._lock:
@@ -162,13 +165,32 @@ class MemoryStore(Store):
             certificate = self._certificates.get((authority, serial))
             if certificate is None:
                 raise KeyError(f"no certificate {serial:x} of {authority}")
-            certificate = self._certificates[authority, serial] = revised(certificate, reason, now)
-            return certificate
+            return self._put(revised(certificate, reason, now))
 
-    def revoked(self, authority: str, *, now: datetime) -> Sequence[IssuedCertificate]:
-        return self._select_certificates(
-            lambda item: item.authority == authority and item.revoked_at is not None and item.not_after >= now
-        )
+    def revocations(self, authority: str, *, now: datetime) -> Revocations:
+        with self._lock:
+            listed = [
+                Revocation(item.serial, item.revoked_at, item.reason)
+                for item in self._certificates.values()
+                if item.authority == authority and item.revoked_at is not None and item.not_after >= now
+            ]
+            return Revocations(self._revisions.get(authority, 0), listed)
+
+    def crl_state(self, authority: str) -> CrlState:
+        with self._lock:
+            kept = self._crls.get(authority)
+            return CrlState(self._revisions.get(authority, 0), 0 if kept is None else kept.number)
+
+    def kept_crl(self, authority: str) -> KeptCrl | None:
+        with self._lock:
+            return self._crls.get(authority)
+
+    def keep_crl(self, crl: KeptCrl) -> KeptCrl:
+        _check_times(crl.made)
+        with self._lock:
+            if crl.follows(self._crls.get(crl.authority)):
+                self._crls[crl.authority] = crl
+            return self._crls[crl.authority]
 
     def next_crl_number(self, authority: str) -> int:
         with self._lock:
@@ -178,7 +200,9 @@ class MemoryStore(Store):
 
     def pass_crl_number(self, authority: str, number: int) -> None:
         with self._lock:
-            self._crl_numbers[authority] = max(number, self._crl_numbers.get(authority, 0))
+            if number > self._crl_numbers.get(authority, 0):
+                self._crl_numbers[authority] = number
+                self._count(authority)
 
     # Credentials
 
@@ -271,7 +295,21 @@ class MemoryStore(Store):
         self._credentials.update(self._moved_reservations(old, new, certificate))
         self._transactions[new.key] = new
         if certificate is not None:
-            self._certificates[certificate.authority, certificate.serial] = certificate
+            self._put(certificate)
+
+    def _put(self, certificate: IssuedCertificate) -> IssuedCertificate:
+        """Record a certificate, or what has become of it, and count what a CRL has to say of it."""
+        place = certificate.authority, certificate.serial
+        known = self._certificates.get(place)
+        before = (None, None) if known is None else (known.revoked_at, known.reason)
+        if before != (certificate.revoked_at, certificate.reason):
+            self._count(certificate.authority)
+        self._certificates[place] = certificate
+        return certificate
+
+    def _count(self, authority: str) -> None:
+        """The CRL that is kept for this issuer is not right any more."""
+        self._revisions[authority] = self._revisions.get(authority, 0) + 1
 
     def _check_unchanged(self, old: Transaction | None, new: Transaction) -> None:
         """Raises StoreConflict, or ValueError for what nobody may store."""
@@ -283,8 +321,7 @@ class MemoryStore(Store):
 
     def _withdraw(self, transaction: Transaction, now: datetime) -> None:
         """Revoke the certificate of a transaction."""
-        place = _place(transaction)
-        self._certificates[place] = revised(self._certificates[place], WITHDRAWN, now)
+        self._put(revised(self._certificates[_place(transaction)], WITHDRAWN, now))
 
     def _is_compromised(self, spki_hash: bytes) -> bool:
         return any(item.spki_hash == spki_hash and item.reason in COMPROMISED for item in self._certificates.values())

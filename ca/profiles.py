@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.errors import KeyRefused, NamesRefused, UsageRefused
 from ca.requests import CertificateRequest
 from pkix.attribute_types import attribute_oid, attribute_type
+from pkix.certificates import extensions_of
 from pkix.extensions import find
 from pkix.general_names import checked_text, type_label, type_of
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
@@ -105,10 +106,10 @@ def check_request(profile: Profile, request: CertificateRequest) -> None:
     names = requested_san(request)
     if not len(request.subject) and names is None:
         raise NamesRefused("the request has neither subject nor subjectAltName (RFC 5280 section 4.1.2.6)")
-    _check_san(profile, names)
-    requested_sid(request.extensions)
+    _check_san(profile, names, request.what)
+    requested_sid(request.extensions, request.what)
     copied = profile.copy_extensions
-    if "subjectAltName" in copied and "microsoftSid" not in copied and sids_in_uris(request.extensions):
+    if "subjectAltName" in copied and "microsoftSid" not in copied and sids_in_uris(request.extensions, request.what):
         raise NamesRefused("a subjectAltName URI with a Microsoft SID is not allowed")
     _key_usage(profile, request)
     _extended_key_usage(profile, request)
@@ -159,7 +160,7 @@ def _check_subject(profile: Profile, subject: x509.Name) -> None:
                 raise NamesRefused(f"the subject's {word} does not have the form this profile asks for")
 
 
-def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None) -> None:
+def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None, whose: str) -> None:
     if names is not None and not list(names):
         raise NamesRefused("the requested subjectAltName holds no name (RFC 5280 section 4.2.1.6)")
     for name in names or ():
@@ -169,7 +170,7 @@ def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None) -> N
             raise NamesRefused(
                 f"a subjectAltName of type {type_label(name)} is not allowed; this profile allows {allowed}"
             )
-        value = checked_text(name)
+        value = checked_text(name, whose)
         pattern = profile.san_patterns.get(kind)
         # A host name is the same in upper case, so a pattern that leaves one out must not be passed by writing it so.
         flags = re.IGNORECASE if kind == "dns" else re.NOFLAG
@@ -200,7 +201,7 @@ def extensions_for(
         # RFC 5280 section 4.2.1.6: critical when there is no subject.
         found.append(extension(san, critical=not len(request.subject)))
     if "microsoftSid" in profile.copy_extensions:
-        sid = requested_sid(request.extensions)
+        sid = requested_sid(request.extensions, request.what)
         found.extend([sid] if sid is not None else [])
     if profile.crl_urls:
         points = [
@@ -286,10 +287,5 @@ def microsoft_sids(extensions: x509.Extensions) -> list[bytes]:
 
 
 def names_of(certificate: x509.Certificate) -> set[x509.GeneralName]:
-    """The subjectAltNames of a certificate; the empty set if it has none."""
-    try:
-        extension = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
-    except x509.ExtensionNotFound:
-        return set()
-    assert isinstance(extension.value, x509.SubjectAlternativeName)
-    return set(extension.value)
+    """The subjectAltNames of a certificate; the empty set if it has none. Raises Malformed if they cannot be read."""
+    return set(find(extensions_of(certificate), x509.SubjectAlternativeName) or ())

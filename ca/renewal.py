@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from cryptography import x509
 
@@ -12,10 +13,102 @@ from ca.authorisation import RENEWAL, Approved, Once
 from ca.authorities import Records
 from ca.errors import NamesRefused, NotRenewable, RequestRefused
 from ca.profiles import Profile, microsoft_sids, names_of, requested_san
+from ca.remembered import Remembered
 from ca.requests import CertificateRequest
-from ca.store import IssuedCertificate
+from ca.store import IssuedCertificate, Store
+from pkix.certificates import Certificate, extensions_of
 from pkix.general_names import comparable_general_name
-from pkix.names import comparable
+from pkix.names import name_text, same_name
+from pkix.subjects import check_subject
+
+
+@dataclass(frozen=True)
+class _Renewing:
+    """A request with the names of the certificate that it renews: those that are the same stand as they stand there.
+
+    Else a holder could turn a name, step by step, into another one that looks different. A subject that no request may
+    have is not renewed either.
+    """
+
+    asked: CertificateRequest
+    previous: IssuedCertificate
+
+    @property
+    def syntax(self) -> str:
+        return self.asked.syntax
+
+    @property
+    def what(self) -> str:
+        return self.asked.what
+
+    @property
+    def der(self) -> bytes:
+        return self.asked.der
+
+    @property
+    def hash(self) -> bytes:
+        return self.asked.hash
+
+    @property
+    def spki(self) -> bytes:
+        return self.asked.spki
+
+    @property
+    def key_type(self) -> str:
+        return self.asked.key_type
+
+    @property
+    def is_kem(self) -> bool:
+        return self.asked.is_kem
+
+    @cached_property
+    def _certificate(self) -> x509.Certificate:
+        return x509.load_der_x509_certificate(self.previous.der)
+
+    @cached_property
+    def subject_der(self) -> bytes:
+        return Certificate.decode(self.previous.der).subject
+
+    @cached_property
+    def subject(self) -> x509.Name:
+        check_subject(self.subject_der, "the certificate to renew")
+        return self._certificate.subject
+
+    @property
+    def subject_text(self) -> str:
+        return name_text(self.subject)
+
+    @cached_property
+    def extensions(self) -> x509.Extensions:
+        there = {comparable_general_name(name): name for name in names_of(self._certificate)}
+
+        def standing(item: x509.Extension[x509.ExtensionType]) -> x509.Extension[x509.ExtensionType]:
+            if not isinstance(item.value, x509.SubjectAlternativeName):
+                return item
+            names = (there.get(comparable_general_name(name), name) for name in item.value)
+            return x509.Extension(item.oid, item.critical, x509.SubjectAlternativeName(names))
+
+        return x509.Extensions(map(standing, self.asked.extensions))
+
+
+def as_issued(request: CertificateRequest, previous: IssuedCertificate | None) -> CertificateRequest:
+    """The request with the names that are issued for it. previous: the certificate that it renews, None if it renews
+    none.
+    """
+    return request if previous is None else _Renewing(request, previous)
+
+
+def certificate_named(store: Store, full_name: str) -> IssuedCertificate | None:
+    """What the Store has under `IssuedCertificate.full_name`."""
+    authority, _, serial = full_name.partition(":")
+    return store.certificate(authority, int(serial, 16))
+
+
+def renewed_by(method: str, remembered: Remembered, store: Store) -> IssuedCertificate | None:
+    """The certificate that is renewed by what a method has approved. Earlier versions remembered none."""
+    if method != RENEWAL or not remembered.rests_on:
+        return None
+    return certificate_named(store, remembered.rests_on[0].decode())
 
 
 @dataclass(frozen=True)
@@ -31,8 +124,7 @@ class Renewals(Once):
         """See Method. A request that does not say it is a renewal goes on to the other methods if it has a password:
         sscep, Apple, and certmonger, which repeats its used-up challengePassword, renew without saying so.
         """
-        renewal = application.renewal
-        previous = self.records.find(renewal.certificate) if renewal is not None else None
+        renewal, previous = application.renewal, self._record(application)
         if renewal is None or (previous is None and not renewal.explicit):
             return None
         try:
@@ -41,6 +133,14 @@ class Renewals(Once):
             if renewal.explicit or not application.identity.password:
                 raise
             return None
+
+    def previous(self, application: Application) -> IssuedCertificate | None:
+        """See Method. None also if the certificate has another subject, because then nothing is renewed."""
+        found = self._record(application)
+        return found if found is not None and _has_subject(found, application.request) else None
+
+    def _record(self, application: Application) -> IssuedCertificate | None:
+        return None if application.renewal is None else self.records.find(application.renewal.certificate)
 
     def _renew(
         self, request: CertificateRequest, renewal: Renewal, previous: IssuedCertificate | None, now: datetime
@@ -62,15 +162,19 @@ class Renewals(Once):
             raise NotRenewable(f"the certificate may be renewed from {first} on")
         if previous.profile != self.profile.name:
             raise NotRenewable("the certificate to renew was issued under another profile")
+        if not _has_subject(previous, request):
+            raise NamesRefused("the subject differs from that of the certificate to renew")
         _check_names(x509.load_der_x509_certificate(previous.der), request, renewal.names)
         return Approved(self.name, rests_on=previous)
 
 
+def _has_subject(previous: IssuedCertificate, request: CertificateRequest) -> bool:
+    return same_name(Certificate.decode(previous.der).subject, request.subject_der)
+
+
 def _check_names(previous: x509.Certificate, request: CertificateRequest, names: Names) -> None:
-    """A renewal keeps the subject, which is issued as it stands in `previous`, and adds no subjectAltName."""
-    if comparable(request.subject) != comparable(previous.subject):
-        raise NamesRefused("the subject differs from that of the certificate to renew")
-    if not set(microsoft_sids(request.extensions)) <= set(microsoft_sids(previous.extensions)):
+    """A renewal adds no subjectAltName and no account."""
+    if not set(microsoft_sids(request.extensions)) <= set(microsoft_sids(extensions_of(previous))):
         raise NamesRefused("the request asks for a Microsoft SID that the certificate to renew does not have")
     wanted, had = (
         set(map(comparable_general_name, each)) for each in (requested_san(request) or (), names_of(previous))

@@ -15,13 +15,16 @@ PKCS10 = "pkcs10"
 class CertificateRequest(Protocol):
     """A PKCS #10 request (`pkix.pkcs10.CertificationRequest`) has these.
 
-    syntax: what it is written in. der: as received. hash: SHA-256 of it. subject_der, subject, subject_text: the wanted
-    subject as DER Name, as x509.Name and as RFC 4514 text. spki: DER SubjectPublicKeyInfo. key_type: as `pkix.keys`
-    names it. is_kem: whether the key is an ML-KEM key. extensions: those asked for.
+    syntax: what it is written in. what: what texts of errors call it. der: as received. hash: SHA-256 of it.
+    subject_der, subject, subject_text: the wanted subject as DER Name, as x509.Name and as RFC 4514 text. spki: DER
+    SubjectPublicKeyInfo. key_type: as `pkix.keys` names it. is_kem: whether the key is an ML-KEM key. extensions: those
+    asked for.
     """
 
     @property
     def syntax(self) -> str: ...
+    @property
+    def what(self) -> str: ...
     @property
     def der(self) -> bytes: ...
     @property

@@ -34,6 +34,8 @@ from ca.sql_tables import (
     CERTIFICATES,
     CREDENTIALS,
     CRL_NUMBERS,
+    CRL_STATES,
+    CRLS,
     GUESSES,
     SECRETS,
     TRANSACTION_COLUMNS,
@@ -57,7 +59,7 @@ def _limited(query: Select[Any]) -> Select[Any]:
     return query.limit(bindparam("limit")).offset(literal_column("0"))
 
 
-_T, _C, _P = TRANSACTIONS.c, CERTIFICATES.c, CREDENTIALS.c
+_T, _C, _P, _S = TRANSACTIONS.c, CERTIFICATES.c, CREDENTIALS.c, CRL_STATES.c
 
 
 def _text(value: str) -> ColumnElement[str]:
@@ -141,8 +143,16 @@ COUNT_COMPROMISED = select(func.count()).where(
 )
 ISSUED_FOR = select(_C.message_hashes).where(_C.request_hash == bindparam("request"))
 FIND_SERIAL = _CERTIFICATES.where(_C.serial == bindparam("serial"))
-REVOKED = _CERTIFICATES.where(
-    _C.authority == bindparam("authority"), _C.revoked_at.is_not(None), _C.not_after >= bindparam("now")
+# One statement, so that the revision is that of the rows; one row at least, if anything was ever revoked.
+REVOCATIONS = (
+    select(_S.revision, _C.serial, _C.revoked_at, _C.reason)
+    .select_from(
+        CRL_STATES.outerjoin(
+            CERTIFICATES,
+            and_(_C.authority == _S.authority, _C.revoked_at.is_not(None), _C.not_after >= bindparam("now")),
+        )
+    )
+    .where(_S.authority == bindparam("of"))
 )
 RECORD = _insert(CERTIFICATES)
 REVOKE = (
@@ -167,6 +177,15 @@ NEXT_CRL_NUMBER = (
     .values(number=CRL_NUMBERS.c.number + literal_column("1"))
 )
 FIRST_CRL_NUMBER = _insert(CRL_NUMBERS)
+CRL_STATE = select(_S.revision, _S.number).where(_S.authority == bindparam("of"))
+FIRST_CRL_STATE = _insert(CRL_STATES)
+NEXT_REVISION = (
+    update(CRL_STATES).where(_S.authority == bindparam("of")).values(revision=_S.revision + literal_column("1"))
+)
+KEPT_NUMBER = update(CRL_STATES).where(_S.authority == bindparam("of")).values(number=bindparam("kept"))
+CRL = select(*CRLS.c).where(CRLS.c.authority == bindparam("of"))
+FORGET_CRL = delete(CRLS).where(CRLS.c.authority == bindparam("of"))
+KEEP_CRL = _insert(CRLS)
 PASS_CRL_NUMBER = (
     update(CRL_NUMBERS)
     .where(CRL_NUMBERS.c.authority == bindparam("of"), CRL_NUMBERS.c.number < bindparam("least"))

@@ -18,6 +18,7 @@ from typing import Self
 from sqlalchemy.engine import URL
 
 from ca import sql_statements as sql
+from ca.kept_crls import CrlState, KeptCrl, Revocations
 from ca.migrations import ensure_schema
 from ca.sql_engine import Database, Session
 from ca.sql_tables import (
@@ -26,8 +27,11 @@ from ca.sql_tables import (
     certificate_values,
     credential_of,
     credential_values,
+    crl_of,
+    crl_values,
     hashes_of,
     key_values,
+    revocation_of,
     seconds,
     serial_text,
     transaction_of,
@@ -146,7 +150,7 @@ class SqlStore(Store):
             _put(session, old, new)
             _check_certificates(session, rests_on)
             _check_issue(session, certificate, again=again, unique_at=new.updated if unique else None)
-            session.add(sql.RECORD, certificate_values(certificate), "the serial number was issued before")
+            _record(session, certificate)
             if old is not None and _reservation(old) != _reservation(new):
                 _free(session, old)
             if new.credential_id is not None:
@@ -194,7 +198,7 @@ class SqlStore(Store):
 
     def record(self, certificate: IssuedCertificate) -> None:
         with self._turn, self._database.writing() as session:
-            session.add(sql.RECORD, certificate_values(certificate), "the serial number was issued before")
+            _record(session, certificate)
 
     def certificate(self, authority: str, serial: int) -> IssuedCertificate | None:
         with self._database.reading() as session:
@@ -238,10 +242,32 @@ class SqlStore(Store):
                 raise KeyError(f"no certificate {serial:x} of {authority}")
             return _revoke(session, known, reason, now)
 
-    def revoked(self, authority: str, *, now: datetime) -> Sequence[IssuedCertificate]:
+    def revocations(self, authority: str, *, now: datetime) -> Revocations:
         with self._database.reading() as session:
-            rows = session.rows(sql.REVOKED, {"authority": authority, "now": seconds(now)})
-            return [certificate_of(row) for row in rows]
+            rows = session.rows(sql.REVOCATIONS, {"of": authority, "now": seconds(now)})
+        listed = [revocation_of(*row[1:]) for row in rows if row[1] is not None]
+        return Revocations(int(rows[0][0]) if rows else 0, listed)
+
+    def crl_state(self, authority: str) -> CrlState:
+        with self._database.reading() as session:
+            return _crl_state(session, authority)
+
+    def kept_crl(self, authority: str) -> KeptCrl | None:
+        with self._database.reading() as session:
+            return _crl(session, authority)
+
+    def keep_crl(self, crl: KeptCrl) -> KeptCrl:
+        with self._turn, self._database.writing() as session:
+            kept = _crl(session, crl.authority)
+            if kept is not None and not crl.follows(kept):
+                return kept
+            session.change(sql.FORGET_CRL, {"of": crl.authority})
+            session.change(sql.KEEP_CRL, crl_values(crl))
+            if session.change(sql.KEPT_NUMBER, {"of": crl.authority, "kept": crl.number}) == 0:
+                session.change(
+                    sql.FIRST_CRL_STATE, {"authority": crl.authority, "revision": crl.revision, "number": crl.number}
+                )
+        return crl
 
     def next_crl_number(self, authority: str) -> int:
         with self._turn, self._database.writing() as session:
@@ -253,8 +279,9 @@ class SqlStore(Store):
     def pass_crl_number(self, authority: str, number: int) -> None:
         with self._turn, self._database.writing() as session:
             if not session.rows(sql.CRL_NUMBER, {"of": authority}):
-                session.change(sql.FIRST_CRL_NUMBER, {"authority": authority, "number": number})
-            session.change(sql.PASS_CRL_NUMBER, {"of": authority, "least": number, "passed": number})
+                session.change(sql.FIRST_CRL_NUMBER, {"authority": authority, "number": 0})
+            if session.change(sql.PASS_CRL_NUMBER, {"of": authority, "least": number, "passed": number}):
+                _count(session, authority)
 
     # Credentials
 
@@ -364,7 +391,30 @@ def _revoke(session: Session, known: IssuedCertificate, reason: str, now: dateti
     values: Values = {"of": known.authority, "number": serial_text(known.serial), "why": new.reason, "at": at}
     if new != known:
         session.change(sql.REVOKE, values)
+        _count(session, known.authority)
     return new
+
+
+def _record(session: Session, certificate: IssuedCertificate) -> None:
+    session.add(sql.RECORD, certificate_values(certificate), "the serial number was issued before")
+    if certificate.revoked_at is not None:
+        _count(session, certificate.authority)
+
+
+def _count(session: Session, authority: str) -> None:
+    """The CRL that is kept for this issuer is not right any more."""
+    if session.change(sql.NEXT_REVISION, {"of": authority}) == 0:
+        session.change(sql.FIRST_CRL_STATE, {"authority": authority, "revision": 1, "number": 0})
+
+
+def _crl_state(session: Session, authority: str) -> CrlState:
+    row = session.row(sql.CRL_STATE, {"of": authority})
+    return CrlState() if row is None else CrlState(*row)
+
+
+def _crl(session: Session, authority: str) -> KeptCrl | None:
+    row = session.row(sql.CRL, {"of": authority})
+    return None if row is None else crl_of(row)
 
 
 def _is_compromised(session: Session, spki_hash: bytes) -> bool:

@@ -30,15 +30,8 @@ from sqlalchemy import (
     true,
 )
 
-from ca.store import (
-    Credential,
-    Decision,
-    IssuedCertificate,
-    Release,
-    State,
-    Transaction,
-    TransactionKey,
-)
+from ca.kept_crls import KeptCrl, Revocation
+from ca.store import Credential, Decision, IssuedCertificate, Release, State, Transaction, TransactionKey
 
 METADATA = MetaData()
 
@@ -107,7 +100,7 @@ CERTIFICATES = Table(
     # For `valid_certificates` and what `issue` forbids.
     Index("ix_certificates_name", "name"),
     Index("ix_certificates_request", "request_hash"),
-    # For keys that were compromised, and for `revoked`; cost nothing while a certificate is good.
+    # For keys that were compromised, and all that `revocations` reads; cost nothing while a certificate is good.
     Index(
         "ix_certificates_revoked_key",
         "spki_hash",
@@ -117,7 +110,10 @@ CERTIFICATES = Table(
     Index(
         "ix_certificates_revoked",
         "authority",
+        "not_after",
+        "serial",
         "revoked_at",
+        "reason",
         sqlite_where=text("revoked_at IS NOT NULL"),
         postgresql_where=text("revoked_at IS NOT NULL"),
     ),
@@ -160,6 +156,25 @@ CRL_NUMBERS = Table(
     METADATA,
     Column("authority", Text, primary_key=True),
     Column("number", BigInteger, nullable=False),
+)
+
+# For every issuer of which something was revoked, or a CRL is kept. A small row beside the large one of CRLS.
+CRL_STATES = Table(
+    "crl_states",
+    METADATA,
+    Column("authority", Text, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
+)
+
+CRLS = Table(
+    "crls",
+    METADATA,
+    Column("authority", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("made", BigInteger, nullable=False),
+    Column("der", LargeBinary, nullable=False),
 )
 
 # The columns of a record in the order that the functions below write and read them.
@@ -311,6 +326,28 @@ def certificate_of(row: Row) -> IssuedCertificate:
         message_hashes=hashes_of(message_hashes),
         released=bool(released),
     )
+
+
+def revocation_of(serial: str, revoked_at: int, reason: str | None) -> Revocation:
+    """The revocation in columns of a certificate's row."""
+    return Revocation(int(serial, 16), _moment(revoked_at), reason)
+
+
+def crl_values(crl: KeptCrl) -> Values:
+    """The row of a CRL."""
+    return {
+        "authority": crl.authority,
+        "number": crl.number,
+        "revision": crl.revision,
+        "made": seconds(crl.made),
+        "der": crl.der,
+    }
+
+
+def crl_of(row: Row) -> KeptCrl:
+    """The CRL in a row of CRLS.c."""
+    authority, number, revision, made, der = row
+    return KeptCrl(authority, number, revision, _moment(made), bytes(der))
 
 
 def credential_values(credential: Credential) -> Values:

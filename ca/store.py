@@ -20,6 +20,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
+from ca.kept_crls import CrlState, KeptCrl, Revocations
+
 
 class StoreConflict(Exception):
     """Somebody else changed the record first. Read it again and decide anew."""
@@ -413,8 +415,21 @@ class Store(Protocol):
         Raises KeyError if there is no such certificate.
         """
 
-    def revoked(self, authority: str, *, now: datetime) -> Sequence[IssuedCertificate]:
-        """Revoked certificates of this issuer that have not expired at `now` (RFC 5280 3.3)."""
+    def revocations(self, authority: str, *, now: datetime) -> Revocations:
+        """The certificates of this issuer that are revoked and have not expired at `now` (RFC 5280 3.3)."""
+
+    def crl_state(self, authority: str) -> CrlState:
+        """What tells whether the kept CRL is still right; little to read, because anybody may ask for it.
+
+        The revision grows in the step that revokes a certificate, releases it from hold, changes its reason, or
+        records one that is revoked, and when numbers used elsewhere are passed; not when a certificate expires.
+        """
+
+    def kept_crl(self, authority: str) -> KeptCrl | None:
+        """The CRL that is kept for this issuer."""
+
+    def keep_crl(self, crl: KeptCrl) -> KeptCrl:
+        """Keep a CRL in place of that before, if it `follows` it; either way, the one that is kept now."""
 
     def next_crl_number(self, authority: str) -> int:
         """1, 2, 3, … per issuer, never twice (RFC 5280 5.2.3)."""

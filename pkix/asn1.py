@@ -61,6 +61,7 @@ __all__ = [
     "encode_oid",
     "explicit",
     "has_more_than",
+    "integer",
     "number",
     "octet_string",
     "parameters_der",
@@ -76,6 +77,7 @@ T = TypeVar("T")
 
 MAX_ELEMENTS = 1024  # that `elements` reads; every caller expects far fewer
 
+INTEGER_TAG = 0x02
 OCTET_STRING_TAG = 0x04
 SEQUENCE_TAG = 0x30
 SET_TAG = 0x31
@@ -198,6 +200,11 @@ def wrap(tag: int, contents: bytes) -> bytes:
         return bytes((tag, size)) + contents
     octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(octets))) + octets + contents
+
+
+def integer(number: int) -> bytes:
+    """DER of an INTEGER that is not negative, however large."""
+    return wrap(INTEGER_TAG, number.to_bytes(number.bit_length() // 8 + 1, "big"))
 
 
 def octet_string(octets: bytes) -> bytes:

@@ -80,6 +80,22 @@ KEYWORDS = {oid: kind.keyword for oid, kind in _TYPES.items()}
 _BY_WORD = {word.lower(): oid for oid, kind in _TYPES.items() for word in (kind.keyword, kind.name, *kind.others)}
 
 
+def string_text(tag: int, octets: bytes) -> str | None:
+    """The text of a string to be certified, None for what is no string. Raises ValueError for what is not of its type,
+    and for what one reader takes for another text than the next: a TeletexString beyond ASCII is Latin-1 for some and
+    UTF-8 for others, and a BMPString has no surrogates, with which OpenSSL reads nothing of the certificate at all.
+    """
+    codec = STRING_CODECS.get(tag)
+    if codec is None:
+        return None
+    text = octets.decode(codec)
+    if tag == TELETEX and not text.isascii():
+        raise ValueError("a TeletexString beyond ASCII")
+    if tag == BMP and any(character > "\uffff" for character in text):
+        raise ValueError("a BMPString with surrogates")
+    return text
+
+
 def attribute_type(oid: Oid) -> AttributeType:
     """What is known of an attribute; one that is not known may be of any string type."""
     dotted = oid.dotted_string

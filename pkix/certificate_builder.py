@@ -57,7 +57,7 @@ def encode_certificate(contents: Contents, key: SigningKey) -> bytes:
         encode(contents.serial_number),
         scheme,
         contents.issuer,
-        encode(_Validity(not_before=_time(contents.not_before), not_after=_time(contents.not_after))),
+        encode(_Validity(not_before=time_of(contents.not_before), not_after=time_of(contents.not_after))),
         contents.subject,
         contents.spki,
         explicit(3, wrap(SEQUENCE_TAG, b"".join(encode_extension(item) for item in contents.extensions))),
@@ -67,6 +67,6 @@ def encode_certificate(contents: Contents, key: SigningKey) -> bytes:
     return wrap(SEQUENCE_TAG, tbs + scheme + encode(BitString(signature, 0)))
 
 
-def _time(moment: datetime) -> UTCTime | GeneralizedTime:
-    """UTCTime through 2049, GeneralizedTime from 2050 on (RFC 5280 section 4.1.2.5)."""
+def time_of(moment: datetime) -> UTCTime | GeneralizedTime:
+    """A Time: UTCTime through 2049, GeneralizedTime from 2050 on (RFC 5280 section 4.1.2.5, also for CRLs)."""
     return UTCTime(moment) if moment.year < 2050 else GeneralizedTime(moment)

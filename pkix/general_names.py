@@ -19,7 +19,7 @@ import uuid
 from cryptography import x509
 
 from pkix.asn1 import Oid, any_of, decode, sequence, tag_of
-from pkix.attribute_types import STRING_CODECS
+from pkix.attribute_types import string_text
 from pkix.errors import Malformed
 from pkix.names import comparable, is_seen, name_text
 from pkix.subjects import check_subject
@@ -57,6 +57,7 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL_PART = re.compile(rf"(?=.{{1,64}}$){_ATOM}(?:\.{_ATOM})*")
 _IN_URI = r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
 _URI = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:{_IN_URI}(?: {_IN_URI})*")
+_HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:]*))(?::[0-9]*)?")
 _AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)(//[^/?#]*)?")
 
 
@@ -103,7 +104,7 @@ def type_label(name: x509.GeneralName) -> str:
     return f"otherName {dotted} ({called})" if called else f"otherName {dotted}"
 
 
-def checked_text(name: x509.GeneralName, whose: str = "PKCS #10 request") -> str:
+def checked_text(name: x509.GeneralName, whose: str) -> str:
     """The value of a name as text, for rules and for people.
 
     registeredID: the OID. dn: as `pkix.names.name_text` has it. hardwareModuleName: hwType, a colon and the serial
@@ -153,15 +154,16 @@ def _with_lower_host(found: re.Match[str]) -> str:
 
 def _text(name: x509.GeneralName) -> str:
     if isinstance(name, x509.DNSName):
-        _check(_is_host(name.value.removeprefix("*.")), "dNSName is not a host name (RFC 1123)")
+        _check(is_host_name(name.value.removeprefix("*.")), "dNSName is not a host name (RFC 1123)")
         return name.value
     if isinstance(name, x509.RFC822Name):
-        local, _, domain = name.value.rpartition("@")
-        right = _LOCAL_PART.fullmatch(local) is not None and _is_host(domain)
-        _check(right, "rfc822Name is not an e-mail address (RFC 5321)")
+        _check(is_mailbox(name.value), "rfc822Name is not an e-mail address (RFC 5321)")
         return name.value
     if isinstance(name, x509.UniformResourceIdentifier):
         _check(_URI.fullmatch(name.value) is not None, "the URI is not one with a scheme (RFC 3986)")
+        authority = _AUTHORITY.match(name.value)
+        hosted = authority is None or authority[2] is None or _has_host(authority[2])
+        _check(hosted, "the authority of the URI has no host name or address (RFC 5280 section 4.2.1.6)")
         return name.value
     if isinstance(name, x509.IPAddress):
         address = isinstance(name.value, ipaddress.IPv4Address | ipaddress.IPv6Address)
@@ -180,16 +182,31 @@ def _check(right: bool, what: str) -> None:
         raise Malformed(what)
 
 
-def _is_host(text: str) -> bool:
+def is_host_name(text: str) -> bool:
+    """RFC 1123, with underscores."""
     return len(text) <= MAX_HOST_NAME and _HOST.fullmatch(text) is not None
+
+
+def is_mailbox(text: str) -> bool:
+    """RFC 5321, without quoted local parts and address literals."""
+    local, _, domain = text.rpartition("@")
+    return _LOCAL_PART.fullmatch(local) is not None and is_host_name(domain)
+
+
+def _has_host(authority: str) -> bool:
+    """authority: of a URI, with its two slashes."""
+    found = _HOST_AND_PORT.fullmatch(authority.rpartition("@")[2].removeprefix("//"))
+    if found is None or found[2] is not None:
+        return found is not None and is_host_name(found[2])
+    try:
+        return bool(ipaddress.IPv6Address(found[1]))
+    except ValueError:
+        return False
 
 
 def _directory_name(name: x509.Name) -> str:
     _check(len(name) > 0, "directoryName is empty")
-    try:
-        check_subject(name.public_bytes())
-    except Malformed as error:
-        raise Malformed(f"directoryName: {error.text.rpartition(': ')[2]}") from None
+    check_subject(name.public_bytes(), "directoryName")
     return name_text(name)
 
 
@@ -226,13 +243,12 @@ def _object_guid(value: bytes) -> str:
 
 def _other_name(value: bytes) -> str:
     found = any_of(value)
-    codec = STRING_CODECS.get(tag_of(found))
-    if codec is None:
-        return f"#{value.hex()}"
     try:
-        text = bytes(found.data).decode(codec)
-    except UnicodeDecodeError:
+        text = string_text(tag_of(found), bytes(found.data))
+    except ValueError:
         text = ""
+    if text is None:
+        return f"#{value.hex()}"
     _check(_is_legible(text), "the value of an otherName is empty or not legible")
     return f"#{value.hex()}" if text.startswith("#") else text
 

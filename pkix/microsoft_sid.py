@@ -40,14 +40,16 @@ class _SecurityIdentifiers:
     object_sid: Annotated[_OtherName, Implicit(0)]
 
 
-def requested_sid(extensions: x509.Extensions) -> x509.Extension[x509.ExtensionType] | None:
-    """The extension to issue for the one requested, None if none is. Raises Malformed."""
+def requested_sid(extensions: x509.Extensions, whose: str) -> x509.Extension[x509.ExtensionType] | None:
+    """The extension to issue for the one requested, None if none is. whose: begins the text of errors. Raises
+    Malformed.
+    """
     found = next((item for item in extensions if item.oid == MICROSOFT_SID), None)
-    sids = sids_in_uris(extensions)
+    sids = sids_in_uris(extensions, whose)
     if found is not None:
-        sids.add(_sid_in(found))
+        sids.add(_sid_in(found, whose))
     if len(sids) > 1:
-        raise Malformed("PKCS #10 request: Microsoft SID extension and subjectAltName name more than one account")
+        raise Malformed(f"{whose}: Microsoft SID extension and subjectAltName name more than one account")
     if found is None:
         return None
     contents = encode_oid(_OBJECT_SID) + explicit(0, octet_string(sids.pop()))
@@ -55,25 +57,23 @@ def requested_sid(extensions: x509.Extensions) -> x509.Extension[x509.ExtensionT
     return x509.Extension(MICROSOFT_SID, False, x509.UnrecognizedExtension(MICROSOFT_SID, value))
 
 
-def sids_in_uris(extensions: x509.Extensions) -> set[bytes]:
-    """The accounts that URIs of the subjectAltName name. Raises Malformed."""
+def sids_in_uris(extensions: x509.Extensions, whose: str) -> set[bytes]:
+    """The accounts that URIs of the subjectAltName name. whose: begins the text of errors. Raises Malformed."""
     names = find(extensions, x509.SubjectAlternativeName)
     if names is None:
         return set()
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     sids = {uri[len(match[0]) :].encode() for uri in uris if (match := _TAG.match(uri))}
     if not all(map(_SID.fullmatch, sids)):
-        raise Malformed("PKCS #10 request: a URI of tag:microsoft.com holds no security identifier (S-1-...)")
+        raise Malformed(f"{whose}: a URI of tag:microsoft.com holds no security identifier (S-1-...)")
     return sids
 
 
-def _sid_in(found: x509.Extension[x509.ExtensionType]) -> bytes:
+def _sid_in(found: x509.Extension[x509.ExtensionType], whose: str) -> bytes:
     if found.critical:
-        raise Malformed("PKCS #10 request: the Microsoft SID extension is critical; it must not be")
-    structure = decode(
-        _SecurityIdentifiers, found.value.public_bytes(), "PKCS #10 request: the Microsoft SID extension"
-    )
+        raise Malformed(f"{whose}: the Microsoft SID extension is critical; it must not be")
+    structure = decode(_SecurityIdentifiers, found.value.public_bytes(), f"{whose}: the Microsoft SID extension")
     sid = structure.object_sid
     if sid.type_id != _OBJECT_SID or not _SID.fullmatch(sid.value):
-        raise Malformed("PKCS #10 request: the Microsoft SID extension holds no security identifier (S-1-...)")
+        raise Malformed(f"{whose}: the Microsoft SID extension holds no security identifier (S-1-...)")
     return sid.value

@@ -14,20 +14,19 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from pkix.certificates import extensions_of
+from pkix.extensions import find
+from pkix.general_names import is_host_name, is_mailbox
 from pkix.names import comparable, name_text
 
 
 def constraints_of(ca: x509.Certificate) -> x509.NameConstraints | None:
-    """Those in a CA certificate."""
-    try:
-        return extensions_of(ca).get_extension_for_class(x509.NameConstraints).value
-    except x509.ExtensionNotFound:
-        return None
+    """Those in a CA certificate. Raises Malformed for what cannot be read, which is not the same as none."""
+    return find(extensions_of(ca), x509.NameConstraints)
 
 
 def alternative_names(extensions: Iterable[x509.Extension[x509.ExtensionType]]) -> list[x509.GeneralName]:
-    """What the subjectAltName among the extensions holds."""
-    return [name for item in extensions if isinstance(item.value, x509.SubjectAlternativeName) for name in item.value]
+    """What the subjectAltName among the extensions holds. Raises Malformed if it cannot be read."""
+    return list(find(x509.Extensions(list(extensions)), x509.SubjectAlternativeName) or ())
 
 
 def outside(constraints: x509.NameConstraints, subject: x509.Name, names: Iterable[x509.GeneralName]) -> str:
@@ -69,6 +68,8 @@ def _within(name: x509.GeneralName, base: x509.GeneralName, *, excluded: bool) -
     if isinstance(name, x509.DNSName) and isinstance(base, x509.DNSName):
         return _in_domain(name.value, base.value, excluded=excluded)
     if isinstance(name, x509.RFC822Name) and isinstance(base, x509.RFC822Name):
+        if not is_mailbox(name.value):  # an emailAddress of the subject may be anything
+            return excluded
         local, _, host = name.value.rpartition("@")
         wanted, at, domain = base.value.rpartition("@")
         return _is_host_of(host, domain) and (not at or local == wanted)
@@ -98,12 +99,14 @@ def _is_host_of(host: str, domain: str) -> bool:
 
 
 def _host(uri: str) -> str | None:
-    """The host name of a URI; None if there is none, or an address, which a constraint always refuses."""
+    """The host name of a URI; None if there is none, one in another spelling (with percent signs, or with a dot at its
+    end), or an address, which a constraint always refuses.
+    """
     try:
         host = urlsplit(uri).hostname
     except ValueError:
         return None
-    return None if not host or _is_address(host) else host
+    return None if not host or _is_address(host) or not is_host_name(host) else host
 
 
 def _is_address(host: str) -> bool:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from cryptography import x509
 from cryptography.x509.name import _ASN1Type
 
-from pkix.asn1 import TLV, Oid, any_of, elements, parse, tag_of
-from pkix.attribute_types import KEYWORDS, STRING_CODECS, attribute_oid
+from pkix.asn1 import SEQUENCE_TAG, SET_TAG, TLV, Oid, any_of, elements, parse, tag_of
+from pkix.attribute_types import BIT_STRING, KEYWORDS, STRING_CODECS, attribute_oid
 from pkix.errors import Malformed
 
 # Default_Ignorable_Code_Point of Unicode 15 without those of category Cf, what RFC 4518 section 2.2 has beside it, and
@@ -68,10 +68,35 @@ def comparable_der(der: bytes) -> str | None:
     if len(der) > _MAX_COMPARED:
         return None
     try:
-        rdns = [[elements(attribute) for attribute in elements(rdn)] for rdn in elements(any_of(der))]
-        return ",".join("+".join(sorted(_of_der(*members) for members in rdn)) for rdn in rdns)
-    except (Malformed, TypeError, UnicodeDecodeError):
+        return ",".join("+".join(sorted(_of_der(*attribute) for attribute in rdn)) for rdn in rdns_of(der, "Name"))
+    except (Malformed, UnicodeDecodeError):
         return None
+
+
+def rdns_of(der: bytes, what: str) -> list[list[tuple[TLV, TLV]]]:
+    """Type and value of each attribute in each relative distinguished name of a DER Name. what: begins the text of
+    errors. Raises Malformed.
+    """
+    return [
+        [_type_and_value(attribute, what) for attribute in _members(rdn, SET_TAG, what)]
+        for rdn in _members(any_of(der), SEQUENCE_TAG, what, least=0)
+    ]
+
+
+def _type_and_value(attribute: TLV, what: str) -> tuple[TLV, TLV]:
+    found = _members(attribute, SEQUENCE_TAG, what)
+    if len(found) != 2:
+        raise Malformed(f"{what}: an attribute is not a type and a value")
+    return found[0], found[1]
+
+
+def _members(value: TLV, tag: int, what: str, *, least: int = 1) -> list[TLV]:
+    if tag_of(value) != tag:
+        raise Malformed(f"{what}: it is no Name")
+    found = elements(value)
+    if len(found) < least:
+        raise Malformed(f"{what}: a RelativeDistinguishedName without attribute (RFC 5280 A.1)")
+    return found
 
 
 def same_name(one: bytes, other: bytes) -> bool:
@@ -93,10 +118,11 @@ def is_meant(written: x509.Name, name: x509.Name) -> bool:
 
 
 def _of_der(kind: TLV, value: TLV) -> str:
-    codec = STRING_CODECS.get(tag_of(value))
-    octets = bytes(value.data)
-    text: str | bytes = octets if codec is None else octets.decode(codec)
-    return _compared(parse(kind, Oid, "attribute type"), text)
+    oid, tag, octets = parse(kind, Oid, "attribute type"), tag_of(value), bytes(value.data)
+    codec = STRING_CODECS.get(tag)
+    if codec is None and tag != BIT_STRING:  # which no x509.Name has
+        return f"{oid.dotted_string}={_OCTETS}{tag:02x}:{octets.hex()}"
+    return _compared(oid, octets if codec is None else octets.decode(codec))
 
 
 def _attribute(item: x509.NameAttribute[str | bytes]) -> str:

@@ -91,7 +91,7 @@ class Requested:
             with warnings.catch_warnings(action="ignore", category=UserWarning):
                 return as_pkcs10(self.subject_der).subject
         except (ValueError, TypeError) as error:
-            raise Malformed(f"{self.what}: unusable subject: {reason(error)}") from None
+            raise Malformed(f"{self.what}: unusable name: {reason(error)}") from None
 
     @cached_property
     def subject_text(self) -> str:

@@ -15,35 +15,23 @@ from __future__ import annotations
 
 import unicodedata
 
-from pkix.asn1 import SEQUENCE_TAG, SET_TAG, TLV, Oid, any_of, elements, parse, tag_of
-from pkix.attribute_types import ASCII_ONLY, MAX_VALUE, STRING_CODECS, TELETEX, attribute_type
+from pkix.asn1 import TLV, Oid, parse, tag_of
+from pkix.attribute_types import ASCII_ONLY, MAX_VALUE, TELETEX, attribute_type, string_text
 from pkix.errors import Malformed
-from pkix.names import is_seen
+from pkix.names import is_seen, rdns_of
 
 __all__ = ["MAX_SUBJECT", "MAX_VALUE", "check_subject"]
 
 MAX_SUBJECT = 4096  # octets of the whole Name
 
 
-def check_subject(name: bytes, whose: str = "PKCS #10 request") -> None:
+def check_subject(name: bytes, whose: str) -> None:
     """Raises Malformed. name: DER Name; its structure is for `cryptography.x509` to check. whose: begins the text."""
     if len(name) > MAX_SUBJECT:
         raise Malformed(f"{whose}: a subject of {len(name)} octets; at most {MAX_SUBJECT} are accepted")
-    for relative in elements(_of_kind(any_of(name), SEQUENCE_TAG, whose)):
-        attributes = elements(_of_kind(relative, SET_TAG, whose))
-        if not attributes:
-            raise Malformed(f"{whose}: unusable subject: a RelativeDistinguishedName without attribute (RFC 5280 A.1)")
-        for attribute in attributes:
-            members = elements(_of_kind(attribute, SEQUENCE_TAG, whose))
-            if len(members) != 2:
-                raise Malformed(f"{whose}: unusable subject: an attribute is not a type and a value")
-            _check_value(parse(members[0], Oid, f"{whose}: subject"), members[1], whose)
-
-
-def _of_kind(value: TLV, tag: int, whose: str) -> TLV:
-    if tag_of(value) != tag:
-        raise Malformed(f"{whose}: unusable subject: it is no Name")
-    return value
+    for relative in rdns_of(name, f"{whose}: unusable name"):
+        for kind, value in relative:
+            _check_value(parse(kind, Oid, f"{whose}: subject"), value, whose)
 
 
 def _check_value(kind: Oid, value: TLV, whose: str) -> None:
@@ -56,8 +44,7 @@ def _check_value(kind: Oid, value: TLV, whose: str) -> None:
     if tag == TELETEX and not bytes(value.data).isascii():
         # As Latin-1 by some and as UTF-8 by others, so a renewal could turn one name into another.
         raise Malformed(f"{whose}: a {known.name} in TeletexString beyond ASCII; use UTF8String")
-    codec = STRING_CODECS.get(tag)
-    text = None if codec is None else _text(bytes(value.data), codec, whose)
+    text = _text(tag, bytes(value.data), whose)
     length = len(bytes(value.data)) - 1 if text is None else len(text)  # of a BIT STRING, without the count of bits
     if not known.least <= length <= known.most:
         bounds = f"{known.least}" if known.least == known.most else f"{known.least} to {known.most}"
@@ -66,12 +53,12 @@ def _check_value(kind: Oid, value: TLV, whose: str) -> None:
         raise Malformed(f"{whose}: a {known.name} of nothing but blanks")
 
 
-def _text(octets: bytes, codec: str, whose: str) -> str:
+def _text(tag: int, octets: bytes, whose: str) -> str | None:
     try:
-        text = octets.decode(codec)
-    except UnicodeDecodeError:
-        raise Malformed(f"{whose}: unusable subject: a value is not valid text of its string type") from None
-    if any(unicodedata.category(character) == "Cc" for character in text):
+        text = string_text(tag, octets)
+    except ValueError:
+        raise Malformed(f"{whose}: unusable name: a value is not valid text of its string type") from None
+    if any(unicodedata.category(character) == "Cc" for character in text or ""):
         # Many a program ends a name at NUL, and a log or a list a line at LF.
-        raise Malformed(f"{whose}: unusable subject: a value holds control characters")
+        raise Malformed(f"{whose}: unusable name: a value holds control characters")
     return text

@@ -159,9 +159,13 @@ class ScepDialogue:
         """See Dialogue."""
         return self.prover.context(self.exchange)
 
-    def challenge(self, spkis: Sequence[bytes], request: bytes, context: bytes, *, expires: datetime) -> Challenge:
+    def challenge(
+        self, spkis: Sequence[bytes], request: bytes, context: bytes, *, expires: datetime, password_lasts: bool
+    ) -> Challenge:
         """See Dialogue."""
-        return self.prover.challenge(self.exchange, spkis, request, context, expires=expires)
+        return self.prover.challenge(
+            self.exchange, spkis, request, context, expires=expires, password_lasts=password_lasts
+        )
 
     def confirmation(self) -> Callable[[bytes], None]:
         """See Dialogue."""

@@ -195,14 +195,15 @@ def mac_input(cert_rep_hash: bytes, caps_hash: bytes | None) -> bytes:
     return encode(KemPopMacInput(label=MAC_LABEL, cert_rep_hash=cert_rep_hash, caps_hash=caps_hash))
 
 
-def comparison(derived_key: bytes, context: bytes | None, given: bytes) -> dict[str, str]:
+def comparison(derived_key: bytes, context: bytes | None, given: bytes, *, guessable: bool = False) -> dict[str, str]:
     """What client and CA lay side by side when a proof is wrong: the same names on both sides, to values in hex.
 
     context: DER ScepKemContext, None if it is not known any more. given: DER KemPopMacInput. The derived key and
     KemPopMacInput are shown by the beginning of their SHA-256, whatever H is; nonces and hashes by their own beginning;
     the context by its length. 8 octets each, but 2 of csrHash: what it is a hash of can be public but for the
     challengePassword, so whoever read more could test guesses of it. For the same reason nothing is hashed that csrHash
-    goes into, but the derived key, which nobody can compute without the shared secret.
+    goes into, but the derived key, which nobody can compute without the shared secret. guessable: that password may
+    serve again, in requests whose two octets each would add up, so nothing of csrHash is shown.
     """
     shown = {"derived key": hashlib.sha256(derived_key).digest()}
     if context is not None:
@@ -219,5 +220,7 @@ def comparison(derived_key: bytes, context: bytes | None, given: bytes) -> dict[
     shown |= {"MAC input": hashlib.sha256(given).digest(), "certRepHash": input_members.cert_rep_hash}
     found = {name: octets[:SHOWN].hex() for name, octets in shown.items()}
     caps_hash = input_members.caps_hash
+    if context is not None and guessable:
+        found["csrHash"] = "withheld"
     found["capsHash"] = "absent" if caps_hash is None else caps_hash[:SHOWN].hex()
     return found if context is None else found | {"octets of the context": str(len(context))}

@@ -17,7 +17,8 @@ from kem.backends import Backends
 from kem.errors import MacMismatch
 from kem.exchange import POP_SHA256, POP_SHA512, MacParameters, challenge, verify_mac
 from kem.keys import decode_public_key
-from pkix.asn1 import Implicit, decode, encode, sequence
+from pkix.asn1 import Default, Implicit, decode, encode, sequence
+from pkix.pkcs10 import CertificationRequest
 from scep import kem_pop
 from scep.attributes import KEM_POP_CHALLENGE, NONCE_LENGTH, PkiStatus
 from scep.exchange import Exchange, Outcome, RandomBytes, encode_answer
@@ -41,13 +42,14 @@ class MessageContext:
 @sequence
 class StoredChallenge:
     """What a confirmation is checked against. caps_hash: H of the GetCACaps body served when the challenge was made.
-    context: DER ScepKemContext, for the log; earlier versions did not keep it.
+    context: DER ScepKemContext, for the log; earlier versions did not keep it. guessable: nothing of csrHash is logged.
     """
 
     derived_key: bytes
     cert_rep_hash: bytes
     caps_hash: bytes
     context: Annotated[bytes | None, Implicit(0)]
+    guessable: Annotated[bool, Default(False)]
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,18 @@ class Prover:
         return encode(MessageContext(client_nonce=exchange.message.sender_nonce or b"", request_hash=digest))
 
     def challenge(
-        self, exchange: Exchange, spkis: Sequence[bytes], csr: bytes, context: bytes, *, expires: datetime
+        self,
+        exchange: Exchange,
+        spkis: Sequence[bytes],
+        csr: bytes,
+        context: bytes,
+        *,
+        expires: datetime,
+        password_lasts: bool,
     ) -> Challenge:
-        """A CertRep PENDING with a fresh challenge to these keys. csr: DER. context: see `context`."""
+        """A CertRep PENDING with a fresh challenge to these keys. csr: DER. context: see `context`. password_lasts: see
+        Dialogue.
+        """
         message = decode(MessageContext, context, "message context")
         parameters = _parameters(message.request_hash)
         nonce = self.random(NONCE_LENGTH)
@@ -97,6 +108,7 @@ class Prover:
             cert_rep_hash=digest(body),
             caps_hash=digest(self.capabilities),
             context=binding.context([item.octets for item in made.ciphertexts]),
+            guessable=password_lasts and CertificationRequest.decode(csr).challenge_password is not None,
         )
         return Challenge(body, encode(kept))
 
@@ -109,7 +121,7 @@ class Prover:
         kept = decode(StoredChallenge, secret, "stored challenge")
         parameters = _parameters(kept.derived_key)
         given = mac_input(kept.cert_rep_hash, confirm.caps_hash)
-        details |= comparison(kept.derived_key, kept.context, given)
+        details |= comparison(kept.derived_key, kept.context, given, guessable=kept.guessable)
         try:
             verify_mac(kept.derived_key, given, confirm.mac, parameters)
         except MacMismatch:

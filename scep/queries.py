@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from ca.authorities import Authorities
 from ca.authority import Authority
 from ca.crl import Crls
+from ca.errors import CrlRefused
+from ca.profiles import CA_IN_URL, Profile
 from ca.store import IssuedCertificate, Store
 from pkix.asn1 import encode
 from pkix.certificates import IssuerAndSerialNumber
@@ -23,6 +25,8 @@ from scep.attributes import PkiStatus
 from scep.exchange import Exchange, Outcome
 from scep.opening import open_name, refuse_name
 
+MAX_CRL = 1 << 20  # octets that GetCRL brings: some 20,000 entries
+
 
 @dataclass(frozen=True)
 class Queries:
@@ -31,6 +35,7 @@ class Queries:
     authorities: Authorities
     store: Store
     crls: Crls
+    profile: Profile
 
     def get_cert(self, exchange: Exchange, opened: Opened) -> Outcome:
         """The certificate named. Raises CertificateUnknown, Malformed."""
@@ -47,6 +52,9 @@ class Queries:
         Generations of a CA have one name, so the serial number tells which is meant. If none issued it, it may be the
         CA certificate's own, which sscep sends. In AuthEnvelopedData any serial number will do: the complete CRL
         answers for every certificate.
+
+        Anybody may ask, and each answer is encrypted. So a CRL of more than MAX_CRL octets has to be fetched from its
+        URL, which section 2.7 prefers anyway. Raises CrlRefused for it.
         """
         name = open_name(opened, exchange.details)
         named = list(self._named(name))
@@ -56,7 +64,15 @@ class Queries:
         chosen = [*issued, *own, *any_other]
         if not chosen:
             raise refuse_name(opened, exchange.details, "this CA issues no CRL for this issuer")
-        return Outcome(PkiStatus.SUCCESS, encode_degenerate(crls=[self.crls.get(chosen[0], now=exchange.now)]))
+        crl = self.crls.get(chosen[0], now=exchange.now)
+        if len(crl.der) > MAX_CRL:
+            raise CrlRefused(self._too_large(chosen[0], len(crl.der)))
+        return Outcome(PkiStatus.SUCCESS, encode_degenerate(crls=[crl.der]))
+
+    def _too_large(self, authority: Authority, size: int) -> str:
+        urls = " or ".join(url.replace(CA_IN_URL, authority.short_identifier) for url in self.profile.crl_urls)
+        where = urls or f"crl/{authority.short_identifier} behind the URL of this server, by GET without an operation"
+        return f"the CRL of {size} octets is too large for GetCRL (at most {MAX_CRL}); fetch it from {where}"
 
     def _named(self, name: IssuerAndSerialNumber) -> Iterator[tuple[Authority, IssuedCertificate | None]]:
         """The generations with the issuer's name, and the certificate that each issued under the serial number.

@@ -21,6 +21,7 @@ from ca.dialogue import Challenged, Issued, Waiting
 from ca.enrolment import Enrolments
 from ca.errors import RequestRefused
 from ca.events import LogEvent, Reply
+from ca.kept_crls import KeptCrl
 from ca.profiles import Profile
 from ca.sealing import ServerKey
 from ca.store import Store
@@ -56,7 +57,7 @@ class Responder:
     """Answers the four operations for one profile.
 
     authorities: the generations of the CA. kem, backends: how KEM keys are handled, and by which implementation.
-    random(n): n octets from a cryptographic source.
+    random(n): n octets from a cryptographic source. crls: those of the Store, which several profiles may share.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Responder:
         kem: KemPolicy,
         backends: Backends,
         random: RandomBytes,
+        crls: Crls | None = None,
     ) -> None:
         self.profile = profile
         self.authorities = authorities
@@ -81,8 +83,8 @@ class Responder:
         self._kem = kem
         self._backends = backends
         self._random = random
-        self._crls = Crls(store)
-        self._queries = Queries(authorities, store, self._crls)
+        self._crls = crls or Crls(store)
+        self._queries = Queries(authorities, store, self._crls, profile)
         self._addressees = [
             (identity, ra)
             for authority in authorities.all
@@ -318,8 +320,8 @@ class Responder:
                 return signer
         raise RequestRefused("statementOfPossession names no valid certificate of this CA (RFC 9883 section 3)")
 
-    def crl(self, authority: Authority, *, now: datetime) -> bytes:
-        """The CRL's DER; see `ca.crl`."""
+    def crl(self, authority: Authority, *, now: datetime) -> KeptCrl:
+        """The CRL; see `ca.crl`. Raises CrlRefused."""
         return self._crls.get(authority, now=now)
 
 

@@ -6,6 +6,7 @@ fingerprint stands for all that was shown but the passing of time: whoever appro
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,11 +22,13 @@ from ca.authority import check_validity, preview
 from ca.errors import RequestRefused
 from ca.profiles import Profile, check_request, names_of
 from ca.remembered import open_remembered
+from ca.renewal import as_issued, renewed_by
 from ca.requests import CertificateRequest
 from ca.sealing import ServerKey
 from ca.store import Decision, IssuedCertificate, State, Store, Transaction
 from pkix import oids
-from pkix.errors import PkixError
+from pkix.certificates import extensions_of
+from pkix.errors import Malformed, PkixError
 from pkix.general_names import rendered
 from pkix.names import comparable, name_text, prepared
 from pkix.pkcs10 import CertificationRequest
@@ -130,8 +133,9 @@ class Certified:
                 self.keys[record.spki_hash] = record
             elif record.not_after >= now:
                 self.subjects.setdefault(record.name, record)
-                for name in _names(x509.load_der_x509_certificate(record.der)):
-                    self._names.setdefault(_alike(name), record)
+                with contextlib.suppress(Malformed):  # of a certificate that was imported, and has names that are none
+                    for name in _names(x509.load_der_x509_certificate(record.der)):
+                        self._names.setdefault(_alike(name), record)
 
     def holder(self, name: str) -> IssuedCertificate | None:
         """A valid certificate with this name, or one that reads like it."""
@@ -146,6 +150,7 @@ class Desk:
     generations: Authorities
     server_key: ServerKey
     certified: Certified
+    store: Store
     now: datetime
 
     def view(self, item: Transaction) -> View:
@@ -154,7 +159,8 @@ class Desk:
         notices: list[Notice] = []
         refusal, shown = "", b""
         try:
-            request = open_remembered(self.server_key, item).read()
+            remembered = open_remembered(self.server_key, item)
+            request = remembered.read()
             proof = possession(item, request)
             if proof == "none":
                 notices.append(Notice("no proof", "nobody has proven to have the requested key"))
@@ -168,13 +174,14 @@ class Desk:
             }
             profile = self._profile(item)
             authority = self.generations.by_identifier(item.authority)
-            made = preview(authority, profile, request, now=self.now)
+            issuable = as_issued(request, renewed_by(item.approved_by, remembered, self.store))
+            made = preview(authority, profile, issuable, now=self.now)
             facts["certificate"] = certificate_facts(made, request.key_type)
-            facts["not granted"] = list(_not_granted(made, request))
+            facts["not granted"] = list(_not_granted(made, issuable.extensions, request))
             notices += self._notices(made, key_identity(request.spki))
             # As it would have been when the request came, so that the fingerprint stays the same while it waits.
-            shown = preview(authority, profile, request, now=item.created).public_bytes(Encoding.DER)
-            check_request(profile, request)
+            shown = preview(authority, profile, issuable, now=item.created).public_bytes(Encoding.DER)
+            check_request(profile, issuable)
             check_validity(authority, now=self.now)
             self._check_unique(profile, made)
         except PkixError as error:
@@ -238,7 +245,7 @@ class Desk:
             yield Notice("not all compared", f"it was compared with the newest {MOST_COMPARED} certificates only")
         for name in _names(made):
             yield from self._about_name(name)
-        for item in made.extensions:
+        for item in extensions_of(made):
             if isinstance(item.value, x509.ExtendedKeyUsage):
                 for usage in item.value:
                     if usage in _SENSITIVE_USAGES:
@@ -282,13 +289,13 @@ def _told(record: IssuedCertificate) -> str:
     return f"{record.serial:x}, {record.subject}, profile {record.profile}, until {record.not_after:%Y-%m-%d}"
 
 
-def _not_granted(made: x509.Certificate, request: CertificateRequest) -> Iterator[str]:
+def _not_granted(made: x509.Certificate, wanted: x509.Extensions, request: CertificateRequest) -> Iterator[str]:
     """What was asked for and is not in the certificate."""
     given: dict[str, list[str]] = {}
-    for item in made.extensions:
+    for item in extensions_of(made):
         title, values = extension_facts(item)
         given.setdefault(title, []).extend(values)
-    for item in request.extensions:
+    for item in wanted:
         title, values = extension_facts(item)
         yield from (f"{title}: {value}" for value in values if value not in given.get(title, []))
     attributes = request.attributes if isinstance(request, CertificationRequest) else ()

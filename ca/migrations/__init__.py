@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 # The revision that this program works with: the last one in `versions`.
-SCHEMA_HEAD = "0005"
+SCHEMA_HEAD = "0006"
 
 _READ_VERSION = text("SELECT version_num FROM alembic_version")
 

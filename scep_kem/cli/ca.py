@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authority import Authority, KeyPair
-from ca.crl import REVOCATION_REASONS, create_crl, revocations
+from ca.crl import REVOCATION_REASONS, Crls
+from ca.errors import CrlRefused
 from ca.lapses import lapses
 from ca.store import HOLD, IssuedCertificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, key_type_of
@@ -134,7 +135,7 @@ def init(
     click.echo(f"CA made in {printable(str(directory))}")
     _show("current", authority)
     for text in ungiven(found.configuration(), authority):
-        click.echo(f"  WARNING: {text}")
+        click.echo(f"  WARNING: {printable(text)}")
 
 
 @ca.command()
@@ -161,7 +162,7 @@ def _show(role: str, authority: Authority) -> None:
         start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         click.echo(f"    valid    from {start:%Y-%m-%d} until {end:%Y-%m-%d}")
     for text in lapses(authority, now=utc_now()):
-        click.echo(f"  WARNING: {text}")
+        click.echo(f"  WARNING: {printable(text)}")
 
 
 @ca.command("add-kem")
@@ -352,8 +353,10 @@ def crl(found: CaDir, identifier: str | None, everything: bool, out: Path | None
     data = b""
     with open_store(found) as store:
         for authority in chosen:
-            revoked = revocations(authority, store, now=now)
-            made = create_crl(authority, revoked, store.next_crl_number(authority.identifier), now=now)
+            try:
+                made = Crls(store).make(authority, now=now).der
+            except CrlRefused as error:
+                raise UsageError(f"CA {authority.short_identifier}: {error}") from None
             data += made if der else x509.load_der_x509_crl(made).public_bytes(Encoding.PEM)
     if out is not None:
         return functools.partial(files.write, out, data)

@@ -148,6 +148,7 @@ def _desk(found: CaDir, store: Store) -> Desk:
         generations=found.load(),
         server_key=found.server_key(),
         certified=Certified(store, now),
+        store=store,
         now=now,
     )
 

@@ -34,7 +34,11 @@ def create_flask_app(service: Service) -> Flask:
 
     def answered(adapter: Adapter, body: bytes = b"") -> Response:
         path, query = request.path.lstrip("/"), request.environ.get("QUERY_STRING", "")
-        asked = Request(request.method, path, query, body, request.url_root, request.remote_addr)
+        asked = Request(
+            *(request.method, path, query, body, request.url_root, request.remote_addr),
+            if_none_match=request.headers.get("If-None-Match", ""),
+            if_modified_since=request.headers.get("If-Modified-Since", ""),
+        )
         return _response(guarded(adapter, service, asked))
 
     @app.route("/", defaults={"path": ""}, methods=["GET", "POST", "OPTIONS"])

@@ -29,7 +29,8 @@ class Request:
     """method: GET, HEAD or POST. path: decoded, without the slash it begins with. query: as it stands in the URL.
 
     body: of a POST, whatever its Content-Type. root: URL of the server as the client sees it, for the page. client: its
-    address, for the log. details: also for the log, filled on the way: "operation", "profile"; nothing secret.
+    address, for the log. if_none_match, if_modified_since: these header fields as they stand, of a GET or HEAD.
+    details: also for the log, filled on the way: "operation", "profile"; nothing secret.
     """
 
     method: str
@@ -38,6 +39,8 @@ class Request:
     body: bytes = b""
     root: str = ""
     client: str | None = None
+    if_none_match: str = ""
+    if_modified_since: str = ""
     details: dict[str, str] = field(default_factory=dict)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from urllib.parse import unquote, urlsplit
 
-from ca.authorities import Authorities
 from ca.authority import Authority
 from ca.constraints import lacking_purposes
 from ca.profiles import CA_IN_URL, Profile, purposes
@@ -58,10 +57,11 @@ def ungiven(config: Config, authority: Authority) -> list[str]:
     return found
 
 
-def misleading(profile: Profile, profiles: Collection[str], generations: Authorities) -> list[str]:
-    """What is wrong with the profile's URLs for certificates now that the CA has several generations; one line each."""
-    if len(generations.known) == 1:
-        return []
+def misleading(profile: Profile, profiles: Collection[str]) -> list[str]:
+    """What is wrong with the profile's URLs for certificates; one line each.
+
+    Said before there is a second generation, too: certificates that are issued until then keep their URL.
+    """
     found = []
     for key, urls in (("crl_urls", profile.crl_urls), ("issuer_urls", profile.issuer_urls)):
         for url in urls:
@@ -70,7 +70,7 @@ def misleading(profile: Profile, profiles: Collection[str], generations: Authori
             file, _, identifier = tail.partition("/")
             if parts.scheme in ("http", "https") and name and file in (CRL, CA_CERTIFICATE) and identifier != CA_IN_URL:
                 found.append(
-                    f"profile {profile.name}: {key} has {url}, which is right for one generation of the CA only; "
-                    f"let it end with {file}/{CA_IN_URL}"
+                    f"profile {profile.name}: {key} has {url}, which is right for one generation of the CA only, while "
+                    f"certificates keep it; let it end with {file}/{CA_IN_URL}"
                 )
     return found

@@ -12,10 +12,14 @@ that comes twice is refused, because whoever stands between client and CA may ha
 from __future__ import annotations
 
 import base64
+from datetime import datetime
 from urllib.parse import parse_qsl
 
+from ca.crl import CRL_LIFETIME
+from ca.errors import CrlRefused
 from scep.responder import Responder
 from scep_kem.clock import utc_now
+from scep_kem.server.caching import A_DAY, ASK_AGAIN, cached
 from scep_kem.server.health import PATH, health
 from scep_kem.server.http import Answer, Request, text
 from scep_kem.server.pages import index_page
@@ -78,18 +82,29 @@ def _get(service: Service, responder: Responder, request: Request, operation: st
     kind, _, identifier = tail.partition("/")
     request.details["operation"] = kind if kind in (CRL, CA_CERTIFICATE) else "page"
     if kind in (CRL, CA_CERTIFICATE):
-        return _file(responder, kind, identifier)
+        return _file(responder, request, kind, identifier, utc_now())
     return Answer(index_page(service, responder, request.root).encode(), "text/html; charset=utf-8")
 
 
-def _file(responder: Responder, kind: str, identifier: str) -> Answer:
-    """The CRL or certificate of one generation, or of the current one if no identifier is given."""
+def _file(responder: Responder, request: Request, kind: str, identifier: str, now: datetime) -> Answer:
+    """The CRL or certificate of one generation, or of the current one if no identifier is given, which may be another
+    one soon: caches have to ask each time.
+    """
     authority = responder.authorities.named(identifier) if identifier else responder.current
     if authority is None:
         return text(printable(f"there is no CA {identifier} here"), 404)
-    if kind == CRL:
-        return Answer(responder.crl(authority, now=utc_now()), "application/pkix-crl")
-    return Answer(authority.certificate.der, "application/pkix-cert")
+    if kind == CA_CERTIFICATE:
+        control = A_DAY if identifier else ASK_AGAIN  # its issuer may renew it
+        found = Answer(authority.certificate.der, "application/pkix-cert")
+        return cached(found, request, digest=authority.fingerprint, control=control, now=now)
+    try:
+        crl = responder.crl(authority, now=now)
+    except CrlRefused as error:
+        return text(error.text, 404)
+    left = max(int((crl.made + CRL_LIFETIME - now).total_seconds()), 0)
+    control = f"public, max-age={left}" if identifier else ASK_AGAIN
+    found = Answer(crl.der, "application/pkix-crl")
+    return cached(found, request, digest=crl.digest, control=control, made=crl.made, now=now)
 
 
 def _pki_operation(responder: Responder, request: Request, message: bytes) -> Answer:

@@ -11,6 +11,7 @@ from datetime import date
 
 from ca import methods
 from ca.authorities import Authorities
+from ca.crl import Crls
 from ca.lapses import lapses
 from ca.migrations import StoreVersionError
 from ca.store import Store, StoreUnavailable
@@ -59,6 +60,7 @@ class Service:
         self._told_on: date | None = None
         self._failed: tuple[tuple[int, int] | None, float] = None, 0.0
         self.store: Store = store or self.ca_dir.open_store(config.database)
+        self._crls = Crls(self.store)  # of all profiles, and beyond a rollover
         self._stamp = self._roles_stamp()
         try:
             self.generations, self._responders = self._load()
@@ -129,8 +131,10 @@ class Service:
         try:
             self.generations, self._responders = self._load()
             self._tell_lapses(again=True)
-        except (UsageError, PkixError, KemError) as error:
-            log.error("the CA's keys cannot be read again, the old ones stay in use: %s", error)
+        except Exception as error:
+            expected = isinstance(error, UsageError | PkixError | KemError)
+            text = "the CA's keys cannot be read again, the old ones stay in use: %s"
+            log.error(text, error, exc_info=None if expected else error)
             self._failed = stamp, time.monotonic() + RETRY_INTERVAL
         else:
             self._stamp = stamp
@@ -148,7 +152,7 @@ class Service:
         for text in ungiven(self.config, generations.current):
             log.warning("%s", text)
         for item in self.config.profiles.values():
-            for text in misleading(item.profile, self.config.profiles, generations):
+            for text in misleading(item.profile, self.config.profiles):
                 log.warning("%s", text)
         responders = {}
         for name, item in self.config.profiles.items():
@@ -170,5 +174,6 @@ class Service:
                 kem=item.kem,
                 backends=self._backends,
                 random=os.urandom,
+                crls=self._crls,
             )
         return generations, responders

@@ -12,6 +12,8 @@ import pytest
 from cryptography import x509
 
 from ca.authority import Authority, KemPair, KeyPair
+from ca.crl import Crls
+from ca.kept_crls import CrlState
 from ca.sql_store import SqlStore
 from ca.store import Decision, State
 from pkix.certificates import Certificate
@@ -47,9 +49,9 @@ class Old:
     world: World
 
 
-@pytest.fixture(params=["schema-0002", "schema-0003"])
+@pytest.fixture(params=["schema-0002", "schema-0003", "schema-0004"])
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Old]:
-    """Both."""
+    """All."""
     with opened(request.param, tmp_path) as found:
         yield found
 
@@ -121,7 +123,7 @@ def test_passwords_stay_what_they_were(old: Old) -> None:
 
 def test_certificates_have_their_names(old: Old) -> None:
     world = old.world
-    (found,) = world.store.certificates()
+    found = world.store.certificates()[-1]
     assert found.name == comparable(x509.load_der_x509_certificate(found.der).subject)
     assert world.store.valid_certificates(found.name, now=world.now) == [found]
     assert found.profile == kem_world().profile.name
@@ -192,3 +194,15 @@ def test_a_copy_of_a_request_that_was_rejected_then_does_not_queue_it_again(form
 def test_where_an_old_request_came_from_is_not_known(old: Old) -> None:
     """Schema 6 has the client's address."""
     assert {item.client for item in old.world.store.transactions()} == {None}
+
+
+def test_what_was_revoked_then_is_on_the_next_crl_whose_number_goes_on(tmp_path: Path) -> None:
+    """Schema 0004 kept no CRL and counted no revocations."""
+    with opened("schema-0004", tmp_path) as old:
+        store, authority = old.world.store, old.world.authority
+        assert store.crl_state(authority.identifier) == CrlState(revision=1, number=0)
+        crl = Crls(store).get(authority, now=old.world.now)
+        (gone,) = (item for item in store.certificates() if item.revoked_at)
+        (entry,) = x509.load_der_x509_crl(crl.der)
+        assert entry.serial_number == gone.serial and crl.number == 2
+        assert store.crl_state(authority.identifier) == CrlState(revision=1, number=2)

@@ -263,7 +263,9 @@ class CmcDialogue(Plain):
     def proof(self, application: Application) -> Proof:
         return Proof.challenge if application.request.is_kem else Proof.nothing
 
-    def challenge(self, spkis: Sequence[bytes], request: bytes, context: bytes, *, expires: datetime) -> Challenge:
+    def challenge(
+        self, spkis: Sequence[bytes], request: bytes, context: bytes, *, expires: datetime, password_lasts: bool
+    ) -> Challenge:
         y = self.world.random(64)
         return Challenge(seal(self.world, spkis[0], y), y + request)
 
@@ -678,10 +680,10 @@ def test_what_nobody_heard_of_in_a_day_is_revoked(make: MakeWorld) -> None:
     assert simple_enroll(world, csr(), user="alice") == (202, b"")
     world.tick(limits.report_lifetime)
     world.store.purge(world.now)
-    assert not world.store.revoked(world.authority.identifier, now=world.now)
+    assert not world.store.revocations(world.authority.identifier, now=world.now).listed
     world.tick(timedelta(seconds=1))
     world.store.purge(world.now)
-    assert len(world.store.revoked(world.authority.identifier, now=world.now)) == 1
+    assert len(world.store.revocations(world.authority.identifier, now=world.now).listed) == 1
 
 
 def test_a_certificate_that_the_authority_does_not_want_is_revoked(make: MakeWorld) -> None:
@@ -692,7 +694,7 @@ def test_a_certificate_that_the_authority_does_not_want_is_revoked(make: MakeWor
         simple_enroll(world, request, user="alice")
     assert method.failures == [(request, "the device was retired")]
     assert not world.store.certificates()
-    (gone,) = world.store.revoked(world.authority.identifier, now=world.now)
+    (gone,) = world.store.revocations(world.authority.identifier, now=world.now).listed
     assert gone.serial == method.heard[0]
     with pytest.raises(RequestRefused, match="led to a certificate already; make a new one"):
         simple_enroll(world, request, user="alice")

@@ -49,7 +49,7 @@ def test_one_that_is_withdrawn_is_revoked_and_not_released(store: Store) -> None
     store.withdraw(waiting, ended(waiting, State.FAILED), now=NOW)
     gone = replace(item, revoked_at=NOW, reason="cessationOfOperation")
     assert store.certificate(item.authority, item.serial) == gone
-    assert store.revoked(item.authority, now=NOW) == [gone]
+    assert store.revocations(item.authority, now=NOW).listed == [(gone.serial, NOW, gone.reason)]
     assert store.certificates() == []
     assert store.get(waiting.key) == ended(waiting, State.FAILED)
 

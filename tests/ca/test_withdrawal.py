@@ -71,7 +71,8 @@ def test_a_removed_password_may_be_added_again_and_nobody_holds_it(store: Store)
 def test_a_recorded_certificate_is_found_like_any_other(store: Store) -> None:
     store.record(FULL_CERTIFICATE)
     assert store.certificate(FULL_CERTIFICATE.authority, FULL_CERTIFICATE.serial) == FULL_CERTIFICATE
-    assert list(store.revoked(FULL_CERTIFICATE.authority, now=NOW)) == [FULL_CERTIFICATE]
+    (listed,) = store.revocations(FULL_CERTIFICATE.authority, now=NOW).listed
+    assert listed == (FULL_CERTIFICATE.serial, FULL_CERTIFICATE.revoked_at, FULL_CERTIFICATE.reason)
     assert list(store.transactions()) == []
 
 

@@ -30,6 +30,10 @@ from tests.world import name
 KEY = peer().key
 
 
+def text_of(name: x509.GeneralName) -> str:
+    return checked_text(name, "PKCS #10 request")
+
+
 def received(tag: int, octets: bytes) -> x509.GeneralName:
     """A name as it comes out of a request."""
     names = extension("2.5.29.17", sequence(tlv(tag, octets)))
@@ -60,6 +64,9 @@ RIGHT = [
     (EMAIL, b"o'brien_{x}=1@xn--gert-loa.example", "email"),
     (URI, b"https://host.example:8443/path?query=1#fragment", "uri"),
     (URI, b"https://[2001:db8::1]/", "uri"),
+    (URI, b"https://user:secret@[2001:db8::1]:443", "uri"),
+    (URI, b"https://192.0.2.1:/?a@b", "uri"),
+    (URI, b"urn:x:a//b@", "uri"),
     (URI, b"tag:microsoft.com,2022-09-14:sid:S-1-5-21-1-2-3-1105", "uri"),
     (URI, b"urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "uri"),
     (URI, b"urn:dev:mac:0024befffe804ff1", "uri"),
@@ -73,13 +80,13 @@ RIGHT = [
 @pytest.mark.parametrize(("tag", "octets", "kind"), RIGHT, ids=lambda item: ascii(item))
 def test_what_deployed_clients_send_passes(tag: int, octets: bytes, kind: str) -> None:
     found = received(tag, octets)
-    assert (type_of(found), checked_text(found)) == (kind, octets.decode())
+    assert (type_of(found), text_of(found)) == (kind, octets.decode())
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"])
 def test_addresses_pass(address: str) -> None:
     found = received(IP, ip_address(address).packed)
-    assert (type_of(found), checked_text(found)) == ("ip", str(ip_address(address)))
+    assert (type_of(found), text_of(found)) == ("ip", str(ip_address(address)))
 
 
 @pytest.mark.parametrize(
@@ -87,12 +94,12 @@ def test_addresses_pass(address: str) -> None:
 )
 def test_user_principal_names_pass(text: str) -> None:
     value = upn(text.encode())
-    assert (type_of(value), checked_text(value)) == ("upn", text)
+    assert (type_of(value), text_of(value)) == ("upn", text)
 
 
 def test_a_directory_name_passes() -> None:
     found = x509.DirectoryName(name("CN=device,O=Example"))
-    assert (type_of(found), checked_text(found)) == ("dn", "CN=device,O=Example")
+    assert (type_of(found), text_of(found)) == ("dn", "CN=device,O=Example")
 
 
 EVERYWHERE = [b"", b" ", b"\0", b"\n", b"\r\n", b"\x7f", "ö".encode(), "\u200b".encode()]
@@ -134,18 +141,29 @@ WRONG = [
     (URI, b"https://host.example/<>"),
     (URI, b"IntuneDeviceId://{{DeviceId}}"),
 ]
+NO_HOSTS = ["http://", "http:///path", "http://@/", "http://user@:80", "http://:80/", "https://?a", "https://#a",
+            "https://[]/", "https://[zz]/", "https://[::1", "https://::1/", "https://a:b/", "https://[::1]a/",
+            "https://[192.0.2.1]/", "https://a..b/", "https://-a/", "https://bank%2eexample/", "https://bank.example./",
+            "https://a b/"]  # fmt: skip
 
 
 @pytest.mark.parametrize(("tag", "octets"), WRONG, ids=lambda item: ascii(item))
 def test_what_is_not_of_its_form_is_refused(tag: int, octets: bytes) -> None:
     with pytest.raises(Malformed, match=r"^PKCS #10 request: subjectAltName: .* \(RFC (1123|5321|3986)\)$"):
-        checked_text(received(tag, octets))
+        text_of(received(tag, octets))
+
+
+@pytest.mark.parametrize("uri", NO_HOSTS)
+def test_10_1_an_authority_has_a_host(uri: str) -> None:
+    """RFC 5280 section 4.2.1.6. A name constraint could not be applied to it."""
+    with pytest.raises(Malformed, match="the authority of the URI has no host name or address"):
+        text_of(received(URI, uri.encode()))
 
 
 @pytest.mark.parametrize("network", ["192.0.2.0/24", "192.0.2.1/32", "0.0.0.0/0", "2001:db8::/32"])
 def test_a_network_is_no_address(network: str) -> None:
     with pytest.raises(Malformed, match="iPAddress is a network"):
-        checked_text(x509.IPAddress(ip_network(network)))
+        text_of(x509.IPAddress(ip_network(network)))
 
 
 UPNS = [
@@ -165,7 +183,7 @@ UPNS = [
 @pytest.mark.parametrize("value", UPNS, ids=lambda item: item.value.hex())
 def test_what_is_no_user_principal_name_is_refused(value: x509.OtherName) -> None:
     with pytest.raises(Malformed, match=r"^PKCS #10 request: subjectAltName: the UPN is not "):
-        checked_text(value)
+        text_of(value)
 
 
 def common_name(tag: int, octets: bytes) -> bytes:
@@ -175,13 +193,13 @@ def common_name(tag: int, octets: bytes) -> bytes:
 @pytest.mark.parametrize("octets", [b"x" * 65, b"", b"a\0b", b"a\nb", b"\x1b[31m"])
 def test_a_directory_name_is_checked_like_a_subject(octets: bytes) -> None:
     found = received(0xA4, common_name(0x0C, octets))
-    with pytest.raises(Malformed, match=r"^PKCS #10 request: subjectAltName: directoryName: a "):
-        checked_text(found)
+    with pytest.raises(Malformed, match=r"^PKCS #10 request: subjectAltName: directoryName: (a|unusable name: a) "):
+        text_of(found)
 
 
 def test_a_directory_name_is_not_empty() -> None:
     with pytest.raises(Malformed, match="directoryName is empty"):
-        checked_text(x509.DirectoryName(x509.Name([])))
+        text_of(x509.DirectoryName(x509.Name([])))
 
 
 # Issue 10, section 1: other otherNames
@@ -217,7 +235,7 @@ def test_10_1_other_names_are_told_by_type_and_value(
     kind: x509.ObjectIdentifier, value: bytes, word: str, text: str
 ) -> None:
     found = received(0xA0, encode(Oid(kind.dotted_string)) + tlv(0xA0, value))
-    assert (type_of(found), checked_text(found)) == (word, text)
+    assert (type_of(found), text_of(found)) == (word, text)
     assert is_san_type(word)
 
 
@@ -231,6 +249,9 @@ WRONG_OTHERS = [
     other(OBJECT_GUID, tlv(4, bytes(15))),
     other(OBJECT_GUID, tlv(4, b"")),
     other(OBJECT_GUID, tlv(12, bytes(16))),
+    other(OTHER, tlv(20, b"\xe9")),
+    other(OTHER, tlv(20, "é".encode())),
+    other(OTHER, tlv(30, "\U0001f600".encode("utf-16-be"))),
     *(other(OTHER, tlv(12, item)) for item in (b"", b" ", b" a", b"a  b", b"a\0b", "a\u200bb".encode(), b"\xff")),
     other(OTHER, b""),
     other(OTHER, b"\x0c"),
@@ -240,13 +261,13 @@ WRONG_OTHERS = [
 @pytest.mark.parametrize("value", WRONG_OTHERS, ids=lambda item: f"{item.type_id.dotted_string} {item.value.hex()}")
 def test_10_1_what_is_not_of_its_form_is_refused_in_other_names(value: x509.OtherName) -> None:
     with pytest.raises(Malformed, match=r"^PKCS #10 request: subjectAltName: "):
-        checked_text(value)
+        text_of(value)
     assert "unreadable: " in rendered(value)
 
 
 def test_10_1_a_registered_id_is_its_oid() -> None:
     found = x509.RegisteredID(OTHER)
-    assert (type_of(found), checked_text(found), rendered(found)) == (
+    assert (type_of(found), text_of(found), rendered(found)) == (
         "registeredID",
         "1.2.3.4",
         "registeredID: 1.2.3.4",

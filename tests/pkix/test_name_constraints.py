@@ -106,3 +106,20 @@ def test_4_2_1_10_the_subject_counts_as_directory_name_and_with_its_email_addres
     assert "rfc822Name a@evil.example" in outside(x509.NameConstraints([EMAIL("corp.example")], None), subject, [])
     assert "directoryName" in outside(x509.NameConstraints([dn("O=Example")], None), subject, [])
     assert outside(x509.NameConstraints([dn("O=Example")], None), EMPTY, []) == ""
+
+
+@pytest.mark.parametrize(
+    "value", ["a@evil.example ", "a@evil.example.", "evil.example", "a@evil.example,b@corp.example", "a@ evil.example"]
+)
+def test_10_1_an_email_address_of_the_subject_that_is_none_is_outside(value: str) -> None:
+    """Some programs read an address in it nevertheless."""
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.EMAIL_ADDRESS, value)])
+    assert outside(x509.NameConstraints(None, [EMAIL("evil.example")]), subject, [])
+    assert outside(x509.NameConstraints([EMAIL("evil.example")], None), subject, [])
+    assert not outside(x509.NameConstraints(None, [DNS("evil.example")]), subject, [])
+
+
+@pytest.mark.parametrize("value", ["https://evil.example./", "https://evil%2eexample/", "https://evil%2Eexample:8443/"])
+def test_10_1_a_host_in_another_spelling_is_outside(value: str) -> None:
+    assert is_outside(URI(value), permitted=None, excluded=URI("evil.example"))
+    assert is_outside(URI(value), permitted=URI("evil.example"), excluded=None)

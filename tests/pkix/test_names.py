@@ -11,6 +11,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pkix.asn1 import any_of, elements, wrap
 from pkix.names import (
     comparable,
     comparable_der,
@@ -156,6 +157,34 @@ def test_what_is_no_name_is_the_same_as_itself_only(junk: bytes) -> None:
     assert same_name(junk, junk)
     assert not same_name(junk, b"\x05\x01")
     assert not same_name(junk, common("device").public_bytes())
+
+
+def attribute(value: bytes, kind: bytes = b"\x06\x03\x55\x04\x2d") -> bytes:
+    return wrap(0x30, kind + value)
+
+
+def test_10_1_another_structure_is_another_name() -> None:
+    """None that is no Name, and no value of another type, is taken for ours."""
+    ours = common("device").public_bytes()
+    rdn = elements(any_of(ours))[0]
+    pair = elements(rdn)[0]
+    assert same_name(wrap(0x30, wrap(0x31, wrap(0x30, bytes(pair.data)))), ours)
+    for other in (wrap(0x31, bytes(any_of(ours).data)), wrap(0x04, bytes(any_of(ours).data)),
+                  wrap(0x30, wrap(0x30, bytes(rdn.data))), wrap(0x30, wrap(0x31, wrap(0x31, bytes(pair.data)))),
+                  wrap(0x30, wrap(0x31, wrap(0x30, bytes(pair.data) + b"\x05\x00")))):  # fmt: skip
+        assert comparable_der(other) is None
+    assert not same_name(b"\x30\x00", b"\x30\x02\x31\x00")
+    strings = [wrap(0x30, wrap(0x31, attribute(bytes((tag, 2)) + b"\0a"))) for tag in (0x02, 0x03, 0x04, 0x0C)]
+    assert len({comparable_der(item) for item in strings}) == 4
+    assert comparable_der(strings[1]) == "2.5.4.45=\x010061"
+
+
+@pytest.mark.parametrize("size", [4096, 4097])
+def test_10_1_no_longer_name_is_compared_but_by_its_octets(size: int) -> None:
+    one, other = (wrap(0x30, wrap(0x31, attribute(wrap(0x0C, item * (size - 21))))) for item in (b"a", b"A"))
+    assert len(one) == len(other) == size
+    assert same_name(one, one)
+    assert same_name(one, other) is (size == 4096)
 
 
 def test_a_bit_string_is_no_text() -> None:

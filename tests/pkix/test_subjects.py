@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pkix.asn1 import Oid, encode
+from pkix.crmf import CertReqMsg, encode_unsigned_message
 from pkix.errors import Malformed
 from pkix.pkcs10 import CertificationRequest, encode_certification_request
+from pkix.popo import Popo
 from pkix.subjects import MAX_SUBJECT, MAX_VALUE, check_subject
 from tests.pkix.forge import request_info, sequence, sign_request
 from tests.pkix.tlv import tlv
@@ -41,6 +45,10 @@ def attribute(oid: str, tag: int, octets: bytes) -> bytes:
     return sequence(tlv(0x31, sequence(encode(Oid(oid)), tlv(tag, octets))))
 
 
+def check(der: bytes) -> None:
+    check_subject(der, "PKCS #10 request")
+
+
 def tag_for(oid: str) -> int:
     return 0x13 if oid in PRINTABLE else 0x16 if oid in IA5 else 0x0C
 
@@ -58,10 +66,10 @@ def test_an_attribute_may_be_as_long_as_its_bound_and_no_longer(oid: str) -> Non
 
 
 def test_characters_count_not_octets() -> None:
-    check_subject(attribute("2.5.4.3", 0x0C, "é".encode() * 64))
-    check_subject(attribute("2.5.4.3", 0x1E, "é".encode("utf-16-be") * 64))
+    check(attribute("2.5.4.3", 0x0C, "é".encode() * 64))
+    check(attribute("2.5.4.3", 0x1E, "é".encode("utf-16-be") * 64))
     with pytest.raises(Malformed, match="of 65 characters"):
-        check_subject(attribute("2.5.4.3", 0x1E, "é".encode("utf-16-be") * 65))
+        check(attribute("2.5.4.3", 0x1E, "é".encode("utf-16-be") * 65))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,7 @@ def test_a_value_that_is_not_of_the_attribute_s_type_is_refused(oid: str, tag: i
     """commonName as OCTET STRING was issued."""
     value = attribute(oid, tag, b"\x05\x00" if tag == 0x30 else b"DE")
     with pytest.raises(Malformed, match="is not of its string type"):
-        check_subject(value)
+        check(value)
     with pytest.raises(Malformed):
         subject_of(value)
 
@@ -92,15 +100,15 @@ def test_a_value_that_is_not_of_the_attribute_s_type_is_refused(oid: str, tag: i
 )
 def test_ascii_may_come_in_another_string_type(oid: str, tag: int) -> None:
     """As Go's encoding/asn1 writes it."""
-    check_subject(attribute(oid, tag, b"DE"))
+    check(attribute(oid, tag, b"DE"))
     with pytest.raises(Malformed):
-        check_subject(attribute(oid, tag, b"\xc3\xa9"))
+        check(attribute(oid, tag, b"\xc3\xa9"))
 
 
 def test_ia5string_passes_for_a_directory_string() -> None:
-    check_subject(attribute("2.5.4.3", 0x16, b"device"))
+    check(attribute("2.5.4.3", 0x16, b"device"))
     with pytest.raises(Malformed):
-        check_subject(attribute("2.5.4.3", 0x16, b"\xc3\xa9"))
+        check(attribute("2.5.4.3", 0x16, b"\xc3\xa9"))
 
 
 @pytest.mark.parametrize("character", ["\0", "\n", "\r", "\x1b", "\x7f", "\x85"])
@@ -108,7 +116,7 @@ def test_ia5string_passes_for_a_directory_string() -> None:
 def test_control_characters_are_refused(where: str, character: str) -> None:
     """A program that stops at NUL reads another name than the one that was checked."""
     with pytest.raises(Malformed, match="a value holds control characters"):
-        check_subject(attribute("2.5.4.3", 0x0C, where.format(character).encode()))
+        check(attribute("2.5.4.3", 0x0C, where.format(character).encode()))
 
 
 def test_600_kilobytes_of_organization_are_refused() -> None:
@@ -133,7 +141,7 @@ def test_what_the_library_writes_is_accepted() -> None:
 @given(st.binary(max_size=200))
 def test_whatever_is_no_name_is_malformed(octets: bytes) -> None:
     try:
-        check_subject(octets)
+        check(octets)
     except Malformed:
         return
     assert octets[:1] == b"\x30"
@@ -146,18 +154,37 @@ def test_whatever_is_no_name_is_malformed(octets: bytes) -> None:
 @pytest.mark.parametrize("octets", [b"", b" ", b"   "])
 def test_10_1_no_value_is_empty(oid: str, octets: bytes) -> None:
     with pytest.raises(Malformed, match=r"of 0 characters, not 1 to|of nothing but blanks"):
-        check_subject(attribute(oid, tag_for(oid), octets))
+        check(attribute(oid, tag_for(oid), octets))
 
 
 @pytest.mark.parametrize("text", ["\u200b", "\u3164 ", "\u00a0"], ids=ascii)
 def test_10_1_no_value_is_invisible(text: str) -> None:
     with pytest.raises(Malformed, match="of nothing but blanks"):
-        check_subject(attribute("2.5.4.10", 0x0C, text.encode()))
+        check(attribute("2.5.4.10", 0x0C, text.encode()))
 
 
 def test_10_1_no_bit_string_and_no_rdn_is_empty() -> None:
-    check_subject(attribute("2.5.4.45", 0x03, b"\0x"))
+    check(attribute("2.5.4.45", 0x03, b"\0x"))
     with pytest.raises(Malformed, match="of 0 characters"):
-        check_subject(attribute("2.5.4.45", 0x03, b"\0"))
+        check(attribute("2.5.4.45", 0x03, b"\0"))
     with pytest.raises(Malformed, match="without attribute"):
-        check_subject(sequence(tlv(0x31, b"")))
+        check(sequence(tlv(0x31, b"")))
+
+
+def test_10_1_a_bmp_string_has_no_surrogates() -> None:
+    """OpenSSL reads no certificate that has them."""
+    check(attribute("2.5.4.3", 0x1E, "é\ufffd".encode("utf-16-be")))
+    with pytest.raises(Malformed, match="a value is not valid text of its string type"):
+        check(attribute("2.5.4.3", 0x1E, "\U0001f600".encode("utf-16-be")))
+
+
+def test_10_1_the_text_says_whose_subject_it_is() -> None:
+    """Of CRMF, too."""
+    template = attribute("2.5.4.10", 0x0C, b"")
+    spki = CertificationRequest.decode(encode_certification_request(KEY, name("CN=a"))).spki
+    message = encode_unsigned_message(spki, name("CN=a"), Popo.absent)
+    request = replace(CertReqMsg.decode(message), subject_der=template)
+    with pytest.raises(Malformed, match=r"^CRMF request: a organizationName of 0 characters"):
+        _ = request.subject
+    with pytest.raises(Malformed, match=r"^PKCS #10 request: a organizationName of 0 characters"):
+        subject_of(template)

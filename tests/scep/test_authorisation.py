@@ -17,7 +17,7 @@ from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
 from ca.store import Decision, IssuedCertificate
 from ca.webhook import WebhookAnswer
-from pkix.names import parse_name
+from pkix.names import comparable, parse_name
 from pkix.pkcs10 import encode_certification_request
 from scep.attributes import FailInfo, PkiStatus
 from scep.client import Issued, Refused, StillPending
@@ -230,6 +230,18 @@ def test_a_webhook_approves_and_sees_what_it_needs() -> None:
     assert (asked.key.protocol, asked.key.transaction_id, webhook.held) == ("scep", "transaction-1", [None])
     assert asked.identity.password == "from elsewhere"
     assert asked.request.subject == name("CN=device,O=Example")
+
+
+def test_10_1_a_webhook_that_approves_another_subject_of_a_holder_gets_it_issued() -> None:
+    """Only a renewal keeps the names of the certificate that signed the message."""
+    world = World(policy=NOTHING, webhook=Scripted("approve", "approve"))
+    device = world.device()
+    issued = device.enrol()
+    assert isinstance(issued, Issued)
+    other = certificate(device.renewal(issued, renewal=False, subject="CN=other,O=Example").enrol())
+    assert other.subject == name("CN=other,O=Example")
+    newest = world.store.certificates()[0]
+    assert (newest.subject, newest.name) == ("CN=other,O=Example", comparable(other.subject))
 
 
 @pytest.mark.parametrize(("script", "text"), [("reject: unknown", "unknown"), ("reject", "the request was rejected")])

@@ -9,12 +9,14 @@ from dataclasses import replace
 import pytest
 
 import scep.client
+from ca.methods import AuthorisationPolicy
 from kem.exchange import POP_SHA256, POP_SHA512
 from pkix.asn1 import decode, encode
 from scep.kem_pop import Binding, KemPopMacInput, ScepKemContext, comparison, mac_input
 from scep.proof import StoredChallenge
 from scep.settings import KemPolicy
 from scep_kem.trace import describe_proof
+from tests.scep import craft
 from tests.scep.kem_kit import CHALLENGED, confirm_parts, confirmation, flipped, issued, kem_world, renewing
 from tests.world import Device, World, kem_device
 
@@ -164,6 +166,26 @@ def test_what_is_shown_tests_no_guess_of_the_password() -> None:
     assert not [found for found in context_hashes if found in shown]
     members = decode(ScepKemContext, proof.context, "context")
     assert members.csr_hash.hex() == csr_hash and csr_hash not in proof.mac_input.hex()
+
+
+@pytest.mark.parametrize(("one_time", "shown"), [(True, 4), (False, None)])
+def test_of_a_password_that_may_serve_again_not_even_two_octets(one_time: bool, shown: int | None) -> None:
+    """Two octets of each request with it would be many at last."""
+    world = kem_world()
+    device = kem_device(world, password=world.password(SECRET, one_time=one_time))
+    assert device.enrolment.receive(world.send(device.start()).body) == CHALLENGED
+    log = log_of(world, device)
+    assert log["csrHash"] == (hashlib.sha256(device.request.der).hexdigest()[:shown] if shown else "withheld")
+    assert log.keys() == trace_of(device).keys()
+
+
+def test_nor_of_one_that_somebody_else_judges() -> None:
+    """A password that we do not know may serve as often as its judge likes. Without one there is nothing to guess."""
+    for password, withheld in (("anything", True), (None, False)):
+        world = kem_world(policy=AuthorisationPolicy(), webhook=craft.Scripted("approve", "approve"))
+        device = kem_device(world, password=password)
+        assert device.enrolment.receive(world.send(device.start()).body) == CHALLENGED
+        assert (log_of(world, device)["csrHash"] == "withheld") == withheld
 
 
 def test_a_challenge_that_an_earlier_version_has_kept_is_still_checked() -> None:

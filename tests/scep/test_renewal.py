@@ -212,6 +212,47 @@ def test_a_renewal_adds_no_subject_alt_name(
         assert "subjectAltName that the certificate to renew does not have" in refusal(answer)
 
 
+def under(world: World, profile: Profile) -> World:
+    """The same CA after a change of its profile."""
+    return World(profile=profile, store=world.store, current=world.authority, seed="later")
+
+
+@pytest.mark.parametrize(("pattern", "renews"), [("device", True), ("DEVICE", False)])
+@pytest.mark.parametrize("explicit", [True, False])
+def test_10_1_a_pattern_sees_the_subject_that_a_renewal_issues(
+    world: World, pattern: str, renews: bool, explicit: bool
+) -> None:
+    device, issued = enrolled(world)
+    device.world = under(world, Profile(subject_patterns={"CN": pattern}))
+    answer = device.renewal(issued, subject="CN=DEVICE,O=Example", renewal=explicit).enrol()
+    if renews:
+        assert certificate(answer).subject == certificate(issued).subject
+    else:
+        assert refusal(answer) == "the subject's CN does not have the form this profile asks for"
+
+
+def test_10_1_a_password_is_no_renewal_and_issues_the_request_s_spelling(world: World) -> None:
+    """A pattern sees this one then."""
+    device, issued = enrolled(world)
+    device.world = under(world, Profile(renewal_window=timedelta(days=1), subject_patterns={"CN": "device|Device"}))
+    more: dict[str, Any] = {"renewal": False, "password": device.world.password("another secret")}
+    answer = device.renewal(issued, subject="CN=DEVICE,O=Example", **more).enrol()
+    assert refusal(answer) == "the subject's CN does not have the form this profile asks for"
+    answer = device.renewal(issued, subject="CN=Device,O=Example", transaction_id="2", **more).enrol()
+    assert certificate(answer).subject == name("CN=Device,O=Example")
+
+
+def test_10_1_a_renewal_keeps_the_spelling_of_its_subject_alt_name() -> None:
+    """Whatever else a directoryName could look like afterwards."""
+    world = World(profile=Profile(san_types=("dn", "dns"), san_patterns={"dn": "CN=one"}))
+    asked = x509.SubjectAlternativeName([x509.DirectoryName(name("CN=one")), x509.DNSName("a.example")])
+    device, issued = enrolled(world, extensions=[x509.Extension(asked.oid, False, asked)])
+    other = x509.SubjectAlternativeName([x509.DNSName("A.example"), x509.DirectoryName(name("CN=O\u200bNE"))])
+    renewed = certificate(device.renewal(issued, extensions=[x509.Extension(other.oid, False, other)]).enrol())
+    found = renewed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert list(found) == [x509.DNSName("a.example"), x509.DirectoryName(name("CN=one"))]
+
+
 def test_a_renewal_adds_no_microsoft_sid(world: World) -> None:
     """The SID names an account; whoever may choose it at renewal can become somebody else in Active Directory."""
     device, issued = enrolled(world)

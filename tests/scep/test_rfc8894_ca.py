@@ -11,11 +11,13 @@ from pyasn1_alt_modules import rfc5652
 
 from ca.authority import Authority, KeyPair, create_authority
 from ca.methods import AuthorisationPolicy
+from ca.profiles import Profile
 from ca.store import Decision
 from pkix.algorithms import AlgorithmPolicy
 from pkix.signed_data import SignedData
-from scep.attributes import MessageType
-from scep.client import CaCertificates, Issued, Query, decode_next_ca
+from scep import queries
+from scep.attributes import FailInfo, MessageType
+from scep.client import CaCertificates, Crl, Issued, Query, Refused, decode_next_ca
 from scep.settings import KemPolicy, Settings
 from tests.scep import craft
 from tests.scep.craft import Seen, see
@@ -269,12 +271,47 @@ def test_after_a_rollover_queries_about_the_previous_ca_are_answered(kind: Messa
         assert x509.load_der_x509_crl(answer.crl).issuer == present().ca.certificate.subject  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("urls", [(), ("http://ca.example/scep/crl/{ca}", "ldap://ca.example/{ca}")])
+def test_2_7_a_large_crl_is_fetched_by_its_url(monkeypatch: pytest.MonkeyPatch, urls: tuple[str, ...]) -> None:
+    """Anybody may ask, and each answer is encrypted anew."""
+    world = World(profile=Profile(crl_urls=urls))
+    device = world.device(password=world.password())
+    issued = device.enrol()
+    assert isinstance(issued, Issued)
+    (record,) = world.store.certificates()
+    world.store.revoke(record.authority, record.serial, reason="superseded", now=world.now)
+    size = len(world.responder.crl(world.authority, now=world.now).der)
+
+    def asked() -> object:
+        query = Query(
+            MessageType.GetCRL,
+            craft.Certificate.decode(issued.certificate).issuer_and_serial,
+            ca=world.ca_certificates(),
+            signer=device.signer,
+            transaction_id="query",
+            settings=device.enrolment._settings,
+            random=Random("query"),
+        )
+        return query.receive(world.send(query.start(now=NOW)).body)
+
+    monkeypatch.setattr(queries, "MAX_CRL", size)
+    assert isinstance(asked(), Crl)
+    monkeypatch.setattr(queries, "MAX_CRL", size - 1)
+    answer, short = asked(), world.authority.short_identifier
+    assert isinstance(answer, Refused) and answer.fail_info is FailInfo.badRequest and answer.text is not None
+    assert f"the CRL of {size} octets is too large for GetCRL" in answer.text
+    where = (
+        f"http://ca.example/scep/crl/{short} or ldap://ca.example/{short}" if urls else f"crl/{short} behind the URL"
+    )
+    assert where in answer.text
+
+
 # CRL
 
 
 def get_crl(world: World) -> x509.CertificateRevocationList:
     world.tick(timedelta(0))
-    return x509.load_der_x509_crl(world.responder.crl(world.authority, now=world.now))
+    return x509.load_der_x509_crl(world.responder.crl(world.authority, now=world.now).der)
 
 
 def test_a_crl_is_made_anew_when_something_was_revoked_and_not_for_everyone_who_asks() -> None:

@@ -365,7 +365,7 @@ def test_4_6_1_an_answer_without_crl_is_refused(world: World, device: Device) ->
 
 def test_section_3_an_unreadable_crl_costs_only_itself(world: World, device: Device) -> None:
     mine = certificate_for(world, device.request)
-    crl = world.responder.crl(world.authority, now=NOW)
+    crl = world.responder.crl(world.authority, now=NOW).der
     for crls, good in (([b"\x30\x00", crl], True), ([b"\x30\x00"], False)):
         asking = ask(device, MessageType.GetCRL, mine)
         body = granted(device, asking.start(now=NOW), encode_degenerate(crls=crls))

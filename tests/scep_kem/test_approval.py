@@ -19,19 +19,21 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ca.profiles import extension
 from ca.store import Decision, State, Transaction
+from kem.keys import encode_public_key
 from kem.parameters import by_name
+from pkix.certificates import Certificate
 from pkix.general_names import rendered
 from pkix.pkcs10 import CertificationRequest, encode_certification_request
 from pkix.usages import key_usage
 from scep.attributes import RESPONSE_KEY
-from scep.client import Issued, StillPending
+from scep.client import Issued, KemKey, StillPending
 from scep_kem import approval
 from scep_kem.ca_dir import CaDir
 from scep_kem.clock import utc_now
 from scep_kem.contents import extension_facts
 from scep_kem.terminal import revealed
 from tests.scep_kem.kit import CONFIG, Site, make_ca_dir, run
-from tests.world import Device, key
+from tests.world import Device, kem_key, key
 
 RICH = """
 [profiles.rich]
@@ -52,6 +54,13 @@ manual = true
 manual = true
 [profiles.trusting.kem]
 pop = "implicit"
+[profiles.renewing]
+subject_patterns = { CN = "kem device" }
+[profiles.renewing.authorisation]
+challenge_password = true
+renewal = true
+[profiles.renewing.kem]
+pop = "challenge"
 """
 
 UPN = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x0a" + b"admin@corp")
@@ -437,6 +446,24 @@ def test_the_hash_of_a_renewal_is_that_of_its_request(own: CaDir) -> None:
         renewal = replace(item, request_hash=hashlib.sha256(b"RenewalReq" + request).digest())
         store.replace(item, renewal)
     assert seen(own, approval.request_id(renewal))["request SHA-256"] == hashlib.sha256(request).hexdigest()
+
+
+def test_10_1_what_is_shown_of_a_renewal_is_the_subject_that_is_issued(own: CaDir) -> None:
+    with own.open_store() as store:
+        site = Site(own, store=store, path="/scep/renewing")
+        device = site.kem_device(password=site.password())
+        assert isinstance(device.enrol(), StillPending)
+        issued = device.poll()
+        assert isinstance(issued, Issued)
+        private, public = kem_key("ML-KEM-768", "kem device")
+        old = KemKey(private, encode_public_key(public), Certificate.decode(issued.certificate))
+        spelled = {"subject": "CN=KEM DEVICE,O=Example", "transaction_id": "2", "label": "new"}
+        assert isinstance(site.kem_device(renewal=True, renewed=old, **spelled).enrol(), StillPending)
+        (item,) = store.transactions(State.CHALLENGED)
+    facts = seen(own, approval.request_id(item))
+    assert facts["certificate"]["subject"] == "CN=kem device,O=Example"
+    assert facts["asked for"]["subject"] == "CN=KEM DEVICE,O=Example"
+    assert not any(text.startswith("would be refused") for text in facts["warnings"])
 
 
 @pytest.mark.parametrize(("kem", "profile", "proof"), [(True, "trusting", "none"), (False, "manual", "signature")])

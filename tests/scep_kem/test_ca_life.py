@@ -235,7 +235,9 @@ def test_healthz_has_the_prepared_ca_and_fails_without_a_database(own: CaDir, mo
     assert "secret" not in answer.text and timedelta(days=60) == NEAR_END
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/scep", "/scep?operation=GetCACert", "/scep?operation=GetCACaps"])
+@pytest.mark.parametrize(
+    "path", [*(f"/scep?operation={name}" for name in ("GetCACert", "GetCACaps")), "/healthz", "/scep", "/scep/crl"]
+)
 def test_what_anybody_may_ask_for_reads_no_lists(own: CaDir, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     """It would cost more with every certificate, for whoever asks often enough."""
     site = Site(own)
@@ -243,7 +245,8 @@ def test_what_anybody_may_ask_for_reads_no_lists(own: CaDir, monkeypatch: pytest
     def fail(*_asked: object, **_more: object) -> None:
         raise StoreUnavailable("a list was read")
 
-    for lists in ("certificates", "transactions", "credentials", "revoked"):
+    site.http.get("/scep/crl")  # which is made once, and kept
+    for lists in ("certificates", "transactions", "credentials", "revocations"):
         monkeypatch.setattr(site.service.store, lists, fail)
     assert site.http.get(path).status_code == 200
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from scep.client import Issued
 from scep_kem.ca_dir import CaDir
 from scep_kem.clock import utc_now
+from tests.pkix.openssl import Failed, OpenSsl, find_openssl
 from tests.scep_kem.kit import Site, make_ca_dir, run
 
 CONFIG = """\
@@ -146,13 +148,55 @@ def test_crl_of_what_is_not_there(own: CaDir, given: tuple[str, ...]) -> None:
         ("ldap://ca.example/crl", False),
     ],
 )
-def test_a_server_warns_of_urls_that_a_rollover_has_made_wrong(
+def test_a_server_warns_of_urls_that_a_rollover_makes_wrong(
     own: CaDir, log: pytest.LogCaptureFixture, url: str, warned: bool
 ) -> None:
     own.config_path.write_text(CONFIG.replace("http://ca.example/scep/crl/{ca}", url))
     Site(own)
-    assert "crl_urls" not in log.text
-    rolled_over(own)
-    Site(own)
     lines = [item.message for item in log.records if "crl_urls" in item.message]
     assert len(lines) == warned and all("crl/{ca}" in line for line in lines)
+
+
+# OpenSSL checks a certificate with what its own URLs lead to (RFC 5280 sections 4.2.1.13, 4.2.2.1, 6.3.3)
+
+
+def checked(site: Site, certificate: x509.Certificate, folder: Path) -> str:
+    """What `openssl verify` says: nothing, or its errors."""
+    openssl = OpenSsl(find_openssl(), folder)
+    crl_url, issuer_url = urls(certificate)
+    crl = x509.load_der_x509_crl(site.http.get(crl_url).data).public_bytes(Encoding.PEM)
+    issuer = x509.load_der_x509_certificate(site.http.get(issuer_url).data).public_bytes(Encoding.PEM)
+    files = [openssl.file(item) for item in (issuer, crl, certificate.public_bytes(Encoding.PEM))]
+    at = str(int(utc_now().timestamp()))
+    try:
+        openssl.run("verify", "-attime", at, "-crl_check", "-CAfile", files[0], "-CRLfile", files[1], files[2])
+    except Failed as error:
+        return str(error)
+    return ""
+
+
+def test_openssl_finds_what_is_revoked_after_rollovers_and_what_follows(own: CaDir, site: Site, tmp_path: Path) -> None:
+    """After one rollover, two, a new RA, and when the first generation is retired."""
+    good, gone = [], []
+    for name in ("first", "second", "third"):
+        if name != "first":
+            rolled_over(own)
+        for found in (good, gone):
+            label = f"{name} {len(found)} {found is good}"
+            password = site.password(f"{label} password 16")
+            subject, transaction_id = f"CN={label}", label.replace(" ", "-")
+            outcome = site.device(password=password, subject=subject, transaction_id=transaction_id).enrol()
+            assert isinstance(outcome, Issued), outcome
+            found.append(x509.load_der_x509_certificate(outcome.certificate))
+        run("ca", "revoke", f"{gone[-1].serial_number:x}", "--dir", own.path).good()
+
+        def all_is_right() -> None:
+            assert [checked(site, item, tmp_path) for item in good] == [""] * len(good)
+            assert all("certificate revoked" in checked(site, item, tmp_path) for item in gone)
+
+        all_is_right()
+    run("ca", "retire", own.load().previous[-1].short_identifier, "--dir", own.path).good()
+    all_is_right()
+    run("ca", "revoke", f"{good[0].serial_number:x}", "--dir", own.path).good()
+    gone.append(good.pop(0))
+    all_is_right()

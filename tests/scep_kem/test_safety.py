@@ -300,7 +300,6 @@ WEBHOOK = 'dir = "."\n[profiles.default.authorisation]\nwebhook = "https://{}"\n
 @pytest.mark.parametrize(
     ("text", "secret"),
     [
-        (WEBHOOK.format("user:word@decide.example/"), True),
         (WEBHOOK.format("decide.example/?token=word"), True),
         (WEBHOOK.format("decide.example/"), False),
         ('dir = "."\ndatabase = "postgresql+psycopg://user:word@host/name"\n', True),
