@@ -63,7 +63,8 @@ class SqlStore(Store):
 
     Opening creates a SQLite file (mode 0600, as are its -wal and -shm) and brings the schema up to date; with
     `migrate=False` an old or empty database raises `ca.migrations.StoreVersionError` instead, as a newer one
-    always does. In-memory SQLite raises ValueError: that is what `MemoryStore` is for.
+    always does, and with `create=False` an empty one raises `ca.migrations.StoreEmpty`. In-memory SQLite raises
+    ValueError: that is what `MemoryStore` is for.
 
     Any number of threads may share one SqlStore, and any number of processes may open the same file. A SqlStore
     may also be opened before a fork (gunicorn with preload_app): it closes its idle connections right before
@@ -74,12 +75,12 @@ class SqlStore(Store):
     ends after 5 seconds with StoreUnavailable.
     """
 
-    def __init__(self, url: str | URL, *, migrate: bool = True) -> None:
+    def __init__(self, url: str | URL, *, migrate: bool = True, create: bool = True) -> None:
         self._database = Database(url)
         sqlite = self._database.engine.dialect.name == "sqlite"
         self._turn = self._database.turn if sqlite else contextlib.nullcontext()
         try:
-            ensure_schema(self._database.engine, migrate=migrate)
+            ensure_schema(self._database.engine, migrate=migrate, create=create)
         except BaseException:
             self.close()
             raise

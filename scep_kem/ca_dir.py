@@ -26,18 +26,17 @@ from pathlib import Path
 
 from cryptography import x509
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
 
 from ca.authorities import Authorities
 from ca.authority import RA_VALIDITY, Authority, KeyPair, create_authority, create_ra_kem
 from ca.sealing import KEY_LENGTH, ServerKey
 from ca.sql_store import SqlStore
-from ca.store import Store, StoreUnavailable
+from ca.store import Store
 from pkix.certificates import Certificate, is_self_issued
 from pkix.keys import spki_of
 from scep_kem import files, safety
 from scep_kem.config import CONFIG_NAME, TEMPLATE, Config, load
-from scep_kem.database import check_database
+from scep_kem.database import NoDatabase, open_database
 from scep_kem.errors import UsageError, cannot
 from scep_kem.generation_files import (
     Stems,
@@ -448,18 +447,23 @@ class CaDir:
         """The database at `url`, or the SQLite file of this folder. Only a new CA's is made. Raises UsageError if it
         cannot be one, and StoreUnavailable if it does not work.
         """
+        return self._open_store(url, create=not self.exists())
+
+    def make_database(self, url: str | None = None) -> None:
+        """An empty database, which knows of nothing that was issued or revoked, where there is none."""
+        with self.locked():
+            self.require()
+            try:
+                self._open_store(url, create=False).close()
+            except NoDatabase:
+                self._open_store(url, create=True).close()
+            else:
+                raise UsageError("there is a database already, which may have records; remove it, or name another")
+
+    def _open_store(self, url: str | None, *, create: bool) -> SqlStore:
         # As text, a folder named what? would be read as a file and its options.
         found = make_url(url) if url else URL.create("sqlite", database=str(self.path / DATABASE_NAME))
-        if found.get_backend_name() == "sqlite":
-            check_database(Path(str(found.database)), is_new=not self.exists())
-        try:
-            return SqlStore(found)
-        except OSError as error:
-            raise cannot(f"open the database {error.filename}", error) from None
-        except ImportError as error:
-            raise UsageError(f"cannot open the database: its driver is not installed: {error}") from None
-        except DBAPIError as error:
-            raise StoreUnavailable(f"the database cannot be opened: {' '.join(str(error.orig).split())}") from error
+        return open_database(found, create=create)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

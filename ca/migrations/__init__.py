@@ -36,18 +36,25 @@ class StoreVersionError(Exception):
     """The database has a schema that this program cannot work with. The text is one line for the operator."""
 
 
-def ensure_schema(engine: Engine, *, migrate: bool) -> None:
-    """Bring the database to SCHEMA_HEAD, creating the tables if there are none.
+class StoreEmpty(StoreVersionError):
+    """The database has no tables, and none were to be made."""
+
+
+def ensure_schema(engine: Engine, *, migrate: bool, create: bool) -> None:
+    """Bring the database to SCHEMA_HEAD, creating the tables if there are none and `create` says so.
 
     The transaction has the write lock from its beginning, so of several processes that open a new database one
     migrates and the others wait for it and then find nothing left to do. Raises StoreVersionError if the
-    database is newer than the program, or if it is older and `migrate` is False.
+    database is newer than the program, or if it is older and `migrate` is False; StoreEmpty if it has no tables and
+    `create` is False.
     """
     with engine.connect() as connection:
         if _version(connection) == SCHEMA_HEAD:
             return
     with _migrating, migrating(engine) as connection:
         version = _version(connection)
+        if version is None and not create:
+            raise StoreEmpty("the database has no tables")
         if version != SCHEMA_HEAD:
             _upgrade(connection, version, migrate=migrate)
 

@@ -203,6 +203,19 @@ def backup(found: CaDir, target: Path) -> None:
     click.echo(f"the CA is in {printable(str(target))}, with all its keys: keep it as safe")
 
 
+@ca.command("new-database")
+@ca_options
+def new_database(found: CaDir) -> None:
+    """Make an empty database for a CA that has none.
+
+    For a CA that has lost its own, or gets another. It knows of no certificate that was issued, none that is revoked
+    and no challenge password. If there is a backup, restore that instead. `ca import-issued --crl` brings back
+    certificates and revocations.
+    """
+    found.make_database(found.configuration().database)
+    click.echo("a database was made that knows of nothing: no CRL has what was revoked before")
+
+
 def _ra_reason(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """--reason for certificates of an RA. None of them is put on hold, because their keys do not come back."""
     reasons = [reason for reason in REVOCATION_REASONS if reason != HOLD]

@@ -17,7 +17,7 @@ from scep_kem import ca_dir, files
 from scep_kem.config import load
 from scep_kem.errors import UsageError
 from scep_kem.server.service import Service
-from tests.scep_kem.kit import Site, ca_pair, make_ca_dir, quoted, run
+from tests.scep_kem.kit import Site, ca_pair, make_ca_dir, run
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_a_database_that_is_missing_is_not_made_anew(tmp_path: Path) -> None:
     made = make_ca_dir(tmp_path / "the ca")
     (database,) = made.path.glob("store.sqlite")
     database.unlink()
-    said = (f"the database {database} is missing", f"`install -m 600 /dev/null {quoted(database)}`")
+    said = (f"the database {database} is missing", "`scep-kem ca new-database` makes one that knows of nothing")
     for command in (["ca", "list"], ["ca", "crl"], ["challenge", "new"], ["requests", "list"]):
         run(*command, "--dir", made.path).refused_in_one_line(2, *said)
     with pytest.raises(UsageError, match="is missing"):
         Service(load(made.config_path))
     assert not database.exists()
-    database.touch()
+    run("ca", "new-database", "--dir", made.path).good()
     run("ca", "list", "--dir", made.path).good()
 
 

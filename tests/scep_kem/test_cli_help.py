@@ -25,6 +25,7 @@ CONTRACT = {
         "ca backup",
         "ca import-cert",
         "ca import-issued",
+        "ca new-database",
         "ca renew-ra",
         "ca replace-ra",
         "ca retire",

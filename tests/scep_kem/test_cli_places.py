@@ -28,8 +28,9 @@ def elsewhere(tmp_path: Path) -> CaDir:
         "[profiles.default.authorisation]\nchallenge_password = true\n"
         "[profiles.elsewhere.authorisation]\nmanual = true\n"
     )
-    (tmp_path / "etc" / "live.sqlite").touch(0o600)
-    return CaDir(found.path, config)
+    elsewhere = CaDir(found.path, config)
+    elsewhere.make_database(load(config).database)
+    return elsewhere
 
 
 def served(found: CaDir) -> SqlStore:

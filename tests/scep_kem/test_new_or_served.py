@@ -6,20 +6,26 @@ files is made anew.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import signal
+import sqlite3
 from pathlib import Path
 
 import click
 import pytest
+from sqlalchemy.engine import make_url
 
+from ca.migrations import StoreEmpty
+from scep_kem import database
 from scep_kem.ca_dir import CaDir
 from scep_kem.cli import cli
 from scep_kem.cli import server as serve_command
+from scep_kem.database import NoDatabase, open_database
 from scep_kem.errors import UsageError
 from scep_kem.wsgi import create_app
-from tests.scep_kem.kit import Result, make_ca_dir, quoted, run
+from tests.scep_kem.kit import CONFIG, Result, make_ca_dir, quoted, run
 from tests.scep_kem.test_cli_serve import Stub
 
 PARTS = ("roles.json", "server.key", "store.sqlite", "scep.toml", "ca-*", "ca-*/ca.key.pem", "ca-*/ca.cert.pem")
@@ -160,5 +166,68 @@ def test_no_command_makes_the_part_that_is_missing(maimed: Path, name: str, tmp_
         assert names(maimed) == before
     else:  # one that needs nothing of what is missing
         made = names(maimed) - before
-        assert all(item.startswith("ca-") for item in made)
-        assert not made or name in ("ca rollover", "ca add-kem", "ca import-cert")
+        if name == "ca new-database":
+            assert made == {"store.sqlite"}
+        else:
+            assert all(item.startswith("ca-") for item in made)
+            assert not made or name in ("ca rollover", "ca add-kem", "ca import-cert")
+
+
+# The database has no tables
+
+
+@pytest.fixture(params=["own", "named", "of a server"])
+def emptied(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CaDir:
+    """A CA whose database is there and empty. Of a server: where nothing looks for a file beforehand."""
+    made = make_ca_dir(tmp_path / "ca")
+    path = made.path / "store.sqlite"
+    if request.param != "own":
+        path = made.path / "other.sqlite"
+        made.config_path.write_text(CONFIG.replace("[profiles", f'database = "sqlite:///{path}"\n[profiles', 1))
+    if request.param == "of a server":
+        monkeypatch.setattr(database, "_check_file", lambda *_arguments, **_more: None)
+    path.write_bytes(b"")
+    path.chmod(0o600)
+    return made
+
+
+def tables(found: CaDir) -> list[object]:
+    other = found.path / "other.sqlite"
+    with contextlib.closing(sqlite3.connect(other if other.exists() else found.path / "store.sqlite")) as connection:
+        return connection.execute("SELECT name FROM sqlite_master").fetchall()
+
+
+def test_issue_10_6_nobody_makes_tables_by_the_way(emptied: CaDir, serve: Stub) -> None:
+    """An empty database, as after the restore of a server without its data, has no revocation."""
+    said = "what was issued and revoked is not there. Restore it from a backup;"
+    for command in (["serve"], ["ca", "list"], ["ca", "crl"], ["challenge", "new"], ["requests", "list"]):
+        run(*command, "--dir", emptied.path).refused_in_one_line(2, "is empty: ", said, "`scep-kem ca new-database`")
+    with pytest.raises(UsageError, match="is empty: "):
+        create_app(str(emptied.config_path))
+    assert tables(emptied) == [] and not serve.ran
+
+
+def test_issue_10_6_a_database_is_made_when_that_is_what_is_asked_for(emptied: CaDir) -> None:
+    assert "knows of nothing" in run("ca", "new-database", "--dir", emptied.path).good().out
+    assert tables(emptied)
+    run("ca", "list", "--dir", emptied.path).good()
+    run("ca", "new-database", "--dir", emptied.path).refused_in_one_line(2, "there is a database already")
+
+
+def test_issue_10_6_a_url_with_a_password_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    def empty(*_arguments: object, **_more: object) -> None:
+        raise StoreEmpty("the database has no tables")
+
+    monkeypatch.setattr(database, "SqlStore", empty)
+    with pytest.raises(NoDatabase, match=r"^the database that ca\.database names is empty: ") as refused:
+        open_database(make_url("postgresql+psycopg://scep:hunter2@db.example/scep?password=hunter2"), create=False)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_issue_10_6_a_new_ca_still_makes_its_database(tmp_path: Path) -> None:
+    (tmp_path / "ca").mkdir(mode=0o700)
+    (tmp_path / "ca" / "scep.toml").write_text(
+        CONFIG.replace("[profiles", 'database = "sqlite:///x.sqlite"\n[profiles', 1)
+    )
+    run("ca", "init", "--dir", tmp_path / "ca", "--key-type", "ed25519").good()
+    run("ca", "list", "--dir", tmp_path / "ca").good()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scep_kem.terminal import command
-from tests.scep_kem.kit import make_ca_dir, run
+from tests.scep_kem.kit import run
 
 
 @pytest.mark.parametrize("name", ["a", "a b", "it's", "$HOME", "*", "ä", "-d", "--", "-"])
@@ -32,10 +32,6 @@ def test_commands_in_errors_are_such(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("a b", "'a b'"),
     ):
         run("ca", "show", "--dir", name).refused_in_one_line(2, "holds no CA", said)
-        made = make_ca_dir(tmp_path / name)
-        (made.path / "store.sqlite").unlink()
-        missing = {"-d": "/dev/null ./-d/store.sqlite`", "a b": "/dev/null 'a b/store.sqlite'`"}.get(name, said)
-        run("ca", "list", "--dir", name).refused_in_one_line(2, "is missing", missing)
 
 
 def test_what_a_folder_is_called_makes_no_lines(tmp_path: Path) -> None:
