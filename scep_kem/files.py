@@ -24,9 +24,9 @@ SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
 
 
-def read(path: Path, *, secret: bool = False) -> bytes:
-    """The file's octets. secret: only if nobody else may have written it. Raises UsageError, also for a pipe or a
-    device, which somebody may have put there to make us wait.
+def read(path: Path, *, secret: bool = False, most: int = -1) -> bytes:
+    """The file's octets. secret: only if nobody else may have written it. most: how many may be there, -1 for any.
+    Raises UsageError, also for a pipe or a device, which somebody may have put there to make us wait.
     """
     if secret:
         safety.check_secret(path)
@@ -34,9 +34,12 @@ def read(path: Path, *, secret: bool = False) -> bytes:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:  # noqa: PTH123 - of a descriptor
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise UsageError(f"cannot read {path}: not a regular file")
-            return file.read()
+            found = file.read(most + 1 if most >= 0 else -1)
     except OSError as error:
         raise cannot(f"read {path}", error) from None
+    if 0 <= most < len(found):
+        raise UsageError(f"cannot read {path}: it has more than {most} octets")
+    return found
 
 
 def write(path: Path, data: bytes, *, secret: bool = False) -> None:
