@@ -12,6 +12,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.errors import NamesRefused, UsageRefused
+from pkix.certificates import extensions_of
+from pkix.errors import Malformed
 from pkix.name_constraints import alternative_names, constraints_of, outside
 from pkix.names import name_text
 from pkix.usages import extended_usages
@@ -24,7 +26,10 @@ def check_constraints(issuers: Sequence[x509.Certificate], subject: x509.Name, e
     extensions: of the certificate.
     """
     for issuer in issuers:
-        constraints = constraints_of(issuer)
+        try:
+            constraints = constraints_of(issuer)
+        except Malformed as error:
+            raise NamesRefused(f"the CA may have name constraints that cannot be read: {error.text}") from None
         refused = outside(constraints, subject, alternative_names(extensions)) if constraints is not None else ""
         named = name_text(issuer.subject)
         if refused:
@@ -37,7 +42,7 @@ def check_constraints(issuers: Sequence[x509.Certificate], subject: x509.Name, e
 
 def lacking_purposes(issuer: x509.Certificate, wanted: Sequence[x509.ObjectIdentifier]) -> list[x509.ObjectIdentifier]:
     """Those that the issuer's extendedKeyUsage, if it has one, does not let it give."""
-    given = extended_usages(issuer.extensions)
+    given = extended_usages(extensions_of(issuer))
     if given is None or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in given:
         return []
     return [item for item in wanted if item not in given]

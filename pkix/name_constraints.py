@@ -14,21 +14,19 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from pkix.certificates import extensions_of
+from pkix.extensions import find
 from pkix.general_names import is_host_name, is_mailbox
 from pkix.names import comparable, name_text
 
 
 def constraints_of(ca: x509.Certificate) -> x509.NameConstraints | None:
-    """Those in a CA certificate."""
-    try:
-        return extensions_of(ca).get_extension_for_class(x509.NameConstraints).value
-    except x509.ExtensionNotFound:
-        return None
+    """Those in a CA certificate. Raises Malformed for what cannot be read, which is not the same as none."""
+    return find(extensions_of(ca), x509.NameConstraints)
 
 
 def alternative_names(extensions: Iterable[x509.Extension[x509.ExtensionType]]) -> list[x509.GeneralName]:
-    """What the subjectAltName among the extensions holds."""
-    return [name for item in extensions if isinstance(item.value, x509.SubjectAlternativeName) for name in item.value]
+    """What the subjectAltName among the extensions holds. Raises Malformed if it cannot be read."""
+    return list(find(x509.Extensions(list(extensions)), x509.SubjectAlternativeName) or ())
 
 
 def outside(constraints: x509.NameConstraints, subject: x509.Name, names: Iterable[x509.GeneralName]) -> str:

@@ -228,11 +228,17 @@ def _check_issuer(
     """Section 6.1.3 and 6.1.4 for a CA above `path`. Raises NotTrusted."""
     _check_each(issuer, now, revoked, _IN_CAS)
     extensions = extensions_of(issuer.certificate)
-    subtrees = constraints_of(issuer.certificate)
+    try:
+        subtrees = constraints_of(issuer.certificate)
+    except Malformed as error:
+        raise NotTrusted(f"{issuer} has name constraints that cannot be read: {error.text}") from None
     for link in path:
         if subtrees is None or (link.is_self_issued and link is not path[0]):
             continue
-        names = alternative_names(extensions_of(link.certificate))
+        try:
+            names = alternative_names(extensions_of(link.certificate))
+        except Malformed as error:
+            raise NotTrusted(f"{issuer} has name constraints, and {link}: {error.text}") from None
         forbidden = outside(subtrees, link.certificate.subject, names)
         if forbidden:
             raise NotTrusted(f"{issuer} has name constraints: {forbidden}")

@@ -6,6 +6,7 @@ fingerprint stands for all that was shown but the passing of time: whoever appro
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from ca.requests import CertificateRequest
 from ca.sealing import ServerKey
 from ca.store import Decision, IssuedCertificate, State, Store, Transaction
 from pkix import oids
-from pkix.errors import PkixError
+from pkix.certificates import extensions_of
+from pkix.errors import Malformed, PkixError
 from pkix.general_names import rendered
 from pkix.names import comparable, name_text, prepared
 from pkix.pkcs10 import CertificationRequest
@@ -131,8 +133,9 @@ class Certified:
                 self.keys[record.spki_hash] = record
             elif record.not_after >= now:
                 self.subjects.setdefault(record.name, record)
-                for name in _names(x509.load_der_x509_certificate(record.der)):
-                    self._names.setdefault(_alike(name), record)
+                with contextlib.suppress(Malformed):  # of a certificate that was imported, and has names that are none
+                    for name in _names(x509.load_der_x509_certificate(record.der)):
+                        self._names.setdefault(_alike(name), record)
 
     def holder(self, name: str) -> IssuedCertificate | None:
         """A valid certificate with this name, or one that reads like it."""
@@ -242,7 +245,7 @@ class Desk:
             yield Notice("not all compared", f"it was compared with the newest {MOST_COMPARED} certificates only")
         for name in _names(made):
             yield from self._about_name(name)
-        for item in made.extensions:
+        for item in extensions_of(made):
             if isinstance(item.value, x509.ExtendedKeyUsage):
                 for usage in item.value:
                     if usage in _SENSITIVE_USAGES:
@@ -289,7 +292,7 @@ def _told(record: IssuedCertificate) -> str:
 def _not_granted(made: x509.Certificate, wanted: x509.Extensions, request: CertificateRequest) -> Iterator[str]:
     """What was asked for and is not in the certificate."""
     given: dict[str, list[str]] = {}
-    for item in made.extensions:
+    for item in extensions_of(made):
         title, values = extension_facts(item)
         given.setdefault(title, []).extend(values)
     for item in wanted:

@@ -2,9 +2,10 @@
 
     roles.json, server.key, ca-<16 hex digits>/*.pem     as they are
     store.sqlite                                         the database at one moment, wherever it is
-    scep.toml                                            the configuration, with `dir`, `database` and
-                                                         `webhook_ca_file` leading into the backup
-    webhook-<profile>.pem                                what webhook_ca_file named
+    scep.toml                                            the configuration, with `dir`, `database`,
+                                                         `webhook_ca_file` and `webhook_secret_file` leading into the
+                                                         backup
+    webhook-<profile>.pem, webhook-<profile>.secret      what these two named
 
 Nothing else of the CA's folder is copied, and of a link what it leads to, if that is the CA's, too.
 """
@@ -95,19 +96,22 @@ def _copy_configuration(found: CaDir, folder: Path) -> None:
     if config.database is not None:
         moved = make_url(config.database).set(database=DATABASE_NAME)
         changes["ca", "database"] = moved.render_as_string(hide_password=False)
-    for name, source in _webhook_files(config):
-        _write(folder / f"webhook-{name}.pem", files.read(source))
-        changes["profiles", name, "authorisation", "webhook_ca_file"] = f"webhook-{name}.pem"
+    for profile, key, source, target in _webhook_files(config):
+        _write(folder / target, files.read(source))
+        changes["profiles", profile, "authorisation", key] = target
     try:
         _write(folder / CONFIG_NAME, changed(text, changes).encode())
     except ValueError as error:
         raise UsageError(f"{found.config_path}: {error}; a backup has another value there") from None
 
 
-def _webhook_files(config: Config) -> Iterator[tuple[str, Path]]:
+def _webhook_files(config: Config) -> Iterator[tuple[str, str, Path, str]]:
+    """Profile, key, the file that it names, and what that is called in the backup."""
     for name, item in config.profiles.items():
         if item.webhook is not None and item.webhook.ca_file is not None:
-            yield name, item.webhook.ca_file
+            yield name, "webhook_ca_file", item.webhook.ca_file, f"webhook-{name}.pem"
+        if item.webhook is not None and item.webhook.secret_file is not None:
+            yield name, "webhook_secret_file", item.webhook.secret_file, f"webhook-{name}.secret"
 
 
 def changed(text: str, changes: Changes) -> str:

@@ -481,7 +481,7 @@ class CaDir:
         self.require()
         try:
             return Roles.decode(files.read(self.roles_path, secret=True))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise UsageError(f"{self.roles_path} is damaged") from None
 
     def _write_roles(self, roles: Roles) -> None:

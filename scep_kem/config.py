@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,12 @@ from pkix.algorithms import AlgorithmPolicy
 from scep.settings import KemPolicy, Settings
 from scep_kem import config_keys as keys
 from scep_kem import files, safety
-from scep_kem.budgets import WEBHOOK
-from scep_kem.config_keys import checked, settings, split_url
+from scep_kem.config_keys import checked, settings
 from scep_kem.errors import UsageError
 from scep_kem.logs import TEXT
 from scep_kem.proxies import Network
 from scep_kem.terminal import printable
+from scep_kem.webhook_config import WebhookConfig, webhook_config
 
 CONFIG_NAME = "scep.toml"
 
@@ -97,17 +98,6 @@ classic = false                 # true: no KEM here, and only the certificates t
 
 
 @dataclass(frozen=True)
-class WebhookConfig:
-    """url: https, or http on a loopback address. ca_file: PEM of its CA, None for the system's. timeout: seconds for a
-    whole call.
-    """
-
-    url: str
-    ca_file: Path | None = None
-    timeout: float = WEBHOOK
-
-
-@dataclass(frozen=True)
 class ProfileConfig:
     """One [profiles.NAME] with its [profiles.NAME.authorisation] and [profiles.NAME.kem]."""
 
@@ -130,10 +120,24 @@ class Config:
     max_body: int = 1 << 20
     trusted_proxies: tuple[Network, ...] = (ip_network("127.0.0.1"), ip_network("::1"))
     log: str = TEXT
-    database: str | None = None
+    database: str | None = field(default=None, repr=False)  # may have a password
     kem_backend: str = AUTOMATIC
     settings: Settings = field(default_factory=Settings)
     profiles: Mapping[str, ProfileConfig] = field(default_factory=dict)
+
+    def check_ends(self, *, now: datetime) -> None:
+        """Raise UsageError if a certificate that a webhook is believed by has ended."""
+        for name, item in self.profiles.items():
+            if item.webhook is not None:
+                item.webhook.check_ends(name, now=now)
+
+    def webhook_lapses(self, *, now: datetime) -> Iterator[str]:
+        """What an operator should know of certificates that webhooks are believed by; one line each."""
+        for name, item in self.profiles.items():
+            try:
+                yield from map(str, item.webhook.lapses(name, now=now) if item.webhook else ())
+            except UsageError as error:  # the file was good when the configuration was read
+                yield f"profiles.{name}.authorisation.webhook_ca_file: {error}"
 
 
 _TOP = {
@@ -166,8 +170,7 @@ def _holds_secret(config: Config) -> bool:
     """Whether the file has a password or a token in it."""
     if config.database is not None and make_url(config.database).password is not None:
         return True
-    webhooks = [urlsplit(item.webhook.url) for item in config.profiles.values() if item.webhook is not None]
-    return any("@" in url.netloc or url.query for url in webhooks)
+    return any(urlsplit(item.webhook.url).query for item in config.profiles.values() if item.webhook is not None)
 
 
 def _config(document: dict[str, Any], base: Path) -> Config:
@@ -227,24 +230,5 @@ def _profile(name: str, table: object, base: Path) -> ProfileConfig:
     if profile.min_rsa_bits > profile.max_rsa_bits:
         raise UsageError(f"{where}.min_rsa_bits is larger than max_rsa_bits, {profile.max_rsa_bits}")
     policy = settings(authorisation, keys.AUTHORISATION)
-    webhook = _webhook(policy, f"{where}.authorisation", base)
+    webhook = webhook_config(policy, f"{where}.authorisation", base)
     return ProfileConfig(profile, AuthorisationPolicy(**policy), KemPolicy(**settings(kem, keys.KEM)), webhook)
-
-
-def _webhook(policy: dict[str, Any], where: str, base: Path) -> WebhookConfig | None:
-    """Take the keys of the webhook out of an authorisation table."""
-    url = policy.pop("webhook", "")
-    ca_file = policy.pop("webhook_ca_file", None)
-    timeout = policy.pop("webhook_timeout_seconds", WebhookConfig.timeout)
-    if not url:
-        return None
-    parts = split_url(url)
-    local = parts is not None and parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
-    if parts is None or not parts.hostname or not (parts.scheme == "https" or local):
-        raise UsageError(f"{where}.webhook: an https URL is needed (http only on a loopback address)")
-    if ca_file is None:
-        return WebhookConfig(url, None, float(timeout))
-    path = base / ca_file
-    if not os.path.isfile(path):  # noqa: PTH113 - also where we may not look
-        raise UsageError(f"{where}.webhook_ca_file: there is no file {path}")
-    return WebhookConfig(url, path, float(timeout))

@@ -33,6 +33,7 @@ from scep_kem.budgets import LONGEST_WEBHOOK
 from scep_kem.errors import UsageError
 from scep_kem.logs import FORMATS
 from scep_kem.proxies import Network
+from scep_kem.webhook_secret import Authentication
 
 # The longest time that a key may say: any moment of ours plus or minus it is still a date.
 LONGEST = timedelta(days=36_525)
@@ -252,6 +253,8 @@ AUTHORISATION: Keys = {
     "renewal_grace_days": _time(_DAY, "renewal_grace", zero=True),
     "webhook": _TEXT,
     "webhook_ca_file": _TEXT,
+    "webhook_secret_file": _TEXT,
+    "webhook_authentication": _one_of([item.value for item in Authentication], convert=Authentication),
     "webhook_pause_seconds": _time(_SECOND, "webhook_pause", zero=True),
     "webhook_timeout_seconds": Key((int, float), lambda value: 0 < value <= LONGEST_WEBHOOK),
 }

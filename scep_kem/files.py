@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from kem.errors import KemError
 from kem.keys import DecapsulationKey
+from pkix.certificates import load_certificate
 from pkix.errors import PkixError
 from pkix.keys import dump_kem_key, dump_private_key, key_type_of, load_key
 from pkix.signatures import SigningKey
@@ -138,8 +139,11 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
 
 
 def read_certificate(path: Path) -> x509.Certificate:
-    """The first certificate of a file. Raises UsageError."""
-    return read_certificates(path)[0]
+    """The first certificate of a file, with names and usages that can be read. Raises UsageError."""
+    try:
+        return load_certificate(read_certificates(path)[0].public_bytes(Encoding.DER))
+    except PkixError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def pem(*certificates: x509.Certificate) -> bytes:

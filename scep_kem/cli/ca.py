@@ -135,7 +135,7 @@ def init(
     click.echo(f"CA made in {printable(str(directory))}")
     _show("current", authority)
     for text in ungiven(found.configuration(), authority):
-        click.echo(f"  WARNING: {text}")
+        click.echo(f"  WARNING: {printable(text)}")
 
 
 @ca.command()
@@ -162,7 +162,7 @@ def _show(role: str, authority: Authority) -> None:
         start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         click.echo(f"    valid    from {start:%Y-%m-%d} until {end:%Y-%m-%d}")
     for text in lapses(authority, now=utc_now()):
-        click.echo(f"  WARNING: {text}")
+        click.echo(f"  WARNING: {printable(text)}")
 
 
 @ca.command("add-kem")

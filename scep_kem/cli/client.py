@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from kem.keys import DecapsulationKey
 from pkix.asn1 import any_of
-from pkix.certificates import Certificate, IssuerAndSerialNumber
+from pkix.certificates import Certificate, IssuerAndSerialNumber, extensions_of
 from pkix.errors import PkixError
+from pkix.extensions import find
 from pkix.general_names import checked_text
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of
 from pkix.signatures import SigningKey
@@ -190,7 +191,8 @@ def renew(
     options = _options(url, protocol, earlier)
     before = _type_of(old_key) if isinstance(old_key, DecapsulationKey) else DEFAULT_KEY_TYPE
     new_key = _key(new_key_file, key_type, before) if new_key_file else old_key
-    extensions = [item for item in old.extensions if isinstance(item.value, x509.SubjectAlternativeName)]
+    find(extensions_of(old), x509.SubjectAlternativeName)  # raises Malformed if it cannot be read
+    extensions = [item for item in extensions_of(old) if isinstance(item.value, x509.SubjectAlternativeName)]
     wanted, renewing = Wanted(new_key, old.subject, extensions, password), Renewing(old_key, old, key_file, cert_file)
     check_same(earlier, url, wanted, renewing, out)
     exchange = exchange_of(ScepClient(options), earlier, wanted, renewing)

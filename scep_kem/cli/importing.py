@@ -9,8 +9,10 @@ import click
 from cryptography import x509
 
 from ca.authority import Authority
+from ca.profiles import names_of
 from ca.store import IssuedCertificate, Store, StoreConflict
-from pkix.certificates import Certificate, load_certificate
+from pkix import asn1
+from pkix.certificates import UNREADABLE, Certificate, load_certificate
 from pkix.errors import PkixError
 from pkix.names import comparable
 from pkix.usages import is_ca, is_cmc_ra
@@ -113,7 +115,7 @@ def _refused(certificate: x509.Certificate, authority: Authority) -> str:
     """Why a certificate is none to record; empty if it is one."""
     issuer = authority.ca.certificate
     try:
-        load_certificate(Certificate.of(certificate).der)
+        names_of(load_certificate(Certificate.of(certificate).der))
     except PkixError as error:
         return error.text
     if certificate in (issuer, authority.first):
@@ -137,13 +139,18 @@ def _checked(crl: x509.CertificateRevocationList, authority: Authority) -> tuple
     issuer = authority.ca.certificate
     if comparable(crl.issuer) != comparable(issuer.subject) or not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]
         raise UsageError("the CRL is not one that this CA has signed")
+    try:
+        extensions = list(crl.extensions)
+        listed = [(entry.serial_number, _reason(entry), entry) for entry in crl]
+    except UNREADABLE as error:
+        raise UsageError(f"the CRL cannot be read: {asn1.reason(error)}") from None
     partial = (x509.DeltaCRLIndicator, x509.IssuingDistributionPoint)
-    if any(isinstance(item.value, partial) for item in crl.extensions):
+    if any(isinstance(item.value, partial) for item in extensions):
         raise UsageError("the CRL is a delta CRL or one of a part; give the complete one")
-    numbers = [item.value.crl_number for item in crl.extensions if isinstance(item.value, x509.CRLNumber)]
+    numbers = [item.value.crl_number for item in extensions if isinstance(item.value, x509.CRLNumber)]
     if any(number > MOST_CRL_NUMBER for number in numbers):
         raise UsageError(f"the CRL has the number {numbers[0]}, from which this program cannot go on")
-    return [(entry.serial_number, _reason(entry), entry) for entry in crl], numbers[0] if numbers else None
+    return listed, numbers[0] if numbers else None
 
 
 def _reason(entry: x509.RevokedCertificate) -> str:

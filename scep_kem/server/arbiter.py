@@ -15,6 +15,7 @@ import sys
 from typing import Any
 
 from scep_kem import logs, wsgi
+from scep_kem.clock import utc_now
 from scep_kem.config import Config
 from scep_kem.errors import UsageError
 from scep_kem.server.service import UNUSABLE, Service
@@ -58,6 +59,7 @@ def _problem(server: Any) -> str:
         return ""  # some other application
     try:
         config = wsgi.read(path)
+        config.check_ends(now=utc_now())  # not later, by a worker that takes another's place: the others still serve
     except UsageError as error:
         return str(error)
     problem = _tried(config)

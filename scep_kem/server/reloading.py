@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from scep_kem import logs
+from scep_kem.clock import utc_now
 from scep_kem.config import Config
 from scep_kem.server.app import create_flask_app
 from scep_kem.server.service import UNUSABLE, Service
@@ -58,6 +59,7 @@ class Reloading:
         """With the database that is open, if it is the same; another stays open to the end, because requests that came
         before may still need it.
         """
+        config.check_ends(now=utc_now())
         if old is not None and (config.ca_dir, config.database) == (old.config.ca_dir, old.config.database):
             return Service(config, store=old.store)
         service = Service(config)

@@ -104,7 +104,9 @@ class Service:
             log.exception("what has expired stays for now")
 
     def _tell_lapses(self, *, again: bool = False) -> None:
-        """Warn of certificates of the CA and its RA that are not valid, or soon will not be, once a day or `again`."""
+        """Warn of certificates that are not valid, or soon will not be, once a day or `again`: the CA's, its RA's, and
+        those that webhooks are believed by.
+        """
         today = utc_now().date()
         if again or today != self._told_on:
             self._told_on = today
@@ -113,6 +115,8 @@ class Service:
             if self.generations.following is not None:
                 for text in lapses(self.generations.following, now=utc_now()):
                     log.warning("of the next CA, %s", text)
+            for text in self.config.webhook_lapses(now=utc_now()):
+                log.warning("%s", text)
 
     def _reload(self) -> None:
         """Read the keys again, unless another thread has done so meanwhile.
@@ -127,8 +131,10 @@ class Service:
         try:
             self.generations, self._responders = self._load()
             self._tell_lapses(again=True)
-        except (UsageError, PkixError, KemError) as error:
-            log.error("the CA's keys cannot be read again, the old ones stay in use: %s", error)
+        except Exception as error:
+            expected = isinstance(error, UsageError | PkixError | KemError)
+            text = "the CA's keys cannot be read again, the old ones stay in use: %s"
+            log.error(text, error, exc_info=None if expected else error)
             self._failed = stamp, time.monotonic() + RETRY_INTERVAL
         else:
             self._stamp = stamp

@@ -4,7 +4,8 @@ POST, application/json: {"protocol", "transactionId", "profile", "certificateReq
 challengePassword included), "renewal" (true: the message is signed with a certificate of this CA that is good now),
 "renews" (its serial number in hex, or null)}. Answer, 200 with application/json: {"decision": "approve" |
 "reject" | "pending", "reason": "shown to the client when rejected"}. Anything else counts as unreachable, and the
-client is told to come back. User and password of the URL are sent as Basic authentication (RFC 7617).
+client is told to come back. How the webhook knows who asks is in `scep_kem.webhook_secret`; deploy/WEBHOOK.md is the
+page for whoever writes one.
 
 Whoever answers may be slow or hostile, so a call is bounded in time as a whole, from looking up the host to the last
 octet, and only so many run at once in a process: the threads that answer requests are never all waiting here.
@@ -22,14 +23,15 @@ import socket
 import ssl
 import threading
 import time
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from ca.applications import Application
 from ca.store import IssuedCertificate
 from ca.webhook import WebhookAnswer
 from scep_kem.budgets import WEBHOOK_CALLS
-from scep_kem.config import WebhookConfig
+from scep_kem.clock import utc_now
 from scep_kem.terminal import printable
+from scep_kem.webhook_config import WebhookConfig
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +49,8 @@ class HttpWebhook:
         self._config = config
         self._profile = profile
         parts = urlsplit(config.url)
-        # User information and query may hold an access token, which the log must not.
-        self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        # The query may hold an access token, which the log must not.
+        self._shown = f"{parts.scheme}://{parts.netloc}{parts.path}"
 
     def ask(self, application: Application, holds: IssuedCertificate | None) -> tuple[WebhookAnswer, str]:
         """See Webhook."""
@@ -63,7 +65,7 @@ class HttpWebhook:
         try:
             return _answer(self._post(json.dumps(question).encode()))
         except (http.client.HTTPException, OSError, ValueError) as error:
-            reason = printable(str(error) or type(error).__name__)
+            reason = _reason(error)
             log.warning("webhook %s: %s", self._shown, reason)
             return WebhookAnswer.UNREACHABLE, reason
 
@@ -123,7 +125,9 @@ class _Call:
             raise TimeoutError
         parts = urlsplit(self._config.url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        headers = {"Content-Type": "application/json", "Connection": "close", **_authorization(self._config.url)}
+        headers = {"Content-Type": "application/json", "Connection": "close"}
+        if self._config.secret is not None:
+            headers |= self._config.secret.headers(question, now=utc_now())
         self._connection.request("POST", target, question, headers)
         with self._connection.getresponse() as response:
             body = response.read(MAX_ANSWER + 1)
@@ -154,11 +158,11 @@ def _connection(config: WebhookConfig) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(host, parts.port or 443, timeout=config.timeout, context=context)
 
 
-def _authorization(url: str) -> dict[str, str]:
-    information, at, _host = urlsplit(url).netloc.rpartition("@")
-    if not at:
-        return {}
-    return {"Authorization": "Basic " + base64.b64encode(unquote(information).encode()).decode()}
+def _reason(error: Exception) -> str:
+    """For the log. What is no HTTP is not repeated: it may be our own request come back, with its secret."""
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
+        return f"what came is no HTTP answer ({type(error).__name__})"
+    return printable(str(error) or type(error).__name__)
 
 
 def _answer(body: bytes) -> tuple[WebhookAnswer, str]:

@@ -17,9 +17,10 @@ from scep.client import ClientSettings, Issued
 from scep.responder import Responder
 from scep_kem import budgets, gunicorn
 from scep_kem.client import transport
-from scep_kem.config import Config, WebhookConfig
+from scep_kem.config import Config
 from scep_kem.config_keys import AUTHORISATION
 from scep_kem.server.connections import MAX_HEADER
+from scep_kem.webhook_config import WebhookConfig
 from tests.scep.kem_kit import renewing
 from tests.scep_kem.kit import ROOT, Site, make_ca_dir
 from tests.world import Device

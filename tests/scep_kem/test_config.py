@@ -17,9 +17,12 @@ from kem.exchange import POP_SHA512
 from pkix.algorithms import AlgorithmPolicy
 from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings
 from scep_kem import config_keys as keys
+from scep_kem import files
 from scep_kem.budgets import WEBHOOK
-from scep_kem.config import TEMPLATE, Config, WebhookConfig, load
+from scep_kem.config import TEMPLATE, Config, load
 from scep_kem.errors import UsageError
+from scep_kem.webhook_config import WebhookConfig
+from tests.scep_kem.kit import ca_pair
 
 MINIMUM = '[ca]\ndir = "."\n'
 
@@ -299,6 +302,8 @@ def test_what_is_wrong_in_a_profile_is_refused_by_name(written: Any, line: str, 
         ("renewal_grace_days = -1", "renewal_grace_days: -1 is not possible"),
         ("webhook = true", "webhook is not of type str"),
         ("webhook_ca_file = 1", "webhook_ca_file is not of type str"),
+        ("webhook_secret_file = 1", "webhook_secret_file is not of type str"),
+        ('webhook_authentication = "basic"', "webhook_authentication: 'basic' is not possible"),
         ("webhook_timeout_seconds = inf", "webhook_timeout_seconds: inf is not possible"),
         ("webhook_timeout_seconds = 0", "webhook_timeout_seconds: 0 is not possible"),
         ("webhook_timeout_seconds = 11", "webhook_timeout_seconds: 11 is not possible"),
@@ -435,7 +440,7 @@ def test_a_webhook_that_is_neither_is_refused(written: Any, url: str) -> None:
 
 
 def test_webhook_ca_file_and_timeout_arrive(written: Any, tmp_path: Path) -> None:
-    (tmp_path / "hook-ca.pem").touch()
+    (tmp_path / "hook-ca.pem").write_bytes(files.pem(ca_pair("ec:P-256").certificate))
     found = written(
         f'{MINIMUM}[profiles.default.authorisation]\nwebhook = "https://decide.example/"\n'
         'webhook_ca_file = "hook-ca.pem"\nwebhook_timeout_seconds = 2\n'
