@@ -63,7 +63,7 @@ class HttpWebhook:
         try:
             return _answer(self._post(json.dumps(question).encode()))
         except (http.client.HTTPException, OSError, ValueError) as error:
-            reason = printable(str(error) or type(error).__name__)
+            reason = printable((str(error) or type(error).__name__)[:MAX_REASON])
             log.warning("webhook %s: %s", self._shown, reason)
             return WebhookAnswer.UNREACHABLE, reason
 
