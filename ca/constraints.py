@@ -12,6 +12,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.errors import NamesRefused, UsageRefused
+from pkix.certificates import extensions_of
+from pkix.errors import Malformed
 from pkix.name_constraints import alternative_names, constraints_of, outside
 from pkix.names import name_text
 from pkix.usages import extended_usages
@@ -23,21 +25,33 @@ def check_constraints(issuers: Sequence[x509.Certificate], subject: x509.Name, e
     """Raise NamesRefused or UsageRefused for a certificate that nobody would accept. issuers: the CA and those above.
     extensions: of the certificate.
     """
+    check_names(issuers, subject, extensions)
     for issuer in issuers:
-        constraints = constraints_of(issuer)
-        refused = outside(constraints, subject, alternative_names(extensions)) if constraints is not None else ""
-        named = name_text(issuer.subject)
-        if refused:
-            raise NamesRefused(f"{refused}, by the name constraints of the CA certificate {named}")
         lacking = lacking_purposes(issuer, extended_usages(x509.Extensions(extensions)) or [])
         if lacking:
-            wanted = ", ".join(item.dotted_string for item in lacking)
+            wanted, named = ", ".join(item.dotted_string for item in lacking), name_text(issuer.subject)
             raise UsageRefused(f"the extendedKeyUsage {wanted} is not one that the CA certificate {named} can give")
+
+
+def check_names(issuers: Sequence[x509.Certificate], subject: x509.Name, extensions: _Extensions = ()) -> None:
+    """Raise NamesRefused for names that the name constraints of the CA or of those above forbid, or may forbid, because
+    they cannot be read. As `check_constraints` otherwise.
+    """
+    for issuer in issuers:
+        named = name_text(issuer.subject)
+        try:
+            constraints = constraints_of(issuer)
+        except Malformed:
+            text = f"no name is known to be permitted: the name constraints of the CA {named} cannot be read"
+            raise NamesRefused(text) from None
+        refused = "" if constraints is None else outside(constraints, subject, alternative_names(extensions))
+        if refused:
+            raise NamesRefused(f"{refused}, by the name constraints of the CA certificate {named}")
 
 
 def lacking_purposes(issuer: x509.Certificate, wanted: Sequence[x509.ObjectIdentifier]) -> list[x509.ObjectIdentifier]:
     """Those that the issuer's extendedKeyUsage, if it has one, does not let it give."""
-    given = extended_usages(issuer.extensions)
+    given = extended_usages(extensions_of(issuer))
     if given is None or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in given:
         return []
     return [item for item in wanted if item not in given]

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.errors import KeyRefused, NamesRefused, UsageRefused
 from ca.requests import CertificateRequest
 from pkix.attribute_types import attribute_oid, attribute_type
+from pkix.certificates import extension_of
 from pkix.extensions import find
 from pkix.general_names import checked_text, type_label, type_of
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
@@ -286,10 +287,5 @@ def microsoft_sids(extensions: x509.Extensions) -> list[bytes]:
 
 
 def names_of(certificate: x509.Certificate) -> set[x509.GeneralName]:
-    """The subjectAltNames of a certificate; the empty set if it has none."""
-    try:
-        extension = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
-    except x509.ExtensionNotFound:
-        return set()
-    assert isinstance(extension.value, x509.SubjectAlternativeName)
-    return set(extension.value)
+    """The subjectAltNames of a certificate; the empty set if it has none. Raises Malformed if they cannot be read."""
+    return set(extension_of(certificate, x509.SubjectAlternativeName) or ())

@@ -14,6 +14,7 @@ from ca.errors import NamesRefused, NotRenewable, RequestRefused
 from ca.profiles import Profile, microsoft_sids, names_of, requested_san
 from ca.requests import CertificateRequest
 from ca.store import IssuedCertificate
+from pkix.certificates import extensions_of
 from pkix.general_names import comparable_general_name
 from pkix.names import comparable
 
@@ -70,7 +71,7 @@ def _check_names(previous: x509.Certificate, request: CertificateRequest, names:
     """A renewal keeps the subject, which is issued as it stands in `previous`, and adds no subjectAltName."""
     if comparable(request.subject) != comparable(previous.subject):
         raise NamesRefused("the subject differs from that of the certificate to renew")
-    if not set(microsoft_sids(request.extensions)) <= set(microsoft_sids(previous.extensions)):
+    if not set(microsoft_sids(request.extensions)) <= set(microsoft_sids(extensions_of(previous))):
         raise NamesRefused("the request asks for a Microsoft SID that the certificate to renew does not have")
     wanted, had = (
         set(map(comparable_general_name, each)) for each in (requested_san(request) or (), names_of(previous))

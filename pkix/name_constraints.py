@@ -13,16 +13,19 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from pkix.certificates import extensions_of
+from pkix.certificates import Certificate, extension_of
+from pkix.errors import Malformed
+from pkix.extensions import has_distances
 from pkix.names import comparable, name_text
 
 
 def constraints_of(ca: x509.Certificate) -> x509.NameConstraints | None:
-    """Those in a CA certificate."""
-    try:
-        return extensions_of(ca).get_extension_for_class(x509.NameConstraints).value
-    except x509.ExtensionNotFound:
-        return None
+    """Those in a CA certificate, None if it has none. Raises Malformed for those that cannot be read or processed."""
+    found = extension_of(ca, x509.NameConstraints)
+    octets = None if found is None else Certificate.of(ca).extension_value(x509.NameConstraints.oid)
+    if octets is not None and has_distances(octets):
+        raise Malformed("certificate: nameConstraints with a minimum or maximum (RFC 5280 section 4.2.1.10)")
+    return found
 
 
 def alternative_names(extensions: Iterable[x509.Extension[x509.ExtensionType]]) -> list[x509.GeneralName]:

@@ -6,6 +6,7 @@ fingerprint stands for all that was shown but the passing of time: whoever appro
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from ca.requests import CertificateRequest
 from ca.sealing import ServerKey
 from ca.store import Decision, IssuedCertificate, State, Store, Transaction
 from pkix import oids
-from pkix.errors import PkixError
+from pkix.errors import Malformed, PkixError
 from pkix.general_names import rendered
 from pkix.names import comparable, name_text, prepared
 from pkix.pkcs10 import CertificationRequest
@@ -266,9 +267,12 @@ class Desk:
 
 
 def _names(certificate: x509.Certificate) -> list[str]:
-    """Its subject, unless empty, and its subjectAltNames."""
+    """Its subject, unless empty, and its subjectAltNames, unless they cannot be read, as in one that was imported."""
     subject = name_text(certificate.subject)
-    return ([subject] if subject else []) + sorted(map(rendered, names_of(certificate)))
+    found = [subject] if subject else []
+    with contextlib.suppress(Malformed):
+        found += sorted(map(rendered, names_of(certificate)))
+    return found
 
 
 def _alike(name: str) -> str:

@@ -144,9 +144,7 @@ class CaDir:
         """
         self._refuse_what_is_there()
         safety.check_folder(self.path)
-        database = load(self.config_path).database if self.config_path.exists() else None
-        files.make_folder(self.path)
-        safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
+        database = self.configuration().database if self.config_path.exists() else None
         authority = create_authority(
             subject,
             key_type,
@@ -159,14 +157,17 @@ class CaDir:
             rsa_decryption=rsa_decryption,
         )
         check_key_usage(authority)
-        with self.locked(), contextlib.ExitStack() as undo:
-            self._refuse_what_is_there()  # somebody else was faster
-            if database is not None:
-                self._refuse_records(database)
-            self._make(authority, undo)
-            self.open_store(database).close()
-            self._write_roles(Roles(folder_name(authority)))
-            undo.pop_all()
+        with _removed_if_empty(self.path):
+            files.make_folder(self.path)
+            safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
+            with self.locked(), contextlib.ExitStack() as undo:
+                self._refuse_what_is_there()  # somebody else was faster
+                if database is not None:
+                    self._refuse_records(database)
+                self._make(authority, undo)
+                self.open_store(database).close()
+                self._write_roles(Roles(folder_name(authority)))
+                undo.pop_all()
         return authority
 
     def _make(self, authority: Authority, undo: contextlib.ExitStack) -> None:
@@ -481,7 +482,7 @@ class CaDir:
         self.require()
         try:
             return Roles.decode(files.read(self.roles_path, secret=True))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise UsageError(f"{self.roles_path} is damaged") from None
 
     def _write_roles(self, roles: Roles) -> None:
@@ -489,6 +490,19 @@ class CaDir:
 
     def _read_authority(self, roles: Roles, name: str) -> Authority:
         return read_authority(self.path / name, roles.stems(name), roles.earlier.get(name, ()))
+
+
+@contextlib.contextmanager
+def _removed_if_empty(path: Path) -> Iterator[None]:
+    """When something fails, the folder and those above it that are missing now are removed again, as far as empty."""
+    missing = [item for item in (path.absolute(), *path.absolute().parents) if not item.exists()]
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for item in missing:
+                item.rmdir()
+        raise
 
 
 def _last_end(authority: Authority, now: datetime) -> datetime:

@@ -16,7 +16,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from ca.profiles import KEY_USAGES
 from pkix import oids
 from pkix.attribute_types import KEYWORDS
-from pkix.certificates import Certificate
+from pkix.certificates import Certificate, extensions_of
 from pkix.general_names import rendered
 from pkix.names import attribute_text, name_text
 
@@ -46,7 +46,7 @@ def certificate_facts(certificate: x509.Certificate, key_type: str) -> Facts:
         "AIA URLs": [],
         "other extensions": [],
     }
-    for item in certificate.extensions:
+    for item in extensions_of(certificate):
         if not isinstance(item.value, _IDENTIFIERS):
             name, values = extension_facts(item)
             facts[name].extend(values)

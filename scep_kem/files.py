@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from kem.errors import KemError
 from kem.keys import DecapsulationKey
+from pkix.certificates import UNREADABLE, load_certificate
 from pkix.errors import PkixError
 from pkix.keys import dump_kem_key, dump_private_key, key_type_of, load_key
 from pkix.signatures import SigningKey
@@ -127,19 +128,22 @@ def read_any_key(path: Path, *, password: bytes | None = None) -> SigningKey | D
 
 
 def read_certificates(path: Path) -> list[x509.Certificate]:
-    """One or more certificates in PEM, or one in DER. Raises UsageError."""
+    """One or more certificates in PEM, or one in DER, in which anything may be unreadable. Raises UsageError."""
     data = read(path)
     try:
         if b"-----BEGIN" in data:
             return x509.load_pem_x509_certificates(data)
         return [x509.load_der_x509_certificate(data)]
-    except ValueError:
+    except UNREADABLE:
         raise UsageError(f"{path} holds no readable certificate") from None
 
 
 def read_certificate(path: Path) -> x509.Certificate:
-    """The first certificate of a file. Raises UsageError."""
-    return read_certificates(path)[0]
+    """The first certificate of a file, as `pkix.certificates.load_certificate` has it. Raises UsageError."""
+    try:
+        return load_certificate(read_certificates(path)[0].public_bytes(Encoding.DER))
+    except PkixError as error:
+        raise UsageError(f"{path}: {error.text}") from None
 
 
 def pem(*certificates: x509.Certificate) -> bytes:

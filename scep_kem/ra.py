@@ -15,6 +15,7 @@ from pkix.certificates import Certificate
 from pkix.keys import KEY_TYPES, generate, key_type_of
 from pkix.names import comparable, name_text
 from pkix.public_keys import key_identity
+from pkix.usages import may
 from scep_kem.errors import UsageError
 from scep_kem.generation_files import ra_pairs
 from scep_kem.kem import new_kem_key, public_kem_key
@@ -28,8 +29,7 @@ def successor(ca: KeyPair, pair: KeyPair | KemPair, now: datetime, *, new_key: b
         if new_key:
             private, public = new_kem_key(private.parameter_set.name.lower())
         return create_ra_kem(ca, private, public, now=now, random=os.urandom)
-    usage = pair.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    role = "digitalSignature" if usage.digital_signature else "keyEncipherment"
+    role = "digitalSignature" if may(pair.certificate, "digitalSignature") else "keyEncipherment"
     return create_ra(ca, generate(key_type(pair)) if new_key else pair.key, role, now, os.urandom)
 
 

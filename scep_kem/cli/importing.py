@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from cryptography import x509
 
 from ca.authority import Authority
 from ca.store import IssuedCertificate, Store, StoreConflict
-from pkix.certificates import Certificate, load_certificate
+from pkix.certificates import UNREADABLE, Certificate, load_certificate
 from pkix.errors import PkixError
 from pkix.names import comparable
 from pkix.usages import is_ca, is_cmc_ra
@@ -53,7 +54,7 @@ def _crl(_context: click.Context, _option: click.Parameter, file: Path | None) -
     data = files.read(file)
     try:
         return x509.load_pem_x509_crl(data) if b"-----BEGIN" in data else x509.load_der_x509_crl(data)
-    except ValueError:
+    except UNREADABLE:
         raise UsageError(f"{file} holds no readable CRL") from None
 
 
@@ -135,21 +136,32 @@ def _record(store: Store, authority: Authority, certificate: x509.Certificate, p
 def _checked(crl: x509.CertificateRevocationList, authority: Authority) -> tuple[list[_Revoked], int | None]:
     """What a CRL lists, and its number. Raises UsageError unless it is a complete one of this CA."""
     issuer = authority.ca.certificate
-    if comparable(crl.issuer) != comparable(issuer.subject) or not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]
+    try:
+        ours = comparable(crl.issuer) == comparable(issuer.subject) and crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
+    except UNREADABLE:
+        ours = False
+    if not ours:
         raise UsageError("the CRL is not one that this CA has signed")
+    try:
+        extensions = list(crl.extensions)
+        entries = [(entry.serial_number, _reason(entry), entry) for entry in crl]
+    except UNREADABLE:  # what it does not say might be that it is one of a part
+        raise UsageError("the CRL has an extension that cannot be read") from None
     partial = (x509.DeltaCRLIndicator, x509.IssuingDistributionPoint)
-    if any(isinstance(item.value, partial) for item in crl.extensions):
+    if any(isinstance(item.value, partial) for item in extensions):
         raise UsageError("the CRL is a delta CRL or one of a part; give the complete one")
-    numbers = [item.value.crl_number for item in crl.extensions if isinstance(item.value, x509.CRLNumber)]
+    numbers = [item.value.crl_number for item in extensions if isinstance(item.value, x509.CRLNumber)]
     if any(number > MOST_CRL_NUMBER for number in numbers):
         raise UsageError(f"the CRL has the number {numbers[0]}, from which this program cannot go on")
-    return [(entry.serial_number, _reason(entry), entry) for entry in crl], numbers[0] if numbers else None
+    return entries, numbers[0] if numbers else None
 
 
 def _reason(entry: x509.RevokedCertificate) -> str:
-    for item in entry.extensions:
-        if isinstance(item.value, x509.CRLReason):
-            return str(item.value.reason.value)
+    """Of a revocation, which is one also where its extensions cannot be read."""
+    with contextlib.suppress(*UNREADABLE):
+        for item in entry.extensions:
+            if isinstance(item.value, x509.CRLReason):
+                return str(item.value.reason.value)
     return "unspecified"
 
 
