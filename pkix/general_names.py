@@ -27,6 +27,7 @@ from pkix.subjects import check_subject
 UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")  # Microsoft's user principal name
 HARDWARE_MODULE_NAME = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.4")  # RFC 4108 section 5
 PERMANENT_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.3")  # RFC 4043
+SMTP_UTF8_MAILBOX = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9")  # RFC 9598
 OBJECT_GUID = x509.ObjectIdentifier("1.3.6.1.4.1.311.25.1")  # of a domain controller, [MS-WCCE]
 
 # The types of subjectAltName that a profile can allow, beside OTHER_NAME with an OID that is not one of _OTHER_NAMES.
@@ -47,7 +48,7 @@ _MORE_NAMES = {
     "1.3.6.1.5.5.7.8.5": "xmppAddr",
     "1.3.6.1.5.5.7.8.7": "dnsSRV",
     "1.3.6.1.5.5.7.8.8": "NAIRealm",
-    "1.3.6.1.5.5.7.8.9": "SmtpUTF8Mailbox",
+    SMTP_UTF8_MAILBOX.dotted_string: "SmtpUTF8Mailbox",
 }
 
 MAX_HOST_NAME = 253
@@ -153,15 +154,13 @@ def _with_lower_host(found: re.Match[str]) -> str:
 
 def _text(name: x509.GeneralName) -> str:
     if isinstance(name, x509.DNSName):
-        _check(_is_host(name.value.removeprefix("*.")), "dNSName is not a host name (RFC 1123)")
+        _check(is_host(name.value.removeprefix("*.")), "dNSName is not a host name (RFC 1123)")
         return name.value
     if isinstance(name, x509.RFC822Name):
-        local, _, domain = name.value.rpartition("@")
-        right = _LOCAL_PART.fullmatch(local) is not None and _is_host(domain)
-        _check(right, "rfc822Name is not an e-mail address (RFC 5321)")
+        _check(is_address(name.value), "rfc822Name is not an e-mail address (RFC 5321)")
         return name.value
     if isinstance(name, x509.UniformResourceIdentifier):
-        _check(_URI.fullmatch(name.value) is not None, "the URI is not one with a scheme (RFC 3986)")
+        _check(is_uri(name.value), "the URI is not one with a scheme (RFC 3986)")
         return name.value
     if isinstance(name, x509.IPAddress):
         address = isinstance(name.value, ipaddress.IPv4Address | ipaddress.IPv6Address)
@@ -180,8 +179,20 @@ def _check(right: bool, what: str) -> None:
         raise Malformed(what)
 
 
-def _is_host(text: str) -> bool:
+def is_host(text: str) -> bool:
+    """Whether it is a host name (RFC 1123, and underscores), without the dot of the root."""
     return len(text) <= MAX_HOST_NAME and _HOST.fullmatch(text) is not None
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an e-mail address of a plain local part and a host name (RFC 5321)."""
+    local, _, domain = text.rpartition("@")
+    return _LOCAL_PART.fullmatch(local) is not None and is_host(domain)
+
+
+def is_uri(text: str) -> bool:
+    """Whether it is a URI with a scheme (RFC 3986), of which parts may have single blanks between them."""
+    return _URI.fullmatch(text) is not None
 
 
 def _directory_name(name: x509.Name) -> str:
