@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import ipaddress
 import json
 import logging
@@ -111,6 +112,18 @@ def test_the_reason_comes_along_in_one_line_of_limited_length() -> None:
     with Peer(said(decision="reject", reason=" device\n is \t lost " + "x" * 1000)) as peer:
         answer, reason = ask(peer)
     assert answer is WebhookAnswer.REJECT and reason.startswith("device is lost xxx") and len(reason) == MAX_REASON
+
+
+@pytest.mark.parametrize("length", [100, 60_000])
+def test_why_there_was_no_answer_has_limited_length(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    """As when the first line is no HTTP, which the exception quotes."""
+
+    def fail(_webhook: HttpWebhook, _question: bytes) -> bytes:
+        raise http.client.BadStatusLine("x" * length)
+
+    monkeypatch.setattr(HttpWebhook, "_post", fail)
+    _answer, why = HttpWebhook(WebhookConfig("http://127.0.0.1:1"), "default").ask(*question())
+    assert why == "x" * min(length, MAX_REASON)
 
 
 def test_keys_that_are_not_known_do_not_matter() -> None:
