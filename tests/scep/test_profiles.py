@@ -531,3 +531,9 @@ def test_10_1_a_name_that_is_not_allowed_is_refused_before_names_are_compared() 
     """A directoryName in the subjectAltName has no bound yet, and comparing a long one takes seconds."""
     refused = refusal(Profile(), extensions=names(x509.DirectoryName(name("CN=CA,O=Example"))))
     assert refused.startswith("a subjectAltName of type dn is not allowed")
+
+
+def test_10_1_a_name_without_subject_only_where_the_profile_says_so() -> None:
+    asked: dict[str, Any] = {"subject": "", "extensions": names(x509.DNSName("a.example"))}
+    assert refusal(Profile(), **asked) == "the request has no subject, which this profile asks for"
+    assert not issued(Profile(allow_empty_subject=True), **asked).subject.rdns
