@@ -11,10 +11,12 @@ from typing import Any, cast
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from ca.authority import Authority, KeyPair, create_authority
 from ca.credentials import add_password, new_password
+from ca.errors import NamesRefused
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile, check_request
 from ca.requests import CertificateRequest
@@ -537,3 +539,17 @@ def test_10_1_a_name_without_subject_only_where_the_profile_says_so() -> None:
     asked: dict[str, Any] = {"subject": "", "extensions": names(x509.DNSName("a.example"))}
     assert refusal(Profile(), **asked) == "the request has no subject, which this profile asks for"
     assert not issued(Profile(allow_empty_subject=True), **asked).subject.rdns
+
+
+def test_10_1_a_pattern_sees_a_bit_string_in_hex() -> None:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.X500_UNIQUE_IDENTIFIER, b"\0\xab", _ASN1Type.BitString)])
+    request = CertificationRequest.decode(encode_certification_request(key("ec:P-256"), subject))
+    check_request(Profile(subject_patterns={"x500UniqueIdentifier": "#00ab"}), request)
+    with pytest.raises(NamesRefused, match="does not have the form"):
+        check_request(Profile(subject_patterns={"x500UniqueIdentifier": "00ab"}), request)
+
+
+def test_10_1_a_subject_alt_name_without_names_is_refused() -> None:
+    empty = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x00")
+    refused = refusal(Profile(), extensions=[x509.Extension(empty.oid, False, empty)])
+    assert "subjectAltName" in refused and "no name" in refused
