@@ -553,3 +553,14 @@ def test_10_1_a_subject_alt_name_without_names_is_refused() -> None:
     empty = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x00")
     refused = refusal(Profile(), extensions=[x509.Extension(empty.oid, False, empty)])
     assert "subjectAltName" in refused and "no name" in refused
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "pattern"),
+    [("email", x509.RFC822Name("U@example.com"), "u@.*"), ("dns", x509.DNSName("host.example"), "host")],
+)
+def test_10_1_a_pattern_of_the_subject_alt_name_is_for_the_whole_value(
+    kind: str, value: x509.GeneralName, pattern: str
+) -> None:
+    """And for its case, but in a dns one."""
+    assert "does not have the form" in refusal(Profile(san_patterns={kind: pattern}), extensions=names(value))
