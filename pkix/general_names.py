@@ -282,4 +282,4 @@ def _is_seen(character: str) -> bool:
 
 def _is_legible(text: str) -> bool:
     """Characters that are seen, with single blanks between them."""
-    return bool(text) and all(word and all(map(_is_seen, word)) for word in text.split(" "))
+    return all(word and all(map(_is_seen, word)) for word in text.split(" "))
