@@ -44,8 +44,8 @@ EXTENDED_KEY_USAGES = {
 
 CA_IN_URL = "{ca}"  # in crl_urls and issuer_urls
 COPYABLE = ("subjectAltName", "keyUsage", "extendedKeyUsage", "microsoftSid")
-_RSA_KINDS = ("rsa", "rsa-pss")  # rsa-pss: id-RSASSA-PSS, which only signs (RFC 4055 section 1.2)
-ALL_KEY_TYPES = (*_RSA_KINDS, *(kind for kind in KEY_TYPES if not kind.startswith("rsa:")), *KEM_KEY_TYPES)
+RSA_KINDS = ("rsa", "rsa-pss")  # rsa-pss: id-RSASSA-PSS, which only signs (RFC 4055 section 1.2)
+ALL_KEY_TYPES = (*RSA_KINDS, *(kind for kind in KEY_TYPES if not kind.startswith("rsa:")), *KEM_KEY_TYPES)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Profile:
 
     validity: lifetime of a certificate, cut at the CA certificate's end. backdate: how far notBefore lies before
     the moment of issuing, for clients with slow clocks (10 hours by default: Windows machines were seen 9 h off).
-    key_types: subset of ALL_KEY_TYPES; RSA within min_rsa_bits and max_rsa_bits.
+    key_types: of ALL_KEY_TYPES; RSA within min_rsa_bits and max_rsa_bits. RSA_KINDS with a size, as in rsa:3072, too.
     key_usage: one or more names of KEY_USAGES; those that a key cannot have are left out for it, and one that can have
     none of them is refused. ML-KEM keys always get keyEncipherment alone.
     extended_key_usage: names of EXTENDED_KEY_USAGES or dotted OIDs.
@@ -128,7 +128,7 @@ def check_subject_is_free(request: CertificateRequest, ours: Collection[str]) ->
 
 def _check_key(profile: Profile, request: CertificateRequest) -> None:
     kind, _, bits = request.key_type.partition(":")
-    if kind in _RSA_KINDS:
+    if kind in RSA_KINDS:
         if not profile.min_rsa_bits <= int(bits) <= profile.max_rsa_bits:
             raise KeyRefused(
                 f"an RSA key of {bits} bits; profile {profile.name} issues for "
@@ -136,7 +136,7 @@ def _check_key(profile: Profile, request: CertificateRequest) -> None:
             )
     else:
         kind = request.key_type
-    if kind not in profile.key_types:
+    if kind not in profile.key_types and request.key_type not in profile.key_types:
         raise KeyRefused(f"a key of type {kind}; profile {profile.name} issues for {', '.join(profile.key_types)}")
 
 

@@ -27,11 +27,12 @@ from pkix.algorithms import AlgorithmPolicy
 from scep.settings import KemPolicy, Settings
 from scep_kem import config_keys as keys
 from scep_kem import files, safety
+from scep_kem.config_faults import Faults, not_known, toml_fault
 from scep_kem.config_keys import checked, settings
 from scep_kem.errors import UsageError
 from scep_kem.logs import TEXT
 from scep_kem.proxies import Network
-from scep_kem.terminal import printable
+from scep_kem.terminal import command, printable
 from scep_kem.webhook_config import WebhookConfig, webhook_config
 
 CONFIG_NAME = "scep.toml"
@@ -151,19 +152,35 @@ _RESERVED = ("crl", "cgi-bin", "certsrv")
 
 
 def load(path: Path) -> Config:
-    """Read and check a configuration file. Raises UsageError."""
+    """Read and check a configuration file. Raises UsageError with the first fault, and how many more there are."""
+    found, faults = examine(path)
+    if found is None:
+        first, *more = faults
+        others = (
+            f" (and {len(more)} more: `{command('scep-kem', 'config', 'check', '--config', path)}`)" if more else ""
+        )
+        raise UsageError(first + others)
+    return found
+
+
+def examine(path: Path) -> tuple[Config | None, list[str]]:
+    """A configuration file, or all that is wrong with it, a line each. Raises UsageError if it cannot be read."""
     try:
         document = tomllib.loads(files.read(path, secret=True).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from None
-    try:
-        found = _config(document, path.resolve().parent)
-    except UsageError as error:
+    except tomllib.TOMLDecodeError as error:
+        return None, [f"{path}: {toml_fault(error)}"]
+    except UnicodeDecodeError:
+        return None, [f"{path}: not valid TOML: it is not UTF-8"]
+    except RecursionError:
+        return None, [f"{path}: not valid TOML: it nests too deep"]
+    faults = Faults()
+    found = _config(document, path.resolve().parent, faults)
+    if found is None:
         # A quoted key of TOML may hold line ends.
-        raise UsageError(f"{path}: {printable(str(error))}") from None
+        return None, [f"{path}: {printable(text)}" for text in faults.texts]
     if _holds_secret(found):
         safety.warn_if_readable(path)
-    return found
+    return found, []
 
 
 def _holds_secret(config: Config) -> bool:
@@ -173,27 +190,40 @@ def _holds_secret(config: Config) -> bool:
     return any(urlsplit(item.webhook.url).query for item in config.profiles.values() if item.webhook is not None)
 
 
-def _config(document: dict[str, Any], base: Path) -> Config:
-    unknown = set(document) - {*_TOP, "profiles"}
-    if unknown:
-        raise UsageError(f"unknown table [{min(unknown)}]; known: {', '.join([*_TOP, 'profiles'])}")
-    tables = {name: settings(checked(document.get(name, {}), known, name), known) for name, known in _TOP.items()}
-    if "dir" not in tables["ca"]:
-        raise UsageError("[ca] has no dir")
+def _config(document: dict[str, Any], base: Path, faults: Faults) -> Config | None:
+    """None if there are faults."""
+    for name in document:
+        if name not in (*_TOP, "profiles"):
+            faults.add(not_known(f"unknown table [{name}]", name, [*_TOP, "profiles"]))
+    tables = {}
+    for name, known in _TOP.items():
+        tables[name] = settings(checked(document.get(name, {}), known, name, faults), known)
+    given = document.get("ca", {})
+    if isinstance(given, dict) and "dir" not in given:
+        faults.add("[ca] has no dir")
     profiles = document.get("profiles", {"default": {}})
     if not isinstance(profiles, dict) or not profiles:
-        raise UsageError("[profiles] is not a table of profiles")
+        faults.add("[profiles] is not a table of profiles")
+        profiles = {}
     backend = tables["algorithms"].pop("kem_backend", AUTOMATIC)
     algorithms = AlgorithmPolicy(**tables["algorithms"])
     if not (algorithms.aes_gcm or algorithms.aes_cbc):
-        raise UsageError("algorithms.aes_gcm and algorithms.aes_cbc are both false; nobody could send a request")
+        faults.add("algorithms.aes_gcm and algorithms.aes_cbc are both false; nobody could send a request")
     database = tables["ca"].get("database")
+    with faults.collected():
+        database = None if database is None else _database(database, base)
+    read = {}
+    for name, value in profiles.items():
+        with faults.collected():
+            read[name] = _profile(name, value, base, faults)
+    if faults.texts:
+        return None
     return Config(
         kem_backend=backend,
         ca_dir=Path(os.path.abspath(base / tables["ca"]["dir"])),  # noqa: PTH100 - `resolve` would follow links
-        database=None if database is None else _database(database, base),
+        database=database,
         settings=Settings(algorithms=algorithms, **tables["transactions"]),
-        profiles={name: _profile(name, value, base) for name, value in profiles.items()},
+        profiles=read,
         **tables["server"],
     )
 
@@ -217,18 +247,19 @@ def _database(text: str, base: Path) -> str:
     return url.set(database=str(base / str(url.database))).render_as_string(hide_password=False)
 
 
-def _profile(name: str, table: object, base: Path) -> ProfileConfig:
+def _profile(name: str, table: object, base: Path, faults: Faults) -> ProfileConfig:
+    """Raises UsageError for what is wrong with the webhook; `faults` gets the rest."""
     where = f"profiles.{name}"
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
-        raise UsageError(f"{where}: a profile's name has 1 to 64 letters, digits, - and _")
+        faults.add(f"{where}: a profile's name has 1 to 64 letters, digits, - and _")
     if name in _RESERVED:
-        raise UsageError(f"{where}: /scep/{name} is a path of the default profile; take another name")
-    values = dict(checked(table, keys.PROFILE, where))
-    authorisation = checked(values.pop("authorisation", {}), keys.AUTHORISATION, f"{where}.authorisation")
-    kem = checked(values.pop("kem", {}), keys.KEM, f"{where}.kem")
+        faults.add(f"{where}: /scep/{name} is a path of the default profile; take another name")
+    values = checked(table, keys.PROFILE, where, faults)
+    authorisation = checked(values.pop("authorisation", {}), keys.AUTHORISATION, f"{where}.authorisation", faults)
+    kem = checked(values.pop("kem", {}), keys.KEM, f"{where}.kem", faults)
     profile = Profile(name=name, **settings(values, keys.PROFILE))
     if profile.min_rsa_bits > profile.max_rsa_bits:
-        raise UsageError(f"{where}.min_rsa_bits is larger than max_rsa_bits, {profile.max_rsa_bits}")
+        faults.add(f"{where}.min_rsa_bits is larger than max_rsa_bits, {profile.max_rsa_bits}")
     policy = settings(authorisation, keys.AUTHORISATION)
     webhook = webhook_config(policy, f"{where}.authorisation", base)
     return ProfileConfig(profile, AuthorisationPolicy(**policy), KemPolicy(**settings(kem, keys.KEM)), webhook)

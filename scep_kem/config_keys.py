@@ -21,15 +21,17 @@ from ca.profiles import (
     COPYABLE,
     EXTENDED_KEY_USAGES,
     KEY_USAGES,
+    RSA_KINDS,
 )
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from kem.exchange import POP_SHA256, POP_SHA512
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
-from pkix.attribute_types import attribute_oid
-from pkix.general_names import is_san_type
+from pkix.attribute_types import KEYWORDS, attribute_oid
+from pkix.general_names import SAN_TYPES, is_san_type
 from pkix.usages import CMC_RA, NON_REPUDIATION
 from scep.settings import Pop, ResponseKeyReuse
 from scep_kem.budgets import LONGEST_WEBHOOK
+from scep_kem.config_faults import Faults, nearest, not_known, pattern_fault
 from scep_kem.errors import UsageError
 from scep_kem.logs import FORMATS
 from scep_kem.proxies import Network
@@ -43,41 +45,77 @@ Check = Callable[[Any], bool]
 
 @dataclass(frozen=True)
 class Key:
-    """kind: Python type, or types, of the TOML value. check: whether the value is possible; a regular expression that
-    is none raises re.error. field: name of the setting that it becomes, if that is another. convert: the setting's
-    value from the TOML value.
+    """kind: Python type, or types, of the TOML value. check: whether the value is possible, or each item of a list; a
+    regular expression that is none raises re.error. field: name of the setting that it becomes, if that is another.
+    convert: the setting's value from the TOML value. possible: what is, in words. known: the words that are, for
+    whoever mistypes one. least: items of a list.
     """
 
     kind: type | tuple[type, ...]
     check: Check | None = None
     field: str | None = None
     convert: Callable[[Any], Any] | None = None
+    possible: str = ""
+    known: tuple[str, ...] = ()
+    least: int = 0
+
+    @property
+    def type_name(self) -> str:
+        """Of the TOML value."""
+        kinds = self.kind if isinstance(self.kind, tuple) else (self.kind,)
+        return " or ".join(_TYPES[kind] for kind in kinds)
 
 
 Keys = dict[str, Key]
+_TYPES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list of texts",
+    dict: "a table",
+}
 
 
-def checked(table: object, keys: Keys, where: str) -> dict[str, Any]:
-    """The table with every key known, of its type and possible. where: its name. Raises UsageError."""
+def checked(table: object, keys: Keys, where: str, faults: Faults) -> dict[str, Any]:
+    """What is right in a table: keys that are known, of their type and possible. where: its name."""
     if not isinstance(table, dict):
-        raise UsageError(f"{where} is not a table")
+        faults.add(f"{where} is not a table")
+        return {}
+    found = {}
     for name, value in table.items():
-        if name not in keys:
-            raise UsageError(f"unknown key {where}.{name}; known: {', '.join(keys)}")
-        key = keys[name]
-        # For Python, true is an int.
-        wrong = isinstance(value, bool) and key.kind is not bool
-        wrong = wrong or (isinstance(value, list) and not all(isinstance(item, str) for item in value))
-        if wrong or not isinstance(value, key.kind):
-            names = " or ".join(item.__name__ for item in (key.kind if isinstance(key.kind, tuple) else (key.kind,)))
-            raise UsageError(f"{where}.{name} is not of type {names}")
-        try:
-            possible = key.check is None or key.check(value)
-        except re.error as error:
-            raise UsageError(f"{where}.{name}: not a regular expression: {error}") from None
-        if not possible:
-            raise UsageError(f"{where}.{name}: {value!r} is not possible")
-    return table
+        with faults.collected():
+            if name not in keys:
+                raise UsageError(not_known(f"unknown key {where}.{name}", name, keys))
+            found[name] = _right(value, keys[name], f"{where}.{name}")
+    return found
+
+
+def _right(value: Any, key: Key, where: str) -> Any:
+    """The value. Raises UsageError if it is none for the key."""
+    # For Python, true is an int.
+    wrong = isinstance(value, bool) and key.kind is not bool
+    wrong = wrong or (isinstance(value, list) and not all(isinstance(item, str) for item in value))
+    if wrong or not isinstance(value, key.kind):
+        raise UsageError(f"{where} is not {key.type_name}")
+    if isinstance(value, list):
+        for item in value:
+            _check(item, key, where)
+        if len(value) < key.least:
+            raise UsageError(f"{where}: an empty list is not possible; {key.possible}")
+    else:
+        _check(value, key, where)
+    return value
+
+
+def _check(value: Any, key: Key, where: str) -> None:
+    try:
+        possible = key.check is None or key.check(value)
+    except re.error as error:
+        raise UsageError(f"{where}: {pattern_fault(error)}") from None
+    if not possible:
+        meant = nearest(value, key.known) if isinstance(value, str) else ""
+        raise UsageError(f"{where}: {value!r} is not possible{meant}; {key.possible}")
 
 
 def settings(table: dict[str, Any], keys: Keys) -> dict[str, Any]:
@@ -112,23 +150,34 @@ def _time(unit: timedelta, field: str | None = None, *, zero: bool = False) -> K
     def possible(value: float) -> bool:
         return 0 <= value <= LONGEST / unit and (seconds(value) > timedelta(0) or (zero and value == 0))
 
-    return Key((int, float), possible, field, seconds)
+    words = f"a number from 0 to {LONGEST / unit:.0f}" if zero else f"a number above 0, at most {LONGEST / unit:.0f}"
+    return Key((int, float), possible, field, seconds, words)
 
 
 def _count(lowest: int, highest: int | None = None) -> Key:
-    return Key(int, lambda value: lowest <= value and (highest is None or value <= highest))
+    words = f"a whole number from {lowest}" + ("" if highest is None else f" to {highest}")
+    return Key(int, lambda value: lowest <= value and (highest is None or value <= highest), possible=words)
+
+
+def _text(possible: str) -> Key:
+    return Key(str, possible=possible)
 
 
 def _one_of(known: Collection[str], field: str | None = None, convert: Callable[[str], Any] | None = None) -> Key:
-    return Key(str, lambda value: value in known, field, convert)
+    return Key(str, lambda value: value in known, field, convert, f"one of {', '.join(known)}", tuple(known))
 
 
-def _subset(known: Collection[str]) -> Key:
-    return Key(list, lambda value: all(item in known for item in value))
-
-
-def _all(possible: Callable[[str], bool]) -> Key:
-    return Key(list, lambda value: all(map(possible, value)))
+def _some_of(
+    known: Collection[str],
+    check: Callable[[str], bool] | None = None,
+    *,
+    also: str = "",
+    least: int = 0,
+    convert: Callable[[list[str]], Any] | None = None,
+) -> Key:
+    """A list of words. check: which ones, if they are more than those known. also: these, in words."""
+    words = f"any of {', '.join(known)}{also}"
+    return Key(list, check or (lambda item: item in known), None, convert, words, tuple(known), least)
 
 
 def _is_attribute(text: str) -> bool:
@@ -140,7 +189,7 @@ def _is_attribute(text: str) -> bool:
     return True
 
 
-def _patterns(known: Callable[[str], bool]) -> Key:
+def _patterns(known: Callable[[str], bool], words: str) -> Key:
     def possible(value: dict[str, Any]) -> bool:
         for name, pattern in value.items():
             if not known(name) or not isinstance(pattern, str):
@@ -148,7 +197,7 @@ def _patterns(known: Callable[[str], bool]) -> Key:
             re.compile(pattern)
         return True
 
-    return Key(dict, possible)
+    return Key(dict, possible, possible=f"regular expressions for {words}")
 
 
 def _is_usage(text: str) -> bool:
@@ -166,9 +215,16 @@ def _key_usages(names: list[str]) -> list[str]:
     return ["contentCommitment" if name == NON_REPUDIATION else name for name in names]
 
 
-def _are_key_usages(names: list[str]) -> bool:
-    """What end entities may have; a certificate that says for what its key is says something (section 4.2.1.3)."""
-    return bool(names) and all(name in KEY_USAGES for name in _key_usages(names))
+def _is_key_type(text: str) -> bool:
+    """In any case, and RSA with or without a size, as on the command line."""
+    kind, _, bits = text.lower().partition(":")
+    if kind in RSA_KINDS and bits.isascii() and bits.isdecimal() and len(bits) < 8:
+        return MIN_RSA_BITS <= int(bits) <= MAX_RSA_BITS
+    return text.lower() in _BY_LOWER
+
+
+def _key_types(texts: list[str]) -> list[str]:
+    return [_BY_LOWER.get(text.lower(), text.lower()) for text in texts]
 
 
 def _is_location(text: str) -> bool:
@@ -195,17 +251,23 @@ def _networks(texts: list[str]) -> tuple[Network, ...]:
 
 
 _FLAG = Key(bool)
-_TEXT = Key(str)
-_LOCATIONS = _all(_is_location)
+_LOCATIONS = Key(list, _is_location, possible="http, https or ldap URLs, in which {ca} becomes the ID of the CA")
+_BY_LOWER = {kind.lower(): kind for kind in ALL_KEY_TYPES}
+_ATTRIBUTES = tuple(KEYWORDS.values())
+_OIDS = ", or an OID with dots"
+_SIZES = "; of RSA also one size, as in rsa:3072"
 _SECOND, _MINUTE, _HOUR, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _PARAMETERS = {"sha256": POP_SHA256, "sha512": POP_SHA512}
 
-CA: Keys = {"dir": _TEXT, "database": _TEXT}
+CA: Keys = {
+    "dir": _text("a folder"),
+    "database": _text("the URL of a database, as SQLAlchemy has it: sqlite:///FILE, postgresql+psycopg://HOST/NAME"),
+}
 SERVER: Keys = {
-    "host": _TEXT,
+    "host": _text("an address or the name of one"),
     "port": _count(0, 65535),
     "max_body": _count(4096),
-    "trusted_proxies": Key(list, lambda value: all(_is_network(item) for item in value), convert=_networks),
+    "trusted_proxies": Key(list, _is_network, convert=_networks, possible="addresses, or networks such as 10.0.0.0/8"),
     "log": _one_of(FORMATS),
 }
 ALGORITHMS: Keys = {
@@ -227,18 +289,20 @@ TRANSACTIONS: Keys = {
 PROFILE: Keys = {
     "validity_days": _time(_DAY, "validity"),
     "backdate_minutes": _time(_MINUTE, "backdate", zero=True),
-    "key_types": _subset(ALL_KEY_TYPES),
+    "key_types": _some_of(
+        ALL_KEY_TYPES, _is_key_type, also="; of RSA also one size, as in rsa:3072", convert=_key_types
+    ),
     "min_rsa_bits": _count(MIN_RSA_BITS, MAX_RSA_BITS),
     "max_rsa_bits": _count(MIN_RSA_BITS, MAX_RSA_BITS),
-    "key_usage": Key(list, _are_key_usages, convert=_key_usages),
-    "extended_key_usage": _all(_is_usage),
-    "required_subject": _all(_is_attribute),
-    "allowed_subject": _all(_is_attribute),
-    "subject_patterns": _patterns(_is_attribute),
+    "key_usage": _some_of((*KEY_USAGES, NON_REPUDIATION), least=1, convert=_key_usages),
+    "extended_key_usage": _some_of(EXTENDED_KEY_USAGES, _is_usage, also=f"{_OIDS}, but not that of an RA"),
+    "required_subject": _some_of(_ATTRIBUTES, _is_attribute, also=_OIDS),
+    "allowed_subject": _some_of(_ATTRIBUTES, _is_attribute, also=_OIDS),
+    "subject_patterns": _patterns(_is_attribute, "attributes of the subject, as in required_subject"),
     "allow_empty_subject": _FLAG,
-    "san_types": _all(is_san_type),
-    "san_patterns": _patterns(is_san_type),
-    "copy_extensions": _subset(COPYABLE),
+    "san_types": _some_of(SAN_TYPES, is_san_type, also=", or otherName: and its OID"),
+    "san_patterns": _patterns(is_san_type, "types, as in san_types"),
+    "copy_extensions": _some_of(COPYABLE),
     "crl_urls": _LOCATIONS,
     "issuer_urls": _LOCATIONS,
     "unique_subject": _FLAG,
@@ -251,12 +315,16 @@ AUTHORISATION: Keys = {
     "renewal": _FLAG,
     "manual": _FLAG,
     "renewal_grace_days": _time(_DAY, "renewal_grace", zero=True),
-    "webhook": _TEXT,
-    "webhook_ca_file": _TEXT,
-    "webhook_secret_file": _TEXT,
+    "webhook": _text("an https URL, or http on a loopback address"),
+    "webhook_ca_file": _text("a file of certificates in PEM"),
+    "webhook_secret_file": _text("a file of one line, 16 to 4096 printable ASCII characters without blanks"),
     "webhook_authentication": _one_of([item.value for item in Authentication], convert=Authentication),
     "webhook_pause_seconds": _time(_SECOND, "webhook_pause", zero=True),
-    "webhook_timeout_seconds": Key((int, float), lambda value: 0 < value <= LONGEST_WEBHOOK),
+    "webhook_timeout_seconds": Key(
+        (int, float),
+        lambda value: 0 < value <= LONGEST_WEBHOOK,
+        possible=f"a number above 0, at most {LONGEST_WEBHOOK:g}",
+    ),
 }
 KEM: Keys = {
     "pop": _one_of([item.value for item in Pop], convert=Pop),

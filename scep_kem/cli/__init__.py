@@ -15,6 +15,7 @@ from scep_kem.cli.ca import ca
 from scep_kem.cli.challenge import challenge
 from scep_kem.cli.client import cacert, caps, enroll, getcert, getcrl, poll, renew
 from scep_kem.cli.common import told
+from scep_kem.cli.config import config
 from scep_kem.cli.kem import kem
 from scep_kem.cli.requests import requests
 from scep_kem.cli.server import serve
@@ -43,7 +44,7 @@ def cli() -> None:
     """
 
 
-for command in (ca, serve, challenge, requests, kem, enroll, renew, poll, getcert, getcrl, caps, cacert):
+for command in (ca, serve, config, challenge, requests, kem, enroll, renew, poll, getcert, getcrl, caps, cacert):
     cli.add_command(command)
 
 

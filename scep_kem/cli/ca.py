@@ -97,13 +97,21 @@ def _certificates(_context: click.Context, _option: click.Parameter, file: Path)
 @ca.command()
 @dir_option
 @click.option("--subject", default=DEFAULT_SUBJECT, show_default=True, help="Name of the CA.")
-@click.option("--key-type", type=click.Choice(KEY_TYPES), default="rsa:2048", show_default=True, help="Key of the CA.")
+@click.option(
+    "--key-type",
+    type=click.Choice(KEY_TYPES, case_sensitive=False),
+    default="rsa:2048",
+    show_default=True,
+    help="Key of the CA.",
+)
 @click.option("--ra", is_flag=True, help="Answers are signed by an RA certificate instead of the CA's key.")
-@click.option("--ra-key-type", type=click.Choice(KEY_TYPES), help="Key of the RA signer (implies --ra).")
+@click.option(
+    "--ra-key-type", type=click.Choice(KEY_TYPES, case_sensitive=False), help="Key of the RA signer (implies --ra)."
+)
 @click.option(
     "--kem",
     "kems",
-    type=click.Choice(KEM_KEY_TYPES),
+    type=click.Choice(KEM_KEY_TYPES, case_sensitive=False),
     multiple=True,
     help="ML-KEM key for the RA, to which clients encrypt; with it, ML-KEM keys are certified. Repeatable.",
 )
@@ -175,7 +183,7 @@ def _show(role: str, authority: Authority) -> None:
 
 @ca.command("add-kem")
 @ca_options
-@click.argument("kem", type=click.Choice(KEM_KEY_TYPES))
+@click.argument("kem", type=click.Choice(KEM_KEY_TYPES, case_sensitive=False))
 def add_kem(found: CaDir, kem: str) -> None:
     """Give the RA an ML-KEM key and certificate.
 

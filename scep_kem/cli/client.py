@@ -97,7 +97,7 @@ def waiting_options(command: F) -> F:
 @click.option("--key", "key_file", type=FILE, required=True, help="Private key (PEM); made if the file is missing.")
 @click.option(
     "--key-type",
-    type=click.Choice((*KEY_TYPES, *KEM_KEY_TYPES)),
+    type=click.Choice((*KEY_TYPES, *KEM_KEY_TYPES), case_sensitive=False),
     show_default=DEFAULT_KEY_TYPE,
     help="Of a new key.",
 )
@@ -155,7 +155,9 @@ def enroll(
 @click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
 @click.option("--new-key", "new_key_file", type=FILE, help="New private key; made if missing. Default: keep --key.")
 @click.option(
-    "--key-type", type=click.Choice((*KEY_TYPES, *KEM_KEY_TYPES)), help="Of a new key; rsa:2048, or as before."
+    "--key-type",
+    type=click.Choice((*KEY_TYPES, *KEM_KEY_TYPES), case_sensitive=False),
+    help="Of a new key; rsa:2048, or as before.",
 )
 @challenge_options[0]
 @challenge_options[1]

@@ -15,6 +15,7 @@ from cryptography import x509
 
 from ca.authorities import Authorities
 from ca.authority import Authority
+from ca.profiles import Profile
 from ca.sql_store import SqlStore
 from kem.errors import KemError
 from pkix import errors, names
@@ -60,7 +61,7 @@ def ca_options(command: Command) -> Command:
     @place_options
     @functools.wraps(command)
     def with_ca(*args: Any, directory: Path | None, config_file: Path | None, **more: Any) -> None:
-        given = _given(directory, config_file)
+        given = one_of_places(directory, config_file)
         if directory is not None and not CaDir(directory).has_folder():
             raise CaDir(directory).nothing()
         with as_owner(given) as place:
@@ -142,11 +143,11 @@ def utf8(text: str, what: str) -> str:
 
 def located(directory: Path | None, config_file: Path | None) -> CaDir:
     """The CA folder that one of the two options names, whether or not it holds a CA. Raises UsageError."""
-    given = _given(directory, config_file)
+    given = one_of_places(directory, config_file)
     return CaDir(given) if config_file is None else CaDir(load(given).ca_dir, given)
 
 
-def _given(directory: Path | None, config_file: Path | None) -> Path:
+def one_of_places(directory: Path | None, config_file: Path | None) -> Path:
     """Exactly one of the two options. Raises UsageError."""
     given = [item for item in (directory, config_file) if item is not None]
     if len(given) != 1:
@@ -164,11 +165,12 @@ def generation(generations: Authorities, identifier: str | None) -> Authority:
     return authority
 
 
-def check_profile(ca_dir: CaDir, profile: str) -> None:
-    """Raises UsageError if the CA's configuration has no such profile."""
+def configured_profile(ca_dir: CaDir, profile: str) -> Profile:
+    """Of the CA's configuration. Raises UsageError if that has no such profile."""
     known = ca_dir.configuration().profiles
     if profile not in known:
         raise UsageError(f"{ca_dir.config_path} has no profile {profile!r}; it has {', '.join(known)}")
+    return known[profile].profile
 
 
 def open_store(ca_dir: CaDir) -> SqlStore:

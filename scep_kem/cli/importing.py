@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,17 +10,17 @@ import click
 from cryptography import x509
 
 from ca.authority import Authority
-from ca.profiles import names_of
+from ca.profiles import Profile, names_of, purposes
 from ca.store import IssuedCertificate, Store, StoreConflict
 from pkix import asn1
-from pkix.certificates import UNREADABLE, Certificate, load_certificate
+from pkix.certificates import UNREADABLE, Certificate, extensions_of, load_certificate
 from pkix.errors import PkixError
 from pkix.names import comparable
-from pkix.usages import is_ca, is_cmc_ra
+from pkix.usages import extended_usages, is_ca, is_cmc_ra
 from scep.ca_certificates import CaCertificates
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
-from scep_kem.cli.common import FILE, ca_options, check_profile, generation, open_store
+from scep_kem.cli.common import FILE, ca_options, configured_profile, generation, open_store
 from scep_kem.errors import UsageError
 from scep_kem.ra import record_of
 from scep_kem.terminal import printable
@@ -83,28 +84,34 @@ def import_issued(
 ) -> None:
     """Record certificates that the CA issued elsewhere.
 
-    They can be renewed and revoked then. Each PATH is a file with certificates or a folder of such files. What this CA
-    has not signed is named and skipped, and the exit code is 2 then. Doing it once more changes nothing.
+    They can be revoked then, and renewed if the profile gives exactly what they are good for. Each PATH is a file with
+    certificates or a folder of such files. What this CA has not signed is named and skipped, and the exit code is 2
+    then. Doing it once more changes nothing.
     """
     authority = generation(found.load(), identifier)
-    check_profile(found, profile)
+    renewing = configured_profile(found, profile)
     revoked, number = ([], None) if crl is None else _checked(crl, authority)
     skipped = new = known = 0
+    revocable: Counter[str] = Counter()
     with open_store(found) as store:
         for path, item in found_certificates:
             why = item if isinstance(item, str) else _refused(item, authority)
-            recorded = None if why or isinstance(item, str) else _record(store, authority, item, profile)
-            if recorded is None and not why:
-                why = "another certificate with this serial number is known"
+            if not (why or isinstance(item, str)):
+                unlike = _not_renewable(item, renewing)
+                recorded = _record(store, authority, item, "" if unlike else profile)
+                new, known = new + (recorded is True), known + (recorded is False)
+                revocable[unlike] += recorded is True
+                why = "another certificate with this serial number is known" if recorded is None else ""
             if why:
                 skipped += 1
                 click.echo(f"skipped {printable(str(path))}: {printable(why)}", err=True)
-            else:
-                new, known = new + bool(recorded), known + (not recorded)
         only_numbers = _revoke(store, authority, revoked)
         for least in filter(None, (number, crl_number)):
             store.pass_crl_number(authority.identifier, least)
     click.echo(f"{new} recorded, {known} known before, {len(revoked)} revoked by the CRL")
+    for unlike, many in revocable.items():
+        if unlike and many:
+            click.echo(f"{many} of them can be revoked, but not renewed: {unlike}")
     if only_numbers:
         click.echo(f"{only_numbers} of the CRL are known by their number only, and stay on it until the CA ends")
     if skipped:
@@ -123,9 +130,24 @@ def _refused(certificate: x509.Certificate, authority: Authority) -> str:
     return "" if CaCertificates(issuer, (issuer,)).issued(certificate) else "this CA has not signed it"
 
 
+def _not_renewable(certificate: x509.Certificate, profile: Profile) -> str:
+    """Why a certificate is not renewed; empty if it is. A renewal gives what the profile gives, so a certificate that
+    is good for anything else would change its purpose. One without extendedKeyUsage is good for everything (RFC 5280
+    section 4.2.1.12).
+    """
+    if is_ca(certificate):
+        return "certificate of a CA"
+    if is_cmc_ra(certificate):
+        return "certificate of an RA"
+    usages = extended_usages(extensions_of(certificate))
+    if usages is None or set(usages) == set(purposes(profile)):
+        return ""
+    return f"extendedKeyUsage other than that of profile {profile.name}"
+
+
 def _record(store: Store, authority: Authority, certificate: x509.Certificate, profile: str) -> bool | None:
-    """Whether it is new; None if there is another one with its number. What is no device's is not renewed."""
-    item = record_of(authority, certificate, profile="" if is_ca(certificate) or is_cmc_ra(certificate) else profile)
+    """Whether it is new; None if there is another one with its number. profile: as `record_of` has it."""
+    item = record_of(authority, certificate, profile=profile)
     try:
         store.record(item)
     except StoreConflict:

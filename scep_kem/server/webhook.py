@@ -65,7 +65,7 @@ class HttpWebhook:
         try:
             return _answer(self._post(json.dumps(question).encode()))
         except (http.client.HTTPException, OSError, ValueError) as error:
-            reason = _reason(error)
+            reason = _reason(error)[:MAX_REASON]
             log.warning("webhook %s: %s", self._shown, reason)
             return WebhookAnswer.UNREACHABLE, reason
 

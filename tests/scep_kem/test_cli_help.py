@@ -32,6 +32,7 @@ CONTRACT = {
         "kem backends",
     ),
     *("serve", "challenge new", "challenge list", "challenge revoke"),
+    *("config check", "config reference"),
     *("requests list", "requests show", "requests approve", "requests reject"),
     *("enroll", "renew", "poll", "getcert", "getcrl", "caps", "cacert"),
 }
