@@ -17,6 +17,7 @@ from kem.keys import DecapsulationKey
 from pkix.certificates import UNREADABLE, load_certificate
 from pkix.errors import PkixError
 from pkix.keys import dump_kem_key, dump_private_key, key_type_of, load_key
+from pkix.pkcs12 import decode_pkcs12
 from pkix.signatures import SigningKey
 from scep_kem import safety
 from scep_kem.errors import UsageError, cannot
@@ -95,10 +96,7 @@ def read_first_line(path: Path) -> bytes:
 
 def read_key(path: Path, *, password: bytes | None = None) -> SigningKey:
     """A private key that signs, in PEM. Raises UsageError."""
-    key = read_any_key(path, password=password)
-    if isinstance(key, DecapsulationKey):
-        raise UsageError(f"{path} holds an ML-KEM key, which cannot sign")
-    return key
+    return _signing(read_any_key(path, password=password), path)
 
 
 def write_key(path: Path, key: SigningKey | DecapsulationKey) -> None:
@@ -119,12 +117,7 @@ def read_any_key(path: Path, *, password: bytes | None = None) -> SigningKey | D
     data = read(path)
     safety.warn_if_readable(path)
     try:
-        key = load_key(data, password=password)
-        if isinstance(key, DecapsulationKey):
-            backends().check_pair(key)
-            return key
-        key_type_of(key.public_key())  # refuses a curve that nothing else here knows
-        return key
+        return _checked(load_key(data, password=password))
     except (PkixError, KemError) as error:
         raise UsageError(f"{path}: {error}") from None
 
@@ -140,6 +133,35 @@ def removed_if_empty(path: Path) -> Iterator[None]:
             for item in missing:
                 item.rmdir()
         raise
+
+
+def read_pkcs12(path: Path, *, password: bytes | None = None) -> tuple[SigningKey, list[x509.Certificate]]:
+    """A key that signs and certificates, in no order, from a PKCS #12 file. A file that others may read is warned of.
+    Raises UsageError.
+    """
+    data = read(path)
+    safety.warn_if_readable(path)
+    try:
+        found, certificates = decode_pkcs12(data, password=password)
+        key = _checked(found)
+    except (PkixError, KemError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    return _signing(key, path), certificates
+
+
+def _checked(key: SigningKey | DecapsulationKey) -> SigningKey | DecapsulationKey:
+    """A key of a kind and with values that are used here. Raises PkixError, KemError."""
+    if isinstance(key, DecapsulationKey):
+        backends().check_pair(key)
+    else:
+        key_type_of(key.public_key())  # refuses a curve that nothing else here knows
+    return key
+
+
+def _signing(key: SigningKey | DecapsulationKey, path: Path) -> SigningKey:
+    if isinstance(key, DecapsulationKey):
+        raise UsageError(f"{path} holds an ML-KEM key, which cannot sign")
+    return key
 
 
 def read_certificates(path: Path) -> list[x509.Certificate]:
