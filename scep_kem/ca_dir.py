@@ -29,7 +29,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from ca.authorities import Authorities
-from ca.authority import RA_VALIDITY, Authority, KeyPair, create_authority, create_ra_kem
+from ca.authority import Authority, KeyPair, create_authority, create_ra_kem
 from ca.sealing import KEY_LENGTH, ServerKey
 from ca.sql_store import SqlStore
 from ca.store import Store, StoreUnavailable
@@ -54,7 +54,7 @@ from scep_kem.generation_files import (
 )
 from scep_kem.imported_ca import check_key_usage, check_renews
 from scep_kem.kem import new_kem_key
-from scep_kem.ra import check_valid, folder_name, key_type, revoke_ra, successor
+from scep_kem.ra import certified, check_valid, folder_name, key_type, last_end, revoke_ra, successor
 from scep_kem.roles import Roles
 from scep_kem.terminal import command
 
@@ -145,29 +145,29 @@ class CaDir:
         self._refuse_what_is_there()
         safety.check_folder(self.path)
         database = self.configuration().database if self.config_path.exists() else None
-        authority = create_authority(
-            subject,
-            key_type,
-            ra_key_type=ra_key_type,
-            now=now,
-            random=os.urandom,
-            ca=ca,
-            chain=chain,
-            ra_kem=[new_kem_key(kem) for kem in dict.fromkeys(kems)],
-            rsa_decryption=rsa_decryption,
-        )
+        with certified():
+            authority = create_authority(
+                subject,
+                key_type,
+                ra_key_type=ra_key_type,
+                now=now,
+                random=os.urandom,
+                ca=ca,
+                chain=chain,
+                ra_kem=[new_kem_key(kem) for kem in dict.fromkeys(kems)],
+                rsa_decryption=rsa_decryption,
+            )
         check_key_usage(authority)
-        with _removed_if_empty(self.path):
-            files.make_folder(self.path)
-            safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
-            with self.locked(), contextlib.ExitStack() as undo:
-                self._refuse_what_is_there()  # somebody else was faster
-                if database is not None:
-                    self._refuse_records(database)
-                self._make(authority, undo)
-                self.open_store(database).close()
-                self._write_roles(Roles(folder_name(authority)))
-                undo.pop_all()
+        made = files.make_folder(self.path)
+        safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
+        with files.removed_if_empty(made), self.locked(), contextlib.ExitStack() as undo:
+            self._refuse_what_is_there()  # somebody else was faster
+            if database is not None:
+                self._refuse_records(database)
+            self._make(authority, undo)
+            self.open_store(database).close()
+            self._write_roles(Roles(folder_name(authority)))
+            undo.pop_all()
         return authority
 
     def _make(self, authority: Authority, undo: contextlib.ExitStack) -> None:
@@ -245,17 +245,18 @@ class CaDir:
                 "an imported subordinate CA is rolled over by its issuer: give the new key and certificate with "
                 "--import-key and --import-cert; for a new certificate of the same key there is `ca import-cert`"
             )
-        authority = create_authority(
-            current.ca.certificate.subject,
-            key_type(current.ca),
-            ra_key_type=key_type(current.ra_signer) if current.ra_signer else None,
-            now=now,
-            random=os.urandom,
-            ca=ca,
-            chain=chain,
-            ra_kem=[new_kem_key(pair.key.parameter_set.name.lower()) for pair in current.ra_kem],
-            rsa_decryption=current.ra_decryption is not None or key_type(current.ca).startswith("rsa:"),
-        )
+        with certified():
+            authority = create_authority(
+                current.ca.certificate.subject,
+                key_type(current.ca),
+                ra_key_type=key_type(current.ra_signer) if current.ra_signer else None,
+                now=now,
+                random=os.urandom,
+                ca=ca,
+                chain=chain,
+                ra_kem=[new_kem_key(pair.key.parameter_set.name.lower()) for pair in current.ra_kem],
+                rsa_decryption=current.ra_decryption is not None or key_type(current.ca).startswith("rsa:"),
+            )
         check_key_usage(authority)
         if folder_name(authority) in roles.folders:
             raise UsageError(f"the CA {authority.short_identifier} is here already")
@@ -327,7 +328,8 @@ class CaDir:
                 private, public = new_kem_key(kem)
                 if any(pair.key.parameter_set == private.parameter_set for pair in authority.ra_kem):
                     continue
-                pair = create_ra_kem(authority.ca, private, public, now=now, random=os.urandom)
+                with certified():
+                    pair = create_ra_kem(authority, private, public, now=now, random=os.urandom)
                 write_pair(self.path / name, kem_name(pair), pair)
                 added = True
             if not added:
@@ -376,7 +378,7 @@ class CaDir:
             made: dict[str, Stems] = {}
             for name, authority in chosen.items():
                 if any(
-                    pair.certificate.not_valid_after_utc < _last_end(authority, now)
+                    pair.certificate.not_valid_after_utc < last_end(authority, now)
                     for pair in ra_pairs(authority).values()
                 ):
                     made[name] = self._successors(name, authority, None, now, new_keys=new_keys)
@@ -395,7 +397,8 @@ class CaDir:
         """Write what follows the RA's pairs, under new names."""
         made = {}
         for title, pair in ra_pairs(authority, only).items():
-            new = successor(authority.ca, pair, now, new_key=new_keys)
+            with certified():
+                new = successor(authority, pair, now, new_key=new_keys)
             made[title] = stem_of(title, new.certificate)
             write_pair(self.path / name, made[title], new)
         return made
@@ -490,21 +493,3 @@ class CaDir:
 
     def _read_authority(self, roles: Roles, name: str) -> Authority:
         return read_authority(self.path / name, roles.stems(name), roles.earlier.get(name, ()))
-
-
-@contextlib.contextmanager
-def _removed_if_empty(path: Path) -> Iterator[None]:
-    """When something fails, the folder and those above it that are missing now are removed again, as far as empty."""
-    missing = [item for item in (path.absolute(), *path.absolute().parents) if not item.exists()]
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            for item in missing:
-                item.rmdir()
-        raise
-
-
-def _last_end(authority: Authority, now: datetime) -> datetime:
-    """When a certificate of the RA made now ends."""
-    return min(now + RA_VALIDITY, authority.ca.certificate.not_valid_after_utc)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ca.authority import Authority, KemPair, KeyPair, create_ra, create_ra_kem
+from ca.authority import RA_VALIDITY, Authority, KemPair, KeyPair, create_ra, create_ra_kem
+from ca.errors import RequestRefused
 from ca.store import IssuedCertificate, Store, StoreConflict
 from pkix.certificates import Certificate
 from pkix.keys import KEY_TYPES, generate, key_type_of
@@ -21,16 +23,25 @@ from scep_kem.generation_files import ra_pairs
 from scep_kem.kem import new_kem_key, public_kem_key
 
 
-def successor(ca: KeyPair, pair: KeyPair | KemPair, now: datetime, *, new_key: bool = True) -> KeyPair | KemPair:
+def successor(by: Authority, pair: KeyPair | KemPair, now: datetime, *, new_key: bool = True) -> KeyPair | KemPair:
     """A new key of the same type, or the same key, certified for the same role."""
     if isinstance(pair, KemPair):
         private = pair.key
         public = public_kem_key(private)
         if new_key:
             private, public = new_kem_key(private.parameter_set.name.lower())
-        return create_ra_kem(ca, private, public, now=now, random=os.urandom)
+        return create_ra_kem(by, private, public, now=now, random=os.urandom)
     role = "digitalSignature" if may(pair.certificate, "digitalSignature") else "keyEncipherment"
-    return create_ra(ca, generate(key_type(pair)) if new_key else pair.key, role, now, os.urandom)
+    return create_ra(by, generate(key_type(pair)) if new_key else pair.key, role, now, os.urandom)
+
+
+@contextlib.contextmanager
+def certified() -> Iterator[None]:
+    """Around what makes certificates for an RA. Raises UsageError where the CA may not certify one."""
+    try:
+        yield
+    except RequestRefused as error:
+        raise UsageError(f"the RA gets no certificate: {error.text}") from None
 
 
 def check_valid(authority: Authority, now: datetime, hint: str = "") -> None:
@@ -66,6 +77,11 @@ def record_of(authority: Authority, certificate: x509.Certificate, *, profile: s
         not_after=certificate.not_valid_after_utc,
         name=comparable(certificate.subject) if profile else "",
     )
+
+
+def last_end(authority: Authority, now: datetime) -> datetime:
+    """When a certificate of the RA made now ends."""
+    return min(now + RA_VALIDITY, authority.ca.certificate.not_valid_after_utc)
 
 
 def folder_name(authority: Authority) -> str:
