@@ -29,7 +29,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from ca.authorities import Authorities
-from ca.authority import Authority, KeyPair, create_authority, create_ra_kem
+from ca.authority import Authority, KeyPair
 from ca.sealing import KEY_LENGTH, ServerKey
 from ca.sql_store import SqlStore
 from ca.store import Store, StoreUnavailable
@@ -54,7 +54,7 @@ from scep_kem.generation_files import (
 )
 from scep_kem.imported_ca import check_key_usage, check_renews
 from scep_kem.kem import new_kem_key
-from scep_kem.ra import certified, check_valid, folder_name, key_type, last_end, revoke_ra, successor
+from scep_kem.ra import check_valid, folder_name, key_type, last_end, new_authority, new_ra_kem, revoke_ra, successor
 from scep_kem.roles import Roles
 from scep_kem.terminal import command
 
@@ -145,18 +145,17 @@ class CaDir:
         self._refuse_what_is_there()
         safety.check_folder(self.path)
         database = self.configuration().database if self.config_path.exists() else None
-        with certified():
-            authority = create_authority(
-                subject,
-                key_type,
-                ra_key_type=ra_key_type,
-                now=now,
-                random=os.urandom,
-                ca=ca,
-                chain=chain,
-                ra_kem=[new_kem_key(kem) for kem in dict.fromkeys(kems)],
-                rsa_decryption=rsa_decryption,
-            )
+        authority = new_authority(
+            subject,
+            key_type,
+            ra_key_type=ra_key_type,
+            now=now,
+            random=os.urandom,
+            ca=ca,
+            chain=chain,
+            ra_kem=[new_kem_key(kem) for kem in dict.fromkeys(kems)],
+            rsa_decryption=rsa_decryption,
+        )
         check_key_usage(authority)
         made = files.make_folder(self.path)
         safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
@@ -245,18 +244,17 @@ class CaDir:
                 "an imported subordinate CA is rolled over by its issuer: give the new key and certificate with "
                 "--import-key and --import-cert; for a new certificate of the same key there is `ca import-cert`"
             )
-        with certified():
-            authority = create_authority(
-                current.ca.certificate.subject,
-                key_type(current.ca),
-                ra_key_type=key_type(current.ra_signer) if current.ra_signer else None,
-                now=now,
-                random=os.urandom,
-                ca=ca,
-                chain=chain,
-                ra_kem=[new_kem_key(pair.key.parameter_set.name.lower()) for pair in current.ra_kem],
-                rsa_decryption=current.ra_decryption is not None or key_type(current.ca).startswith("rsa:"),
-            )
+        authority = new_authority(
+            current.ca.certificate.subject,
+            key_type(current.ca),
+            ra_key_type=key_type(current.ra_signer) if current.ra_signer else None,
+            now=now,
+            random=os.urandom,
+            ca=ca,
+            chain=chain,
+            ra_kem=[new_kem_key(pair.key.parameter_set.name.lower()) for pair in current.ra_kem],
+            rsa_decryption=current.ra_decryption is not None or key_type(current.ca).startswith("rsa:"),
+        )
         check_key_usage(authority)
         if folder_name(authority) in roles.folders:
             raise UsageError(f"the CA {authority.short_identifier} is here already")
@@ -328,8 +326,7 @@ class CaDir:
                 private, public = new_kem_key(kem)
                 if any(pair.key.parameter_set == private.parameter_set for pair in authority.ra_kem):
                     continue
-                with certified():
-                    pair = create_ra_kem(authority, private, public, now=now, random=os.urandom)
+                pair = new_ra_kem(authority, private, public, now=now, random=os.urandom)
                 write_pair(self.path / name, kem_name(pair), pair)
                 added = True
             if not added:
@@ -397,8 +394,7 @@ class CaDir:
         """Write what follows the RA's pairs, under new names."""
         made = {}
         for title, pair in ra_pairs(authority, only).items():
-            with certified():
-                new = successor(authority, pair, now, new_key=new_keys)
+            new = successor(authority, pair, now, new_key=new_keys)
             made[title] = stem_of(title, new.certificate)
             write_pair(self.path / name, made[title], new)
         return made

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import datetime
+from typing import ParamSpec, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ca.authority import RA_VALIDITY, Authority, KemPair, KeyPair, create_ra, create_ra_kem
+from ca.authority import RA_VALIDITY, Authority, KemPair, KeyPair, create_authority, create_ra, create_ra_kem
 from ca.errors import RequestRefused
 from ca.store import IssuedCertificate, Store, StoreConflict
 from pkix.certificates import Certificate
@@ -22,7 +24,28 @@ from scep_kem.errors import UsageError
 from scep_kem.generation_files import ra_pairs
 from scep_kem.kem import new_kem_key, public_kem_key
 
+Arguments = ParamSpec("Arguments")
+Made = TypeVar("Made")
 
+
+def _certifying(make: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
+    """What makes certificates for an RA, and raises UsageError where the CA may not certify one."""
+
+    @functools.wraps(make)
+    def certify(*args: Arguments.args, **more: Arguments.kwargs) -> Made:
+        try:
+            return make(*args, **more)
+        except RequestRefused as error:
+            raise UsageError(f"the RA gets no certificate: {error.text}") from None
+
+    return certify
+
+
+new_authority = _certifying(create_authority)
+new_ra_kem = _certifying(create_ra_kem)
+
+
+@_certifying
 def successor(by: Authority, pair: KeyPair | KemPair, now: datetime, *, new_key: bool = True) -> KeyPair | KemPair:
     """A new key of the same type, or the same key, certified for the same role."""
     if isinstance(pair, KemPair):
@@ -33,15 +56,6 @@ def successor(by: Authority, pair: KeyPair | KemPair, now: datetime, *, new_key:
         return create_ra_kem(by, private, public, now=now, random=os.urandom)
     role = "digitalSignature" if may(pair.certificate, "digitalSignature") else "keyEncipherment"
     return create_ra(by, generate(key_type(pair)) if new_key else pair.key, role, now, os.urandom)
-
-
-@contextlib.contextmanager
-def certified() -> Iterator[None]:
-    """Around what makes certificates for an RA. Raises UsageError where the CA may not certify one."""
-    try:
-        yield
-    except RequestRefused as error:
-        raise UsageError(f"the RA gets no certificate: {error.text}") from None
 
 
 def check_valid(authority: Authority, now: datetime, hint: str = "") -> None:
