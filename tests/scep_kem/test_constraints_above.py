@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from ca.authority import RA_VALIDITY, KeyPair
 from ca.constraints import check_names, permitted_subject
 from ca.errors import NamesRefused
+from pkix.usages import may
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
 from tests.pkix.openssl import OpenSsl, find_openssl
@@ -64,6 +65,8 @@ def test_the_ra_has_a_name_that_every_issuer_permits(tmp_path: Path) -> None:
         for item in ras:
             check_names([pair.certificate, root.certificate], item.subject)
             assert item.subject.rfc4514_string().endswith(",O=Good")
+        signers = {role for role, item in own.load().current.by_role if role != "CA" and may(item, "digitalSignature")}
+        assert signers == {"RA signer"}
 
 
 def test_openssl_accepts_the_ra(tmp_path: Path) -> None:
