@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -75,14 +75,29 @@ def _replace(path: Path, data: bytes, mode: int) -> None:
         raise
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder with mode 0700, as what is missing above it, unless it is there. Raises UsageError."""
+def make_folder(path: Path) -> list[Path]:
+    """Make a folder with mode 0700, as what is missing above it, unless it is there. Returns what was missing, from
+    below. Raises UsageError.
+    """
     try:
-        missing = [item for item in path.absolute().parents if not item.exists()]
-        for item in (*reversed(missing), path):  # mkdir's own `parents` would leave their modes to the umask
+        missing = [item for item in (path.absolute(), *path.absolute().parents) if not item.exists()]
+        for item in reversed(missing):  # mkdir's own `parents` would leave their modes to the umask
             item.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise cannot(f"make {path}", error) from None
+    return missing
+
+
+@contextlib.contextmanager
+def removed_if_empty(folders: Iterable[Path]) -> Iterator[None]:
+    """When something fails, these folders are removed again, from below, as far as they are empty."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for item in folders:
+                item.rmdir()
+        raise
 
 
 def read_first_line(path: Path) -> bytes:
@@ -120,19 +135,6 @@ def read_any_key(path: Path, *, password: bytes | None = None) -> SigningKey | D
         return _checked(load_key(data, password=password))
     except (PkixError, KemError) as error:
         raise UsageError(f"{path}: {error}") from None
-
-
-@contextlib.contextmanager
-def removed_if_empty(path: Path) -> Iterator[None]:
-    """When something fails, the folder and those above it that are missing now are removed again, as far as empty."""
-    missing = [item for item in (path.absolute(), *path.absolute().parents) if not item.exists()]
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            for item in missing:
-                item.rmdir()
-        raise
 
 
 def read_pkcs12(path: Path, *, password: bytes | None = None) -> tuple[SigningKey, list[x509.Certificate]]:
