@@ -245,7 +245,7 @@ def test_an_answer_that_drips_is_no_answer_and_its_connection_is_ended(begin: by
 
 
 def test_issue_10_6_a_handshake_of_tls_that_drips_is_ended_too() -> None:
-    """A record of 16,384 octets, which would take longer than this test waits."""
+    """A record of 16,384 octets, which would take longer than this test waits. Python's time-out is for all of it."""
     dripper = Dripper(b"\x16\x03\x03\x40\x00", pause=2 * LAST_RESORT / 16_384)
     url = dripper.url.replace("http:", "https:")
     assert HttpWebhook(WebhookConfig(url, timeout=0.1), "default").ask(*question()) == UNREACHABLE
