@@ -67,6 +67,12 @@ _ML_DSA_BY_OID: dict[Oid, type[MlDsaPrivateKey]] = {
     oids.ML_DSA_65: mldsa.MLDSA65PrivateKey,
     oids.ML_DSA_87: mldsa.MLDSA87PrivateKey,
 }
+# FIPS 204 tables 1 and 2: octets of the expanded key, and k and l in an octet each.
+_ML_DSA_EXPANDED: dict[type[MlDsaPrivateKey], tuple[int, bytes]] = {
+    mldsa.MLDSA44PrivateKey: (2560, bytes((4, 4))),
+    mldsa.MLDSA65PrivateKey: (4032, bytes((6, 5))),
+    mldsa.MLDSA87PrivateKey: (4896, bytes((8, 7))),
+}
 KEM_KEY_TYPES = tuple(parameter_set.name.lower() for parameter_set in PARAMETER_SETS)
 KEY_TYPES = ("rsa:2048", "rsa:3072", "rsa:4096", *(f"ec:{name}" for name in _CURVES), "ed25519", *_ML_DSA)
 
@@ -245,8 +251,9 @@ class _MlDsaBoth:
 
 
 def _ml_dsa(one: OneAsymmetricKey, private: type[MlDsaPrivateKey]) -> MlDsaPrivateKey:
-    """An ML-DSA key from its seed [0] or from both; there, the seed is used and checked against what the expanded key
-    begins with: rho, K and tr (FIPS 204 algorithm 24). Raises Malformed, AlgorithmRefused.
+    """An ML-DSA key from its seed [0] or from both. Of both, the seed is used alone. The expanded key must have its
+    length and begin with what follows from the seed: rho, K and tr (FIPS 204 algorithm 24). Its s1, s2 and t0 are not
+    compared, because `cryptography` expands no seed. Raises Malformed, AlgorithmRefused.
     """
     contents = one.private_key
     if len(contents) == _ML_DSA_SEED:
@@ -262,9 +269,12 @@ def _ml_dsa(one: OneAsymmetricKey, private: type[MlDsaPrivateKey]) -> MlDsaPriva
         key = private.from_seed_bytes(both.seed)
     except ValueError:
         raise Malformed("the ML-DSA private key's seed does not have 32 octets") from None
+    length, dimensions = _ML_DSA_EXPANDED[private]
     public = key.public_key().public_bytes_raw()
-    expected = public[:32] + hashlib.shake_256(public).digest(64)
-    if both.expanded_key[:32] + both.expanded_key[64:128] != expected:
+    # K: the last 32 octets of what FIPS 204 algorithm 6 makes of the seed, behind rho and rho'.
+    expected = public[:32] + hashlib.shake_256(both.seed + dimensions).digest(128)[-32:]
+    expected += hashlib.shake_256(public).digest(64)
+    if len(both.expanded_key) != length or not both.expanded_key.startswith(expected):
         raise Malformed("the ML-DSA private key's seed and expandedKey do not belong together")
     return key
 
@@ -301,7 +311,7 @@ def _without_pem(data: bytes) -> str:
         (OneAsymmetricKey, "a private key in DER; write it as PEM, as with `openssl pkey -inform DER`"),
         (EncryptedPrivateKeyInfo, "an encrypted private key in DER; write it as PEM"),
         (SubjectPublicKeyInfo, "a public key"),
-        (_Pfx, "a PKCS #12 file; take the key out of it with `openssl pkcs12 -nocerts`"),
+        (Pfx, "a PKCS #12 file; take the key out of it with `openssl pkcs12 -nocerts`"),
         (_Signed, "a certificate or a request"),
     ]
     for kind, words in kinds:
@@ -312,7 +322,7 @@ def _without_pem(data: bytes) -> str:
 
 
 @sequence
-class _Pfx:
+class Pfx:
     """PKCS #12, RFC 7292 section 4."""
 
     version: int

@@ -50,7 +50,11 @@ _OCTETS = "\x01"  # before a value that is no text; no prepared text holds it
 _MAX_COMPARED = 4096  # octets of a Name; no name of ours is longer, and a longer one of a peer costs time
 
 # A part of a name as people write it: the keyword, the value as far as it is not escaped, and what follows it.
-_PART = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)\s*=\s*((?:\\.|[^\\,+])*?)\s*([,+]|$)", re.DOTALL)
+# Blanks around it are those of ASCII: `name_text` escapes no other, and what follows them may begin with #.
+_PART = re.compile(
+    r"[ \t\r\n]*([A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)[ \t\r\n]*=[ \t\r\n]*((?:\\.|[^\\,+])*?)[ \t\r\n]*([,+]|$)",
+    re.DOTALL,
+)
 _ESCAPED = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
 
 

@@ -21,6 +21,9 @@ FORMATS = (TEXT, JSON)
 # The most of a value that is written; the rest, which may be a megabyte of a peer's, is counted.
 MOST = 1000
 
+# The same of a message that is no Line, and of a traceback, whose last line may quote what a peer sent.
+MOST_OF_A_TEXT = 20_000
+
 Value = str | int | float
 
 
@@ -41,7 +44,7 @@ class Line:
 
     def cut(self) -> dict[str, Value]:
         """The fields, long texts cut."""
-        return {name: _cut(value) for name, value in self.fields.items()}
+        return {name: _cut(value, MOST) if isinstance(value, str) else value for name, value in self.fields.items()}
 
 
 def configure(form: str) -> None:
@@ -70,11 +73,11 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line. What another handler's formatter has left in the record is not used."""
-        said = printable(record.getMessage())
+        said = printable(_message(record))
         line = f"{self.formatTime(record)} {record.levelname} {record.name}: {said}"
         if not record.exc_info:
             return line
-        trace = self.formatException(record.exc_info).split("\n")
+        trace = _cut(self.formatException(record.exc_info), MOST_OF_A_TEXT).split("\n")
         return "\n".join([line, *(f"    {printable(item)}" for item in trace)])
 
 
@@ -94,9 +97,9 @@ class JsonFormatter(logging.Formatter):
             entry |= {"kind": record.msg.kind, "outcome": record.msg.outcome}
             entry |= {name.replace(" ", "_"): value for name, value in record.msg.cut().items()}
         else:
-            entry["message"] = record.getMessage()
+            entry["message"] = _message(record)
         if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
+            entry["traceback"] = _cut(self.formatException(record.exc_info), MOST_OF_A_TEXT)
         return json.dumps(entry)
 
 
@@ -104,7 +107,10 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]  # generic for t
     """The handler that is ours."""
 
 
-def _cut(value: Value) -> Value:
-    if not isinstance(value, str) or len(value) <= MOST:
-        return value
-    return f"{value[:MOST]}... ({len(value)} characters)"
+def _message(record: logging.LogRecord) -> str:
+    said = record.getMessage()
+    return said if isinstance(record.msg, Line) else _cut(said, MOST_OF_A_TEXT)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"

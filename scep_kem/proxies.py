@@ -7,6 +7,7 @@ sends one may pass on another that its client has made up.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
@@ -16,6 +17,9 @@ Address = IPv4Address | IPv6Address
 
 # What REMOTE_ADDR says of a socket in the file system, where permissions decide who may connect.
 LOCAL_SOCKET = ""
+
+_WITH_PORT = re.compile(r"\[(?P<six>[^]]+)\](:[0-9]{1,5})?|(?P<four>[0-9.]+):[0-9]{1,5}")
+_ZONE = re.compile(r"[0-9A-Za-z._-]{1,15}")
 
 
 def see_through(environ: dict[str, Any], trusted: Sequence[Network]) -> None:
@@ -62,14 +66,16 @@ def _last(values: str) -> str:
 
 
 def _address(text: str) -> Address | None:
-    """An address, also with a port as some proxies write it, and IPv4 in whatever form. None if it is none."""
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    """An address, also with a port as some proxies write it, and IPv4 in whatever form. None if it is none, or has a
+    zone that no interface is named like: a zone may be any text of any length.
+    """
+    with_port = _WITH_PORT.fullmatch(text)
     try:
-        found = ip_address(text)
+        found = ip_address((with_port["six"] or with_port["four"]) if with_port else text)
     except ValueError:
+        return None
+    zone = getattr(found, "scope_id", None)
+    if zone is not None and not _ZONE.fullmatch(zone):
         return None
     return getattr(found, "ipv4_mapped", None) or found
 

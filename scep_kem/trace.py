@@ -14,6 +14,7 @@ from pkix.asn1 import decode
 from pkix.certificates import Certificate, extensions_of, load_certificate
 from pkix.enveloped_data import describe
 from pkix.errors import Malformed, PkixError
+from pkix.general_names import rendered
 from pkix.names import name_text
 from scep import attributes
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus, UndefinedFailInfo
@@ -201,7 +202,7 @@ def describe_certificate(certificate: x509.Certificate) -> list[str]:
     ]
     for extension in extensions_of(certificate):
         if isinstance(extension.value, x509.SubjectAlternativeName):
-            lines.append(f"names          {', '.join(str(name.value) for name in extension.value)}")
+            lines.append(f"names          {', '.join(map(rendered, extension.value))}")
         if isinstance(extension.value, x509.ExtendedKeyUsage):
             lines.append(f"usages         {', '.join(map(_usage, extension.value))}")
     return [printable(line) for line in lines]

@@ -15,7 +15,7 @@ from scep_kem.ca_dir import CaDir
 from scep_kem.cli.common import (
     MOST,
     ca_options,
-    check_profile,
+    configured_profile,
     open_store,
     parse_duration,
     parse_name,
@@ -51,7 +51,7 @@ def new_challenge(
     """Make a challenge password and print it, alone, on stdout. Only a keyed hash of it is stored."""
     password = stdin_password() if password_stdin else new_password(os.urandom)
     if profile is not None:
-        check_profile(found, profile)
+        configured_profile(found, profile)
     with open_store(found) as store:
         try:
             add_password(

@@ -15,6 +15,7 @@ from cryptography import x509
 
 from ca.authorities import Authorities
 from ca.authority import Authority
+from ca.profiles import Profile
 from ca.sql_store import SqlStore
 from kem.errors import KemError
 from pkix import errors, names
@@ -164,11 +165,12 @@ def generation(generations: Authorities, identifier: str | None) -> Authority:
     return authority
 
 
-def check_profile(ca_dir: CaDir, profile: str) -> None:
-    """Raises UsageError if the CA's configuration has no such profile."""
+def configured_profile(ca_dir: CaDir, profile: str) -> Profile:
+    """Of the CA's configuration. Raises UsageError if that has no such profile."""
     known = ca_dir.configuration().profiles
     if profile not in known:
         raise UsageError(f"{ca_dir.config_path} has no profile {profile!r}; it has {', '.join(known)}")
+    return known[profile].profile
 
 
 def open_store(ca_dir: CaDir) -> SqlStore:

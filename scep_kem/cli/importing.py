@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,17 +11,16 @@ import click
 from cryptography import x509
 
 from ca.authority import Authority
-from ca.profiles import names_of
+from ca.profiles import Profile, purposes
 from ca.store import IssuedCertificate, Store, StoreConflict
-from pkix import asn1
-from pkix.certificates import UNREADABLE, Certificate, load_certificate
+from pkix.certificates import UNREADABLE, Certificate, extensions_of, load_certificate
 from pkix.errors import PkixError
 from pkix.names import comparable
-from pkix.usages import is_ca, is_cmc_ra
+from pkix.usages import extended_usages, is_ca, is_cmc_ra
 from scep.ca_certificates import CaCertificates
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
-from scep_kem.cli.common import FILE, ca_options, check_profile, generation, open_store
+from scep_kem.cli.common import FILE, ca_options, configured_profile, generation, open_store
 from scep_kem.errors import UsageError
 from scep_kem.ra import record_of
 from scep_kem.terminal import printable
@@ -55,7 +56,7 @@ def _crl(_context: click.Context, _option: click.Parameter, file: Path | None) -
     data = files.read(file)
     try:
         return x509.load_pem_x509_crl(data) if b"-----BEGIN" in data else x509.load_der_x509_crl(data)
-    except ValueError:
+    except UNREADABLE:
         raise UsageError(f"{file} holds no readable CRL") from None
 
 
@@ -83,28 +84,34 @@ def import_issued(
 ) -> None:
     """Record certificates that the CA issued elsewhere.
 
-    They can be renewed and revoked then. Each PATH is a file with certificates or a folder of such files. What this CA
-    has not signed is named and skipped, and the exit code is 2 then. Doing it once more changes nothing.
+    They can be revoked then, and renewed if the profile gives exactly what they are good for. Each PATH is a file with
+    certificates or a folder of such files. What this CA has not signed is named and skipped, and the exit code is 2
+    then. Doing it once more changes nothing.
     """
     authority = generation(found.load(), identifier)
-    check_profile(found, profile)
+    renewing = configured_profile(found, profile)
     revoked, number = ([], None) if crl is None else _checked(crl, authority)
     skipped = new = known = 0
+    revocable: Counter[str] = Counter()
     with open_store(found) as store:
         for path, item in found_certificates:
             why = item if isinstance(item, str) else _refused(item, authority)
-            recorded = None if why or isinstance(item, str) else _record(store, authority, item, profile)
-            if recorded is None and not why:
-                why = "another certificate with this serial number is known"
+            if not (why or isinstance(item, str)):
+                unlike = _not_renewable(item, renewing)
+                recorded = _record(store, authority, item, "" if unlike else profile)
+                new, known = new + (recorded is True), known + (recorded is False)
+                revocable[unlike] += recorded is True
+                why = "another certificate with this serial number is known" if recorded is None else ""
             if why:
                 skipped += 1
                 click.echo(f"skipped {printable(str(path))}: {printable(why)}", err=True)
-            else:
-                new, known = new + bool(recorded), known + (not recorded)
         only_numbers = _revoke(store, authority, revoked)
         for least in filter(None, (number, crl_number)):
             store.pass_crl_number(authority.identifier, least)
     click.echo(f"{new} recorded, {known} known before, {len(revoked)} revoked by the CRL")
+    for unlike, many in revocable.items():
+        if unlike and many:
+            click.echo(f"{many} of them can be revoked, but not renewed: {unlike}")
     if only_numbers:
         click.echo(f"{only_numbers} of the CRL are known by their number only, and stay on it until the CA ends")
     if skipped:
@@ -115,7 +122,7 @@ def _refused(certificate: x509.Certificate, authority: Authority) -> str:
     """Why a certificate is none to record; empty if it is one."""
     issuer = authority.ca.certificate
     try:
-        names_of(load_certificate(Certificate.of(certificate).der))
+        load_certificate(Certificate.of(certificate).der)
     except PkixError as error:
         return error.text
     if certificate in (issuer, authority.first):
@@ -123,9 +130,24 @@ def _refused(certificate: x509.Certificate, authority: Authority) -> str:
     return "" if CaCertificates(issuer, (issuer,)).issued(certificate) else "this CA has not signed it"
 
 
+def _not_renewable(certificate: x509.Certificate, profile: Profile) -> str:
+    """Why a certificate is not renewed; empty if it is. A renewal gives what the profile gives, so a certificate that
+    is good for anything else would change its purpose. One without extendedKeyUsage is good for everything (RFC 5280
+    section 4.2.1.12).
+    """
+    if is_ca(certificate):
+        return "certificate of a CA"
+    if is_cmc_ra(certificate):
+        return "certificate of an RA"
+    usages = extended_usages(extensions_of(certificate))
+    if usages is None or set(usages) == set(purposes(profile)):
+        return ""
+    return f"extendedKeyUsage other than that of profile {profile.name}"
+
+
 def _record(store: Store, authority: Authority, certificate: x509.Certificate, profile: str) -> bool | None:
-    """Whether it is new; None if there is another one with its number. What is no device's is not renewed."""
-    item = record_of(authority, certificate, profile="" if is_ca(certificate) or is_cmc_ra(certificate) else profile)
+    """Whether it is new; None if there is another one with its number. profile: as `record_of` has it."""
+    item = record_of(authority, certificate, profile=profile)
     try:
         store.record(item)
     except StoreConflict:
@@ -137,13 +159,17 @@ def _record(store: Store, authority: Authority, certificate: x509.Certificate, p
 def _checked(crl: x509.CertificateRevocationList, authority: Authority) -> tuple[list[_Revoked], int | None]:
     """What a CRL lists, and its number. Raises UsageError unless it is a complete one of this CA."""
     issuer = authority.ca.certificate
-    if comparable(crl.issuer) != comparable(issuer.subject) or not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]
+    try:
+        ours = comparable(crl.issuer) == comparable(issuer.subject) and crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
+    except UNREADABLE:
+        ours = False
+    if not ours:
         raise UsageError("the CRL is not one that this CA has signed")
     try:
         extensions = list(crl.extensions)
         listed = [(entry.serial_number, _reason(entry), entry) for entry in crl]
-    except UNREADABLE as error:
-        raise UsageError(f"the CRL cannot be read: {asn1.reason(error)}") from None
+    except UNREADABLE:  # what it does not say might be that it is one of a part
+        raise UsageError("the CRL has an extension that cannot be read") from None
     partial = (x509.DeltaCRLIndicator, x509.IssuingDistributionPoint)
     if any(isinstance(item.value, partial) for item in extensions):
         raise UsageError("the CRL is a delta CRL or one of a part; give the complete one")
@@ -154,9 +180,11 @@ def _checked(crl: x509.CertificateRevocationList, authority: Authority) -> tuple
 
 
 def _reason(entry: x509.RevokedCertificate) -> str:
-    for item in entry.extensions:
-        if isinstance(item.value, x509.CRLReason):
-            return str(item.value.reason.value)
+    """Of a revocation, which is one also where its extensions cannot be read."""
+    with contextlib.suppress(*UNREADABLE):
+        for item in entry.extensions:
+            if isinstance(item.value, x509.CRLReason):
+                return str(item.value.reason.value)
     return "unspecified"
 
 

@@ -28,7 +28,7 @@ from pkix.algorithms import (
 )
 from pkix.asn1 import Oid
 from pkix.certificate_builder import Extensions
-from pkix.certificates import Certificate, IssuerAndSerialNumber
+from pkix.certificates import Certificate, IssuerAndSerialNumber, is_self_issued
 from pkix.errors import AlgorithmRefused
 from pkix.keys import generate, message_digest
 from pkix.names import name_text
@@ -164,7 +164,7 @@ def is_for(pending: Pending, url: str, wanted: Wanted, renewing: Renewing | None
     elif wanted.statement is not None:
         same_signer = pending.renewed is None and signed_by == wanted.statement[1]
     else:
-        same_signer = pending.renewed is None and signed_by.issuer == signed_by.subject
+        same_signer = pending.renewed is None and is_self_issued(signed_by)
     return (
         same_signer
         and pending.url == url

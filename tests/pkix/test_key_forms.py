@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PublicFormat, pkcs12
@@ -21,7 +21,7 @@ from pyasn1_alt_modules import rfc5958
 
 from kem.errors import KemError
 from kem.keys import DecapsulationKey, encode_private_key, encode_public_key
-from pkix import oids
+from pkix import encrypted_keys, oids
 from pkix.errors import AlgorithmRefused, Malformed, PkixError
 from pkix.keys import PrivateKey, dump_private_key, load_key, load_private_key, pem_of, spki_of
 from scep_kem import files
@@ -29,7 +29,7 @@ from scep_kem.errors import UsageError
 from tests.pkix import second_opinion
 from tests.pkix.forge import algorithm, peer
 from tests.pkix.openssl import OpenSsl
-from tests.pkix.tlv import Node, tlv
+from tests.pkix.tlv import Node, integer, tlv
 from tests.world import kem_key, key
 
 SIGNING = ("rsa:2048", "ec:P-256", "ec:P-521", "ed25519", "ml-dsa-44", "ml-dsa-65")
@@ -114,26 +114,67 @@ def test_rfc_5958_2_a_public_key_of_another_is_refused(kind: str) -> None:
         load_key(pem_of(with_public(kind, label="other")))
 
 
-def test_rfc_9881_6_a_wrong_public_key_beside_both_is_refused() -> None:
+# What FIPS 204 says of an ML-DSA key: octets of the expanded one, k and l.
+EXPANDED = {"ml-dsa-44": (2560, 4, 4), "ml-dsa-65": (4032, 6, 5), "ml-dsa-87": (4896, 8, 7)}
+
+
+def both(kind: str, change: Callable[[bytes], bytes] = bytes, label: str = "", seed: bytes = b"") -> bytes:
+    """DER of version 2 with the third form of RFC 9881 section 6, s1, s2 and t0 zero, and a publicKey."""
+    private = mldsa_key(kind, seed or key(kind).private_bytes_raw())  # type: ignore[union-attr]
+    length, *dimensions = EXPANDED[kind]
+    octets = private.public_key().public_bytes_raw()
+    k = hashlib.shake_256(private.private_bytes_raw() + bytes(dimensions)).digest(128)[96:]
+    expanded = (octets[:32] + k + hashlib.shake_256(octets).digest(64)).ljust(length, b"\0")
+    contents = tlv(0x30, tlv(0x04, private.private_bytes_raw()), tlv(0x04, change(expanded)))
+    shown = Node.parse(public(kind, label))[1].content if label else b"\0" + octets
+    identifier = Node.parse(version_1(kind))[1].der()
+    return tlv(0x30, tlv(0x02, b"\x01"), identifier, tlv(0x04, contents), tlv(0x81, shown))
+
+
+def mldsa_key(kind: str, seed: bytes) -> mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey:
+    classes = (mldsa.MLDSA44PrivateKey, mldsa.MLDSA65PrivateKey, mldsa.MLDSA87PrivateKey)
+    return dict(zip(EXPANDED, classes, strict=True))[kind].from_seed_bytes(seed)
+
+
+@pytest.mark.parametrize("kind", EXPANDED)
+def test_rfc_9881_6_a_wrong_public_key_beside_both_is_refused(kind: str) -> None:
     """`both` has a reader of its own, which did not look at it."""
-    private = key("ml-dsa-44")
-    seed = private.private_bytes_raw()  # type: ignore[union-attr]
-    rho_k_tr = _expanded_beginning(private)
-    both = tlv(0x30, tlv(0x04, seed), tlv(0x04, rho_k_tr + bytes(2560 - 128)))
-
-    def der(label: str) -> bytes:
-        bits = tlv(0x81, Node.parse(public("ml-dsa-44", label))[1].content)
-        return tlv(0x30, tlv(0x02, b"\x01"), algorithm(oids.ML_DSA_44), tlv(0x04, both), bits)
-
-    assert same(load_key(pem_of(der(""))), "ml-dsa-44")
+    assert same(load_key(pem_of(both(kind))), kind)
     with pytest.raises(Malformed, match="not its public key"):
-        load_key(pem_of(der("other")))
+        load_key(pem_of(both(kind, label="other")))
 
 
-def _expanded_beginning(private: object) -> bytes:
-    """rho, any K, tr: what is compared of an expanded key is rho and tr."""
-    octets = private.public_key().public_bytes_raw()  # type: ignore[attr-defined]
-    return octets[:32] + bytes(32) + hashlib.shake_256(octets).digest(64)
+@pytest.mark.parametrize("kind", EXPANDED)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda octets: flipped(octets, 0),
+        lambda octets: flipped(octets, 31),
+        lambda octets: flipped(octets, 32),
+        lambda octets: flipped(octets, 63),
+        lambda octets: flipped(octets, 64),
+        lambda octets: flipped(octets, 127),
+        lambda octets: octets[:128],
+        lambda octets: octets[:-1],
+        lambda octets: octets + b"\0",
+        lambda octets: b"",
+    ],
+    ids=["rho", "rho's end", "K", "K's end", "tr", "tr's end", "no s1, s2, t0", "short", "long", "empty"],
+)
+def test_rfc_9881_6_seed_and_expanded_key_belong_together(kind: str, change: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(Malformed, match="seed and expandedKey do not belong together"):
+        load_key(pem_of(both(kind, change)))
+
+
+def flipped(octets: bytes, place: int) -> bytes:
+    return octets[:place] + bytes([octets[place] ^ 1]) + octets[place + 1 :]
+
+
+def test_rfc_9881_c_the_k_of_the_published_key() -> None:
+    """The example of ML-DSA-44, whose seed is 000102...1f."""
+    k = bytes.fromhex("39ce0f7f77f8db5644dcda366bfe4734bd95f435ff9a613aa54aa41c2c694c04")
+    seed = bytes(range(32))
+    load_key(pem_of(both("ml-dsa-44", lambda octets: octets[:32] + k + octets[64:], seed=seed)))
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -198,19 +239,59 @@ def test_rfc_8018_encrypted_in_both_versions(kind: str, version: int) -> None:
     assert same(load_key(encrypted(der), password=SECRET), kind)
 
 
-def encrypted(der: bytes) -> bytes:
-    """PEM under PBES2 as others write it: what is made for an Ed25519 key, with other contents."""
+def encrypted(der: bytes, *, iterations: int = 1000, key_length: int | None = None, said: int | None = None) -> bytes:
+    """PEM under PBES2 as others write it. key_length: what is said of it. said: iterations that are said instead of
+    those that were made.
+    """
     salt, iv = bytes(16), bytes(range(16))
-    secret = PBKDF2HMAC(hashes.SHA256(), 32, salt, 1000).derive(SECRET)
+    secret = PBKDF2HMAC(hashes.SHA256(), 32, salt, iterations).derive(SECRET)
     fill = 16 - len(der) % 16
     encryptor = Cipher(algorithms.AES(secret), modes.CBC(iv)).encryptor()
     data = encryptor.update(der + bytes([fill]) * fill) + encryptor.finalize()
+    length = b"" if key_length is None else integer(key_length)
+    count = integer(iterations if said is None else said)
     derivation = algorithm(
-        oids.PBKDF2, tlv(0x30, tlv(0x04, salt), tlv(0x02, b"\x03\xe8"), algorithm(oids.HMAC_SHA256, b"\x05\x00"))
+        oids.PBKDF2, tlv(0x30, tlv(0x04, salt), count, length, algorithm(oids.HMAC_SHA256, b"\x05\x00"))
     )
     scheme = algorithm(oids.PBES2, tlv(0x30, derivation, algorithm(oids.AES256_CBC, tlv(0x04, iv))))
     text = base64.encodebytes(tlv(0x30, scheme, tlv(0x04, data)))
     return b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n" + text + b"-----END ENCRYPTED PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize(("iterations", "key_length"), [(1, None), (1000, 32)])
+def test_rfc_8018_a_2_what_is_said_of_the_key_may_be_left_out(iterations: int, key_length: int | None) -> None:
+    pem = encrypted(version_1("ed25519"), iterations=iterations, key_length=key_length)
+    assert same(load_key(pem, password=SECRET), "ed25519")
+
+
+@pytest.mark.parametrize("more", [{"said": 0}, {"said": -1}, {"key_length": 16}, {"key_length": 33}, {"key_length": 0}])
+def test_rfc_8018_a_2_an_impossible_number_is_refused(more: dict[str, int]) -> None:
+    with pytest.raises(AlgorithmRefused, match="unusable number of iterations or key length"):
+        load_key(encrypted(version_1("ed25519"), **more), password=SECRET)
+
+
+def test_rfc_8018_nobody_waits_for_more_iterations_than_anybody_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def derive(_digest: object, _length: int, _salt: bytes, iterations: int) -> PBKDF2HMAC:
+        derived.append(iterations)
+        raise ValueError
+
+    derived: list[int] = []
+    monkeypatch.setattr(encrypted_keys, "PBKDF2HMAC", derive)
+    for said, text in ((10_000_000, "its password is another one"), (10_000_001, "unusable number of iterations")):
+        with pytest.raises((Malformed, AlgorithmRefused), match=text):
+            load_key(encrypted(version_1("ed25519"), said=said), password=SECRET)
+    assert derived == [10_000_000]
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [b"", b"text", tlv(0x30), tlv(0x30, integer(0)), version_1("ed25519") + b"\0"],
+    ids=["nothing", "text", "empty", "a number", "a key and an octet"],  # a new key would be another id in each process
+)
+def test_rfc_8018_what_is_no_key_after_decryption_may_be_a_wrong_password(contents: bytes) -> None:
+    """One password in 256 leaves a padding that looks right."""
+    with pytest.raises(Malformed, match="its password is another one"):
+        load_key(encrypted(contents), password=SECRET)
 
 
 @pytest.mark.parametrize("options", [("-scrypt",), ("-v1", "PBE-SHA1-3DES"), ("-v2", "des3")])

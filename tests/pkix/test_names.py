@@ -120,6 +120,8 @@ def test_no_value_can_pose_as_several_attributes() -> None:
     assert comparable(forged) != comparable(name("O=b,CN=a"))
     assert comparable(common("a+2.5.4.10=b")) != comparable(name("CN=a+O=b"))
     assert comparable(common("a\\,2.5.4.10=b")) != comparable(common("a,2.5.4.10=b"))
+    assert comparable(common("a,2.5.4.10=b")) != comparable(x509.Name([*common("a\\"), *name("O=b")]))
+    assert comparable(common("a+2.5.4.4=b")) != comparable(name("CN=a+2.5.4.4=b"))
 
 
 def test_what_normalisation_reorders_is_no_letter_beside_a_joiner() -> None:
@@ -187,6 +189,11 @@ def test_10_1_no_longer_name_is_compared_but_by_its_octets(size: int) -> None:
     assert same_name(one, other) is (size == 4096)
 
 
+@pytest.mark.parametrize("value", [b"\x0c\x01\xff", b"\x1e\x01a", b"\x1e\x02\xd8\x00", b"\x13\x01\xe9"], ids=bytes.hex)
+def test_10_1_what_is_not_text_of_its_type_is_no_name(value: bytes) -> None:
+    assert comparable_der(wrap(0x30, wrap(0x31, attribute(value)))) is None
+
+
 def test_a_bit_string_is_no_text() -> None:
     octets = x509.Name([x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, b"\xab", _ASN1Type.BitString)])
     text = x509.Name([x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, "ab")])
@@ -215,6 +222,10 @@ def test_10_1_a_written_name_is_meant_in_both_directions() -> None:
         (r"CN=Ger\C3\A4t", "CN=Gerät"),
         ("2.5.4.3=x,1.2.3.4=y", "CN=x,1.2.3.4=y"),
         ("CN=a=b", "CN=a=b"),
+        ("C=DEU", "C=DEU"),  # what is wrong in it is for `pkix.subjects` to say
+        ("CN=\u00a0#ab", "CN=\u00a0#ab"),
+        (r"CN=\\ab,O=\20\#0c", r"CN=\\ab,O=\ #0c"),
+        (r"CN=a\;b\<", r"CN=a\;b\<"),
         ("x500UniqueIdentifier=#00ab", "x500UniqueIdentifier=#00ab"),
         ("street=Main 1,DC=example,UID=u", "street=Main 1,DC=example,UID=u"),
     ],

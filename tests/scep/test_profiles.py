@@ -6,22 +6,28 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from ca.authority import Authority, KeyPair, create_authority
 from ca.credentials import add_password, new_password
+from ca.errors import NamesRefused
 from ca.methods import AuthorisationPolicy
-from ca.profiles import Profile
+from ca.profiles import Profile, check_request
+from ca.requests import CertificateRequest
 from ca.sealing import ServerKey, Unsealable
 from pkix.algorithms import AES128_GCM
 from pkix.asn1 import encode, wrap
+from pkix.crmf import CertReqMsg, encode_signed_message
+from pkix.errors import Malformed
+from pkix.microsoft_sid import MICROSOFT_SID
 from pkix.oids import Oid
-from pkix.pkcs10 import encode_certification_request
+from pkix.pkcs10 import CertificationRequest, encode_certification_request
 from pkix.usages import key_usage
 from scep.attributes import FailInfo
 from scep.client import ClientSettings, Issued, Refused
@@ -494,3 +500,67 @@ def reserve(world: World, device: craft.Device) -> None:
     (found,) = waiting.store.transactions()
     identifier = world.server_key.identifier(device.request.challenge_password or "")
     world.store.create(replace(found, credential_id=identifier))
+
+
+SIDS = x509.UniformResourceIdentifier("tag:microsoft.com,2022-09-14:sid:S-1-5-21-1-2-3-500")
+
+
+@pytest.mark.parametrize(
+    ("extensions", "text"),
+    [
+        (names(x509.DNSName("")), "subjectAltName: dNSName is not a host name (RFC 1123)"),
+        (names(x509.UniformResourceIdentifier("tag:microsoft.com,2022-09-14:sid:x")),
+         "a URI of tag:microsoft.com holds no security identifier (S-1-...)"),
+        ([*names(SIDS), craft.microsoft_sid("S-1-5-21-1-2-3-501")],
+         "Microsoft SID extension and subjectAltName name more than one account"),
+        ([craft.microsoft_sid("x")], "the Microsoft SID extension holds no security identifier (S-1-...)"),
+        ([x509.Extension(MICROSOFT_SID, True, craft.microsoft_sid("S-1-5-21-1-2-3-501").value)],
+         "the Microsoft SID extension is critical; it must not be"),
+    ],
+)  # fmt: skip
+def test_10_1_the_text_says_what_the_request_is_written_in(extensions: list[Any], text: str) -> None:
+    private, subject = key("ec:P-256"), name("CN=device")
+    written = {
+        "PKCS #10": CertificationRequest.decode(encode_certification_request(private, subject, extensions=extensions)),
+        "CRMF": CertReqMsg.decode(encode_signed_message(private, subject, extensions=extensions)),
+    }
+    for what, request in written.items():
+        with pytest.raises(Malformed, match=f"^{re.escape(f'{what} request: {text}')}$"):
+            check_request(Profile(), cast(CertificateRequest, request))
+
+
+def test_10_1_a_name_that_is_not_allowed_is_refused_before_names_are_compared() -> None:
+    """A directoryName in the subjectAltName has no bound yet, and comparing a long one takes seconds."""
+    refused = refusal(Profile(), extensions=names(x509.DirectoryName(name("CN=CA,O=Example"))))
+    assert refused.startswith("a subjectAltName of type dn is not allowed")
+
+
+def test_10_1_a_name_without_subject_only_where_the_profile_says_so() -> None:
+    asked: dict[str, Any] = {"subject": "", "extensions": names(x509.DNSName("a.example"))}
+    assert refusal(Profile(), **asked) == "the request has no subject, which this profile asks for"
+    assert not issued(Profile(allow_empty_subject=True), **asked).subject.rdns
+
+
+def test_10_1_a_pattern_sees_a_bit_string_in_hex() -> None:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.X500_UNIQUE_IDENTIFIER, b"\0\xab", _ASN1Type.BitString)])
+    request = CertificationRequest.decode(encode_certification_request(key("ec:P-256"), subject))
+    check_request(Profile(subject_patterns={"x500UniqueIdentifier": "#00ab"}), request)
+    with pytest.raises(NamesRefused, match="does not have the form"):
+        check_request(Profile(subject_patterns={"x500UniqueIdentifier": "00ab"}), request)
+
+
+def test_10_1_a_subject_alt_name_without_names_is_refused() -> None:
+    empty = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x00")
+    refused = refusal(Profile(), extensions=[x509.Extension(empty.oid, False, empty)])
+    assert "subjectAltName" in refused and "no name" in refused
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "pattern"),
+    [("email", x509.RFC822Name("U@example.com"), "u@.*"), ("dns", x509.DNSName("host.example"), "host")],
+)
+def test_10_1_a_pattern_of_the_subject_alt_name_is_for_the_whole_value(
+    kind: str, value: x509.GeneralName, pattern: str
+) -> None:
+    """And for its case, but in a dns one."""
+    assert "does not have the form" in refusal(Profile(san_patterns={kind: pattern}), extensions=names(value))

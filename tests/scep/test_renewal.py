@@ -98,6 +98,15 @@ def test_a_forged_certificate_with_the_ca_s_name_does_not_renew(world: World) ->
     assert "issued by this CA" in refusal(answer)
 
 
+def test_another_certificate_that_the_ca_signed_with_the_same_serial_number_does_not_renew(world: World) -> None:
+    """As other software may do that has the same key. What counts is our record, octet by octet."""
+    device, issued = enrolled(world)
+    serial = certificate(issued).serial_number
+    other = craft.self_made("rsa:2048", "CN=device,O=Example", "other", issuer=world.authority.ca, serial=serial)
+    device.key = other.key
+    assert "issued by this CA" in refusal(device.renewal(Issued(other.certificate.der)).enrol())
+
+
 def test_a_certificate_with_altered_octets_does_not_renew(world: World) -> None:
     """Issuer, serial number and key are right; only the CA's signature on it no longer is."""
     device, issued = enrolled(world)
@@ -240,6 +249,14 @@ def test_10_1_a_password_is_no_renewal_and_issues_the_request_s_spelling(world: 
     assert refusal(answer) == "the subject's CN does not have the form this profile asks for"
     answer = device.renewal(issued, subject="CN=Device,O=Example", transaction_id="2", **more).enrol()
     assert certificate(answer).subject == name("CN=Device,O=Example")
+
+
+def test_10_1_another_subject_is_no_renewal_and_the_old_one_stands_in_no_way(world: World) -> None:
+    device, issued = enrolled(world)
+    device.world = under(world, Profile(subject_patterns={"CN": "other"}))
+    more: dict[str, Any] = {"renewal": False, "password": device.world.password("another secret")}
+    answer = device.renewal(issued, subject="CN=other,O=Example", **more).enrol()
+    assert certificate(answer).subject == name("CN=other,O=Example")
 
 
 def test_10_1_a_renewal_keeps_the_spelling_of_its_subject_alt_name() -> None:

@@ -202,9 +202,15 @@ def certificate(common_name: str, *names: x509.GeneralName) -> x509.Certificate:
 
 
 def test_a_certificate_is_told_with_names_serial_validity_key_and_usages() -> None:
-    found = certificate("device", x509.DNSName("a.example"))
+    found = certificate(
+        "device", x509.DNSName("a.example"), x509.OtherName(x509.ObjectIdentifier("1.2.3.4"), b"\x0c\x01x")
+    )
     lines = dict(line.split(maxsplit=1) for line in describe_certificate(found))
-    assert (lines["subject"], lines["issuer"], lines["names"]) == ("CN=device", "CN=Issuer", "a.example")
+    assert (lines["subject"], lines["issuer"], lines["names"]) == (
+        "CN=device",
+        "CN=Issuer",
+        "dns: a.example, otherName 1.2.3.4: x",
+    )
     assert lines["serial"] == f"{found.serial_number:x}" and lines["key"] == "EC secp256r1"
 
 

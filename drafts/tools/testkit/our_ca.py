@@ -32,6 +32,7 @@ from pkix.enveloped_data import decrypt
 from pkix.errors import Malformed
 from pkix.identities import Identity, KekIdentity, PasswordIdentity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
+from pkix.names import name_text, parse_name
 from pkix.signed_data import SignedData
 from scep.attributes import KEM_POP_CHALLENGE, PkiStatus
 from scep.kem_pop import Challenge
@@ -100,7 +101,7 @@ class CaUnderTest:
                 authority=self.authority.identifier,
                 serial=found.serial_number,
                 der=der,
-                subject=found.subject.rfc4514_string(),
+                subject=name_text(found.subject),
                 spki_hash=Certificate.decode(der).key_hash,
                 profile=self.responder.profile.name,
                 not_before=found.not_valid_before_utc,
@@ -123,7 +124,7 @@ class CaUnderTest:
                 text,
                 now=moment - UNTIL,
                 ttl=expires - (moment - UNTIL) if expires else 2 * UNTIL,
-                subject=x509.Name.from_rfc4514_string(subject) if subject else None,
+                subject=parse_name(subject) if subject else None,
                 weak=True,
             )
 
@@ -233,7 +234,7 @@ def _described(der: bytes) -> Mapping[str, str]:
     return {
         "certificate": hashlib.sha256(der).hexdigest(),
         "key": Certificate.decode(der).key_hash.hex(),
-        "subject": found.subject.rfc4514_string(),
+        "subject": name_text(found.subject),
         "key-usage": " ".join(word for word, present in names if present),
     }
 
