@@ -7,6 +7,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import difflib
+import functools
 import re
 import tomllib
 import warnings
@@ -168,8 +169,12 @@ def toml_fault(error: tomllib.TOMLDecodeError) -> str:
     return f"not valid TOML, line {place[1]}, column {place[2]}: {why}"
 
 
+@functools.lru_cache
 def ambiguous(pattern: str) -> bool:
-    """Whether a regular expression may mean something else to a later Python. Raises UsageError if it is none."""
+    """Whether a regular expression may mean something else to a later Python. Raises UsageError if it is none.
+
+    Kept, because Python keeps expressions, and says what it has to say the first time only.
+    """
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
