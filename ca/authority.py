@@ -24,8 +24,7 @@ from ca.store import IssuedCertificate
 from kem.backends import Backends
 from kem.keys import DecapsulationKey, EncapsulationKey, encode_public_key
 from pkix.certificate_builder import Contents, encode_certificate
-from pkix.certificates import Certificate, extensions_of, key_identifier
-from pkix.extensions import find
+from pkix.certificates import Certificate, extension_of, key_identifier
 from pkix.identities import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import generate, key_type_of, spki_of
@@ -360,8 +359,8 @@ def preview(authority: Authority, profile: Profile, request: CertificateRequest,
 
 
 def _authority_key_identifier(ca: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    """From the CA's own subjectKeyIdentifier, which an imported CA may have made in its own way."""
-    identifier = find(extensions_of(ca), x509.SubjectKeyIdentifier)
-    if identifier is None:
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key())  # type: ignore[arg-type]
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+    """From the CA's own subjectKeyIdentifier, which an imported CA may have made in its own way. Raises Malformed."""
+    found = extension_of(ca, x509.SubjectKeyIdentifier)
+    return x509.AuthorityKeyIdentifier(
+        key_identifier(Certificate.of(ca).spki) if found is None else found.digest, None, None
+    )

@@ -25,19 +25,28 @@ def check_constraints(issuers: Sequence[x509.Certificate], subject: x509.Name, e
     """Raise NamesRefused or UsageRefused for a certificate that nobody would accept. issuers: the CA and those above.
     extensions: of the certificate.
     """
+    check_names(issuers, subject, extensions)
     for issuer in issuers:
-        try:
-            constraints = constraints_of(issuer)
-        except Malformed as error:
-            raise NamesRefused(f"the CA may have name constraints that cannot be read: {error.text}") from None
-        refused = outside(constraints, subject, alternative_names(extensions)) if constraints is not None else ""
-        named = name_text(issuer.subject)
-        if refused:
-            raise NamesRefused(f"{refused}, by the name constraints of the CA certificate {named}")
         lacking = lacking_purposes(issuer, extended_usages(x509.Extensions(extensions)) or [])
         if lacking:
-            wanted = ", ".join(item.dotted_string for item in lacking)
+            wanted, named = ", ".join(item.dotted_string for item in lacking), name_text(issuer.subject)
             raise UsageRefused(f"the extendedKeyUsage {wanted} is not one that the CA certificate {named} can give")
+
+
+def check_names(issuers: Sequence[x509.Certificate], subject: x509.Name, extensions: _Extensions = ()) -> None:
+    """Raise NamesRefused for names that the name constraints of the CA or of those above forbid, or may forbid, because
+    they cannot be read. As `check_constraints` otherwise.
+    """
+    for issuer in issuers:
+        named = name_text(issuer.subject)
+        try:
+            constraints = constraints_of(issuer)
+        except Malformed:
+            text = f"no name is known to be permitted: the name constraints of the CA {named} cannot be read"
+            raise NamesRefused(text) from None
+        refused = "" if constraints is None else outside(constraints, subject, alternative_names(extensions))
+        if refused:
+            raise NamesRefused(f"{refused}, by the name constraints of the CA certificate {named}")
 
 
 def lacking_purposes(issuer: x509.Certificate, wanted: Sequence[x509.ObjectIdentifier]) -> list[x509.ObjectIdentifier]:

@@ -65,9 +65,7 @@ _REMAINS = re.compile(r"ca-[0-9a-f]{16}|server\.key|store\.sqlite")
 
 
 class CaDir:
-    """See the module docstring. config_path: of the configuration that the CA is served by, by default scep.toml in the
-    folder. Methods raise UsageError.
-    """
+    """config_path: of the configuration that serves the CA, by default scep.toml in it. Methods raise UsageError."""
 
     def __init__(self, path: Path, config_path: Path | None = None) -> None:
         self.path = path
@@ -143,9 +141,7 @@ class CaDir:
         """
         self._refuse_what_is_there()
         safety.check_folder(self.path)
-        database = load(self.config_path).database if self.config_path.exists() else None
-        files.make_folder(self.path)
-        safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
+        database = self.configuration().database if self.config_path.exists() else None
         authority = create_authority(
             subject,
             key_type,
@@ -158,14 +154,17 @@ class CaDir:
             rsa_decryption=rsa_decryption,
         )
         check_key_usage(authority)
-        with self.locked(), contextlib.ExitStack() as undo:
-            self._refuse_what_is_there()  # somebody else was faster
-            if database is not None:
-                self._refuse_records(database)
-            self._make(authority, undo)
-            self.open_store(database).close()
-            self._write_roles(Roles(folder_name(authority)))
-            undo.pop_all()
+        with files.removed_if_empty(self.path):
+            files.make_folder(self.path)
+            safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
+            with self.locked(), contextlib.ExitStack() as undo:
+                self._refuse_what_is_there()  # somebody else was faster
+                if database is not None:
+                    self._refuse_records(database)
+                self._make(authority, undo)
+                self.open_store(database).close()
+                self._write_roles(Roles(folder_name(authority)))
+                undo.pop_all()
         return authority
 
     def _make(self, authority: Authority, undo: contextlib.ExitStack) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -12,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from kem.errors import KemError
 from kem.keys import DecapsulationKey
-from pkix.certificates import load_certificate
+from pkix.certificates import UNREADABLE, load_certificate
 from pkix.errors import PkixError
 from pkix.keys import dump_kem_key, dump_private_key, key_type_of, load_key
 from pkix.pkcs12 import decode_pkcs12
@@ -149,23 +151,36 @@ def _signing(key: SigningKey | DecapsulationKey, path: Path) -> SigningKey:
     return key
 
 
+@contextlib.contextmanager
+def removed_if_empty(path: Path) -> Iterator[None]:
+    """When something fails, the folder and those above it that are missing now are removed again, as far as empty."""
+    missing = [item for item in (path.absolute(), *path.absolute().parents) if not item.exists()]
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for item in missing:
+                item.rmdir()
+        raise
+
+
 def read_certificates(path: Path) -> list[x509.Certificate]:
-    """One or more certificates in PEM, or one in DER. Raises UsageError."""
+    """One or more certificates in PEM, or one in DER, in which anything may be unreadable. Raises UsageError."""
     data = read(path)
     try:
         if b"-----BEGIN" in data:
             return x509.load_pem_x509_certificates(data)
         return [x509.load_der_x509_certificate(data)]
-    except ValueError:
+    except UNREADABLE:
         raise UsageError(f"{path} holds no readable certificate") from None
 
 
 def read_certificate(path: Path) -> x509.Certificate:
-    """The first certificate of a file, with names and usages that can be read. Raises UsageError."""
+    """The first certificate of a file, as `pkix.certificates.load_certificate` has it. Raises UsageError."""
     try:
         return load_certificate(read_certificates(path)[0].public_bytes(Encoding.DER))
     except PkixError as error:
-        raise UsageError(f"{path}: {error}") from None
+        raise UsageError(f"{path}: {error.text}") from None
 
 
 def pem(*certificates: x509.Certificate) -> bytes:

@@ -12,9 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authority import Authority, KeyPair
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
-from pkix.certificates import Certificate, extensions_of, is_self_issued, load_certificate
-from pkix.errors import Malformed, PkixError
-from pkix.extensions import find
+from pkix.certificates import Certificate, extension_of, is_self_issued, load_certificate
+from pkix.errors import PkixError
 from pkix.keys import spki_of
 from pkix.name_constraints import constraints_of
 from pkix.names import name_text
@@ -83,12 +82,15 @@ def _usable(
 
 
 def check_imported(found: Sequence[x509.Certificate], *, now: datetime) -> None:
-    """A CA's certificate and its issuers, nearest first (RFC 5280 section 4.2.1.9 and 4.2.1.3). Raises UsageError."""
+    """A CA's certificate and its issuers, nearest first (RFC 5280 section 4.2.1.9 and 4.2.1.3). Raises UsageError, also
+    where an extension that this CA obeys or repeats cannot be read. Others may hold anything.
+    """
     try:
         found = [load_certificate(item.public_bytes(Encoding.DER)) for item in found]
         for item in found:
             constraints_of(item)
-            find(extensions_of(item), x509.SubjectKeyIdentifier)
+            for kind in (x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier):
+                extension_of(item, kind)
     except PkixError as error:
         raise UsageError(f"the CA certificate or one of its issuers': {error}") from None
     certificate, *chain = found
@@ -140,8 +142,5 @@ def check_renews(authority: Authority, certificate: x509.Certificate) -> None:
 
 
 def _key_id(certificate: x509.Certificate) -> bytes | None:
-    try:
-        found = find(extensions_of(certificate), x509.SubjectKeyIdentifier)
-    except Malformed as error:
-        raise UsageError(f"the CA certificate: {error.text}") from None
+    found = extension_of(certificate, x509.SubjectKeyIdentifier)
     return None if found is None else found.digest

@@ -15,9 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from kem.keys import DecapsulationKey
 from pkix.asn1 import any_of
-from pkix.certificates import Certificate, IssuerAndSerialNumber, extensions_of
+from pkix.certificates import Certificate, IssuerAndSerialNumber, extension_of, extensions_of
 from pkix.errors import PkixError
-from pkix.extensions import find
 from pkix.general_names import checked_text
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of
 from pkix.signatures import SigningKey
@@ -193,12 +192,20 @@ def renew(
     options = _options(url, protocol, earlier)
     before = _type_of(old_key) if isinstance(old_key, DecapsulationKey) else DEFAULT_KEY_TYPE
     new_key = _key(new_key_file, key_type, before) if new_key_file else old_key
-    find(extensions_of(old), x509.SubjectAlternativeName)  # raises Malformed if it cannot be read
-    extensions = [item for item in extensions_of(old) if isinstance(item.value, x509.SubjectAlternativeName)]
+    extensions = _names_to_keep(old, cert_file)
     wanted, renewing = Wanted(new_key, old.subject, extensions, password), Renewing(old_key, old, key_file, cert_file)
     check_same(earlier, url, wanted, renewing, out)
     exchange = exchange_of(ScepClient(options), earlier, wanted, renewing)
     carry_out(exchange, out, new_key_file or key_file, poll_interval, max_polls)
+
+
+def _names_to_keep(old: x509.Certificate, cert_file: Path) -> list[x509.Extension[x509.ExtensionType]]:
+    """The subjectAltName of a certificate, as a request for the same asks for it. Raises UsageError."""
+    try:
+        extension_of(old, x509.SubjectAlternativeName)
+    except PkixError as error:
+        raise UsageError(f"{cert_file}: {error.text}") from None
+    return [item for item in extensions_of(old) if isinstance(item.value, x509.SubjectAlternativeName)]
 
 
 @click.command()

@@ -98,6 +98,15 @@ def test_a_forged_certificate_with_the_ca_s_name_does_not_renew(world: World) ->
     assert "issued by this CA" in refusal(answer)
 
 
+def test_another_certificate_that_the_ca_signed_with_the_same_serial_number_does_not_renew(world: World) -> None:
+    """As other software may do that has the same key. What counts is our record, octet by octet."""
+    device, issued = enrolled(world)
+    serial = certificate(issued).serial_number
+    other = craft.self_made("rsa:2048", "CN=device,O=Example", "other", issuer=world.authority.ca, serial=serial)
+    device.key = other.key
+    assert "issued by this CA" in refusal(device.renewal(Issued(other.certificate.der)).enrol())
+
+
 def test_a_certificate_with_altered_octets_does_not_renew(world: World) -> None:
     """Issuer, serial number and key are right; only the CA's signature on it no longer is."""
     device, issued = enrolled(world)

@@ -226,6 +226,30 @@ def test_a_long_value_is_cut(site: Site, objects: list[dict[str, object]]) -> No
     assert objects[0]["path"] == f"/{'x' * (logs.MOST - 1)}... (100001 characters)"
 
 
+def test_of_an_unknown_operation_the_beginning_is_written(site: Site, objects: list[dict[str, object]]) -> None:
+    site.get(f"operation={'x' * 100_000}")
+    assert objects[0]["operation"] == "x" * 40
+
+
+@pytest.mark.parametrize("form", logs.FORMATS)
+def test_a_message_and_a_traceback_are_cut(form: str) -> None:
+    """An exception may quote what a peer sent."""
+    try:
+        raise ValueError("x" * 1_000_000)
+    except ValueError:
+        defect = sys.exc_info()
+    record = logging.LogRecord("scep", logging.ERROR, "file", 1, "%s", ("y" * 1_000_000,), defect)
+    line = logs.formatter(form).format(record)
+    assert "Traceback" in line and "y... (1000000 characters)" in line and "x... (1" in line
+    assert len(line) < 3 * logs.MOST_OF_A_TEXT
+
+
+def test_a_line_with_many_long_values_stays_whole() -> None:
+    line = logs.Line("kind", "outcome", {str(number): "x" * 1000 for number in range(100)})
+    record = logging.LogRecord("scep", logging.INFO, "file", 1, line, (), None)
+    assert len(logs.formatter(logs.TEXT).format(record)) > 100_000
+
+
 # Secrets
 
 
