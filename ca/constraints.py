@@ -6,7 +6,8 @@ do: a certificate is good for no purpose that its issuers do not have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -57,8 +58,31 @@ def lacking_purposes(issuer: x509.Certificate, wanted: Sequence[x509.ObjectIdent
     return [item for item in wanted if item not in given]
 
 
-def permitted_base(issuer: x509.Certificate) -> x509.Name:
-    """A name below which names for the issuer's own purposes are permitted; empty if any name is."""
-    constraints = constraints_of(issuer)
-    permitted = (constraints.permitted_subtrees or []) if constraints is not None else []
-    return next((base.value for base in permitted if isinstance(base, x509.DirectoryName)), x509.Name([]))
+def permitted_subject(issuers: Sequence[x509.Certificate], own: x509.RelativeDistinguishedName) -> x509.Name:
+    """A subject for the CA's own purposes that ends with `own`: alone where that is permitted, else below a permitted
+    directoryName or below the names above the CA's own. Raises NamesRefused if there is none.
+
+    issuers: the CA and those above. The extendedKeyUsage of these is not looked at: what an RA's certificate says of it
+    is for clients of this CA, and no purpose for which others accept it.
+    """
+    refused: NamesRefused | None = None
+    for base in _bases(issuers):
+        subject = x509.Name([*base.rdns, own])
+        try:
+            check_names(issuers, subject)
+        except NamesRefused as error:
+            refused = refused or error
+        else:
+            return subject
+    assert refused is not None  # there is a first base
+    raise refused
+
+
+def _bases(issuers: Sequence[x509.Certificate]) -> Iterator[x509.Name]:
+    yield x509.Name([])
+    for issuer in issuers:
+        with contextlib.suppress(Malformed):
+            constraints = constraints_of(issuer)
+            permitted = (constraints.permitted_subtrees or []) if constraints is not None else []
+            yield from (base.value for base in permitted if isinstance(base, x509.DirectoryName))
+    yield x509.Name(issuers[0].subject.rdns[:-1])

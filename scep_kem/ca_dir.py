@@ -28,7 +28,7 @@ from cryptography import x509
 from sqlalchemy.engine import URL, make_url
 
 from ca.authorities import Authorities
-from ca.authority import RA_VALIDITY, Authority, KeyPair, create_authority, create_ra_kem
+from ca.authority import Authority, KeyPair
 from ca.sealing import KEY_LENGTH, ServerKey
 from ca.sql_store import SqlStore
 from ca.store import Store
@@ -53,7 +53,7 @@ from scep_kem.generation_files import (
 )
 from scep_kem.imported_ca import check_key_usage, check_renews
 from scep_kem.kem import new_kem_key
-from scep_kem.ra import check_valid, folder_name, key_type, revoke_ra, successor
+from scep_kem.ra import check_valid, folder_name, key_type, last_end, new_authority, new_ra_kem, revoke_ra, successor
 from scep_kem.roles import Roles
 from scep_kem.terminal import command
 
@@ -142,7 +142,7 @@ class CaDir:
         self._refuse_what_is_there()
         safety.check_folder(self.path)
         database = self.configuration().database if self.config_path.exists() else None
-        authority = create_authority(
+        authority = new_authority(
             subject,
             key_type,
             ra_key_type=ra_key_type,
@@ -154,17 +154,16 @@ class CaDir:
             rsa_decryption=rsa_decryption,
         )
         check_key_usage(authority)
-        with files.removed_if_empty(self.path):
-            files.make_folder(self.path)
-            safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
-            with self.locked(), contextlib.ExitStack() as undo:
-                self._refuse_what_is_there()  # somebody else was faster
-                if database is not None:
-                    self._refuse_records(database)
-                self._make(authority, undo)
-                self.open_store(database).close()
-                self._write_roles(Roles(folder_name(authority)))
-                undo.pop_all()
+        made = files.make_folder(self.path)
+        safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
+        with files.removed_if_empty(made), self.locked(), contextlib.ExitStack() as undo:
+            self._refuse_what_is_there()  # somebody else was faster
+            if database is not None:
+                self._refuse_records(database)
+            self._make(authority, undo)
+            self.open_store(database).close()
+            self._write_roles(Roles(folder_name(authority)))
+            undo.pop_all()
         return authority
 
     def _make(self, authority: Authority, undo: contextlib.ExitStack) -> None:
@@ -242,7 +241,7 @@ class CaDir:
                 "an imported subordinate CA is rolled over by its issuer: give the new key and certificate with "
                 "--import-key and --import-cert; for a new certificate of the same key there is `ca import-cert`"
             )
-        authority = create_authority(
+        authority = new_authority(
             current.ca.certificate.subject,
             key_type(current.ca),
             ra_key_type=key_type(current.ra_signer) if current.ra_signer else None,
@@ -324,7 +323,7 @@ class CaDir:
                 private, public = new_kem_key(kem)
                 if any(pair.key.parameter_set == private.parameter_set for pair in authority.ra_kem):
                     continue
-                pair = create_ra_kem(authority.ca, private, public, now=now, random=os.urandom)
+                pair = new_ra_kem(authority, private, public, now=now, random=os.urandom)
                 write_pair(self.path / name, kem_name(pair), pair)
                 added = True
             if not added:
@@ -373,7 +372,7 @@ class CaDir:
             made: dict[str, Stems] = {}
             for name, authority in chosen.items():
                 if any(
-                    pair.certificate.not_valid_after_utc < _last_end(authority, now)
+                    pair.certificate.not_valid_after_utc < last_end(authority, now)
                     for pair in ra_pairs(authority).values()
                 ):
                     made[name] = self._successors(name, authority, None, now, new_keys=new_keys)
@@ -392,7 +391,7 @@ class CaDir:
         """Write what follows the RA's pairs, under new names."""
         made = {}
         for title, pair in ra_pairs(authority, only).items():
-            new = successor(authority.ca, pair, now, new_key=new_keys)
+            new = successor(authority, pair, now, new_key=new_keys)
             made[title] = stem_of(title, new.certificate)
             write_pair(self.path / name, made[title], new)
         return made
@@ -492,8 +491,3 @@ class CaDir:
 
     def _read_authority(self, roles: Roles, name: str) -> Authority:
         return read_authority(self.path / name, roles.stems(name), roles.earlier.get(name, ()))
-
-
-def _last_end(authority: Authority, now: datetime) -> datetime:
-    """When a certificate of the RA made now ends."""
-    return min(now + RA_VALIDITY, authority.ca.certificate.not_valid_after_utc)

@@ -5,9 +5,8 @@ What is impossible is found here, when the file is read, and not at the first re
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import ip_network
 from typing import Any
@@ -28,10 +27,11 @@ from kem.exchange import POP_SHA256, POP_SHA512
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
 from pkix.attribute_types import KEYWORDS, attribute_oid
 from pkix.general_names import SAN_TYPES, is_san_type
+from pkix.keys import KEY_TYPES
 from pkix.usages import CMC_RA, NON_REPUDIATION
 from scep.settings import Pop, ResponseKeyReuse
 from scep_kem.budgets import LONGEST_WEBHOOK
-from scep_kem.config_faults import Faults, nearest, not_known, pattern_fault
+from scep_kem.config_faults import Faults, ambiguous, nearest, not_known, shown
 from scep_kem.errors import UsageError
 from scep_kem.logs import FORMATS
 from scep_kem.proxies import Network
@@ -45,10 +45,10 @@ Check = Callable[[Any], bool]
 
 @dataclass(frozen=True)
 class Key:
-    """kind: Python type, or types, of the TOML value. check: whether the value is possible, or each item of a list; a
-    regular expression that is none raises re.error. field: name of the setting that it becomes, if that is another.
-    convert: the setting's value from the TOML value. possible: what is, in words. known: the words that are, for
-    whoever mistypes one. least: items of a list.
+    """kind: Python type, or types, of the TOML value. check: whether the value is possible, or each item of a list, or
+    each key of a table. field: name of the setting that it becomes, if that is another. convert: the setting's value
+    from the TOML value. possible: what is, in words. known: the words that are, for whoever mistypes one. least: items
+    of a list. patterns: the table's values are regular expressions. secret: somebody may have put a secret there.
     """
 
     kind: type | tuple[type, ...]
@@ -58,6 +58,8 @@ class Key:
     possible: str = ""
     known: tuple[str, ...] = ()
     least: int = 0
+    patterns: bool = False
+    secret: bool = False
 
     @property
     def type_name(self) -> str:
@@ -84,38 +86,48 @@ def checked(table: object, keys: Keys, where: str, faults: Faults) -> dict[str, 
         return {}
     found = {}
     for name, value in table.items():
-        with faults.collected():
-            if name not in keys:
-                raise UsageError(not_known(f"unknown key {where}.{name}", name, keys))
-            found[name] = _right(value, keys[name], f"{where}.{name}")
+        if name not in keys:
+            faults.add(not_known(f"unknown key {where}.{name}", name, keys))
+            continue
+        wrong = [*_wrong(value, keys[name])]
+        for text in wrong:
+            faults.add(f"{where}.{name}{text}")
+        if not wrong:
+            found[name] = value
     return found
 
 
-def _right(value: Any, key: Key, where: str) -> Any:
-    """The value. Raises UsageError if it is none for the key."""
+def _wrong(value: Any, key: Key) -> Iterator[str]:
+    """What is wrong with a value, to be said behind the name of its key."""
     # For Python, true is an int.
     wrong = isinstance(value, bool) and key.kind is not bool
     wrong = wrong or (isinstance(value, list) and not all(isinstance(item, str) for item in value))
     if wrong or not isinstance(value, key.kind):
-        raise UsageError(f"{where} is not {key.type_name}")
-    if isinstance(value, list):
-        for item in value:
-            _check(item, key, where)
-        if len(value) < key.least:
-            raise UsageError(f"{where}: an empty list is not possible; {key.possible}")
-    else:
-        _check(value, key, where)
-    return value
+        yield f" is not {key.type_name}"
+        return
+    if isinstance(value, list) and len(value) < key.least:
+        yield f": an empty list is not possible; {key.possible}"
+    for item in value if isinstance(value, list | dict) else (value,):
+        if key.check is not None and not key.check(item):
+            yield f": this is not possible; {key.possible}" if key.secret else f": {_impossible(item, key)}"
+        elif key.patterns:
+            yield from _wrong_pattern(item, value[item])
 
 
-def _check(value: Any, key: Key, where: str) -> None:
+def _impossible(value: object, key: Key) -> str:
+    """What is possible instead, and the word that may be meant."""
+    meant = nearest(value, key.known) if isinstance(value, str) else ""
+    return f"{shown(value)} is not possible{meant}; {key.possible}"
+
+
+def _wrong_pattern(name: str, pattern: object) -> Iterator[str]:
+    if not isinstance(pattern, str):
+        yield f".{name} is not a text"
+        return
     try:
-        possible = key.check is None or key.check(value)
-    except re.error as error:
-        raise UsageError(f"{where}: {pattern_fault(error)}") from None
-    if not possible:
-        meant = nearest(value, key.known) if isinstance(value, str) else ""
-        raise UsageError(f"{where}: {value!r} is not possible{meant}; {key.possible}")
+        ambiguous(pattern)
+    except UsageError as error:
+        yield f".{name}: {error}"
 
 
 def settings(table: dict[str, Any], keys: Keys) -> dict[str, Any]:
@@ -160,7 +172,7 @@ def _count(lowest: int, highest: int | None = None) -> Key:
 
 
 def _text(possible: str) -> Key:
-    return Key(str, possible=possible)
+    return Key(str, lambda value: "\0" not in value, possible=possible)
 
 
 def _one_of(known: Collection[str], field: str | None = None, convert: Callable[[str], Any] | None = None) -> Key:
@@ -189,15 +201,8 @@ def _is_attribute(text: str) -> bool:
     return True
 
 
-def _patterns(known: Callable[[str], bool], words: str) -> Key:
-    def possible(value: dict[str, Any]) -> bool:
-        for name, pattern in value.items():
-            if not known(name) or not isinstance(pattern, str):
-                return False
-            re.compile(pattern)
-        return True
-
-    return Key(dict, possible, possible=f"regular expressions for {words}")
+def _patterns(check: Callable[[str], bool], words: str, known: Collection[str]) -> Key:
+    return Key(dict, check, possible=f"regular expressions for {words}", known=tuple(known), patterns=True)
 
 
 def _is_usage(text: str) -> bool:
@@ -255,7 +260,7 @@ _LOCATIONS = Key(list, _is_location, possible="http, https or ldap URLs, in whic
 _BY_LOWER = {kind.lower(): kind for kind in ALL_KEY_TYPES}
 _ATTRIBUTES = tuple(KEYWORDS.values())
 _OIDS = ", or an OID with dots"
-_SIZES = "; of RSA also one size, as in rsa:3072"
+_SIZES = f"; of RSA also one size, {MIN_RSA_BITS} to {MAX_RSA_BITS}, as in rsa:3072"
 _SECOND, _MINUTE, _HOUR, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _PARAMETERS = {"sha256": POP_SHA256, "sha512": POP_SHA512}
 
@@ -289,8 +294,8 @@ TRANSACTIONS: Keys = {
 PROFILE: Keys = {
     "validity_days": _time(_DAY, "validity"),
     "backdate_minutes": _time(_MINUTE, "backdate", zero=True),
-    "key_types": _some_of(
-        ALL_KEY_TYPES, _is_key_type, also="; of RSA also one size, as in rsa:3072", convert=_key_types
+    "key_types": replace(
+        _some_of(ALL_KEY_TYPES, _is_key_type, also=_SIZES, convert=_key_types), known=(*ALL_KEY_TYPES, *KEY_TYPES)
     ),
     "min_rsa_bits": _count(MIN_RSA_BITS, MAX_RSA_BITS),
     "max_rsa_bits": _count(MIN_RSA_BITS, MAX_RSA_BITS),
@@ -298,10 +303,10 @@ PROFILE: Keys = {
     "extended_key_usage": _some_of(EXTENDED_KEY_USAGES, _is_usage, also=f"{_OIDS}, but not that of an RA"),
     "required_subject": _some_of(_ATTRIBUTES, _is_attribute, also=_OIDS),
     "allowed_subject": _some_of(_ATTRIBUTES, _is_attribute, also=_OIDS),
-    "subject_patterns": _patterns(_is_attribute, "attributes of the subject, as in required_subject"),
+    "subject_patterns": _patterns(_is_attribute, "attributes of the subject, as in required_subject", _ATTRIBUTES),
     "allow_empty_subject": _FLAG,
     "san_types": _some_of(SAN_TYPES, is_san_type, also=", or otherName: and its OID"),
-    "san_patterns": _patterns(is_san_type, "types, as in san_types"),
+    "san_patterns": _patterns(is_san_type, "types, as in san_types", SAN_TYPES),
     "copy_extensions": _some_of(COPYABLE),
     "crl_urls": _LOCATIONS,
     "issuer_urls": _LOCATIONS,
@@ -318,7 +323,9 @@ AUTHORISATION: Keys = {
     "webhook": _text("an https URL, or http on a loopback address"),
     "webhook_ca_file": _text("a file of certificates in PEM"),
     "webhook_secret_file": _text("a file of one line, 16 to 4096 printable ASCII characters without blanks"),
-    "webhook_authentication": _one_of([item.value for item in Authentication], convert=Authentication),
+    "webhook_authentication": replace(
+        _one_of([item.value for item in Authentication], convert=Authentication), secret=True
+    ),
     "webhook_pause_seconds": _time(_SECOND, "webhook_pause", zero=True),
     "webhook_timeout_seconds": Key(
         (int, float),

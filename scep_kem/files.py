@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -27,9 +27,9 @@ SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
 
 
-def read(path: Path, *, secret: bool = False) -> bytes:
-    """The file's octets. secret: only if nobody else may have written it. Raises UsageError, also for a pipe or a
-    device, which somebody may have put there to make us wait.
+def read(path: Path, *, secret: bool = False, most: int = -1) -> bytes:
+    """The file's octets. secret: only if nobody else may have written it. most: how many may be there, -1 for any.
+    Raises UsageError, also for a pipe or a device, which somebody may have put there to make us wait.
     """
     if secret:
         safety.check_secret(path)
@@ -37,9 +37,12 @@ def read(path: Path, *, secret: bool = False) -> bytes:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:  # noqa: PTH123 - of a descriptor
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise UsageError(f"cannot read {path}: not a regular file")
-            return file.read()
+            found = file.read(most + 1 if most >= 0 else -1)
     except OSError as error:
         raise cannot(f"read {path}", error) from None
+    if 0 <= most < len(found):
+        raise UsageError(f"cannot read {path}: it has more than {most} octets")
+    return found
 
 
 def write(path: Path, data: bytes, *, secret: bool = False) -> None:
@@ -75,14 +78,29 @@ def _replace(path: Path, data: bytes, mode: int) -> None:
         raise
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder with mode 0700, as what is missing above it, unless it is there. Raises UsageError."""
+def make_folder(path: Path) -> list[Path]:
+    """Make a folder with mode 0700, as what is missing above it, unless it is there. Returns what was missing, from
+    below. Raises UsageError.
+    """
     try:
-        missing = [item for item in path.absolute().parents if not item.exists()]
-        for item in (*reversed(missing), path):  # mkdir's own `parents` would leave their modes to the umask
+        missing = [item for item in (path.absolute(), *path.absolute().parents) if not item.exists()]
+        for item in reversed(missing):  # mkdir's own `parents` would leave their modes to the umask
             item.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise cannot(f"make {path}", error) from None
+    return missing
+
+
+@contextlib.contextmanager
+def removed_if_empty(folders: Iterable[Path]) -> Iterator[None]:
+    """When something fails, these folders are removed again, from below, as far as they are empty."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for item in folders:
+                item.rmdir()
+        raise
 
 
 def read_first_line(path: Path) -> bytes:
@@ -149,19 +167,6 @@ def _signing(key: SigningKey | DecapsulationKey, path: Path) -> SigningKey:
     if isinstance(key, DecapsulationKey):
         raise UsageError(f"{path} holds an ML-KEM key, which cannot sign")
     return key
-
-
-@contextlib.contextmanager
-def removed_if_empty(path: Path) -> Iterator[None]:
-    """When something fails, the folder and those above it that are missing now are removed again, as far as empty."""
-    missing = [item for item in (path.absolute(), *path.absolute().parents) if not item.exists()]
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            for item in missing:
-                item.rmdir()
-        raise
 
 
 def read_certificates(path: Path) -> list[x509.Certificate]:

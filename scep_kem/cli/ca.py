@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +150,7 @@ def init(
     )
     click.echo(f"CA made in {printable(str(directory))}")
     _show("current", authority)
-    for text in ungiven(found.configuration(), authority):
-        click.echo(f"  WARNING: {printable(text)}")
+    _warn(ungiven(found.configuration(), authority))
 
 
 @ca.command()
@@ -177,7 +176,12 @@ def _show(role: str, authority: Authority) -> None:
         click.echo(f"    SHA-1    {hashlib.sha1(der, usedforsecurity=False).hexdigest()}")
         start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         click.echo(f"    valid    from {start:%Y-%m-%d} until {end:%Y-%m-%d}")
-    for text in lapses(authority, now=utc_now()):
+    _warn(lapses(authority, now=utc_now()))
+
+
+def _warn(texts: Iterable[str]) -> None:
+    """A line each. They may hold names that others gave."""
+    for text in texts:
         click.echo(f"  WARNING: {printable(text)}")
 
 

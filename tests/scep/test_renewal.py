@@ -251,6 +251,14 @@ def test_10_1_a_password_is_no_renewal_and_issues_the_request_s_spelling(world: 
     assert certificate(answer).subject == name("CN=Device,O=Example")
 
 
+def test_10_1_another_subject_is_no_renewal_and_the_old_one_stands_in_no_way(world: World) -> None:
+    device, issued = enrolled(world)
+    device.world = under(world, Profile(subject_patterns={"CN": "other"}))
+    more: dict[str, Any] = {"renewal": False, "password": device.world.password("another secret")}
+    answer = device.renewal(issued, subject="CN=other,O=Example", **more).enrol()
+    assert certificate(answer).subject == name("CN=other,O=Example")
+
+
 def test_10_1_a_renewal_keeps_the_spelling_of_its_subject_alt_name() -> None:
     """Whatever else a directoryName could look like afterwards."""
     world = World(profile=Profile(san_types=("dn", "dns"), san_patterns={"dn": "CN=one"}))
