@@ -17,10 +17,9 @@ from pkix.keys import Pfx, PrivateKey, decode_key
 def decode_pkcs12(data: bytes, *, password: bytes | None = None) -> tuple[PrivateKey, list[x509.Certificate]]:
     """The private key, read by the rules of `pkix.keys.decode_key`, and all certificates, in no order.
 
-    data: DER or BER. password: None and an empty one are the same, because programs write either for none. Raises
-    Malformed, AlgorithmRefused, and the errors of `kem.errors`.
+    data: DER or BER. Raises Malformed, AlgorithmRefused, and the errors of `kem.errors`.
     """
-    found = _load(data, password or None)
+    found = _load(data, password)
     if found.key is None:
         raise Malformed("the PKCS #12 file has no private key in it")
     own = [] if found.cert is None else [found.cert]
@@ -38,19 +37,17 @@ def is_pkcs12(data: bytes) -> bool:
 
 
 def _load(data: bytes, password: bytes | None) -> PKCS12KeyAndCertificates:
-    for tried in (password,) if password else (None, b""):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # of BER, in which some programs write
-                return load_pkcs12(data, tried)
-        except UnsupportedAlgorithm:
-            raise AlgorithmRefused(
-                "the PKCS #12 file is encrypted with an algorithm that is not supported; export it with AES-256"
-            ) from None
-        except ValueError:
-            continue
-    if not is_pkcs12(data):
-        raise Malformed("it is no PKCS #12 file")
-    if password:
-        raise Malformed("the PKCS #12 file cannot be read: it is damaged, or its password is another one")
-    raise Malformed("the PKCS #12 file cannot be read: it is encrypted; give its password")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of BER, in which some programs write
+            return load_pkcs12(data, password)
+    except UnsupportedAlgorithm:
+        raise AlgorithmRefused(
+            "the PKCS #12 file is encrypted with an algorithm that is not supported; export it with AES-256"
+        ) from None
+    except ValueError:
+        if not is_pkcs12(data):
+            raise Malformed("it is no PKCS #12 file") from None
+        if not password:
+            raise Malformed("the PKCS #12 file cannot be read: it is encrypted; give its password") from None
+        raise Malformed("the PKCS #12 file cannot be read: it is damaged, or its password is another one") from None

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from ca.authorisation import RENEWAL
 from ca.authority import KeyPair
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
+from ca.remembered import Remembered
+from ca.renewal import renewed_by
 from pkix.certificates import Certificate
 from pkix.signed_data import Signer
 from scep.attributes import FailInfo
@@ -249,6 +252,12 @@ def test_10_1_a_password_is_no_renewal_and_issues_the_request_s_spelling(world: 
     assert refusal(answer) == "the subject's CN does not have the form this profile asks for"
     answer = device.renewal(issued, subject="CN=Device,O=Example", transaction_id="2", **more).enrol()
     assert certificate(answer).subject == name("CN=Device,O=Example")
+
+
+def test_10_1_a_renewal_that_an_earlier_version_has_approved_is_issued_as_it_stands(world: World) -> None:
+    """It remembered no certificate."""
+    device, _issued = enrolled(world)
+    assert renewed_by(RENEWAL, Remembered.of(device.request, b"", bytes(32)), world.store) is None
 
 
 def test_10_1_another_subject_is_no_renewal_and_the_old_one_stands_in_no_way(world: World) -> None:
