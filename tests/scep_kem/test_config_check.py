@@ -421,6 +421,11 @@ def test_key_types_as_others_write_them(tmp_path: Path, word: str, meant: str) -
     )
 
 
+def test_of_words_as_much_alike_the_first_is_meant() -> None:
+    assert nearest("rsa", ["rsa:2048", "rsa:3072", "rsa:4096"]) == " (is rsa:2048 meant?)"
+    assert nearest("", []) == nearest("", ["a"]) == nearest("a", []) == nearest("a", ["b"]) == ""
+
+
 # One spelling of key types
 
 
