@@ -114,7 +114,7 @@ class CaDir:
     def require(self) -> None:
         """Raise UsageError, saying what to do, if no CA was made here, or if somebody else may write here."""
         if not self.exists():
-            raise UsageError(self._remains()) if self._remains() else self.nothing()
+            raise UsageError(self.remains()) if self.remains() else self.nothing()
         safety.check_folder(self.path)
 
     def nothing(self) -> UsageError:
@@ -181,7 +181,7 @@ class CaDir:
         """Raise UsageError where a CA is or was: another server.key would make its database unreadable."""
         if self.exists():
             raise UsageError(f"{self.path} holds a CA already")
-        remains = self._remains()
+        remains = self.remains()
         if remains:
             raise UsageError(remains)
 
@@ -194,7 +194,7 @@ class CaDir:
                     "from a backup, or name another database for a new one"
                 )
 
-    def _remains(self) -> str:
+    def remains(self) -> str:
         """What is left of a CA whose roles.json is missing, and what to do, in one line; empty if nothing is."""
         if not self.path.is_dir():
             return ""
@@ -459,9 +459,12 @@ class CaDir:
                 raise UsageError("there is a database already, which may have records; remove it, or name another")
 
     def _open_store(self, url: str | None, *, create: bool) -> SqlStore:
+        return open_database(self.database_url(url), create=create)
+
+    def database_url(self, url: str | None) -> URL:
+        """Of the database that a configuration names, None for the SQLite file of this folder."""
         # As text, a folder named what? would be read as a file and its options.
-        found = make_url(url) if url else URL.create("sqlite", database=str(self.path / DATABASE_NAME))
-        return open_database(found, create=create)
+        return make_url(url) if url else URL.create("sqlite", database=str(self.path / DATABASE_NAME))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

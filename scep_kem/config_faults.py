@@ -7,6 +7,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import difflib
+import functools
 import re
 import tomllib
 import warnings
@@ -15,6 +16,7 @@ from typing import Any
 
 from scep_kem.errors import UsageError
 
+_ALIKE = 0.6  # from 0 to 1, of a word that may be meant
 _LONGEST = 80  # characters of a value, or bits of a number, that a fault repeats
 _PLACE = re.compile(r"\(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)$")
 # How the library's texts begin, and what we say.
@@ -111,17 +113,25 @@ class Faults:
             self.add(str(error))
 
 
+def impossible(value: object, possible: str, known: Iterable[str] = ()) -> str:
+    """That a value is not possible, which word may be meant, and what is possible. known: the words that are."""
+    meant = nearest(value, known) if isinstance(value, str) else ""
+    return f"{shown(value)} is not possible{meant}; {possible}"
+
+
 def not_known(what: str, word: str, known: Iterable[str]) -> str:
     """A word that is none of those that are known, which it may mean. what: names the place."""
     return f"{what}{nearest(word, known)}; known: {', '.join(known)}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The question whether another word is meant; empty if none is like it. Case and signs make no difference."""
-    by_letters = {_letters(item): item for item in known}
+    """The question whether another word is meant, the first of those most alike; empty if none is. Case and signs make
+    no difference.
+    """
     letters = _letters(_ELSEWHERE.get(word.lower(), word))
-    found = difflib.get_close_matches(letters, by_letters, 1)
-    return f" (is {by_letters[found[0]]} meant?)" if found else ""
+    alike = {item: difflib.SequenceMatcher(None, _letters(item), letters).ratio() for item in known}
+    found = max(alike, key=alike.__getitem__, default="")
+    return f" (is {found} meant?)" if found and alike[found] >= _ALIKE else ""
 
 
 def _letters(word: str) -> str:
@@ -168,8 +178,12 @@ def toml_fault(error: tomllib.TOMLDecodeError) -> str:
     return f"not valid TOML, line {place[1]}, column {place[2]}: {why}"
 
 
+@functools.lru_cache
 def ambiguous(pattern: str) -> bool:
-    """Whether a regular expression may mean something else to a later Python. Raises UsageError if it is none."""
+    """Whether a regular expression may mean something else to a later Python. Raises UsageError if it is none.
+
+    Kept, because Python keeps expressions, and says what it has to say the first time only.
+    """
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:

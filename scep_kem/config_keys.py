@@ -31,7 +31,7 @@ from pkix.keys import KEY_TYPES
 from pkix.usages import CMC_RA, NON_REPUDIATION
 from scep.settings import Pop, ResponseKeyReuse
 from scep_kem.budgets import LONGEST_WEBHOOK
-from scep_kem.config_faults import Faults, ambiguous, nearest, not_known, shown
+from scep_kem.config_faults import Faults, ambiguous, impossible, not_known
 from scep_kem.errors import UsageError
 from scep_kem.logs import FORMATS
 from scep_kem.proxies import Network
@@ -109,15 +109,13 @@ def _wrong(value: Any, key: Key) -> Iterator[str]:
         yield f": an empty list is not possible; {key.possible}"
     for item in value if isinstance(value, list | dict) else (value,):
         if key.check is not None and not key.check(item):
-            yield f": this is not possible; {key.possible}" if key.secret else f": {_impossible(item, key)}"
+            yield (
+                f": this is not possible; {key.possible}"
+                if key.secret
+                else f": {impossible(item, key.possible, key.known)}"
+            )
         elif key.patterns:
             yield from _wrong_pattern(item, value[item])
-
-
-def _impossible(value: object, key: Key) -> str:
-    """What is possible instead, and the word that may be meant."""
-    meant = nearest(value, key.known) if isinstance(value, str) else ""
-    return f"{shown(value)} is not possible{meant}; {key.possible}"
 
 
 def _wrong_pattern(name: str, pattern: object) -> Iterator[str]:

@@ -28,6 +28,7 @@ from scep_kem.ca_dir import DEFAULT_SUBJECT, RA_ROLES, CaDir
 from scep_kem.cli.common import (
     FILE,
     Left,
+    Word,
     ca_options,
     dir_option,
     generation,
@@ -99,19 +100,17 @@ def _certificates(_context: click.Context, _option: click.Parameter, file: Path)
 @click.option("--subject", default=DEFAULT_SUBJECT, show_default=True, help="Name of the CA.")
 @click.option(
     "--key-type",
-    type=click.Choice(KEY_TYPES, case_sensitive=False),
+    type=Word(KEY_TYPES),
     default="rsa:2048",
     show_default=True,
     help="Key of the CA.",
 )
 @click.option("--ra", is_flag=True, help="Answers are signed by an RA certificate instead of the CA's key.")
-@click.option(
-    "--ra-key-type", type=click.Choice(KEY_TYPES, case_sensitive=False), help="Key of the RA signer (implies --ra)."
-)
+@click.option("--ra-key-type", type=Word(KEY_TYPES), help="Key of the RA signer (implies --ra).")
 @click.option(
     "--kem",
     "kems",
-    type=click.Choice(KEM_KEY_TYPES, case_sensitive=False),
+    type=Word(KEM_KEY_TYPES),
     multiple=True,
     help="ML-KEM key for the RA, to which clients encrypt; with it, ML-KEM keys are certified. Repeatable.",
 )
@@ -187,7 +186,7 @@ def _warn(texts: Iterable[str]) -> None:
 
 @ca.command("add-kem")
 @ca_options
-@click.argument("kem", type=click.Choice(KEM_KEY_TYPES, case_sensitive=False))
+@click.argument("kem", type=Word(KEM_KEY_TYPES))
 def add_kem(found: CaDir, kem: str) -> None:
     """Give the RA an ML-KEM key and certificate.
 
@@ -233,7 +232,7 @@ def _ra_reason(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any
     reasons = [reason for reason in REVOCATION_REASONS if reason != HOLD]
     return click.option(
         "--reason",
-        type=click.Choice(reasons),
+        type=Word(reasons),
         default=default,
         show_default=True,
         help="Reason in the CRL for the RA's certificates (RFC 5280 section 5.3.1).",
@@ -242,7 +241,7 @@ def _ra_reason(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any
 
 @ca.command("replace-ra")
 @ca_options
-@click.option("--only", type=click.Choice(RA_ROLES), help="Only the RA's certificate for this; the default is all.")
+@click.option("--only", type=Word(RA_ROLES), help="Only the RA's certificate for this; the default is all.")
 @click.option(
     "--of", "identifier", metavar="ID", help="Only of the CA with this ID in `ca show`; by default of all in use."
 )

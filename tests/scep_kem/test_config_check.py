@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -82,17 +83,93 @@ def test_what_is_right_is_said_to_be_so_and_nothing_is_changed(tmp_path: Path) -
     assert names(tmp_path) == before
 
 
-def test_what_is_possible_and_perhaps_not_meant_is_a_warning(tmp_path: Path) -> None:
+WARNINGS = {
+    "[algorithms]\nlegacy = true\n": "algorithms.legacy is on: SHA-1 and 3DES are accepted",
+    '[server]\ntrusted_proxies = ["::/0"]\n': "server.trusted_proxies has ::/0: ",
+    'crl_urls = ["http://ca.example/scep/crl"]\n': "profile default: crl_urls has http://ca.example/scep/crl, which",
+    "authorisation.renewal = false\n": "profile default issues nothing: no key of its authorisation is on",
+    "authorisation.renewal = false\nauthorisation.renewal_grace_days = 1\nauthorisation.manual = true\n": (
+        "profile default has renewal_grace_days, which is for renewals, and renewal is off"
+    ),
+    "key_types = []\n": "profile default issues nothing: key_types is empty",
+    'allowed_subject = ["commonName"]\nrequired_subject = ["CN", "O", "2.5.4.6"]\n': (
+        "profile default issues nothing: required_subject has O, 2.5.4.6, which allowed_subject lacks"
+    ),
+    'allowed_subject = ["commonName"]\nsubject_patterns = { CN = "a", OU = "b" }\n': (
+        "profile default has a pattern for OU, which allowed_subject lacks"
+    ),
+    'san_patterns = { dns = "a", dn = "b" }\n': "profile default has a pattern for dn, which san_types lacks",
+    'key_types = ["rsa:8192", "rsa:2048", "ed25519"]\n': (
+        "profile default has rsa:8192 in key_types, and min_rsa_bits and max_rsa_bits forbid it"
+    ),
+    "extended_key_usage = []\n": "profile default has an empty extended_key_usage: ",
+    'san_patterns = { dns = "[[b]" }\n': "profile default has a pattern in san_patterns.dns that a later Python",
+    'subject_patterns = { O = "[a||b]" }\n': "profile default has a pattern in subject_patterns.O that a later Python",
+}
+
+
+@pytest.mark.parametrize("text", WARNINGS)
+def test_what_is_possible_and_perhaps_not_meant_is_a_warning(tmp_path: Path, text: str) -> None:
     path = tmp_path / "scep.toml"
-    path.write_text(
-        '[ca]\ndir = "absent"\n[algorithms]\nlegacy = true\n'
-        '[profiles.default]\ncrl_urls = ["http://ca.example/scep/crl"]\n'
-    )
+    table, default = "[profiles.default]\n", "[profiles.default.authorisation]\nrenewal = true\n"
+    if text[0] != "[":
+        text = f"{table}{text}"
+    path.write_text(f'[ca]\ndir = "absent"\n{text}{default if "authorisation" not in text else ""}')
     found = run("config", "check", "--config", path).good()
-    for words in ("legacy is on", "profile default issues nothing", "right for one generation", "there is no CA in"):
-        assert f"{words}" in found.err
-    assert len(found.err.splitlines()) == 4 and all(line.startswith("WARNING: ") for line in found.err.splitlines())
+    first, second = found.err.splitlines()
+    said = next(words for key, words in WARNINGS.items() if text.endswith(key))
+    assert first.startswith(f"WARNING: {said}")
+    assert second.startswith(f"WARNING: {tmp_path}/absent holds no CA; `scep-kem ca init --dir ")
+    assert found.out == f"{path} is right: CA in {tmp_path}/absent, profiles default\n"
     assert not (tmp_path / "absent").exists()
+
+
+def test_the_folder_of_the_ca_is_looked_at_as_a_server_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "oracledb", None)  # not installed, wherever this runs
+    own = make_ca_dir(tmp_path / "ca")
+    before = own.config_path.read_text()
+    check = ("config", "check", "--dir", own.path)
+
+    def wrong(text: str, *words: str) -> None:
+        """With one fault, and nothing is made."""
+        there = names(tmp_path)
+        own.config_path.write_text(text)
+        found = run(*check)
+        faults = [line for line in found.err.splitlines() if not line.startswith("WARNING: ")]
+        assert found.code == 2 and found.out == "" and len(faults) == 1, found
+        assert faults[0].startswith(f"scep-kem: {own.config_path}: ") and all(word in faults[0] for word in words)
+        assert names(tmp_path) == there
+
+    wrong(before.replace('dir = "."', 'dir = "scep.toml"'), "ca.dir: ", "scep.toml is not a folder")
+    for url, words in (
+        ("sqlite:///sub/x.sqlite", "sub/x.sqlite is missing"),
+        ("mysql+none_that_is_here://u:secret@h/n", "ca.database is not the URL of a database"),
+        ("oracle+oracledb://u:secret@h/n", "the Python package oracledb, its driver, is not installed"),
+    ):
+        wrong(before.replace('dir = "."', f'dir = "."\ndatabase = "{url}"'), words)
+        assert "secret" not in run(*check).err
+    away = own.path / "away"
+    for name, words in (
+        ("roles.json", "roles.json is missing: restore it"),
+        ("server.key", "cannot read"),
+        ("store.sqlite", "store.sqlite is missing"),
+    ):
+        (own.path / name).rename(away)
+        wrong(before, words)
+        away.rename(own.path / name)
+    own.roles_path.write_text("{")
+    wrong(before, "roles.json is damaged")
+
+
+def test_what_this_machine_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(name: str) -> None:
+        raise UsageError(f"backend {name}: not here")
+
+    monkeypatch.setattr(sys.modules["scep_kem.cli.config"], "backends", lacking)
+    path = tmp_path / "scep.toml"
+    path.write_text('[ca]\ndir = "ca"\n[algorithms]\nkem_backend = "liboqs"\n')
+    found = run("config", "check", "--config", path)
+    assert found.code == 2 and found.err.endswith(f"scep-kem: {path}: backend liboqs: not here\n")
 
 
 @pytest.mark.parametrize("place", [(), ("--dir", "a", "--config", "b")])
@@ -342,6 +419,11 @@ def test_key_types_as_others_write_them(tmp_path: Path, word: str, meant: str) -
     assert f"'{word}' is not possible (is {meant} meant?); any of rsa, rsa-pss, ec:P-256" in refused(
         tmp_path, f'[profiles.default]\nkey_types = ["{word}"]\n'
     )
+
+
+def test_of_words_as_much_alike_the_first_is_meant() -> None:
+    assert nearest("rsa", ["rsa:2048", "rsa:3072", "rsa:4096"]) == " (is rsa:2048 meant?)"
+    assert nearest("", []) == nearest("", ["a"]) == nearest("a", []) == nearest("a", ["b"]) == ""
 
 
 # One spelling of key types
