@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from pyasn1_alt_modules import rfc5280
 
 from ca import crl
 from ca.authority import Authority, KeyPair
@@ -25,6 +26,7 @@ from pkix.crl_builder import encode_crl
 from pkix.keys import spki_of
 from pkix.usages import key_usage
 from tests.ca.test_store_contract import certificate, transaction
+from tests.pkix import second_opinion
 from tests.world import NOW, authority, key
 
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
@@ -449,6 +451,26 @@ def test_a_process_keeps_one_crl_for_each_ca(store: Store) -> None:
         for item in (CA, other):
             crls.get(item, now=NOW + hour * CRL_LIFETIME)
     assert len(crls._places) == 2
+
+
+def test_what_a_crl_says(store: Store) -> None:
+    """RFC 5280 sections 5.1 and 5.2: version 2, no critical extension, the CA's key identifier."""
+    recorded(store, 5)
+    store.revoke(CA.identifier, 5, reason="keyCompromise", now=NOW - DAY)
+    der = Crls(store).get(CA, now=NOW).der
+    found, asn1 = x509.load_der_x509_crl(der), second_opinion.exactly(der, rfc5280.CertificateList())
+    signed = asn1["tbsCertList"]
+    assert signed["version"] == 1 and signed["signature"] == asn1["signatureAlgorithm"]
+    assert found.issuer.public_bytes() == CA.ca.certificate.subject.public_bytes()
+    assert found.is_signature_valid(CA.ca.certificate.public_key())  # type: ignore[arg-type]
+    assert (found.last_update_utc, found.next_update_utc) == (NOW, NOW + timedelta(days=7))
+    ski = CA.ca.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    aki = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski)
+    assert [(item.critical, item.value) for item in found.extensions] == [(False, x509.CRLNumber(1)), (False, aki)]
+    (entry,) = found
+    reason = x509.CRLReason(x509.ReasonFlags.key_compromise)
+    assert (entry.serial_number, entry.revocation_date_utc) == (5, NOW - DAY)
+    assert [(item.critical, item.value) for item in entry.extensions] == [(False, reason)]
 
 
 def with_usages(usages: set[str]) -> Authority:
