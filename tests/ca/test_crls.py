@@ -273,6 +273,14 @@ def test_a_worker_that_was_slower_serves_what_the_other_made() -> None:
     assert listed(found) == {5} and found == store.kept_crl(CA.identifier) and found.number == 2
 
 
+@pytest.mark.parametrize("wrong", [DAY, -DAY])
+def test_what_a_worker_with_another_clock_made_meanwhile_is_not_served(wrong: timedelta) -> None:
+    store = Racing()
+    store.meanwhile.append(lambda: Crls(store).make(CA, now=NOW + wrong))
+    found = Crls(store).get(CA, now=NOW)
+    assert (found.number, found.made) == (3, NOW) and store.kept_crl(CA.identifier) == found
+
+
 def test_of_many_threads_one_makes_it() -> None:
     watched = Watched()
     crls, barrier, found = Crls(watched), threading.Barrier(8), []
@@ -286,7 +294,8 @@ def test_of_many_threads_one_makes_it() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 8 and {item.number for item in found} == {1} and watched.calls["keep_crl"] == 1
+    assert len(found) == 8 and {item.number for item in found} == {1}
+    assert watched.calls["keep_crl"] == watched.calls["kept_crl"] == 1
 
 
 def in_a_thread(ask: Callable[[], object]) -> object:
@@ -305,17 +314,34 @@ def in_a_thread(ask: Callable[[], object]) -> object:
     return found[0]
 
 
+class Lock:
+    """Remembers how long each was ready to wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.release = self._lock.release
+        self.asked: list[float] = []
+
+    def acquire(self, *, timeout: float) -> bool:
+        self.asked.append(timeout)
+        return self._lock.acquire(timeout=timeout)
+
+
 def test_while_one_is_made_nobody_waits_who_can_have_the_last() -> None:
     """Else every thread of a server would stand there, each time after a revocation, if only enough strangers ask."""
     store = Racing()
     recorded(store, 5)
     crls = Crls(store)
     first = crls.get(CA, now=NOW)
+    lock = Lock()
+    crls._places[CA.identifier].lock = lock  # type: ignore[assignment]
+    assert crls.get(CA, now=NOW) is first and lock.asked == []
     store.revoke(CA.identifier, 5, reason="superseded", now=NOW)
     meanwhile: list[object] = []
     store.meanwhile += [lambda: meanwhile.append(in_a_thread(lambda: crls.get(CA, now=NOW)))]
     second = crls.get(CA, now=NOW)
     assert meanwhile == [first] and (second.number, listed(second)) == (2, {5}) and crls.get(CA, now=NOW) is second
+    assert lock.asked == [0, 0]
 
 
 @pytest.mark.parametrize(
