@@ -17,13 +17,14 @@ from ca.authority import Authority
 from ca.errors import CrlRefused
 from ca.kept_crls import CrlState, KeptCrl, Revocation
 from ca.profiles import extension
-from ca.store import Store
+from ca.store import Store, StoreBusy
 from pkix.crl_builder import CrlEntry, encode_crl
 from pkix.usages import may
 
 CRL_VALIDITY = timedelta(days=7)
 CRL_LIFETIME = timedelta(hours=1)  # after which a new one is made, if anybody asks
 MOMENT = timedelta(minutes=1)
+WAIT = 10.0  # seconds that a request waits for one that another makes: as long as making one may wait for the database
 
 REVOCATION_REASONS = (
     "unspecified",
@@ -43,8 +44,7 @@ def create_crl(authority: Authority, revoked: Iterable[Revocation], number: int,
 
     Raises CrlRefused for a CA that may sign none.
     """
-    if not may(authority.ca.certificate, "cRLSign"):
-        raise CrlRefused("this CA signs no CRL: its certificate's keyUsage lacks cRLSign (RFC 5280 section 4.2.1.3)")
+    _check_may_sign(authority)
     return encode_crl(
         authority.certificate.subject,
         (CrlEntry(*item) for item in revoked),
@@ -55,9 +55,14 @@ def create_crl(authority: Authority, revoked: Iterable[Revocation], number: int,
     )
 
 
+def _check_may_sign(authority: Authority) -> None:
+    if not may(authority.ca.certificate, "cRLSign"):
+        raise CrlRefused("this CA signs no CRL: its certificate's keyUsage lacks cRLSign (RFC 5280 section 4.2.1.3)")
+
+
 @dataclass
 class _Place:
-    """The CRL of one CA that this process has in memory. Who makes or fetches one holds the lock; others wait."""
+    """The CRL of one CA that this process has in memory. Who makes or fetches one holds the lock."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     crl: KeptCrl | None = None
@@ -71,30 +76,44 @@ class Crls:
     _places: dict[str, _Place] = field(default_factory=dict)
 
     def get(self, authority: Authority, *, now: datetime) -> KeptCrl:
-        """The CRL: a new one if a certificate was revoked since the last, or after CRL_LIFETIME. Raises CrlRefused."""
+        """The CRL: a new one if a certificate was revoked since the last, or after CRL_LIFETIME.
+
+        One request of a process makes it. Meanwhile the others get the last one, which is in force; they wait only if
+        there is none. Raises CrlRefused, and StoreUnavailable, also after WAIT.
+        """
         state = self.store.crl_state(authority.identifier)
         place = self._places.setdefault(authority.identifier, _Place())
-        found = place.crl
-        if found is not None and found.number == state.number and _serves(found, state, now):
-            return found
-        with place.lock:
+        last = place.crl
+        if last is not None and (last.number != state.number or not _in_force(last, now)):
+            last = None
+        if last is not None and _serves(last, state, now):
+            return last
+        if not place.lock.acquire(timeout=WAIT if last is None else 0):
+            if last is None:
+                raise StoreBusy("a CRL is being made, for longer than a request waits")
+            return last
+        try:
             if place.crl is None or place.crl.number < state.number or not _serves(place.crl, state, now):
-                place.crl = self._kept_or_made(authority, state, now)
+                place.crl = self.store.kept_crl(authority.identifier)
+            while place.crl is None or not _serves(place.crl, state, now):
+                place.crl = self.make(authority, now=now)
             return place.crl
+        finally:
+            place.lock.release()
 
     def make(self, authority: Authority, *, now: datetime) -> KeptCrl:
-        """A new CRL, or one that somebody else has made meanwhile. Raises CrlRefused."""
+        """A new CRL, or one that somebody else has made meanwhile. Raises CrlRefused, StoreUnavailable."""
+        _check_may_sign(authority)  # before anything is written or read for it
         number = self.store.next_crl_number(authority.identifier)
         # Entries stay until no CRL with them is current, so that one was made after the end of each (RFC 5280 3.3).
         found = self.store.revocations(authority.identifier, now=now - CRL_VALIDITY)
         der = create_crl(authority, found.listed, number, now=now)
         return self.store.keep_crl(KeptCrl(authority.identifier, number, found.revision, now, der))
 
-    def _kept_or_made(self, authority: Authority, state: CrlState, now: datetime) -> KeptCrl:
-        found = self.store.kept_crl(authority.identifier)
-        while found is None or not _serves(found, state, now):
-            found = self.make(authority, now=now)
-        return found
+
+def _in_force(crl: KeptCrl, now: datetime) -> bool:
+    """Whether `now` is between its thisUpdate, by and large, and its nextUpdate."""
+    return crl.made - MOMENT <= now < crl.made + CRL_VALIDITY
 
 
 def _serves(crl: KeptCrl, state: CrlState, now: datetime) -> bool:

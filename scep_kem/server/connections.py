@@ -9,6 +9,8 @@ at once, so neither a slow sender nor a slow reader occupies a thread. What it l
 - One connection is accepted each time around its loop, the slower the more there are. Here it is a batch.
 - A client may send hundreds of requests without reading, and a thread waits for it when the answers are large. Here
   the connection ends after a few, and no thread waits.
+- A large answer goes into a temporary file for each client until it is read, and a CRL can be very large. Here it stays
+  in memory, once for all clients, and if there are too many of such answers, those whose clients are quiet longest go.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ import heapq
 import logging
 import threading
 import time
+from io import BytesIO
 from typing import Any
 
 from waitress.adjustments import Adjustments
+from waitress.buffers import ReadOnlyFileBasedBuffer
 from waitress.channel import HTTPChannel
 from waitress.server import MultiSocketServer, TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
@@ -46,8 +50,14 @@ _BATCH = 64
 # Requests that a client may send before it reads an answer. SCEP clients send one.
 PIPELINED = 8
 
-# What of a request's body, and of an answer, is kept in memory for each connection; the rest goes to a temporary file.
+# What of a request's body and of small answers stays in memory for each connection; the rest goes to a temporary file.
 _IN_MEMORY = 1 << 16
+
+# Octets from which on an answer is a large one. Those of a connection that are smaller stay in memory, too.
+LARGE = _IN_MEMORY // PIPELINED // 2
+
+# Octets of large answers that stay in memory until clients have read them.
+UNREAD = 1 << 28
 
 
 class Refusal(ErrorTask):
@@ -66,6 +76,15 @@ class Refusal(ErrorTask):
         super().execute()
 
 
+class LargeAnswer(ReadOnlyFileBasedBuffer):
+    """An answer that is sent from where it is, also to many."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(BytesIO(data))  # which makes no copy
+        self.data = data
+        self.prepare()
+
+
 class Channel(HTTPChannel):
     """One connection. waitress runs its methods in the main loop, except those that serve a request."""
 
@@ -75,7 +94,9 @@ class Channel(HTTPChannel):
     _map: dict[int, Any]
     requests: list[Any]
     requests_lock: threading.Lock
+    outbufs: list[Any]
     _since = 0.0
+    _unwanted = False  # another thread than the main loop wants it closed
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -98,10 +119,37 @@ class Channel(HTTPChannel):
 
     def readable(self) -> bool:
         """waitress asks this every second at least, and closes by itself only who takes what is still to be sent."""
-        if self.total_outbufs_len and not self.requests and time.time() - self.last_activity > self.adj.channel_timeout:
+        quiet = time.time() - self.last_activity > self.adj.channel_timeout
+        if self._unwanted or (self.total_outbufs_len and not self.requests and quiet):
             self.will_close = False
             self.handle_close()
         return bool(self.connected and super().readable())
+
+    def write_soon(self, data: Any) -> int:
+        """waitress sends it from its main loop, except what the kernel takes at once."""
+        if isinstance(data, bytes) and len(data) >= LARGE:
+            data = LargeAnswer(data)
+        written: int = super().write_soon(data)
+        if isinstance(data, LargeAnswer) and self.total_outbufs_len:
+            self._make_room_in_memory()
+        return written
+
+    def _make_room_in_memory(self) -> None:
+        """Who has read most lately keeps their answers, as long as they fit, and whoever waits for the same ones."""
+        waiting = [item for item in list(self._map.values()) if isinstance(item, Channel) and item.total_outbufs_len]
+        if sum(item.total_outbufs_len for item in waiting) <= UNREAD:
+            return
+        kept, total = set[int](), 0
+        for channel in sorted(waiting, key=lambda item: item.last_activity, reverse=True):
+            unread = [item.data for item in list(channel.outbufs) if isinstance(item, LargeAnswer)]
+            new = {id(data): len(data) for data in unread if id(data) not in kept}
+            size = sum(new.values())
+            if new and kept and total + size > UNREAD:
+                channel._unwanted = True
+                self.server.pull_trigger()
+            else:
+                kept.update(new)
+                total += size
 
     def _make_room(self) -> None:
         """For several, because looking for the quietest of thousands each time would keep everybody waiting."""

@@ -113,5 +113,6 @@ def _fields(request: Request, answer: Answer, seconds: float) -> dict[str, Value
 
 
 def text(line: str, status: int, *headers: tuple[str, str]) -> Answer:
-    """An answer of one line for people."""
-    return Answer(f"{line}\n".encode(), "text/plain", status, headers)
+    """An answer of one line for people. What went wrong may go well the next time, so no cache keeps it."""
+    kept = () if status < 400 else (("Cache-Control", "no-store"),)
+    return Answer(f"{line}\n".encode(), "text/plain", status, (*headers, *kept))

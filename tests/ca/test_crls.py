@@ -11,18 +11,22 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from pyasn1_alt_modules import rfc5280
 
+from ca import crl
 from ca.authority import Authority, KeyPair
-from ca.crl import CRL_LIFETIME, CRL_VALIDITY, Crls
+from ca.crl import CRL_LIFETIME, CRL_VALIDITY, Crls, create_crl
 from ca.errors import CrlRefused
 from ca.kept_crls import CrlState, KeptCrl
 from ca.memory_store import MemoryStore
 from ca.sql_store import SqlStore
-from ca.store import State, Store, StoreConflict
+from ca.store import State, Store, StoreBusy, StoreConflict, StoreUnavailable
 from pkix.certificate_builder import Contents, encode_certificate
+from pkix.crl_builder import encode_crl
 from pkix.keys import spki_of
 from pkix.usages import key_usage
 from tests.ca.test_store_contract import certificate, transaction
+from tests.pkix import second_opinion
 from tests.world import NOW, authority, key
 
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
@@ -43,8 +47,8 @@ class Watched(MemoryStore):
         return found
 
 
-def listed(crl: KeptCrl) -> set[int]:
-    return {item.serial_number for item in x509.load_der_x509_crl(crl.der)}
+def listed(found: KeptCrl) -> set[int]:
+    return {item.serial_number for item in x509.load_der_x509_crl(found.der)}
 
 
 def recorded(store: Store, *serials: int, **more: Any) -> None:
@@ -269,6 +273,14 @@ def test_a_worker_that_was_slower_serves_what_the_other_made() -> None:
     assert listed(found) == {5} and found == store.kept_crl(CA.identifier) and found.number == 2
 
 
+@pytest.mark.parametrize("wrong", [DAY, -DAY])
+def test_what_a_worker_with_another_clock_made_meanwhile_is_not_served(wrong: timedelta) -> None:
+    store = Racing()
+    store.meanwhile.append(lambda: Crls(store).make(CA, now=NOW + wrong))
+    found = Crls(store).get(CA, now=NOW)
+    assert (found.number, found.made) == (3, NOW) and store.kept_crl(CA.identifier) == found
+
+
 def test_of_many_threads_one_makes_it() -> None:
     watched = Watched()
     crls, barrier, found = Crls(watched), threading.Barrier(8), []
@@ -282,7 +294,181 @@ def test_of_many_threads_one_makes_it() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 8 and {item.number for item in found} == {1} and watched.calls["keep_crl"] == 1
+    assert len(found) == 8 and {item.number for item in found} == {1}
+    assert watched.calls["keep_crl"] == watched.calls["kept_crl"] == 1
+
+
+def in_a_thread(ask: Callable[[], object]) -> object:
+    """What another request of this process gets meanwhile, or raises."""
+    found: list[object] = []
+
+    def run() -> None:
+        try:
+            found.append(ask())
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+class Lock:
+    """Remembers how long each was ready to wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.release = self._lock.release
+        self.asked: list[float] = []
+
+    def acquire(self, *, timeout: float) -> bool:
+        self.asked.append(timeout)
+        return self._lock.acquire(timeout=timeout)
+
+
+def test_while_one_is_made_nobody_waits_who_can_have_the_last() -> None:
+    """Else every thread of a server would stand there, each time after a revocation, if only enough strangers ask."""
+    store = Racing()
+    recorded(store, 5)
+    crls = Crls(store)
+    first = crls.get(CA, now=NOW)
+    lock = Lock()
+    crls._places[CA.identifier].lock = lock  # type: ignore[assignment]
+    assert crls.get(CA, now=NOW) is first and lock.asked == []
+    store.revoke(CA.identifier, 5, reason="superseded", now=NOW)
+    meanwhile: list[object] = []
+    store.meanwhile += [lambda: meanwhile.append(in_a_thread(lambda: crls.get(CA, now=NOW)))]
+    second = crls.get(CA, now=NOW)
+    assert meanwhile == [first] and (second.number, listed(second)) == (2, {5}) and crls.get(CA, now=NOW) is second
+    assert lock.asked == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("later", "served"),
+    [
+        (CRL_LIFETIME, True),
+        (CRL_VALIDITY - SECOND, True),
+        (CRL_VALIDITY, False),
+        (-timedelta(seconds=60), True),
+        (-timedelta(seconds=61), False),
+    ],
+)
+def test_the_last_is_served_as_long_as_it_is_in_force(
+    monkeypatch: pytest.MonkeyPatch, later: timedelta, served: bool
+) -> None:
+    monkeypatch.setattr(crl, "WAIT", 0)
+    store = Racing()
+    recorded(store, 5)
+    crls = Crls(store)
+    first = crls.get(CA, now=NOW)
+    store.revoke(CA.identifier, 5, reason="superseded", now=NOW)
+    meanwhile: list[object] = []
+    store.meanwhile += [lambda: meanwhile.append(in_a_thread(lambda: crls.get(CA, now=NOW + later)))]
+    crls.get(CA, now=NOW + later)
+    assert meanwhile == [first] if served else isinstance(meanwhile[0], StoreBusy)
+
+
+def test_who_waits_for_the_first_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crl, "WAIT", 0)
+    store = Racing()
+    crls, meanwhile = Crls(store), list[object]()
+    store.meanwhile += [lambda: meanwhile.append(in_a_thread(lambda: crls.get(CA, now=NOW)))]
+    assert crls.get(CA, now=NOW).number == 1 and isinstance(meanwhile[0], StoreBusy)
+
+
+def test_the_last_is_what_the_store_keeps_not_what_a_worker_has_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was given another worker's CRL before is not given a lower number."""
+    monkeypatch.setattr(crl, "WAIT", 0)
+    store = Racing()
+    recorded(store, 5)
+    crls = Crls(store)
+    crls.get(CA, now=NOW)
+    second = Crls(store).make(CA, now=NOW)
+    store.revoke(CA.identifier, 5, reason="superseded", now=NOW)
+    meanwhile: list[object] = []
+
+    def others() -> None:
+        meanwhile.append(in_a_thread(lambda: crls.get(CA, now=NOW)))
+        third = Crls(store).make(CA, now=NOW)
+        meanwhile.append((third.number, in_a_thread(lambda: crls.get(CA, now=NOW))))
+
+    store.meanwhile.append(others)
+    assert crls.get(CA, now=NOW).number == 4
+    assert meanwhile[0] == second
+    number, then = meanwhile[1]  # type: ignore[misc]
+    assert number == 4 and isinstance(then, StoreBusy)
+
+
+def test_after_a_revocation_of_many_threads_one_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def counted(*given: Any, **more: Any) -> bytes:
+        made.append(1)
+        return encode_crl(*given, **more)
+
+    monkeypatch.setattr(crl, "encode_crl", counted)
+    store = MemoryStore()
+    recorded(store, 5)
+    crls, barrier, found = Crls(store), threading.Barrier(8), list[KeptCrl]()
+    crls.get(CA, now=NOW)
+    store.revoke(CA.identifier, 5, reason="superseded", now=NOW)
+
+    def ask() -> None:
+        barrier.wait(300)
+        found.extend(crls.get(CA, now=NOW) for _ in range(5))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 40 and {item.number for item in found} <= {1, 2} and len(made) == 2
+    assert listed(crls.get(CA, now=NOW)) == {5}
+
+
+class Failing(MemoryStore):
+    """Cannot do one thing."""
+
+    fails = ""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == super().__getattribute__("fails"):
+            raise StoreUnavailable("the database cannot be written: disk full")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("call", ["crl_state", "kept_crl", "next_crl_number", "revocations", "keep_crl"])
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_store_that_fails_leaves_nothing_behind(call: str, before: int) -> None:
+    """What is not kept is not served, and whoever asks next makes one, with a number of its own."""
+    store = Failing()
+    recorded(store, 5)
+    crls = Crls(store)
+    for _ in range(before):
+        crls.get(CA, now=NOW)
+    store.revoke(CA.identifier, 5, reason="superseded", now=NOW)
+    store.fails = call
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            crls.get(CA, now=NOW)
+    store.fails = ""
+    used = {"revocations": 2, "keep_crl": 2}.get(call, 0)
+    found = crls.get(CA, now=NOW)
+    assert (listed(found), found.number) == ({5}, before + used + 1)
+
+
+def test_what_is_revoked_through_another_connection_is_on_the_next(tmp_path: Path) -> None:
+    """Two processes of one database."""
+    url = f"sqlite:///{tmp_path}/ca.sqlite3"
+    with SqlStore(url) as store, SqlStore(url) as other:
+        recorded(other, 5)
+        one, two = Crls(store), Crls(other)
+        first = one.get(CA, now=NOW)
+        assert two.get(CA, now=NOW) == first and listed(first) == set()
+        other.revoke(CA.identifier, 5, reason="superseded", now=NOW)
+        second = one.get(CA, now=NOW)
+        assert (listed(second), second.number) == ({5}, 2) and two.get(CA, now=NOW) == second
 
 
 def test_a_process_keeps_one_crl_for_each_ca(store: Store) -> None:
@@ -293,14 +479,49 @@ def test_a_process_keeps_one_crl_for_each_ca(store: Store) -> None:
     assert len(crls._places) == 2
 
 
-@pytest.mark.parametrize("usages", [{"keyCertSign"}, {"keyCertSign", "digitalSignature"}])
-def test_a_ca_without_crl_sign_signs_none(store: Store, usages: set[str]) -> None:
-    """RFC 5280 section 4.2.1.3."""
+def test_what_a_crl_says(store: Store) -> None:
+    """RFC 5280 sections 5.1 and 5.2: version 2, no critical extension, the CA's key identifier."""
+    recorded(store, 5)
+    store.revoke(CA.identifier, 5, reason="keyCompromise", now=NOW - DAY)
+    der = Crls(store).get(CA, now=NOW).der
+    found, asn1 = x509.load_der_x509_crl(der), second_opinion.exactly(der, rfc5280.CertificateList())
+    signed = asn1["tbsCertList"]
+    assert signed["version"] == 1 and signed["signature"] == asn1["signatureAlgorithm"]
+    assert found.issuer.public_bytes() == CA.ca.certificate.subject.public_bytes()
+    assert found.is_signature_valid(CA.ca.certificate.public_key())  # type: ignore[arg-type]
+    assert (found.last_update_utc, found.next_update_utc) == (NOW, NOW + timedelta(days=7))
+    ski = CA.ca.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    aki = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski)
+    assert [(item.critical, item.value) for item in found.extensions] == [(False, x509.CRLNumber(1)), (False, aki)]
+    (entry,) = found
+    reason = x509.CRLReason(x509.ReasonFlags.key_compromise)
+    assert (entry.serial_number, entry.revocation_date_utc) == (5, NOW - DAY)
+    assert [(item.critical, item.value) for item in entry.extensions] == [(False, reason)]
+
+
+def with_usages(usages: set[str]) -> Authority:
+    """A CA whose certificate has this keyUsage."""
     signer = key("ed25519", "no crl")
     subject = CA.certificate.subject
     usage = x509.Extension(x509.KeyUsage.oid, True, key_usage(usages))
     contents = Contents(1, subject, subject, spki_of(signer), NOW - DAY, NOW + DAY, [usage])
-    ca = Authority(KeyPair(signer, x509.load_der_x509_certificate(encode_certificate(contents, signer))))
+    return Authority(KeyPair(signer, x509.load_der_x509_certificate(encode_certificate(contents, signer))))
+
+
+@pytest.mark.parametrize("usages", [{"keyCertSign"}, {"keyCertSign", "digitalSignature"}])
+def test_a_ca_without_crl_sign_signs_none(store: Store, usages: set[str]) -> None:
+    """RFC 5280 section 4.2.1.3."""
+    ca = with_usages(usages)
     with pytest.raises(CrlRefused, match="keyUsage lacks cRLSign"):
         Crls(store).get(ca, now=NOW)
+    with pytest.raises(CrlRefused, match="keyUsage lacks cRLSign"):
+        create_crl(ca, [], 1, now=NOW)
     assert store.kept_crl(ca.identifier) is None
+
+
+def test_for_a_ca_without_crl_sign_nothing_is_read_or_written() -> None:
+    """Else whoever asks has all revocations read, and a number written to disk."""
+    watched = Watched()
+    with pytest.raises(CrlRefused):
+        Crls(watched).get(with_usages({"keyCertSign"}), now=NOW)
+    assert watched.calls == {"crl_state": 1, "kept_crl": 1}

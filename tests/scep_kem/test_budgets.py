@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ca import crl
 from ca.events import Reply
 from ca.sql_engine import BUSY_TIMEOUT, Database
 from pkix.algorithms import AES256_GCM
@@ -42,6 +43,11 @@ def test_the_answer_is_there_before_anybody_gives_up() -> None:
     assert answer == budgets.ANSWER and 0 < BUSY_TIMEOUT <= 5 and 0 < budgets.WEBHOOK <= 5
     assert budgets.WEBHOOK <= budgets.LONGEST_WEBHOOK
     assert answer + 5 <= budgets.SERVER and budgets.SERVER + nginx("proxy_connect_timeout") + 5 <= budgets.CLIENT
+
+
+def test_who_waits_for_a_crl_and_then_makes_one_is_answered_in_time() -> None:
+    """Making one writes twice: its number, and the CRL."""
+    assert 2 * BUSY_TIMEOUT <= crl.WAIT and crl.WAIT + 2 * BUSY_TIMEOUT <= budgets.DATABASE_WAITS * BUSY_TIMEOUT
 
 
 def test_everybody_has_the_time_that_is_named_there() -> None:

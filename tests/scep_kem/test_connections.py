@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import waitress.buffers
 import waitress.channel
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
@@ -24,11 +25,13 @@ from waitress.server import BaseWSGIServer, MultiSocketServer
 from scep_kem.config import Config, load
 from scep_kem.server import connections
 from scep_kem.server.connections import (
+    LARGE,
     MAX_HEADER,
     MOST,
     PATIENCE,
     PIPELINED,
     Channel,
+    LargeAnswer,
     connection_limit,
     server_settings,
 )
@@ -196,6 +199,104 @@ def test_no_thread_waits_for_a_client_to_read(loop: Loop) -> None:
     for _ in range(40):
         channel.write_soon(b"x" * 1_000_000)
     assert channel.total_outbufs_len > 30_000_000
+
+
+# Large answers, such as CRLs, that are not read
+
+MEGABYTE = 1 << 20
+
+
+def body(number: int, size: int = MEGABYTE) -> bytes:
+    return number.to_bytes(4, "big") * (size // 4)
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The temporary files that waitress makes."""
+    made: list[object] = []
+
+    class Counted(waitress.buffers.TempfileBasedBuffer):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr(waitress.buffers, "TempfileBasedBuffer", Counted)
+    return made
+
+
+def closed(*channels: Channel) -> list[bool]:
+    """Which are, after the main loop has gone around."""
+    for channel in channels:
+        channel.readable()
+    return [not channel.connected for channel in channels]
+
+
+@pytest.mark.parametrize("size", [LARGE - 1, LARGE, MEGABYTE])
+def test_an_answer_that_is_not_read_is_in_no_file_and_one_in_memory(loop: Loop, files: list[object], size: int) -> None:
+    """A stranger who asks for a large CRL again and again would fill the disk."""
+    octets, channels = bytes(size), [loop.connect()[0] for _ in range(3)]
+    for channel in channels:
+        for _ in range(PIPELINED):
+            channel.write_soon(b"HTTP/1.1 200 OK\r\n\r\n")
+            channel.write_soon(octets)
+    assert files == []
+    if size == MEGABYTE:
+        assert {id(item.data) for one in channels for item in one.outbufs if isinstance(item, LargeAnswer)} == {
+            id(octets)
+        }
+
+
+def test_large_and_small_answers_come_whole_and_in_order(loop: Loop) -> None:
+    channel, theirs = loop.connect()
+    sent = [b"head", body(1), b"head", b"small", b"head", body(2, LARGE), body(3)]
+    for octets in sent:
+        channel.write_soon(octets)
+    expected, got = b"".join(sent), b""
+    while len(got) < len(expected):
+        got += theirs.recv(1 << 20)
+        channel.handle_write()
+    assert got == expected and channel.total_outbufs_len == 0 and len(channel.outbufs) == 1
+
+
+def test_of_too_much_that_is_not_read_what_is_quiet_longest_goes(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, files: list[object]
+) -> None:
+    """Each answer to GetCRL is another; so is the CRL after each revocation."""
+    monkeypatch.setattr(connections, "UNREAD", 3 * MEGABYTE)
+    channels = []
+    for number in range(5):
+        channels.append(loop.connect()[0])
+        loop.clock.seconds += 1
+        channels[-1].write_soon(body(number))
+        channels[-1].last_activity = loop.clock.seconds
+        assert closed(*channels) == [index < number - 2 for index in range(number + 1)]
+    assert files == []
+
+
+def test_who_waits_for_what_others_read_stays_though_quiet(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "UNREAD", 2 * MEGABYTE)
+    crl = body(0)
+    quiet, another, reading, last = (loop.connect()[0] for _ in range(4))
+    for channel, octets in ((quiet, crl), (another, body(1)), (reading, crl), (last, body(2))):
+        loop.clock.seconds += 1
+        channel.write_soon(octets)
+        channel.last_activity = loop.clock.seconds
+    assert closed(quiet, another, reading, last) == [False, True, False, False]
+
+
+def test_any_number_may_wait_for_one_crl(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "UNREAD", 2 * MEGABYTE)
+    crl, channels = body(0), [loop.connect()[0] for _ in range(20)]
+    for channel in channels:
+        channel.write_soon(crl)
+    assert not any(closed(*channels))
+
+
+def test_one_answer_may_be_larger_than_what_is_kept_of_all(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "UNREAD", MEGABYTE // 2)
+    channel, _theirs = loop.connect()
+    channel.write_soon(body(0))
+    assert closed(channel) == [False]
 
 
 # At the limit

@@ -48,6 +48,9 @@ def objects(log: pytest.LogCaptureFixture) -> Iterator[list[dict[str, object]]]:
 # One line for each request
 
 
+NO_MESSAGE = "the request has no message: a GET has it as message=BASE64 in the URL, a POST as its body"
+
+
 @pytest.mark.parametrize(
     ("method", "target", "said"),
     [
@@ -64,8 +67,8 @@ def objects(log: pytest.LogCaptureFixture) -> Iterator[list[dict[str, object]]]:
         ("GET", "/nowhere", {"outcome": "refused", "text": "there is no SCEP profile at /nowhere", "http_status": 404}),
         ("OPTIONS", "/scep", {"kind": "request", "outcome": "answered", "method": "OPTIONS"}),
         ("PUT", "/scep", {"outcome": "refused", "http_status": 405, "method": "PUT", "path": "/scep"}),
-        ("POST", "/scep", {"outcome": "refused", "text": "the request has no message", "http_status": 400}),
-        ("POST", "/scep?operation=PKIOperation", {"text": "the request has no message", "operation": "PKIOperation"}),
+        ("POST", "/scep", {"outcome": "refused", "text": NO_MESSAGE, "http_status": 400}),
+        ("POST", "/scep?operation=PKIOperation", {"text": NO_MESSAGE, "operation": "PKIOperation"}),
         ("POST", "/scep?operation=GetCACert", {"outcome": "refused", "http_status": 400, "octets_in": 19}),
         ("GET", "/scep?operation=PKIOperation&message=$", {"text": "message is not base64 (RFC 8894 section 4.1)"}),
         ("GET", "/scep?operation=PKIOperation&message=MAA", {"outcome": "refused", "operation": "PKIOperation"}),
