@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from scep_kem.ca_dir import CaDir
-from scep_kem.config import TEMPLATE, examine, load
-from scep_kem.config_faults import ambiguous, nearest, pattern_fault, toml_fault
+from scep_kem.config import examine, load
+from scep_kem.config_faults import Faults, ambiguous, nearest, pattern_fault, toml_fault
+from scep_kem.config_keys import checked
 from scep_kem.config_reference import TABLES, reference
 from scep_kem.errors import UsageError
 from tests.scep_kem.kit import make_ca_dir, run
@@ -452,15 +453,34 @@ def test_sizes_that_are_none(tmp_path: Path, word: str) -> None:
 # The page
 
 
-def test_the_page_is_what_the_command_shows() -> None:
+def test_issue_10_6_the_page_is_what_the_command_shows() -> None:
     page = (Path(__file__).parents[2] / "deploy" / "CONFIGURATION.md").read_text(encoding="utf-8")
     shown = run("config", "reference").good().out
-    assert shown == reference() and page.endswith(f"## What each key may be\n\n{shown}")
+    assert shown == reference() and f"\n```toml\n{shown}```\n" in page
 
 
-def test_it_has_every_key_and_says_of_each_what_may_be() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", reference(), re.MULTILINE))
-    assert rows.keys() == {name for table in TABLES.values() for name in table}
-    assert all(rows.values())
-    template = tomllib.loads(TEMPLATE)
-    assert set(template["profiles"]["default"]) - {"authorisation", "kem"} <= rows.keys()
+def test_it_says_of_each_key_what_it_is_for_or_what_may_be() -> None:
+    text = reference()
+    for name, key in ((name, key) for _doc, table in TABLES.values() for name, key in table.items()):
+        entry = re.search(rf"^(?:# )?{name} = [^#]*((?:# .*\n\s*)*)", text, re.MULTILINE)
+        assert entry is not None
+        said = " ".join(entry[1].replace("# ", "").split())
+        assert key.doc in said and (key.possible if key.listed is None else key.listed) in said
+        assert said or name == "allow_empty_subject"
+
+
+def test_it_is_a_configuration_and_so_are_its_examples(tmp_path: Path) -> None:
+    path = tmp_path / "scep.toml"
+    path.write_text(reference())
+    assert all(len(line) <= 120 for line in reference().splitlines()) and examine(path)[1] == []
+    path.write_text(re.sub(r"^# (\w+ = )", r"\1", reference(), flags=re.MULTILINE).replace('webhook = ""', ""))
+    assert examine(path)[1] == []
+    assert tomllib.loads(path.read_text())["profiles"]["default"]["renewal_window_days"] == 30
+
+
+def test_examples_and_defaults_are_possible() -> None:
+    for _doc, table in TABLES.values():
+        for name, key in table.items():
+            faults = Faults()
+            value = key.example if key.default is None else key.default
+            assert checked({name: value}, table, "x", faults) == {name: value} and faults.texts == []
