@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from pkix.errors import PkixError
 from scep_kem.ca_dir import CaDir
 from scep_kem.cli.common import one_of_places, place_options
 from scep_kem.clock import utc_now
@@ -72,6 +71,7 @@ def _of_folder(read: Config, path: Path, faults: Faults) -> list[str]:
     found = CaDir(read.ca_dir, path)
     if not found.has_folder():
         return [str(found.nothing())]
+    warnings: list[str] = []
     with faults.collected(), as_owner(read.ca_dir) as folder:
         found = CaDir(folder, path)
         if not folder.is_dir():
@@ -82,11 +82,8 @@ def _of_folder(read: Config, path: Path, faults: Faults) -> list[str]:
             return [str(found.nothing())]
         found.require()
         found.server_key()
-        try:
-            return ungiven(read, found.load().current)
-        except PkixError as error:
-            faults.add(str(error))
-    return []
+        warnings = ungiven(read, found.load().current)
+    return warnings
 
 
 @config.command("reference")

@@ -172,7 +172,8 @@ def test_an_rsa_key_in_the_place_of_an_ml_kem_key_is_told_in_one_line(tmp_path: 
 
 
 def test_an_ml_kem_key_is_made_enrolled_and_kept_private(device: Device) -> None:
-    device.enroll("--challenge", device.password(), "--require-kem").good()
+    said = device.enroll("--challenge", device.password(), "--require-kem").good()
+    assert "key            ml-kem-768\n" in said.out
     certificate = Certificate.of(files.read_certificate(device.out))
     assert certificate.is_kem and stat.S_IMODE(device.key.stat().st_mode) == 0o600
     assert files.read_kem_key(device.key).parameter_set.name == "ML-KEM-768"

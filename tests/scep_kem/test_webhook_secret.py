@@ -10,6 +10,7 @@ import logging
 import re
 import socket
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -406,6 +407,9 @@ def test_one_that_has_ended_stops_the_start(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(SystemExit):
         arbiter.on_starting(Server(f'scep_kem.wsgi:create_app("{made.config_path}")'))
     run("ca", "list", "--dir", made.path).good()  # commands go on
+    monkeypatch.setattr(sys.modules["scep_kem.cli.config"], "utc_now", lambda: END + timedelta(seconds=1))
+    checked = run("config", "check", "--dir", made.path)
+    assert checked.code == 2 and checked.err.count("has expired on") == 1
 
 
 def test_the_log_warns_before_the_end_and_a_worker_that_starts_later_serves(
