@@ -82,7 +82,7 @@ def _of_folder(read: Config, path: Path, faults: Faults) -> list[str]:
             return [str(found.nothing())]
         found.require()
         found.server_key()
-        warnings = ungiven(read, found.load().current)
+        warnings += ungiven(read, found.load().current)
     return warnings
 
 
