@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INTEROP_FLAGS ?=
 
-.PHONY: help demo test lint draft liboqs interop bench clean
+.PHONY: help demo test coverage lint draft liboqs interop bench clean
 help:
 	@echo "make demo     make a CA, start the responder, enrol a client, show every message"
 	@echo "make test     formatting, types and all tests"
+	@echo "make coverage the tests, and which lines they do not reach; takes half as long again"
 	@echo "make draft    render the Internet-Draft to build/draft: text, HTML, XML; check it with idnits"
 	@echo "make liboqs   build the C library of the second ML-KEM backend, once"
 	@echo "make interop  install the peers (strongSwan, certmonger, micromdm, jscep) and run them against us"
@@ -28,6 +29,9 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 
 test: lint
+	$(BIN)/python -m pytest --numprocesses auto
+
+coverage: $(VENV)/ready
 	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report=term:skip-covered
 
 draft: $(VENV)/ready

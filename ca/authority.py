@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 
@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.constraints import check_constraints, permitted_base
+from ca.constraints import check_constraints, permitted_subject
 from ca.errors import RequestRefused
 from ca.profiles import Profile, extension, extensions_for
 from ca.requests import CertificateRequest
@@ -24,8 +24,7 @@ from ca.store import IssuedCertificate
 from kem.backends import Backends
 from kem.keys import DecapsulationKey, EncapsulationKey, encode_public_key
 from pkix.certificate_builder import Contents, encode_certificate
-from pkix.certificates import Certificate, extensions_of, key_identifier
-from pkix.extensions import find
+from pkix.certificates import Certificate, extension_of, key_identifier
 from pkix.identities import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import generate, key_type_of, spki_of
@@ -198,25 +197,28 @@ def create_authority(
     ra_key_type: make an RA signer with this type of key; None lets the CA sign answers. ra_kem: ML-KEM keys for the RA.
     rsa_decryption: an RA certificate with an RSA key is made whenever there is an RA signer or the CA's key is not RSA;
     without it, only clients that speak ML-KEM can enrol. generate_key: a new private key of a type of KEY_TYPES, asked
-    for the CA's key, the RA signer's and the RA's for decryption, in this order.
+    for the CA's key, the RA signer's and the RA's for decryption, in this order. Raises NamesRefused if the name
+    constraints of the CA or its issuers leave no name for an RA.
     """
     pair = ca or _create_root(subject, generate_key(key_type), now, random)
+    alone = Authority(ca=pair, chain=tuple(chain))
     separate = rsa_decryption and (ra_key_type is not None or not isinstance(pair.key, rsa.RSAPrivateKey))
-    return Authority(
-        ca=pair,
-        chain=tuple(chain),
-        ra_signer=create_ra(pair, generate_key(ra_key_type), "digitalSignature", now, random) if ra_key_type else None,
-        ra_decryption=create_ra(pair, generate_key("rsa:2048"), "keyEncipherment", now, random) if separate else None,
-        ra_kem=tuple(create_ra_kem(pair, private, public, now=now, random=random) for private, public in ra_kem),
+    return replace(
+        alone,
+        ra_signer=create_ra(alone, generate_key(ra_key_type), "digitalSignature", now, random) if ra_key_type else None,
+        ra_decryption=create_ra(alone, generate_key("rsa:2048"), "keyEncipherment", now, random) if separate else None,
+        ra_kem=tuple(create_ra_kem(alone, private, public, now=now, random=random) for private, public in ra_kem),
     )
 
 
 def create_ra_kem(
-    ca: KeyPair, private: DecapsulationKey, public: EncapsulationKey, *, now: datetime, random: RandomBytes
+    by: Authority, private: DecapsulationKey, public: EncapsulationKey, *, now: datetime, random: RandomBytes
 ) -> KemPair:
-    """An RA certificate for an ML-KEM key; its keyUsage is keyEncipherment alone (RFC 9935 section 5)."""
+    """An RA certificate for an ML-KEM key; its keyUsage is keyEncipherment alone (RFC 9935 section 5). Raises
+    NamesRefused.
+    """
     role = f"RA {public.parameter_set.name}"
-    return KemPair(private, _ra_certificate(ca, encode_public_key(public), "keyEncipherment", role, now, random))
+    return KemPair(private, _ra_certificate(by, encode_public_key(public), "keyEncipherment", role, now, random))
 
 
 def _create_root(subject: x509.Name, key: SigningKey, now: datetime, random: RandomBytes) -> KeyPair:
@@ -240,10 +242,12 @@ def _create_root(subject: x509.Name, key: SigningKey, now: datetime, random: Ran
     return KeyPair(key, x509.load_der_x509_certificate(encode_certificate(contents, key)))
 
 
-def create_ra(ca: KeyPair, key: SigningKey, usage: str, now: datetime, random: RandomBytes) -> KeyPair:
-    """An RA certificate; usage: digitalSignature for who signs answers, keyEncipherment for who opens envelopes."""
+def create_ra(by: Authority, key: SigningKey, usage: str, now: datetime, random: RandomBytes) -> KeyPair:
+    """An RA certificate; usage: digitalSignature for who signs answers, keyEncipherment for who opens envelopes. Raises
+    NamesRefused.
+    """
     role = "RA signer" if usage == "digitalSignature" else "RA decryption"
-    return KeyPair(key, _ra_certificate(ca, spki_of(key), usage, role, now, random))
+    return KeyPair(key, _ra_certificate(by, spki_of(key), usage, role, now, random))
 
 
 def _common_name(text: str) -> x509.RelativeDistinguishedName:
@@ -251,15 +255,15 @@ def _common_name(text: str) -> x509.RelativeDistinguishedName:
 
 
 def _ra_certificate(
-    ca: KeyPair, spki: bytes, usage: str, role: str, now: datetime, random: RandomBytes
+    by: Authority, spki: bytes, usage: str, role: str, now: datetime, random: RandomBytes
 ) -> x509.Certificate:
-    issuer = ca.certificate
+    issuer = by.ca.certificate
     common_names = issuer.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     name = f"{str(common_names[0].value) if common_names else 'CA'} {role}"[:64]
     contents = Contents(
         serial_number=new_serial(random),
         issuer=issuer.subject.public_bytes(),
-        subject=x509.Name([*permitted_base(issuer).rdns, _common_name(name)]).public_bytes(),
+        subject=permitted_subject((issuer, *by.chain), _common_name(name)).public_bytes(),
         spki=spki,
         not_before=max(now - BACKDATE, issuer.not_valid_before_utc),
         not_after=min(now + RA_VALIDITY, issuer.not_valid_after_utc),
@@ -269,10 +273,10 @@ def _ra_certificate(
             # What tells an RA from a device that this CA certified (RFC 10002)
             extension(x509.ExtendedKeyUsage([CMC_RA])),
             extension(x509.SubjectKeyIdentifier(key_identifier(spki))),
-            extension(_authority_key_identifier(issuer)),
+            by.key_identifier,
         ],
     )
-    return x509.load_der_x509_certificate(encode_certificate(contents, ca.key))
+    return x509.load_der_x509_certificate(encode_certificate(contents, by.ca.key))
 
 
 def check_validity(authority: Authority, *, now: datetime) -> None:
@@ -360,8 +364,8 @@ def preview(authority: Authority, profile: Profile, request: CertificateRequest,
 
 
 def _authority_key_identifier(ca: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    """From the CA's own subjectKeyIdentifier, which an imported CA may have made in its own way."""
-    identifier = find(extensions_of(ca), x509.SubjectKeyIdentifier)
-    if identifier is None:
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key())  # type: ignore[arg-type]
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+    """From the CA's own subjectKeyIdentifier, which an imported CA may have made in its own way. Raises Malformed."""
+    found = extension_of(ca, x509.SubjectKeyIdentifier)
+    return x509.AuthorityKeyIdentifier(
+        key_identifier(Certificate.of(ca).spki) if found is None else found.digest, None, None
+    )

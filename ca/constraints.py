@@ -6,7 +6,8 @@ do: a certificate is good for no purpose that its issuers do not have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -25,19 +26,28 @@ def check_constraints(issuers: Sequence[x509.Certificate], subject: x509.Name, e
     """Raise NamesRefused or UsageRefused for a certificate that nobody would accept. issuers: the CA and those above.
     extensions: of the certificate.
     """
+    check_names(issuers, subject, extensions)
     for issuer in issuers:
-        try:
-            constraints = constraints_of(issuer)
-        except Malformed as error:
-            raise NamesRefused(f"the CA may have name constraints that cannot be read: {error.text}") from None
-        refused = outside(constraints, subject, alternative_names(extensions)) if constraints is not None else ""
-        named = name_text(issuer.subject)
-        if refused:
-            raise NamesRefused(f"{refused}, by the name constraints of the CA certificate {named}")
         lacking = lacking_purposes(issuer, extended_usages(x509.Extensions(extensions)) or [])
         if lacking:
-            wanted = ", ".join(item.dotted_string for item in lacking)
+            wanted, named = ", ".join(item.dotted_string for item in lacking), name_text(issuer.subject)
             raise UsageRefused(f"the extendedKeyUsage {wanted} is not one that the CA certificate {named} can give")
+
+
+def check_names(issuers: Sequence[x509.Certificate], subject: x509.Name, extensions: _Extensions = ()) -> None:
+    """Raise NamesRefused for names that the name constraints of the CA or of those above forbid, or may forbid, because
+    they cannot be read. As `check_constraints` otherwise.
+    """
+    for issuer in issuers:
+        named = name_text(issuer.subject)
+        try:
+            constraints = constraints_of(issuer)
+        except Malformed:
+            text = f"no name is known to be permitted: the name constraints of the CA {named} cannot be read"
+            raise NamesRefused(text) from None
+        refused = "" if constraints is None else outside(constraints, subject, alternative_names(extensions))
+        if refused:
+            raise NamesRefused(f"{refused}, by the name constraints of the CA certificate {named}")
 
 
 def lacking_purposes(issuer: x509.Certificate, wanted: Sequence[x509.ObjectIdentifier]) -> list[x509.ObjectIdentifier]:
@@ -48,8 +58,31 @@ def lacking_purposes(issuer: x509.Certificate, wanted: Sequence[x509.ObjectIdent
     return [item for item in wanted if item not in given]
 
 
-def permitted_base(issuer: x509.Certificate) -> x509.Name:
-    """A name below which names for the issuer's own purposes are permitted; empty if any name is."""
-    constraints = constraints_of(issuer)
-    permitted = (constraints.permitted_subtrees or []) if constraints is not None else []
-    return next((base.value for base in permitted if isinstance(base, x509.DirectoryName)), x509.Name([]))
+def permitted_subject(issuers: Sequence[x509.Certificate], own: x509.RelativeDistinguishedName) -> x509.Name:
+    """A subject for the CA's own purposes that ends with `own`: alone where that is permitted, else below a permitted
+    directoryName or below the names above the CA's own. Raises NamesRefused if there is none.
+
+    issuers: the CA and those above. The extendedKeyUsage of these is not looked at: what an RA's certificate says of it
+    is for clients of this CA, and no purpose for which others accept it.
+    """
+    refused: NamesRefused | None = None
+    for base in _bases(issuers):
+        subject = x509.Name([*base.rdns, own])
+        try:
+            check_names(issuers, subject)
+        except NamesRefused as error:
+            refused = refused or error
+        else:
+            return subject
+    assert refused is not None  # there is a first base
+    raise refused
+
+
+def _bases(issuers: Sequence[x509.Certificate]) -> Iterator[x509.Name]:
+    yield x509.Name([])
+    for issuer in issuers:
+        with contextlib.suppress(Malformed):
+            constraints = constraints_of(issuer)
+            permitted = (constraints.permitted_subtrees or []) if constraints is not None else []
+            yield from (base.value for base in permitted if isinstance(base, x509.DirectoryName))
+    yield x509.Name(issuers[0].subject.rdns[:-1])

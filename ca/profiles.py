@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from ca.errors import KeyRefused, NamesRefused, UsageRefused
 from ca.requests import CertificateRequest
 from pkix.attribute_types import attribute_oid, attribute_type
-from pkix.certificates import extensions_of
+from pkix.certificates import extension_of
 from pkix.extensions import find
 from pkix.general_names import checked_text, type_label, type_of
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
@@ -288,4 +288,4 @@ def microsoft_sids(extensions: x509.Extensions) -> list[bytes]:
 
 def names_of(certificate: x509.Certificate) -> set[x509.GeneralName]:
     """The subjectAltNames of a certificate; the empty set if it has none. Raises Malformed if they cannot be read."""
-    return set(find(extensions_of(certificate), x509.SubjectAlternativeName) or ())
+    return set(extension_of(certificate, x509.SubjectAlternativeName) or ())

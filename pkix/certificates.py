@@ -33,7 +33,7 @@ from pkix.asn1 import (
     sequence,
 )
 from pkix.errors import Malformed
-from pkix.extensions import encode_parts, find, read_extensions, split_extension
+from pkix.extensions import Value, encode_parts, find, read_extensions, split_extension
 from pkix.names import comparable, comparable_der, same_name
 from pkix.pss import PublicKey
 from pkix.public_keys import load_public_key
@@ -120,18 +120,25 @@ class Certificate:
     @cached_property
     def subject_key_identifier(self) -> bytes:
         """The extension of that name, else the SHA-1 of the key's BIT STRING (RFC 5280 section 4.2.1.2)."""
-        tbs = decode(_SignedCertificate, self.der, "certificate").tbs_certificate
-        for item in tbs.extensions or ():
+        value = self.extension_value(_SUBJECT_KEY_IDENTIFIER)
+        return key_identifier(self.spki) if value is None else decode(bytes, value, "subjectKeyIdentifier")
+
+    def extension_value(self, kind: Oid) -> bytes | None:
+        """The octets of an extension's extnValue as they came, None if there is none. Raises Malformed."""
+        for item in self._extensions:
             oid, _critical, value = split_extension(item, "certificate")
-            if oid == _SUBJECT_KEY_IDENTIFIER:
-                return decode(bytes, value, "subjectKeyIdentifier")
-        return key_identifier(self.spki)
+            if oid == kind:
+                return value
+        return None
 
     @cached_property
     def extensions(self) -> x509.Extensions:
         """As `pkix.extensions` reads them. Raises Malformed."""
-        tbs = decode(_SignedCertificate, self.der, "certificate").tbs_certificate
-        return read_extensions(tbs.extensions or [], "certificate")
+        return read_extensions(self._extensions, "certificate")
+
+    @cached_property
+    def _extensions(self) -> list[TLV]:
+        return decode(_SignedCertificate, self.der, "certificate").tbs_certificate.extensions or []
 
     @cached_property
     def issuer_and_serial(self) -> IssuerAndSerialNumber:
@@ -180,7 +187,7 @@ UNREADABLE = (
 
 def load_certificate(der: bytes) -> x509.Certificate:
     """A certificate whose names and times can be read, and the extensions that say what it is good for; `cryptography`
-    looks at them only when asked. Others may be unreadable, so ask `extensions_of`. Raises Malformed.
+    looks at them only when asked. Others may be unreadable, so ask `extension_of`. Raises Malformed.
     """
     try:
         with warnings.catch_warnings():
@@ -188,7 +195,7 @@ def load_certificate(der: bytes) -> x509.Certificate:
             certificate = x509.load_der_x509_certificate(der)
             _read_all(certificate)
         for kind in _NEEDED:
-            find(extensions_of(certificate), kind)
+            extension_of(certificate, kind)
     except UNREADABLE as error:
         raise Malformed(f"a certificate cannot be read: {reason(error)}") from None
     return certificate
@@ -198,7 +205,7 @@ _PARTS = (
     *("serial_number", "issuer", "subject", "not_valid_before_utc", "not_valid_after_utc"),
     "signature_algorithm_oid",
 )
-_NEEDED = (x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage)
+_NEEDED = (x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage, x509.NameConstraints)
 
 
 def _read_all(certificate: x509.Certificate) -> None:
@@ -225,3 +232,10 @@ def extensions_of(certificate: x509.Certificate) -> x509.Extensions:
         return certificate.extensions
     except UNREADABLE:
         return Certificate.of(certificate).extensions
+
+
+def extension_of(certificate: x509.Certificate, kind: type[Value]) -> Value | None:
+    """The value of a certificate's extension of this kind, None if there is none, whatever the others are. Raises
+    Malformed if it cannot be read.
+    """
+    return find(extensions_of(certificate), kind)

@@ -160,8 +160,20 @@ def _plain_name_constraints(value: TLV) -> bytes:
 
 
 def _plain_subtrees(trees: TLV) -> bytes:
-    parts = ([encode(part) for part in _members(tree)] for tree in elements(trees))
-    return b"".join(wrap(SEQUENCE_TAG, b"".join(part for part in tree if part != _MINIMUM_0)) for tree in parts)
+    return b"".join(wrap(SEQUENCE_TAG, b"".join(tree)) for tree in _subtrees(trees))
+
+
+def _subtrees(trees: TLV) -> Iterator[list[bytes]]:
+    """The members of each GeneralSubtree, without a minimum of 0. Raises Malformed."""
+    for tree in elements(trees):
+        yield [part for part in map(encode, _members(tree)) if part != _MINIMUM_0]
+
+
+def has_distances(value: bytes) -> bool:
+    """Whether a GeneralSubtree has a minimum but 0, or a maximum (RFC 5280 section 4.2.1.10), which `cryptography` does
+    not tell. value: DER NameConstraints. Raises Malformed.
+    """
+    return any(len(tree) != 1 for trees in _members(any_of(value)) for tree in _subtrees(trees))
 
 
 def _members(value: TLV) -> list[TLV]:

@@ -27,6 +27,7 @@ from pkix.subjects import check_subject
 UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")  # Microsoft's user principal name
 HARDWARE_MODULE_NAME = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.4")  # RFC 4108 section 5
 PERMANENT_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.3")  # RFC 4043
+SMTP_UTF8_MAILBOX = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9")  # RFC 9598
 OBJECT_GUID = x509.ObjectIdentifier("1.3.6.1.4.1.311.25.1")  # of a domain controller, [MS-WCCE]
 
 # The types of subjectAltName that a profile can allow, beside OTHER_NAME with an OID that is not one of _OTHER_NAMES.
@@ -47,7 +48,7 @@ _MORE_NAMES = {
     "1.3.6.1.5.5.7.8.5": "xmppAddr",
     "1.3.6.1.5.5.7.8.7": "dnsSRV",
     "1.3.6.1.5.5.7.8.8": "NAIRealm",
-    "1.3.6.1.5.5.7.8.9": "SmtpUTF8Mailbox",
+    SMTP_UTF8_MAILBOX.dotted_string: "SmtpUTF8Mailbox",
 }
 
 MAX_HOST_NAME = 253
@@ -160,7 +161,7 @@ def _text(name: x509.GeneralName) -> str:
         _check(is_mailbox(name.value), "rfc822Name is not an e-mail address (RFC 5321)")
         return name.value
     if isinstance(name, x509.UniformResourceIdentifier):
-        _check(_URI.fullmatch(name.value) is not None, "the URI is not one with a scheme (RFC 3986)")
+        _check(is_uri(name.value), "the URI is not one with a scheme (RFC 3986)")
         authority = _AUTHORITY.match(name.value)
         hosted = authority is None or authority[2] is None or _has_host(authority[2])
         _check(hosted, "the authority of the URI has no host name or address (RFC 5280 section 4.2.1.6)")
@@ -185,6 +186,11 @@ def _check(right: bool, what: str) -> None:
 def is_host_name(text: str) -> bool:
     """RFC 1123, with underscores."""
     return len(text) <= MAX_HOST_NAME and _HOST.fullmatch(text) is not None
+
+
+def is_uri(text: str) -> bool:
+    """A URI with a scheme (RFC 3986), of which parts may have single blanks between them."""
+    return _URI.fullmatch(text) is not None
 
 
 def is_mailbox(text: str) -> bool:
@@ -276,4 +282,4 @@ def _is_seen(character: str) -> bool:
 
 def _is_legible(text: str) -> bool:
     """Characters that are seen, with single blanks between them."""
-    return bool(text) and all(word and all(map(_is_seen, word)) for word in text.split(" "))
+    return all(word and all(map(_is_seen, word)) for word in text.split(" "))

@@ -311,7 +311,7 @@ def _without_pem(data: bytes) -> str:
         (OneAsymmetricKey, "a private key in DER; write it as PEM, as with `openssl pkey -inform DER`"),
         (EncryptedPrivateKeyInfo, "an encrypted private key in DER; write it as PEM"),
         (SubjectPublicKeyInfo, "a public key"),
-        (_Pfx, "a PKCS #12 file; take the key out of it with `openssl pkcs12 -nocerts`"),
+        (Pfx, "a PKCS #12 file; take the key out of it with `openssl pkcs12 -nocerts`"),
         (_Signed, "a certificate or a request"),
     ]
     for kind, words in kinds:
@@ -322,7 +322,7 @@ def _without_pem(data: bytes) -> str:
 
 
 @sequence
-class _Pfx:
+class Pfx:
     """PKCS #12, RFC 7292 section 4."""
 
     version: int

@@ -48,7 +48,12 @@ def recognise(octets: bytes) -> Recognised | None:
 
 
 def _is_outside(octets: bytes) -> bool:
-    return not octets or octets.startswith((_GZIP, *_MARKS)) or _is_text(octets)
+    return not octets or octets.startswith((_GZIP, *_MARKS)) or _is_multipart(octets) or _is_text(octets)
+
+
+def _is_multipart(octets: bytes) -> bool:
+    """Whatever the parts hold."""
+    return octets.startswith(b"--") and b"content-disposition:" in octets[:1024].lower()
 
 
 def _outside(octets: bytes) -> str:
@@ -68,7 +73,7 @@ def _is_text(octets: bytes) -> bool:
 def _text(octets: bytes) -> str:
     text = octets[:_LOOKED_AT].strip()
     label = _BEGIN.search(text)
-    if text.startswith(b"--") and b"content-disposition:" in text[:1024].lower():
+    if _is_multipart(text):
         return "a multipart/form-data body"
     if label:
         return f"PEM ({label[1].decode('ascii')})"

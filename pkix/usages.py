@@ -14,7 +14,7 @@ from collections.abc import Collection
 
 from cryptography import x509
 
-from pkix.certificates import extensions_of
+from pkix.certificates import extension_of, extensions_of
 from pkix.errors import Malformed
 from pkix.extensions import find
 
@@ -95,7 +95,7 @@ def is_ca(certificate: x509.Certificate) -> bool:
     basicConstraints cannot be read.
     """
     try:
-        found = find(extensions_of(certificate), x509.BasicConstraints)
+        found = extension_of(certificate, x509.BasicConstraints)
     except Malformed:
         return False
     return found is not None and found.ca

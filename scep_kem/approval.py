@@ -273,9 +273,12 @@ class Desk:
 
 
 def _names(certificate: x509.Certificate) -> list[str]:
-    """Its subject, unless empty, and its subjectAltNames."""
+    """Its subject, unless empty, and its subjectAltNames, unless they cannot be read, as in one that was imported."""
     subject = name_text(certificate.subject)
-    return ([subject] if subject else []) + sorted(map(rendered, names_of(certificate)))
+    found = [subject] if subject else []
+    with contextlib.suppress(Malformed):
+        found += sorted(map(rendered, names_of(certificate)))
+    return found
 
 
 def _alike(name: str) -> str:

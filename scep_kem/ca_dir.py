@@ -28,7 +28,7 @@ from cryptography import x509
 from sqlalchemy.engine import URL, make_url
 
 from ca.authorities import Authorities
-from ca.authority import RA_VALIDITY, Authority, KeyPair, create_authority, create_ra_kem
+from ca.authority import Authority, KeyPair
 from ca.sealing import KEY_LENGTH, ServerKey
 from ca.sql_store import SqlStore
 from ca.store import Store
@@ -53,7 +53,7 @@ from scep_kem.generation_files import (
 )
 from scep_kem.imported_ca import check_key_usage, check_renews
 from scep_kem.kem import new_kem_key
-from scep_kem.ra import check_valid, folder_name, key_type, revoke_ra, successor
+from scep_kem.ra import check_valid, folder_name, key_type, last_end, new_authority, new_ra_kem, revoke_ra, successor
 from scep_kem.roles import Roles
 from scep_kem.terminal import command
 
@@ -65,9 +65,7 @@ _REMAINS = re.compile(r"ca-[0-9a-f]{16}|server\.key|store\.sqlite")
 
 
 class CaDir:
-    """See the module docstring. config_path: of the configuration that the CA is served by, by default scep.toml in the
-    folder. Methods raise UsageError.
-    """
+    """config_path: of the configuration that serves the CA, by default scep.toml in it. Methods raise UsageError."""
 
     def __init__(self, path: Path, config_path: Path | None = None) -> None:
         self.path = path
@@ -116,7 +114,7 @@ class CaDir:
     def require(self) -> None:
         """Raise UsageError, saying what to do, if no CA was made here, or if somebody else may write here."""
         if not self.exists():
-            raise UsageError(self._remains()) if self._remains() else self.nothing()
+            raise UsageError(self.remains()) if self.remains() else self.nothing()
         safety.check_folder(self.path)
 
     def nothing(self) -> UsageError:
@@ -143,10 +141,8 @@ class CaDir:
         """
         self._refuse_what_is_there()
         safety.check_folder(self.path)
-        database = load(self.config_path).database if self.config_path.exists() else None
-        files.make_folder(self.path)
-        safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
-        authority = create_authority(
+        database = self.configuration().database if self.config_path.exists() else None
+        authority = new_authority(
             subject,
             key_type,
             ra_key_type=ra_key_type,
@@ -158,7 +154,9 @@ class CaDir:
             rsa_decryption=rsa_decryption,
         )
         check_key_usage(authority)
-        with self.locked(), contextlib.ExitStack() as undo:
+        made = files.make_folder(self.path)
+        safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
+        with files.removed_if_empty(made), self.locked(), contextlib.ExitStack() as undo:
             self._refuse_what_is_there()  # somebody else was faster
             if database is not None:
                 self._refuse_records(database)
@@ -183,7 +181,7 @@ class CaDir:
         """Raise UsageError where a CA is or was: another server.key would make its database unreadable."""
         if self.exists():
             raise UsageError(f"{self.path} holds a CA already")
-        remains = self._remains()
+        remains = self.remains()
         if remains:
             raise UsageError(remains)
 
@@ -196,7 +194,7 @@ class CaDir:
                     "from a backup, or name another database for a new one"
                 )
 
-    def _remains(self) -> str:
+    def remains(self) -> str:
         """What is left of a CA whose roles.json is missing, and what to do, in one line; empty if nothing is."""
         if not self.path.is_dir():
             return ""
@@ -243,7 +241,7 @@ class CaDir:
                 "an imported subordinate CA is rolled over by its issuer: give the new key and certificate with "
                 "--import-key and --import-cert; for a new certificate of the same key there is `ca import-cert`"
             )
-        authority = create_authority(
+        authority = new_authority(
             current.ca.certificate.subject,
             key_type(current.ca),
             ra_key_type=key_type(current.ra_signer) if current.ra_signer else None,
@@ -325,7 +323,7 @@ class CaDir:
                 private, public = new_kem_key(kem)
                 if any(pair.key.parameter_set == private.parameter_set for pair in authority.ra_kem):
                     continue
-                pair = create_ra_kem(authority.ca, private, public, now=now, random=os.urandom)
+                pair = new_ra_kem(authority, private, public, now=now, random=os.urandom)
                 write_pair(self.path / name, kem_name(pair), pair)
                 added = True
             if not added:
@@ -374,7 +372,7 @@ class CaDir:
             made: dict[str, Stems] = {}
             for name, authority in chosen.items():
                 if any(
-                    pair.certificate.not_valid_after_utc < _last_end(authority, now)
+                    pair.certificate.not_valid_after_utc < last_end(authority, now)
                     for pair in ra_pairs(authority).values()
                 ):
                     made[name] = self._successors(name, authority, None, now, new_keys=new_keys)
@@ -393,7 +391,7 @@ class CaDir:
         """Write what follows the RA's pairs, under new names."""
         made = {}
         for title, pair in ra_pairs(authority, only).items():
-            new = successor(authority.ca, pair, now, new_key=new_keys)
+            new = successor(authority, pair, now, new_key=new_keys)
             made[title] = stem_of(title, new.certificate)
             write_pair(self.path / name, made[title], new)
         return made
@@ -461,9 +459,12 @@ class CaDir:
                 raise UsageError("there is a database already, which may have records; remove it, or name another")
 
     def _open_store(self, url: str | None, *, create: bool) -> SqlStore:
+        return open_database(self.database_url(url), create=create)
+
+    def database_url(self, url: str | None) -> URL:
+        """Of the database that a configuration names, None for the SQLite file of this folder."""
         # As text, a folder named what? would be read as a file and its options.
-        found = make_url(url) if url else URL.create("sqlite", database=str(self.path / DATABASE_NAME))
-        return open_database(found, create=create)
+        return make_url(url) if url else URL.create("sqlite", database=str(self.path / DATABASE_NAME))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -493,8 +494,3 @@ class CaDir:
 
     def _read_authority(self, roles: Roles, name: str) -> Authority:
         return read_authority(self.path / name, roles.stems(name), roles.earlier.get(name, ()))
-
-
-def _last_end(authority: Authority, now: datetime) -> datetime:
-    """When a certificate of the RA made now ends."""
-    return min(now + RA_VALIDITY, authority.ca.certificate.not_valid_after_utc)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,7 +26,7 @@ from pkix.algorithms import AlgorithmPolicy
 from scep.settings import KemPolicy, Settings
 from scep_kem import config_keys as keys
 from scep_kem import files, safety
-from scep_kem.config_faults import Faults, not_known, toml_fault
+from scep_kem.config_faults import Faults, document, not_known
 from scep_kem.config_keys import checked, settings
 from scep_kem.errors import UsageError
 from scep_kem.logs import TEXT
@@ -36,6 +35,7 @@ from scep_kem.terminal import command, printable
 from scep_kem.webhook_config import WebhookConfig, webhook_config
 
 CONFIG_NAME = "scep.toml"
+_MOST = 1 << 20  # octets of a file
 
 TEMPLATE = """\
 # scep-kem: one SCEP responder. Paths are relative to this file. Every key but ca.dir may be left out; the rest of them
@@ -165,16 +165,10 @@ def load(path: Path) -> Config:
 
 def examine(path: Path) -> tuple[Config | None, list[str]]:
     """A configuration file, or all that is wrong with it, a line each. Raises UsageError if it cannot be read."""
-    try:
-        document = tomllib.loads(files.read(path, secret=True).decode())
-    except tomllib.TOMLDecodeError as error:
-        return None, [f"{path}: {toml_fault(error)}"]
-    except UnicodeDecodeError:
-        return None, [f"{path}: not valid TOML: it is not UTF-8"]
-    except RecursionError:
-        return None, [f"{path}: not valid TOML: it nests too deep"]
-    faults = Faults()
-    found = _config(document, path.resolve().parent, faults)
+    content = files.read(path, secret=True, most=_MOST)
+    faults, found = Faults(), None
+    with faults.collected():
+        found = _config(document(content), path.resolve().parent, faults)
     if found is None:
         # A quoted key of TOML may hold line ends.
         return None, [f"{path}: {printable(text)}" for text in faults.texts]
@@ -190,18 +184,18 @@ def _holds_secret(config: Config) -> bool:
     return any(urlsplit(item.webhook.url).query for item in config.profiles.values() if item.webhook is not None)
 
 
-def _config(document: dict[str, Any], base: Path, faults: Faults) -> Config | None:
+def _config(given: dict[str, Any], base: Path, faults: Faults) -> Config | None:
     """None if there are faults."""
-    for name in document:
+    for name in given:
         if name not in (*_TOP, "profiles"):
             faults.add(not_known(f"unknown table [{name}]", name, [*_TOP, "profiles"]))
     tables = {}
     for name, known in _TOP.items():
-        tables[name] = settings(checked(document.get(name, {}), known, name, faults), known)
-    given = document.get("ca", {})
-    if isinstance(given, dict) and "dir" not in given:
-        faults.add("[ca] has no dir")
-    profiles = document.get("profiles", {"default": {}})
+        tables[name] = settings(checked(given.get(name, {}), known, name, faults), known)
+    ca = given.get("ca", {})
+    if isinstance(ca, dict) and "dir" not in ca:
+        faults.add('[ca] has no dir, the folder of the CA, as in dir = "."')
+    profiles = given.get("profiles", {"default": {}})
     if not isinstance(profiles, dict) or not profiles:
         faults.add("[profiles] is not a table of profiles")
         profiles = {}
@@ -214,8 +208,7 @@ def _config(document: dict[str, Any], base: Path, faults: Faults) -> Config | No
         database = None if database is None else _database(database, base)
     read = {}
     for name, value in profiles.items():
-        with faults.collected():
-            read[name] = _profile(name, value, base, faults)
+        read[name] = _profile(name, value, base, faults)
     if faults.texts:
         return None
     return Config(
@@ -235,7 +228,9 @@ def _database(text: str, base: Path) -> str:
     """
     try:
         url = make_url(text)
-        url.get_dialect()
+        dialect = url.get_dialect()
+        if url.get_backend_name() == "sqlite":
+            dialect().create_connect_args(url)  # reads the options
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise UsageError(
             "ca.database is not the URL of a database; write it like sqlite:///FILE or postgresql+psycopg://HOST/NAME"
@@ -248,18 +243,22 @@ def _database(text: str, base: Path) -> str:
 
 
 def _profile(name: str, table: object, base: Path, faults: Faults) -> ProfileConfig:
-    """Raises UsageError for what is wrong with the webhook; `faults` gets the rest."""
+    """Of no use if `faults` has got something."""
     where = f"profiles.{name}"
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
         faults.add(f"{where}: a profile's name has 1 to 64 letters, digits, - and _")
     if name in _RESERVED:
         faults.add(f"{where}: /scep/{name} is a path of the default profile; take another name")
     values = checked(table, keys.PROFILE, where, faults)
-    authorisation = checked(values.pop("authorisation", {}), keys.AUTHORISATION, f"{where}.authorisation", faults)
+    # A key whose value is wrong is not in `values`, and is no reason to find fault with another.
+    sizes_are_right = isinstance(table, dict) and not {"min_rsa_bits", "max_rsa_bits"} & (table.keys() - values.keys())
+    given = values.pop("authorisation", {})
+    authorisation = checked(given, keys.AUTHORISATION, f"{where}.authorisation", faults)
     kem = checked(values.pop("kem", {}), keys.KEM, f"{where}.kem", faults)
     profile = Profile(name=name, **settings(values, keys.PROFILE))
-    if profile.min_rsa_bits > profile.max_rsa_bits:
+    if sizes_are_right and profile.min_rsa_bits > profile.max_rsa_bits:
         faults.add(f"{where}.min_rsa_bits is larger than max_rsa_bits, {profile.max_rsa_bits}")
     policy = settings(authorisation, keys.AUTHORISATION)
-    webhook = webhook_config(policy, f"{where}.authorisation", base)
+    wrong = given.keys() - authorisation.keys()
+    webhook = webhook_config(policy, f"{where}.authorisation", base, faults, wrong=wrong)
     return ProfileConfig(profile, AuthorisationPolicy(**policy), KemPolicy(**settings(kem, keys.KEM)), webhook)

@@ -25,6 +25,16 @@ class NoDatabase(UsageError):
         )
 
 
+def check_database(url: URL, *, create: bool) -> None:
+    """Raise UsageError for what can be known to be wrong without opening it. create: as in `open_database`."""
+    try:
+        url.get_dialect().import_dbapi()
+    except ImportError as error:
+        raise _no_driver(error) from None
+    if url.get_backend_name() == "sqlite":
+        _check_file(Path(str(url.database)), create=create)
+
+
 def open_database(url: URL, *, create: bool) -> SqlStore:
     """The Store at a URL. create: it may be missing or empty, and is made then.
 
@@ -41,9 +51,13 @@ def open_database(url: URL, *, create: bool) -> SqlStore:
     except OSError as error:
         raise cannot(f"open the database {error.filename}", error) from None
     except ImportError as error:
-        raise UsageError(f"cannot open the database: its driver is not installed: {error}") from None
+        raise _no_driver(error) from None
     except DBAPIError as error:
         raise StoreUnavailable(f"the database cannot be opened: {' '.join(str(error.orig).split())}") from error
+
+
+def _no_driver(error: ImportError) -> UsageError:
+    return UsageError(f"cannot open the database: the Python package {error.name}, its driver, is not installed")
 
 
 def _check_file(path: Path, *, create: bool) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -12,9 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from kem.errors import KemError
 from kem.keys import DecapsulationKey
-from pkix.certificates import load_certificate
+from pkix.certificates import UNREADABLE, load_certificate
 from pkix.errors import PkixError
 from pkix.keys import dump_kem_key, dump_private_key, key_type_of, load_key
+from pkix.pkcs12 import decode_pkcs12
 from pkix.signatures import SigningKey
 from scep_kem import safety
 from scep_kem.errors import UsageError, cannot
@@ -24,9 +27,9 @@ SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
 
 
-def read(path: Path, *, secret: bool = False) -> bytes:
-    """The file's octets. secret: only if nobody else may have written it. Raises UsageError, also for a pipe or a
-    device, which somebody may have put there to make us wait.
+def read(path: Path, *, secret: bool = False, most: int = -1) -> bytes:
+    """The file's octets. secret: only if nobody else may have written it. most: how many may be there, -1 for any.
+    Raises UsageError, also for a pipe or a device, which somebody may have put there to make us wait.
     """
     if secret:
         safety.check_secret(path)
@@ -34,9 +37,12 @@ def read(path: Path, *, secret: bool = False) -> bytes:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:  # noqa: PTH123 - of a descriptor
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise UsageError(f"cannot read {path}: not a regular file")
-            return file.read()
+            found = file.read(most + 1 if most >= 0 else -1)
     except OSError as error:
         raise cannot(f"read {path}", error) from None
+    if 0 <= most < len(found):
+        raise UsageError(f"cannot read {path}: it has more than {most} octets")
+    return found
 
 
 def write(path: Path, data: bytes, *, secret: bool = False) -> None:
@@ -72,14 +78,29 @@ def _replace(path: Path, data: bytes, mode: int) -> None:
         raise
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder with mode 0700, as what is missing above it, unless it is there. Raises UsageError."""
+def make_folder(path: Path) -> list[Path]:
+    """Make a folder with mode 0700, as what is missing above it, unless it is there. Returns what was missing, from
+    below. Raises UsageError.
+    """
     try:
-        missing = [item for item in path.absolute().parents if not item.exists()]
-        for item in (*reversed(missing), path):  # mkdir's own `parents` would leave their modes to the umask
+        missing = [item for item in (path.absolute(), *path.absolute().parents) if not item.exists()]
+        for item in reversed(missing):  # mkdir's own `parents` would leave their modes to the umask
             item.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise cannot(f"make {path}", error) from None
+    return missing
+
+
+@contextlib.contextmanager
+def removed_if_empty(folders: Iterable[Path]) -> Iterator[None]:
+    """When something fails, these folders are removed again, from below, as far as they are empty."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for item in folders:
+                item.rmdir()
+        raise
 
 
 def read_first_line(path: Path) -> bytes:
@@ -93,10 +114,7 @@ def read_first_line(path: Path) -> bytes:
 
 def read_key(path: Path, *, password: bytes | None = None) -> SigningKey:
     """A private key that signs, in PEM. Raises UsageError."""
-    key = read_any_key(path, password=password)
-    if isinstance(key, DecapsulationKey):
-        raise UsageError(f"{path} holds an ML-KEM key, which cannot sign")
-    return key
+    return _signing(read_any_key(path, password=password), path)
 
 
 def write_key(path: Path, key: SigningKey | DecapsulationKey) -> None:
@@ -117,33 +135,57 @@ def read_any_key(path: Path, *, password: bytes | None = None) -> SigningKey | D
     data = read(path)
     safety.warn_if_readable(path)
     try:
-        key = load_key(data, password=password)
-        if isinstance(key, DecapsulationKey):
-            backends().check_pair(key)
-            return key
-        key_type_of(key.public_key())  # refuses a curve that nothing else here knows
-        return key
+        return _checked(load_key(data, password=password))
     except (PkixError, KemError) as error:
         raise UsageError(f"{path}: {error}") from None
 
 
+def read_pkcs12(path: Path, *, password: bytes | None = None) -> tuple[SigningKey, list[x509.Certificate]]:
+    """A key that signs and certificates, in no order, from a PKCS #12 file. A file that others may read is warned of.
+    Raises UsageError.
+    """
+    data = read(path)
+    safety.warn_if_readable(path)
+    try:
+        found, certificates = decode_pkcs12(data, password=password)
+        key = _checked(found)
+    except (PkixError, KemError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    return _signing(key, path), certificates
+
+
+def _checked(key: SigningKey | DecapsulationKey) -> SigningKey | DecapsulationKey:
+    """A key of a kind and with values that are used here. Raises PkixError, KemError."""
+    if isinstance(key, DecapsulationKey):
+        backends().check_pair(key)
+    else:
+        key_type_of(key.public_key())  # refuses a curve that nothing else here knows
+    return key
+
+
+def _signing(key: SigningKey | DecapsulationKey, path: Path) -> SigningKey:
+    if isinstance(key, DecapsulationKey):
+        raise UsageError(f"{path} holds an ML-KEM key, which cannot sign")
+    return key
+
+
 def read_certificates(path: Path) -> list[x509.Certificate]:
-    """One or more certificates in PEM, or one in DER. Raises UsageError."""
+    """One or more certificates in PEM, or one in DER, in which anything may be unreadable. Raises UsageError."""
     data = read(path)
     try:
         if b"-----BEGIN" in data:
             return x509.load_pem_x509_certificates(data)
         return [x509.load_der_x509_certificate(data)]
-    except ValueError:
+    except UNREADABLE:
         raise UsageError(f"{path} holds no readable certificate") from None
 
 
 def read_certificate(path: Path) -> x509.Certificate:
-    """The first certificate of a file, with names and usages that can be read. Raises UsageError."""
+    """The first certificate of a file, as `pkix.certificates.load_certificate` has it. Raises UsageError."""
     try:
         return load_certificate(read_certificates(path)[0].public_bytes(Encoding.DER))
     except PkixError as error:
-        raise UsageError(f"{path}: {error}") from None
+        raise UsageError(f"{path}: {error.text}") from None
 
 
 def pem(*certificates: x509.Certificate) -> bytes:

@@ -77,7 +77,7 @@ def read_retired(folder: Path, stems: Stems) -> Authority:
     ca = _read_pair(folder, "ca", stems)
     if ca is None:
         raise UsageError(f"{folder} has no CA certificate and key")
-    first = files.read_certificate(_paths(folder, "ca")[1]) if "ca" in stems else None
+    first = files.read_certificates(_paths(folder, "ca")[1])[0] if "ca" in stems else None
     chain_path = folder / ("chain.pem" if first is None else f"{stems['ca']}.chain.pem")
     chain = tuple(files.read_certificates(chain_path)) if os.path.exists(chain_path) else ()  # noqa: PTH110
     return Authority(ca=ca, chain=chain, first=first)
@@ -116,7 +116,7 @@ def _read_pair(folder: Path, name: str, stems: Stems) -> KeyPair | None:
     if found is None:
         return None
     key_path, certificate_path = found
-    pair = KeyPair(files.read_key(key_path), files.read_certificate(certificate_path))
+    pair = KeyPair(files.read_key(key_path), files.read_certificates(certificate_path)[0])
     check_fits(pair.certificate, certificate_path, spki_of(pair.key), key_path)
     return pair
 
@@ -126,7 +126,7 @@ def _read_kem_pair(folder: Path, name: str, stems: Stems) -> KemPair | None:
     if found is None:
         return None
     key_path, certificate_path = found
-    pair = KemPair(files.read_kem_key(key_path), files.read_certificate(certificate_path))
+    pair = KemPair(files.read_kem_key(key_path), files.read_certificates(certificate_path)[0])
     check_fits(pair.certificate, certificate_path, encode_public_key(public_kem_key(pair.key)), key_path)
     return pair
 

@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.authority import Authority, KeyPair
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
-from pkix.certificates import extensions_of, load_certificate
-from pkix.errors import Malformed, PkixError
-from pkix.extensions import find
+from pkix.certificates import Certificate, extension_of, is_self_issued, load_certificate
+from pkix.errors import PkixError
 from pkix.keys import spki_of
 from pkix.name_constraints import constraints_of
 from pkix.names import name_text
+from pkix.pkcs12 import is_pkcs12
+from pkix.signatures import SigningKey
 from pkix.usages import is_ca, may
 from scep.ca_certificates import CaCertificates
 from scep_kem import files
@@ -34,11 +35,46 @@ def read_imported(
     password_file: its first line is the key's password. Raises UsageError for what no client would accept, or could
     not work here.
     """
+    if is_pkcs12(files.read(key_file)):
+        raise UsageError(f"{key_file} is a PKCS #12 file; give it by --import-pkcs12 alone")
     password = None if password_file is None else files.read_first_line(password_file)
     key = files.read_key(key_file, password=password)
     found = files.read_certificates(cert_file)
+    check_fits(found[0], cert_file, spki_of(key), key_file)
+    return _usable(key, found, now)
+
+
+def read_pkcs12(
+    file: Path, password_file: Path | None = None, *, now: datetime
+) -> tuple[KeyPair, list[x509.Certificate]]:
+    """As `read_imported`, from one PKCS #12 file. What it holds beside the CA and its issuers is passed over."""
+    password = None if password_file is None else files.read_first_line(password_file)
+    key, certificates = files.read_pkcs12(file, password=password)
+    others, spki = list(filter(_can_be_read, certificates)), spki_of(key)
+    following = next((item for item in others if Certificate.of(item).spki == spki), None)
+    if following is None:
+        raise UsageError(f"{file} holds no certificate for its key")
+    found = []
+    while following is not None:
+        found.append(following)
+        others.remove(following)
+        issuers = [] if is_self_issued(following) else others
+        following = next((item for item in issuers if CaCertificates(item, (item,)).issued(found[-1])), None)
+    return _usable(key, found, now)
+
+
+def _can_be_read(certificate: x509.Certificate) -> bool:
+    try:
+        load_certificate(certificate.public_bytes(Encoding.DER))
+    except PkixError:
+        return False
+    return True
+
+
+def _usable(
+    key: SigningKey, found: Sequence[x509.Certificate], now: datetime
+) -> tuple[KeyPair, list[x509.Certificate]]:
     certificate, *chain = found
-    check_fits(certificate, cert_file, spki_of(key), key_file)
     if isinstance(key, rsa.RSAPrivateKey) and not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         raise UsageError(f"the RSA key has {key.key_size} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
     check_imported(found, now=now)
@@ -46,12 +82,15 @@ def read_imported(
 
 
 def check_imported(found: Sequence[x509.Certificate], *, now: datetime) -> None:
-    """A CA's certificate and its issuers, nearest first (RFC 5280 section 4.2.1.9 and 4.2.1.3). Raises UsageError."""
+    """A CA's certificate and its issuers, nearest first (RFC 5280 section 4.2.1.9 and 4.2.1.3). Raises UsageError, also
+    where an extension that this CA obeys or repeats cannot be read. Others may hold anything.
+    """
     try:
         found = [load_certificate(item.public_bytes(Encoding.DER)) for item in found]
         for item in found:
             constraints_of(item)
-            find(extensions_of(item), x509.SubjectKeyIdentifier)
+            for kind in (x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier):
+                extension_of(item, kind)
     except PkixError as error:
         raise UsageError(f"the CA certificate or one of its issuers': {error}") from None
     certificate, *chain = found
@@ -103,8 +142,5 @@ def check_renews(authority: Authority, certificate: x509.Certificate) -> None:
 
 
 def _key_id(certificate: x509.Certificate) -> bytes | None:
-    try:
-        found = find(extensions_of(certificate), x509.SubjectKeyIdentifier)
-    except Malformed as error:
-        raise UsageError(f"the CA certificate: {error.text}") from None
+    found = extension_of(certificate, x509.SubjectKeyIdentifier)
     return None if found is None else found.digest

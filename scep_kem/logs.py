@@ -56,6 +56,7 @@ def configure(form: str) -> None:
     if not root.handlers:
         root.addHandler(_Stderr(sys.stderr))
         root.setLevel(logging.INFO)
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # how tables are made is its own affair
     for handler in root.handlers:
         if isinstance(handler, _Stderr):
             handler.setFormatter(formatter(form))

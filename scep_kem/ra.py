@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+from collections.abc import Callable
 from datetime import datetime
+from typing import ParamSpec, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ca.authority import Authority, KemPair, KeyPair, create_ra, create_ra_kem
+from ca.authority import RA_VALIDITY, Authority, KemPair, KeyPair, create_authority, create_ra, create_ra_kem
+from ca.errors import RequestRefused
 from ca.store import IssuedCertificate, Store, StoreConflict
 from pkix.certificates import Certificate
 from pkix.keys import KEY_TYPES, generate, key_type_of
@@ -20,17 +24,38 @@ from scep_kem.errors import UsageError
 from scep_kem.generation_files import ra_pairs
 from scep_kem.kem import new_kem_key, public_kem_key
 
+Arguments = ParamSpec("Arguments")
+Made = TypeVar("Made")
 
-def successor(ca: KeyPair, pair: KeyPair | KemPair, now: datetime, *, new_key: bool = True) -> KeyPair | KemPair:
+
+def _certifying(make: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
+    """What makes certificates for an RA, and raises UsageError where the CA may not certify one."""
+
+    @functools.wraps(make)
+    def certify(*args: Arguments.args, **more: Arguments.kwargs) -> Made:
+        try:
+            return make(*args, **more)
+        except RequestRefused as error:
+            raise UsageError(f"the RA gets no certificate: {error.text}") from None
+
+    return certify
+
+
+new_authority = _certifying(create_authority)
+new_ra_kem = _certifying(create_ra_kem)
+
+
+@_certifying
+def successor(by: Authority, pair: KeyPair | KemPair, now: datetime, *, new_key: bool = True) -> KeyPair | KemPair:
     """A new key of the same type, or the same key, certified for the same role."""
     if isinstance(pair, KemPair):
         private = pair.key
         public = public_kem_key(private)
         if new_key:
             private, public = new_kem_key(private.parameter_set.name.lower())
-        return create_ra_kem(ca, private, public, now=now, random=os.urandom)
+        return create_ra_kem(by, private, public, now=now, random=os.urandom)
     role = "digitalSignature" if may(pair.certificate, "digitalSignature") else "keyEncipherment"
-    return create_ra(ca, generate(key_type(pair)) if new_key else pair.key, role, now, os.urandom)
+    return create_ra(by, generate(key_type(pair)) if new_key else pair.key, role, now, os.urandom)
 
 
 def check_valid(authority: Authority, now: datetime, hint: str = "") -> None:
@@ -66,6 +91,11 @@ def record_of(authority: Authority, certificate: x509.Certificate, *, profile: s
         not_after=certificate.not_valid_after_utc,
         name=comparable(certificate.subject) if profile else "",
     )
+
+
+def last_end(authority: Authority, now: datetime) -> datetime:
+    """When a certificate of the RA made now ends."""
+    return min(now + RA_VALIDITY, authority.ca.certificate.not_valid_after_utc)
 
 
 def folder_name(authority: Authority) -> str:

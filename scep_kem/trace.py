@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from kem.errors import KemError
 from pkix import oids
@@ -15,6 +14,7 @@ from pkix.certificates import Certificate, extensions_of, load_certificate
 from pkix.enveloped_data import describe
 from pkix.errors import Malformed, PkixError
 from pkix.general_names import rendered
+from pkix.keys import key_type_named, key_type_of
 from pkix.names import name_text
 from scep import attributes
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus, UndefinedFailInfo
@@ -135,13 +135,11 @@ def _envelope(message: PkiMessage) -> list[str]:
 
 
 def _key(certificate: Certificate) -> str:
-    if certificate.key_algorithm == oids.RSA_ENCRYPTION and isinstance(certificate.public_key, rsa.RSAPublicKey):
-        return f"RSA {certificate.public_key.key_size}"
-    if certificate.key_algorithm == oids.EC_PUBLIC_KEY and isinstance(
-        certificate.public_key, ec.EllipticCurvePublicKey
-    ):
-        return f"EC {certificate.public_key.curve.name}"
-    return oids.label(certificate.key_algorithm)
+    """Its type as configuration and command line have it, or what its algorithm is called."""
+    try:
+        return key_type_named(certificate.spki) if certificate.is_kem else key_type_of(certificate.public_key)
+    except PkixError:
+        return oids.label(certificate.key_algorithm)
 
 
 def _challenge(message: PkiMessage) -> list[str]:

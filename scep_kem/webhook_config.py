@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,11 +14,13 @@ from ca.lapses import Lapse, Validity, validity_of
 from pkix.names import name_text
 from scep_kem import files, safety
 from scep_kem.budgets import WEBHOOK
+from scep_kem.config_faults import Faults
 from scep_kem.config_keys import split_url
 from scep_kem.errors import UsageError
 from scep_kem.terminal import printable
 from scep_kem.webhook_secret import Authentication, WebhookSecret
 
+_TOGETHER = {"webhook_secret_file", "webhook_authentication"}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -54,9 +56,11 @@ class WebhookConfig:
                 )
 
 
-def webhook_config(policy: dict[str, Any], where: str, base: Path) -> WebhookConfig | None:
+def webhook_config(
+    policy: dict[str, Any], where: str, base: Path, faults: Faults, *, wrong: Collection[str]
+) -> WebhookConfig | None:
     """Take the keys of the webhook out of an authorisation table. where: its name. base: the folder that paths are
-    relative to. Raises UsageError.
+    relative to. wrong: keys of it that are not here, because there is a fault already. None if there is no webhook.
     """
     url = policy.pop("webhook", "")
     ca_file = policy.pop("webhook_ca_file", None)
@@ -65,22 +69,22 @@ def webhook_config(policy: dict[str, Any], where: str, base: Path) -> WebhookCon
     authentication = policy.pop("webhook_authentication", None)
     if not url:
         return None
-    _check_url(url, where)
+    with faults.collected():
+        _check_url(url, where)
     ca_path = None if ca_file is None else base / ca_file
     if ca_path is not None:
-        try:
-            _trusted(ca_path)
-        except UsageError as error:
-            raise UsageError(f"{where}.webhook_ca_file: {error}") from None
-    if secret_file is None and authentication is None:
-        return WebhookConfig(url, ca_path, float(timeout))
-    if secret_file is None or authentication is None:
-        raise UsageError(
+        with faults.collected():
+            _check_trusted(ca_path, where)
+    secret_path, secret = None if secret_file is None else base / secret_file, None
+    if secret_path is not None and authentication is not None:
+        with faults.collected():
+            secret = _read_secret(secret_path, authentication, where)
+    elif (secret_path is not None or authentication is not None) and not _TOGETHER & {*wrong}:
+        faults.add(
             f"{where}: webhook_secret_file and webhook_authentication go together: the file has the secret, and "
             f"{' or '.join(item.value for item in Authentication)} says how it is used"
         )
-    secret = _read_secret(base / secret_file, authentication, where)
-    return WebhookConfig(url, ca_path, float(timeout), secret, base / secret_file)
+    return WebhookConfig(url, ca_path, float(timeout), secret, secret_path)
 
 
 def _check_url(url: str, where: str) -> None:
@@ -94,6 +98,13 @@ def _check_url(url: str, where: str) -> None:
     local = parts is not None and parts.scheme == "http" and parts.hostname in _LOOPBACK
     if parts is None or not parts.hostname or not (parts.scheme == "https" or local):
         raise UsageError(f"{where}.webhook: an https URL is needed (http only on a loopback address)")
+
+
+def _check_trusted(path: Path, where: str) -> None:
+    try:
+        _trusted(path)
+    except UsageError as error:
+        raise UsageError(f"{where}.webhook_ca_file: {error}") from None
 
 
 def _trusted(path: Path) -> list[x509.Certificate]:

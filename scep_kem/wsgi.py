@@ -24,20 +24,31 @@ log = logging.getLogger(__name__)
 # What `scep_kem.gunicorn` has read and checked in gunicorn's master process: its workers are forked from it.
 checked: dict[str, Config] = {}
 
+# What is loaded in gunicorn's processes with our settings. `--check-config` and `--preload` make an application there
+# before any hook is called.
+_WITH_GUNICORN = {"gunicorn.app.base", "scep_kem.gunicorn"}
+
 
 def create_app(config: str = "scep.toml") -> Flask:
     """The application for a configuration file. Log lines go to the root logger's handlers, else to stderr. Raises
     UsageError, and SystemExit in a worker that cannot serve at this moment: an exception would end the others, too.
+    And SystemExit where gunicorn has `scep_kem.gunicorn`: of an exception it would print the traceback.
     """
-    found = checked.get(config) or read(config)
-    logs.configure(found.log)
+    found = checked.get(config)
     try:
+        if found is None:
+            found = read(config)
+        logs.configure(found.log)
         return create_flask_app(Service(found))
     except UNUSABLE as error:
-        if config not in checked:
-            raise
-        log.error("this worker cannot start: %s", error)
-        sys.exit(1)
+        if config in checked:
+            log.error("this worker cannot start: %s", error)
+            sys.exit(1)
+        if sys.modules.keys() >= _WITH_GUNICORN:
+            logs.configure(logs.TEXT if found is None else found.log)
+            log.error("%s", error)
+            sys.exit(2)
+        raise
 
 
 def read(config: str) -> Config:

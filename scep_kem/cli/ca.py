@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from scep_kem.ca_dir import DEFAULT_SUBJECT, RA_ROLES, CaDir
 from scep_kem.cli.common import (
     FILE,
     Left,
+    Word,
     ca_options,
     dir_option,
     generation,
@@ -38,7 +39,7 @@ from scep_kem.cli.importing import import_issued
 from scep_kem.cli.revoking import revoke
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
-from scep_kem.imported_ca import check_imported, read_imported
+from scep_kem.imported_ca import check_imported, read_imported, read_pkcs12
 from scep_kem.server.routes import crl_path, ungiven
 from scep_kem.terminal import printable, revealed
 
@@ -58,22 +59,30 @@ def _import_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option("--import-key", type=FILE, help="Use this CA key (PEM) instead of making one.")
     @click.option(
-        "--import-key-password-file", type=FILE, help="File whose first line is the password of --import-key."
+        "--import-key-password-file",
+        type=FILE,
+        help="File whose first line is the password of --import-key or --import-pkcs12.",
     )
     @click.option("--import-cert", type=FILE, help="The certificate of --import-key, issuers behind it (PEM).")
+    @click.option("--import-pkcs12", type=FILE, help="Both, and the issuers, in one PKCS #12 file (.p12, .pfx).")
     @functools.wraps(command)
     def with_imported(
         *args: Any,
         import_key: Path | None,
         import_key_password_file: Path | None,
         import_cert: Path | None,
+        import_pkcs12: Path | None,
         **more: Any,
     ) -> Any:
+        if import_pkcs12 is not None and (import_key or import_cert):
+            raise UsageError("--import-pkcs12 has key and certificate in it; give it without the other two")
         if (import_key is None) != (import_cert is None):
             raise UsageError("--import-key and --import-cert go together")
-        if import_key is None and import_key_password_file is not None:
-            raise UsageError("--import-key-password-file goes with --import-key")
+        if import_key is None and import_pkcs12 is None and import_key_password_file is not None:
+            raise UsageError("--import-key-password-file goes with --import-key or --import-pkcs12")
         imported: Imported = None
+        if import_pkcs12 is not None:
+            imported = read_pkcs12(import_pkcs12, import_key_password_file, now=utc_now())
         if import_key is not None and import_cert is not None:
             imported = read_imported(import_key, import_cert, import_key_password_file, now=utc_now())
         return command(*args, imported=imported, **more)
@@ -91,19 +100,17 @@ def _certificates(_context: click.Context, _option: click.Parameter, file: Path)
 @click.option("--subject", default=DEFAULT_SUBJECT, show_default=True, help="Name of the CA.")
 @click.option(
     "--key-type",
-    type=click.Choice(KEY_TYPES, case_sensitive=False),
+    type=Word(KEY_TYPES),
     default="rsa:2048",
     show_default=True,
     help="Key of the CA.",
 )
 @click.option("--ra", is_flag=True, help="Answers are signed by an RA certificate instead of the CA's key.")
-@click.option(
-    "--ra-key-type", type=click.Choice(KEY_TYPES, case_sensitive=False), help="Key of the RA signer (implies --ra)."
-)
+@click.option("--ra-key-type", type=Word(KEY_TYPES), help="Key of the RA signer (implies --ra).")
 @click.option(
     "--kem",
     "kems",
-    type=click.Choice(KEM_KEY_TYPES, case_sensitive=False),
+    type=Word(KEM_KEY_TYPES),
     multiple=True,
     help="ML-KEM key for the RA, to which clients encrypt; with it, ML-KEM keys are certified. Repeatable.",
 )
@@ -142,8 +149,7 @@ def init(
     )
     click.echo(f"CA made in {printable(str(directory))}")
     _show("current", authority)
-    for text in ungiven(found.configuration(), authority):
-        click.echo(f"  WARNING: {printable(text)}")
+    _warn(ungiven(found.configuration(), authority))
 
 
 @ca.command()
@@ -169,13 +175,18 @@ def _show(role: str, authority: Authority) -> None:
         click.echo(f"    SHA-1    {hashlib.sha1(der, usedforsecurity=False).hexdigest()}")
         start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         click.echo(f"    valid    from {start:%Y-%m-%d} until {end:%Y-%m-%d}")
-    for text in lapses(authority, now=utc_now()):
+    _warn(lapses(authority, now=utc_now()))
+
+
+def _warn(texts: Iterable[str]) -> None:
+    """A line each. They may hold names that others gave."""
+    for text in texts:
         click.echo(f"  WARNING: {printable(text)}")
 
 
 @ca.command("add-kem")
 @ca_options
-@click.argument("kem", type=click.Choice(KEM_KEY_TYPES, case_sensitive=False))
+@click.argument("kem", type=Word(KEM_KEY_TYPES))
 def add_kem(found: CaDir, kem: str) -> None:
     """Give the RA an ML-KEM key and certificate.
 
@@ -221,7 +232,7 @@ def _ra_reason(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any
     reasons = [reason for reason in REVOCATION_REASONS if reason != HOLD]
     return click.option(
         "--reason",
-        type=click.Choice(reasons),
+        type=Word(reasons),
         default=default,
         show_default=True,
         help="Reason in the CRL for the RA's certificates (RFC 5280 section 5.3.1).",
@@ -230,7 +241,7 @@ def _ra_reason(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any
 
 @ca.command("replace-ra")
 @ca_options
-@click.option("--only", type=click.Choice(RA_ROLES), help="Only the RA's certificate for this; the default is all.")
+@click.option("--only", type=Word(RA_ROLES), help="Only the RA's certificate for this; the default is all.")
 @click.option(
     "--of", "identifier", metavar="ID", help="Only of the CA with this ID in `ca show`; by default of all in use."
 )
@@ -287,7 +298,7 @@ def rollover(found: CaDir, activate: bool, abort: bool, imported: Imported) -> N
     keeps it, and its CRL is served. A running server notices by itself.
     """
     if activate + abort + (imported is not None) > 1:
-        raise UsageError("give one of --activate, --abort and --import-key")
+        raise UsageError("give one of --activate, --abort and what is imported")
     if activate:
         _show("current", found.activate_rollover())
     elif abort:

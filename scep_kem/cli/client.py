@@ -15,9 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from kem.keys import DecapsulationKey
 from pkix.asn1 import any_of
-from pkix.certificates import Certificate, IssuerAndSerialNumber, extensions_of
+from pkix.certificates import Certificate, IssuerAndSerialNumber, extension_of, extensions_of
 from pkix.errors import PkixError
-from pkix.extensions import find
 from pkix.general_names import checked_text
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of
 from pkix.signatures import SigningKey
@@ -26,7 +25,7 @@ from scep.attributes import MessageType
 from scep.ca_certificates import ReplyRefused
 from scep.client import Crl, Issued, Refused
 from scep_kem import files
-from scep_kem.cli.common import FILE, parse_name, parse_serial, stdin_password, utf8
+from scep_kem.cli.common import FILE, Word, parse_name, parse_serial, stdin_password, utf8
 from scep_kem.cli.enrolment import (
     carry_out,
     check_same,
@@ -39,11 +38,13 @@ from scep_kem.cli.enrolment import (
 from scep_kem.client.client import CIPHERS, DIGESTS, AnyKey, Options, Renewing, ScepClient, Wanted, fits
 from scep_kem.client.pending import Pending
 from scep_kem.client.transport import HttpTransport, TransportError
+from scep_kem.config_faults import nearest
 from scep_kem.errors import UsageError, cannot
 from scep_kem.kem import new_kem_key
 from scep_kem.terminal import printable
 
 DEFAULT_KEY_TYPE = "rsa:2048"
+_NEW = (*KEY_TYPES, *KEM_KEY_TYPES)  # what keys can be made
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,13 +69,11 @@ def protocol_options(command: F) -> F:
         ),
         click.option("--pss", is_flag=True, help="Sign with RSASSA-PSS."),
         click.option("--get", "prefer_get", is_flag=True, help="Send by HTTP GET even if the server can POST."),
-        click.option(
-            "--digest", type=click.Choice(list(DIGESTS)), help="Digest; SHA-256 or the key's match by default."
-        ),
-        click.option("--cipher", type=click.Choice(list(CIPHERS)), help="Content cipher; by default the best known."),
+        click.option("--digest", type=Word(DIGESTS), help="Digest; SHA-256 or the key's match by default."),
+        click.option("--cipher", type=Word(CIPHERS), help="Content cipher; by default the best known."),
         click.option("--require-kem", is_flag=True, help="Go on only if messages can be encrypted to an ML-KEM key."),
         click.option(
-            "--kem-backend", type=click.Choice((AUTOMATIC, *BACKEND_NAMES)), default=AUTOMATIC, help="Implementation."
+            "--kem-backend", type=Word((AUTOMATIC, *BACKEND_NAMES)), default=AUTOMATIC, help="Implementation."
         ),
         fingerprint_option,
     ):
@@ -97,7 +96,7 @@ def waiting_options(command: F) -> F:
 @click.option("--key", "key_file", type=FILE, required=True, help="Private key (PEM); made if the file is missing.")
 @click.option(
     "--key-type",
-    type=click.Choice((*KEY_TYPES, *KEM_KEY_TYPES), case_sensitive=False),
+    type=Word(_NEW),
     show_default=DEFAULT_KEY_TYPE,
     help="Of a new key.",
 )
@@ -156,7 +155,7 @@ def enroll(
 @click.option("--new-key", "new_key_file", type=FILE, help="New private key; made if missing. Default: keep --key.")
 @click.option(
     "--key-type",
-    type=click.Choice((*KEY_TYPES, *KEM_KEY_TYPES), case_sensitive=False),
+    type=Word(_NEW),
     help="Of a new key; rsa:2048, or as before.",
 )
 @challenge_options[0]
@@ -193,12 +192,20 @@ def renew(
     options = _options(url, protocol, earlier)
     before = _type_of(old_key) if isinstance(old_key, DecapsulationKey) else DEFAULT_KEY_TYPE
     new_key = _key(new_key_file, key_type, before) if new_key_file else old_key
-    find(extensions_of(old), x509.SubjectAlternativeName)  # raises Malformed if it cannot be read
-    extensions = [item for item in extensions_of(old) if isinstance(item.value, x509.SubjectAlternativeName)]
+    extensions = _names_to_keep(old, cert_file)
     wanted, renewing = Wanted(new_key, old.subject, extensions, password), Renewing(old_key, old, key_file, cert_file)
     check_same(earlier, url, wanted, renewing, out)
     exchange = exchange_of(ScepClient(options), earlier, wanted, renewing)
     carry_out(exchange, out, new_key_file or key_file, poll_interval, max_polls)
+
+
+def _names_to_keep(old: x509.Certificate, cert_file: Path) -> list[x509.Extension[x509.ExtensionType]]:
+    """The subjectAltName of a certificate, as a request for the same asks for it. Raises UsageError."""
+    try:
+        extension_of(old, x509.SubjectAlternativeName)
+    except PkixError as error:
+        raise UsageError(f"{cert_file}: {error.text}") from None
+    return [item for item in extensions_of(old) if isinstance(item.value, x509.SubjectAlternativeName)]
 
 
 @click.command()
@@ -352,15 +359,22 @@ def _type_of(key: AnyKey) -> str:
 
 
 def _key(path: Path, asked: str | None, default: str) -> AnyKey:
-    """The key in the file, which has to be of the type that was asked for, or a new one written to it."""
+    """The key in the file, which has to be of the type that was asked for, or a new one written to it, which is said
+    unless a type was asked for: the name may have been mistyped, or a type been given for a name.
+    """
     if os.path.lexists(path):
         found = files.read_any_key(path)
         if asked not in (None, _type_of(found)):
             raise UsageError(f"{path} holds a key of type {_type_of(found)}, not {asked}; another file gets a new one")
         return found
+    meant = nearest(path.name, _NEW) if asked is None and not path.suffix else ""
+    if meant:
+        raise UsageError(f"there is no file {path}{meant}: the type of a new key is for --key-type")
     key_type = asked or default
     key = new_kem_key(key_type)[0] if key_type in KEM_KEY_TYPES else generate(key_type)
     files.write_key(path, key)
+    if asked is None:
+        click.echo(printable(f"there was no file {path}: a new key is in it, of type {key_type}"), err=True)
     return key
 
 

@@ -24,11 +24,23 @@ from pkix.subjects import check_subject
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
 from scep_kem.config import load
+from scep_kem.config_faults import impossible, nearest
 from scep_kem.errors import UsageError
 from scep_kem.owner import as_owner
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 MOST = 1_000_000  # records that a list shows: all there are
+
+
+class Word(click.Choice):  # type: ignore[type-arg]  # generic since click 8.4
+    """One of several words, in any case. What is none of them is answered as in the configuration."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        found = next((word for word in self.choices if word.lower() == str(value).lower()), None)
+        if found is None:
+            self.fail(impossible(value, f"one of {', '.join(self.choices)}", self.choices), param, ctx)
+        return str(found)
+
 
 # What a command leaves to be done by who runs it, as writing to a file that they have named.
 Left = Callable[[], None]
@@ -169,7 +181,8 @@ def configured_profile(ca_dir: CaDir, profile: str) -> Profile:
     """Of the CA's configuration. Raises UsageError if that has no such profile."""
     known = ca_dir.configuration().profiles
     if profile not in known:
-        raise UsageError(f"{ca_dir.config_path} has no profile {profile!r}; it has {', '.join(known)}")
+        meant = nearest(profile, known)
+        raise UsageError(f"{ca_dir.config_path} has no profile {profile!r}{meant}; it has {', '.join(known)}")
     return known[profile].profile
 
 

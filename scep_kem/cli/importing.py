@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,8 @@ import click
 from cryptography import x509
 
 from ca.authority import Authority
-from ca.profiles import Profile, names_of, purposes
+from ca.profiles import Profile, purposes
 from ca.store import IssuedCertificate, Store, StoreConflict
-from pkix import asn1
 from pkix.certificates import UNREADABLE, Certificate, extensions_of, load_certificate
 from pkix.errors import PkixError
 from pkix.names import comparable
@@ -56,7 +56,7 @@ def _crl(_context: click.Context, _option: click.Parameter, file: Path | None) -
     data = files.read(file)
     try:
         return x509.load_pem_x509_crl(data) if b"-----BEGIN" in data else x509.load_der_x509_crl(data)
-    except ValueError:
+    except UNREADABLE:
         raise UsageError(f"{file} holds no readable CRL") from None
 
 
@@ -122,7 +122,7 @@ def _refused(certificate: x509.Certificate, authority: Authority) -> str:
     """Why a certificate is none to record; empty if it is one."""
     issuer = authority.ca.certificate
     try:
-        names_of(load_certificate(Certificate.of(certificate).der))
+        load_certificate(Certificate.of(certificate).der)
     except PkixError as error:
         return error.text
     if certificate in (issuer, authority.first):
@@ -159,13 +159,17 @@ def _record(store: Store, authority: Authority, certificate: x509.Certificate, p
 def _checked(crl: x509.CertificateRevocationList, authority: Authority) -> tuple[list[_Revoked], int | None]:
     """What a CRL lists, and its number. Raises UsageError unless it is a complete one of this CA."""
     issuer = authority.ca.certificate
-    if comparable(crl.issuer) != comparable(issuer.subject) or not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]
+    try:
+        ours = comparable(crl.issuer) == comparable(issuer.subject) and crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
+    except UNREADABLE:
+        ours = False
+    if not ours:
         raise UsageError("the CRL is not one that this CA has signed")
     try:
         extensions = list(crl.extensions)
         listed = [(entry.serial_number, _reason(entry), entry) for entry in crl]
-    except UNREADABLE as error:
-        raise UsageError(f"the CRL cannot be read: {asn1.reason(error)}") from None
+    except UNREADABLE:  # what it does not say might be that it is one of a part
+        raise UsageError("the CRL has an extension that cannot be read") from None
     partial = (x509.DeltaCRLIndicator, x509.IssuingDistributionPoint)
     if any(isinstance(item.value, partial) for item in extensions):
         raise UsageError("the CRL is a delta CRL or one of a part; give the complete one")
@@ -176,9 +180,11 @@ def _checked(crl: x509.CertificateRevocationList, authority: Authority) -> tuple
 
 
 def _reason(entry: x509.RevokedCertificate) -> str:
-    for item in entry.extensions:
-        if isinstance(item.value, x509.CRLReason):
-            return str(item.value.reason.value)
+    """Of a revocation, which is one also where its extensions cannot be read."""
+    with contextlib.suppress(*UNREADABLE):
+        for item in entry.extensions:
+            if isinstance(item.value, x509.CRLReason):
+                return str(item.value.reason.value)
     return "unspecified"
 
 

@@ -13,7 +13,7 @@ from ca.store import HOLD, RELEASE, IssuedCertificate, Store, StoreConflict
 from pkix.usages import is_cmc_ra
 from scep.ca_certificates import CaCertificates
 from scep_kem.ca_dir import CaDir
-from scep_kem.cli.common import FILE, ca_options, certificate_option, open_store, parse_serial
+from scep_kem.cli.common import FILE, Word, ca_options, certificate_option, open_store, parse_serial
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
 from scep_kem.ra import record_of
@@ -33,7 +33,7 @@ from scep_kem.terminal import revealed
 )
 @click.option(
     "--reason",
-    type=click.Choice((*REVOCATION_REASONS, RELEASE)),
+    type=Word((*REVOCATION_REASONS, RELEASE)),
     default="unspecified",
     show_default=True,
     help="Reason in the CRL (RFC 5280 section 5.3.1); removeFromCRL releases a certificate that is on certificateHold.",

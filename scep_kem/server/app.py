@@ -54,7 +54,8 @@ def create_flask_app(service: Service) -> Flask:
     def http_error(error: HTTPException) -> Response:
         """What Flask itself refuses, such as other methods and bodies over max_body; also a defect of its own."""
         headers = [(name, value) for name, value in error.get_headers() if name != "Content-Type"]
-        refusal = text(f"{error.name}: {error.description}", error.code or 500, *headers)
+        said = "SCEP knows GET and POST (RFC 8894 section 4)" if error.code == 405 else error.description
+        refusal = text(f"{error.name}: {said}", error.code or 500, *headers)
         return answered(lambda _service, _request: refusal)
 
     # mypy wants a method to stay one; this is how Flask documents the wrapping of an application in middleware.

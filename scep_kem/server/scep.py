@@ -12,6 +12,7 @@ that comes twice is refused, because whoever stands between client and CA may ha
 from __future__ import annotations
 
 import base64
+import re
 from datetime import datetime
 from urllib.parse import parse_qsl
 
@@ -30,6 +31,7 @@ from scep_kem.terminal import printable
 PKI_MESSAGE = "application/x-pki-message"
 NEXT_CA = "application/x-x509-next-ca-cert"
 _OPERATIONS = {name.lower(): name for name in ("GetCACaps", "GetCACert", "GetNextCACert", "PKIOperation")}
+_ENCODED = re.compile("%[0-9A-Fa-f]{2}")
 _FROM_BASE64URL = str.maketrans("-_", "+/")
 
 
@@ -111,7 +113,7 @@ def _pki_operation(responder: Responder, request: Request, message: bytes) -> An
     """The CertRep that answers a pkiMessage. Raises Malformed, StoreUnavailable."""
     request.details["operation"] = _OPERATIONS["pkioperation"]
     if not message:
-        return text("the request has no message", 400)
+        return text("the request has no message: a GET has it as message=BASE64 in the URL, a POST as its body", 400)
     reply = responder.pki_operation(message, now=utc_now(), client=request.client)
     return Answer(reply.body, PKI_MESSAGE, events=reply.events)
 
@@ -122,8 +124,10 @@ def _base64(text: str) -> bytes:
     Tolerated: line ends every 64 characters (strongSwan, Cisco), + that arrived as a space because the client
     escaped only = (Apple), the base64url alphabet (micromdm 2.3.0), missing padding.
     """
-    if "%" in text:
+    if _ENCODED.search(text):
         raise ValueError("message is percent-encoded twice; encode it once (RFC 8894 section 4.1)")
+    if "%" in text:
+        raise ValueError("message has a % without two hex digits behind it")
     compact = "".join(text.replace(" ", "+").split()).translate(_FROM_BASE64URL).rstrip("=")
     try:
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)

@@ -129,15 +129,16 @@ class Service:
         if stamp == self._stamp or (stamp == failed and time.monotonic() < until):
             return
         try:
-            self.generations, self._responders = self._load()
-            self._tell_lapses(again=True)
+            loaded = self._load()
         except Exception as error:
-            expected = isinstance(error, UsageError | PkixError | KemError)
-            text = "the CA's keys cannot be read again, the old ones stay in use: %s"
-            log.error(text, error, exc_info=None if expected else error)
+            known = isinstance(error, UsageError | PkixError | KemError)
+            told = str(error) if known else "a defect of this program"
+            log.error("the CA's keys cannot be read again, the old ones stay in use: %s", told, exc_info=not known)
             self._failed = stamp, time.monotonic() + RETRY_INTERVAL
         else:
+            self.generations, self._responders = loaded
             self._stamp = stamp
+            self._tell_lapses(again=True)
 
     def _roles_stamp(self) -> tuple[int, int] | None:
         """What changes when roles.json is replaced; None when it is gone."""

@@ -91,7 +91,6 @@ class _Call:
     def __init__(self, config: WebhookConfig) -> None:
         self._config = config
         self._until = time.monotonic() + config.timeout
-        self._context = _context(config)
         self._connection = _connection(config)
         self._peer: socket.socket | None = None
         self._given_up = threading.Event()
@@ -120,7 +119,10 @@ class _Call:
         self._done.put(outcome)
 
     def _exchange(self, question: bytes) -> bytes:
-        self._connect()
+        self._connection.connect()  # whose time-out is for TLS's handshake as a whole, too
+        self._peer = self._connection.sock
+        if self._given_up.is_set():
+            raise TimeoutError
         parts = urlsplit(self._config.url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         headers = {"Content-Type": "application/json", "Connection": "close"}
@@ -137,18 +139,6 @@ class _Call:
                 raise ValueError(f"HTTP status {response.status}")
             return body
 
-    def _connect(self) -> None:
-        """As the connection would by itself, but so that it can be ended in the middle of TLS's handshake, too."""
-        found = self._connection
-        peer = socket.create_connection((found.host, found.port), found.timeout)
-        if self._context is not None:
-            peer = self._context.wrap_socket(peer, server_hostname=found.host, do_handshake_on_connect=False)
-        self._peer = found.sock = peer
-        if self._given_up.is_set():
-            raise TimeoutError
-        if isinstance(peer, ssl.SSLSocket):
-            peer.do_handshake()
-
     def _give_up(self) -> None:
         """End the thread's wait for a peer that drips: nothing more can be received on its connection."""
         self._given_up.set()
@@ -157,20 +147,15 @@ class _Call:
                 self._peer.shutdown(socket.SHUT_RDWR)
 
 
-def _context(config: WebhookConfig) -> ssl.SSLContext | None:
-    """Whom to believe; None for http. Raises OSError for a ca_file that cannot be used."""
-    if urlsplit(config.url).scheme != "https":
-        return None
-    return ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
-
-
 def _connection(config: WebhookConfig) -> http.client.HTTPConnection:
-    """Not connected yet. Its time-out is for single steps."""
+    """Not connected yet. Raises OSError for a ca_file that cannot be used. Its time-out is for single steps."""
     parts = urlsplit(config.url)
-    tls = parts.scheme == "https"
-    kind = http.client.HTTPSConnection if tls else http.client.HTTPConnection  # they write Host differently
+    host = parts.hostname or ""
     # Always with a port: without one, the end of an IPv6 address is taken for it.
-    return kind(parts.hostname or "", parts.port or (443 if tls else 80), timeout=config.timeout)
+    if parts.scheme != "https":
+        return http.client.HTTPConnection(host, parts.port or 80, timeout=config.timeout)
+    context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
+    return http.client.HTTPSConnection(host, parts.port or 443, timeout=config.timeout, context=context)
 
 
 def _reason(error: Exception) -> str:

@@ -26,6 +26,8 @@ from kem.der_faults import Broken, Fault, Undecoded, find_fault
 from kem.errors import MalformedStructure
 from kem.structures import KemOtherInfo, SubjectPublicKeyInfo, decode
 
+pytestmark = pytest.mark.any_day
+
 
 @sequence
 class Inner:

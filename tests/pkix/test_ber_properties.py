@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from tests.pkix.envelopes import CONTENT, POLICY, made
 from tests.pkix.forge import SignedDataForge, peer
 from tests.pkix.properties import chooser, few
 from tests.pkix.tlv import STRINGS, Node, to_ber
+
+pytestmark = pytest.mark.any_day
 
 PRIMITIVE = (0x01, 0x02, 0x05, 0x06, 0x0A, 0x80, 0x81, 0x82, 0x87)
 CONSTRUCTED = (0x30, 0x31, 0xA0, 0xA1, 0xA3, 0x6F)

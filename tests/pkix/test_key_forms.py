@@ -283,7 +283,11 @@ def test_rfc_8018_nobody_waits_for_more_iterations_than_anybody_uses(monkeypatch
     assert derived == [10_000_000]
 
 
-@pytest.mark.parametrize("contents", [b"", b"text", tlv(0x30), tlv(0x30, integer(0)), version_1("ed25519") + b"\0"])
+@pytest.mark.parametrize(
+    "contents",
+    [b"", b"text", tlv(0x30), tlv(0x30, integer(0)), version_1("ed25519") + b"\0"],
+    ids=["nothing", "text", "empty", "a number", "a key and an octet"],  # a new key would be another id in each process
+)
 def test_rfc_8018_what_is_no_key_after_decryption_may_be_a_wrong_password(contents: bytes) -> None:
     """One password in 256 leaves a padding that looks right."""
     with pytest.raises(Malformed, match="its password is another one"):

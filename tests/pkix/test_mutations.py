@@ -35,6 +35,8 @@ from tests.pkix.kem_peer import KEM_SPKI, kem_identity, kem_recipient
 from tests.pkix.properties import few, mutated
 from tests.world import NOW, Random, name
 
+pytestmark = pytest.mark.any_day
+
 LEGACY = AlgorithmPolicy(legacy=True)  # lets more code be reached
 IDENTITIES = (peer().identity(), PasswordIdentity(b"password"))
 

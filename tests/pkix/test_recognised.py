@@ -32,6 +32,11 @@ INSTEAD = {
     "PEM": (b"-----BEGIN CMS-----\n" + base64.encodebytes(MESSAGE) + b"-----END CMS-----\n", "PEM (CMS)", AS_IT_IS),
     "PEM request": (b"-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n", "PEM (CERTIFICATE REQUEST)", AS_IT_IS),
     "form": (b"message=MIIB%2B&operation=PKIOperation", "a form-encoded body", AS_IT_IS),
+    "multipart with DER": (
+        b'--x\r\nContent-Disposition: form-data; name="message"\r\n\r\n\x30\x82\x00\x00\xff\r\n--x--\r\n',
+        "a multipart/form-data body",
+        AS_IT_IS,
+    ),
     "multipart": (
         b'--x\r\nContent-Disposition: form-data; name="m"\r\n\r\n',
         "a multipart/form-data body",

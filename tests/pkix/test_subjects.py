@@ -178,6 +178,12 @@ def test_10_1_a_bmp_string_has_no_surrogates() -> None:
         check(attribute("2.5.4.3", 0x1E, "\U0001f600".encode("utf-16-be")))
 
 
+def test_10_1_a_teletex_string_beyond_ascii_is_told_what_to_be() -> None:
+    check(attribute("2.5.4.3", 0x14, b"device"))
+    with pytest.raises(Malformed, match="a commonName in TeletexString beyond ASCII; use UTF8String"):
+        check(attribute("2.5.4.3", 0x14, b"\xe9"))
+
+
 def test_10_1_the_text_says_whose_subject_it_is() -> None:
     """Of CRMF, too."""
     template = attribute("2.5.4.10", 0x0C, b"")

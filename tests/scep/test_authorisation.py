@@ -219,6 +219,15 @@ def test_an_unreadable_password_is_named_and_not_shown(values: list[bytes], text
     craft.failed(world, craft.request(device, content=with_password(device, *values)), craft.BAD_REQUEST, text)
 
 
+def test_10_1_a_password_of_an_earlier_version_for_a_name_that_is_none_is_for_nobody() -> None:
+    world = World()
+    text = world.password(subject=parse_name("CN=device"))
+    (kept,) = world.store.credentials()
+    world.store.remove_credential(kept.identifier)
+    world.store.add_credential(replace(kept, subject="CN=,O=Example"))
+    assert "is for another subject: for CN=,O=Example" in refusal(world.device(password=text).enrol())
+
+
 # Webhook
 
 

@@ -45,6 +45,8 @@ from tests.pkix.tlv import Node
 from tests.scep import craft
 from tests.world import ALL_METHODS, NOW, Device, Random, World, authority
 
+pytestmark = pytest.mark.any_day
+
 MANUAL = AuthorisationPolicy(manual=True)
 PASSWORD = "one-time secret"
 

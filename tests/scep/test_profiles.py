@@ -11,10 +11,12 @@ from typing import Any, cast
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from ca.authority import Authority, KeyPair, create_authority
 from ca.credentials import add_password, new_password
+from ca.errors import NamesRefused
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile, check_request
 from ca.requests import CertificateRequest
@@ -531,3 +533,34 @@ def test_10_1_a_name_that_is_not_allowed_is_refused_before_names_are_compared() 
     """A directoryName in the subjectAltName has no bound yet, and comparing a long one takes seconds."""
     refused = refusal(Profile(), extensions=names(x509.DirectoryName(name("CN=CA,O=Example"))))
     assert refused.startswith("a subjectAltName of type dn is not allowed")
+
+
+def test_10_1_a_name_without_subject_only_where_the_profile_says_so() -> None:
+    asked: dict[str, Any] = {"subject": "", "extensions": names(x509.DNSName("a.example"))}
+    assert refusal(Profile(), **asked) == "the request has no subject, which this profile asks for"
+    assert not issued(Profile(allow_empty_subject=True), **asked).subject.rdns
+
+
+def test_10_1_a_pattern_sees_a_bit_string_in_hex() -> None:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.X500_UNIQUE_IDENTIFIER, b"\0\xab", _ASN1Type.BitString)])
+    request = CertificationRequest.decode(encode_certification_request(key("ec:P-256"), subject))
+    check_request(Profile(subject_patterns={"x500UniqueIdentifier": "#00ab"}), request)
+    with pytest.raises(NamesRefused, match="does not have the form"):
+        check_request(Profile(subject_patterns={"x500UniqueIdentifier": "00ab"}), request)
+
+
+def test_10_1_a_subject_alt_name_without_names_is_refused() -> None:
+    empty = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x00")
+    refused = refusal(Profile(), extensions=[x509.Extension(empty.oid, False, empty)])
+    assert "subjectAltName" in refused and "no name" in refused
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "pattern"),
+    [("email", x509.RFC822Name("U@example.com"), "u@.*"), ("dns", x509.DNSName("host.example"), "host")],
+)
+def test_10_1_a_pattern_of_the_subject_alt_name_is_for_the_whole_value(
+    kind: str, value: x509.GeneralName, pattern: str
+) -> None:
+    """And for its case, but in a dns one."""
+    assert "does not have the form" in refusal(Profile(san_patterns={kind: pattern}), extensions=names(value))

@@ -35,6 +35,7 @@ from tests.scep.craft import seen
 from tests.world import ALL_METHODS, BACKENDS, NOW, Random, World, key, name
 
 SHA256 = algorithm(oids.SHA256, NULL)
+SHA512 = algorithm(oids.SHA512, NULL)
 
 
 def parameters(salt: int = 32, digest: bytes = SHA256) -> bytes:
@@ -146,8 +147,13 @@ def test_a_certificate_that_it_signed_in_pkcs_1_v1_5_is_not_issued_by_it() -> No
         (parameters(32), 32, ""),
         (parameters(20), 32, ""),
         (parameters(33), 32, "a salt of 32 octets by a key that asks for 33"),
-        (parameters(32, algorithm(oids.SHA512, NULL)), 32, "SHA-256 by a key that is bound to SHA-512"),
+        (parameters(32, SHA512), 32, "SHA-256 by a key that is bound to SHA-512"),
         (sequence(), 32, "SHA-256 by a key that is bound to SHA-1"),
+        (
+            sequence(tlv(0xA0, SHA256), tlv(0xA1, algorithm(oids.MGF1, SHA512)), tlv(0xA2, integer(32))),
+            32,
+            "with SHA-256 by a key that is bound to SHA-256 and MGF1 with SHA-512",
+        ),
     ],
 )
 def test_rfc_4055_3_3_the_parameters_of_a_key_bind_its_signatures(bound: bytes, salt: int, text: str) -> None:
@@ -163,6 +169,13 @@ def test_rfc_4055_3_3_the_parameters_of_a_key_bind_its_signatures(bound: bytes, 
 def test_parameters_that_are_none_are_refused(bound: bytes) -> None:
     with pytest.raises((Malformed, AlgorithmRefused)):
         load_public_key(pss_spki(bound), "key")
+
+
+def test_rfc_4055_3_1_a_salt_that_no_key_has_room_for_is_refused() -> None:
+    load_public_key(pss_spki(parameters(1024)), "key")
+    for salt in (-1, 1025, 2**40, 2**100):
+        with pytest.raises(AlgorithmRefused, match="unusable salt length"):
+            load_public_key(pss_spki(parameters(salt)), "key")
 
 
 def test_one_modulus_is_one_key_for_whoever_revoked_it() -> None:

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from ca.authorisation import RENEWAL
 from ca.authority import KeyPair
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile
+from ca.remembered import Remembered
+from ca.renewal import renewed_by
 from pkix.certificates import Certificate
 from pkix.signed_data import Signer
 from scep.attributes import FailInfo
@@ -96,6 +99,15 @@ def test_a_forged_certificate_with_the_ca_s_name_does_not_renew(world: World) ->
     device.key = forged.key
     answer = device.renewal(Issued(forged.certificate.der)).enrol()
     assert "issued by this CA" in refusal(answer)
+
+
+def test_another_certificate_that_the_ca_signed_with_the_same_serial_number_does_not_renew(world: World) -> None:
+    """As other software may do that has the same key. What counts is our record, octet by octet."""
+    device, issued = enrolled(world)
+    serial = certificate(issued).serial_number
+    other = craft.self_made("rsa:2048", "CN=device,O=Example", "other", issuer=world.authority.ca, serial=serial)
+    device.key = other.key
+    assert "issued by this CA" in refusal(device.renewal(Issued(other.certificate.der)).enrol())
 
 
 def test_a_certificate_with_altered_octets_does_not_renew(world: World) -> None:
@@ -240,6 +252,20 @@ def test_10_1_a_password_is_no_renewal_and_issues_the_request_s_spelling(world: 
     assert refusal(answer) == "the subject's CN does not have the form this profile asks for"
     answer = device.renewal(issued, subject="CN=Device,O=Example", transaction_id="2", **more).enrol()
     assert certificate(answer).subject == name("CN=Device,O=Example")
+
+
+def test_10_1_a_renewal_that_an_earlier_version_has_approved_is_issued_as_it_stands(world: World) -> None:
+    """It remembered no certificate."""
+    device, _issued = enrolled(world)
+    assert renewed_by(RENEWAL, Remembered.of(device.request, b"", bytes(32)), world.store) is None
+
+
+def test_10_1_another_subject_is_no_renewal_and_the_old_one_stands_in_no_way(world: World) -> None:
+    device, issued = enrolled(world)
+    device.world = under(world, Profile(subject_patterns={"CN": "other"}))
+    more: dict[str, Any] = {"renewal": False, "password": device.world.password("another secret")}
+    answer = device.renewal(issued, subject="CN=other,O=Example", **more).enrol()
+    assert certificate(answer).subject == name("CN=other,O=Example")
 
 
 def test_10_1_a_renewal_keeps_the_spelling_of_its_subject_alt_name() -> None:

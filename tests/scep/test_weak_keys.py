@@ -43,7 +43,7 @@ def test_nor_with_a_statement() -> None:
 
 def test_a_client_does_not_encrypt_to_such_an_ra() -> None:
     usual = authority("ec:P-256", None, "CA", ("ML-KEM-768",), False)
-    weak = create_ra_kem(usual.ca, kem_key()[0], WEAK, now=World().now, random=World().random)
+    weak = create_ra_kem(usual, kem_key()[0], WEAK, now=World().now, random=World().random)
     world = World(current=Authority(ca=usual.ca, ra_kem=(weak,)))
     with pytest.raises(InvalidKey, match="anybody could decapsulate"):
         world.ca_certificates().recipient(classic_settings().backends)

@@ -303,7 +303,7 @@ def test_head_is_get_without_the_body(site: Site, path: str) -> None:
 def test_other_methods_are_405_and_say_which_there_are(site: Site, method: str) -> None:
     """RFC 9110 section 15.5.6: Allow is a MUST."""
     answer = site.http.open("/scep?operation=PKIOperation", method=method, data=b"x")
-    one_line(answer, 405)
+    one_line(answer, 405, "SCEP knows GET and POST")
     assert {"GET", "POST"} <= set(answer.headers["Allow"].replace(" ", "").split(","))
 
 
@@ -314,3 +314,4 @@ def test_section_3_a_body_and_a_get_message_that_are_no_der_are_told_what_to_sen
         site.post(base64.b64encode(csr)), 400, "this is base64 text of a PKCS #10 request alone; send the DER octets"
     )
     one_line(site.get("operation=PKIOperation&message=MIIB%252BAA"), 400, "message is percent-encoded twice")
+    one_line(site.get("operation=PKIOperation&message=%%%"), 400, "message has a % without two hex digits behind it")

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
 
 from ca.authority import KeyPair, new_serial
 from pkix.keys import certificate_hash
@@ -195,3 +203,122 @@ def test_the_printed_fingerprints_are_those_of_the_certificate(tmp_path: Path) -
     said = run("ca", "show", "--dir", made.path).good().out
     der = made.load().current.ca.certificate.public_bytes(Encoding.DER)
     assert CaCertificates(x509.load_der_x509_certificate(der), ()).fingerprint in said
+
+
+# PKCS #12, as Windows and most CAs export
+
+
+PASSWORD = b"the export's password"
+
+
+def pkcs12_of(pair: KeyPair, *others: x509.Certificate, by: KeySerializationEncryption | None = None) -> bytes:
+    return pkcs12.serialize_key_and_certificates(
+        b"ca",
+        pair.key,
+        pair.certificate,
+        others,
+        by or BestAvailableEncryption(PASSWORD),  # type: ignore[arg-type]
+    )
+
+
+def import_pkcs12(tmp_path: Path, data: bytes, *more: str | Path, password: bytes | None = PASSWORD) -> Result:
+    """`ca init --import-pkcs12` into tmp_path / "ca"."""
+    files.write(tmp_path / "import.p12", data, secret=True)
+    if password is not None:
+        files.write(tmp_path / "password", password + b"\n", secret=True)
+        more = (*more, "--import-key-password-file", tmp_path / "password")
+    return run("ca", "init", "--dir", tmp_path / "ca", "--import-pkcs12", tmp_path / "import.p12", *more)
+
+
+def old() -> KeySerializationEncryption:
+    """What AD CS writes: PBE-SHA1-3DES, MAC with SHA-1."""
+    builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(2000)
+    builder = builder.key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC).hmac_hash(SHA1())  # noqa: S303 - theirs
+    return builder.build(PASSWORD)
+
+
+@pytest.mark.parametrize("how", ["new", "old", "none"])
+@pytest.mark.parametrize("key_type", ["rsa:2048", "ec:P-256"])
+def test_issue_10_5_a_ca_comes_with_its_issuers_from_one_pkcs12_file(tmp_path: Path, key_type: str, how: str) -> None:
+    """Their order in it says nothing, and what is not theirs is passed over."""
+    root = certificate("CN=Root", key("ec:P-256", "root"))
+    middle = certificate("CN=Middle", key("ec:P-384", "middle"), root)
+    usages = FOR_A_CA if key_type == "rsa:2048" else FOR_A_CA - {"keyEncipherment"}
+    pair = certificate("CN=Issuing", key(key_type, "issuing"), middle, usages=usages)
+    stranger = ca_pair("ed25519").certificate
+    by = {"new": None, "old": old(), "none": NoEncryption()}[how]
+    data = pkcs12_of(pair, stranger, root.certificate, middle.certificate, by=by)
+    import_pkcs12(tmp_path, data, password=None if how == "none" else PASSWORD).good()
+    found = CaDir(tmp_path / "ca").load().current
+    assert found.ca.certificate == pair.certificate
+    assert found.chain == (middle.certificate, root.certificate)
+    site = Site(CaDir(tmp_path / "ca"))
+    assert isinstance(site.device(password=site.password()).enrol(), Issued)
+
+
+def test_issue_10_5_a_pkcs12_file_may_be_ber(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """As NSS and older versions of Bouncy Castle write it; the library's warning of that helps nobody here."""
+    pair = certificate("CN=Old root", key("ec:P-256", "old root"))
+    der = pkcs12_of(pair)
+    assert der[:2] == b"\x30\x82"
+    import_pkcs12(tmp_path, b"\x30\x80" + der[4:] + bytes(2), "--ra").good()
+    assert not recwarn.list
+
+
+def test_issue_10_5_cross_certificates_make_no_endless_chain(tmp_path: Path) -> None:
+    one, other = key("ec:P-256", "one"), key("ec:P-256", "other")
+    by_one, by_other = certificate("CN=One", one), certificate("CN=Other", other)
+    first, second = certificate("CN=One", one, by_other), certificate("CN=Other", other, by_one)
+    import_pkcs12(tmp_path, pkcs12_of(first, second.certificate), "--ra").good()
+    assert CaDir(tmp_path / "ca").load().current.chain == (second.certificate,)
+
+
+@pytest.mark.parametrize(
+    ("data", "password", "words"),
+    [
+        pytest.param("good", None, "is encrypted; give its password", id="no password"),
+        pytest.param("good", b"wrong", "damaged, or its password is another one", id="wrong password"),
+        pytest.param("cut", PASSWORD, "it is no PKCS #12 file", id="cut"),
+        pytest.param("pem", PASSWORD, "it is no PKCS #12 file", id="PEM"),
+        pytest.param("", PASSWORD, "it is no PKCS #12 file", id="empty"),
+        pytest.param("no key", PASSWORD, "has no private key in it", id="no key"),
+        pytest.param("another", PASSWORD, "holds no certificate for its key", id="another certificate"),
+        pytest.param("expired", PASSWORD, "the CA certificate is valid from", id="expired"),
+    ],
+)
+def test_issue_10_5_a_pkcs12_file_that_cannot_be_used(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, data: str, password: bytes | None, words: str
+) -> None:
+    pair = certificate("CN=Old root", key("ec:P-256", "old root"))
+    made = {
+        "good": lambda: pkcs12_of(pair),
+        "cut": lambda: pkcs12_of(pair)[:-1],
+        "pem": lambda: files.pem(pair.certificate),
+        "": lambda: b"",
+        "no key": lambda: pkcs12.serialize_java_truststore(
+            [pkcs12.PKCS12Certificate(pair.certificate, None)], BestAvailableEncryption(PASSWORD)
+        ),
+        "another": lambda: pkcs12.serialize_key_and_certificates(
+            None,
+            pair.key,
+            None,
+            [ca_pair("ec:P-256").certificate],
+            BestAvailableEncryption(PASSWORD),  # type: ignore[arg-type]
+        ),
+        "expired": lambda: pkcs12_of(certificate("CN=Old root", key("ec:P-256", "old root"), ended=True)),
+    }[data]()
+    import_pkcs12(tmp_path, made, password=password).refused_in_one_line(2, words)
+    assert not (tmp_path / "ca").exists() and not recwarn.list
+
+
+def test_issue_10_5_the_options_of_an_import_do_not_mix(tmp_path: Path) -> None:
+    pair = certificate("CN=Old root", key("ec:P-256", "old root"))
+    files.write(tmp_path / "import.p12", pkcs12_of(pair), secret=True)
+    files.write(tmp_path / "cert", files.pem(pair.certificate))
+    where = ("ca", "init", "--dir", tmp_path / "ca")
+    both = (*where, "--import-pkcs12", tmp_path / "import.p12", "--import-cert", tmp_path / "cert")
+    run(*both).refused_in_one_line(2, "--import-pkcs12 has key and certificate in it")
+    as_key = (*where, "--import-key", tmp_path / "import.p12", "--import-cert", tmp_path / "cert")
+    run(*as_key).refused_in_one_line(2, "is a PKCS #12 file; give it by --import-pkcs12 alone")
+    alone = (*where, "--import-key-password-file", tmp_path / "cert")
+    run(*alone).refused_in_one_line(2, "goes with --import-key or --import-pkcs12")

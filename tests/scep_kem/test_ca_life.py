@@ -20,7 +20,7 @@ from ca.store import StoreUnavailable
 from pkix.certificates import Certificate
 from pkix.keys import certificate_hash
 from pkix.signatures import SigningKey
-from pkix.usages import key_usage
+from pkix.usages import CMC_RA, key_usage
 from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.client import Issued, Refused
 from scep.messages import PkiMessage
@@ -215,6 +215,7 @@ def test_healthz_tells_when_certificates_end(
     answer = site.http.get("/healthz")
     found = json.loads(answer.text)
     assert (answer.status_code, found["status"], found["database"]) == (code, status, "ok")
+    assert answer.headers["Cache-Control"] == "no-store"
     assert set(found) == {"status", "database", "certificates"} and str(own.path) not in answer.text
     assert [item["role"] for item in found["certificates"]] == ["CA", *ras(own)]
     assert {item["ca"] for item in found["certificates"]} == {own.load().current.short_identifier}
@@ -232,6 +233,7 @@ def test_healthz_has_the_prepared_ca_and_fails_without_a_database(own: CaDir, mo
     monkeypatch.setattr(site.service.store, "certificate", fail)
     answer = site.http.get("/healthz")
     assert answer.status_code == 503 and json.loads(answer.text)["database"] == "unavailable"
+    assert answer.headers["Cache-Control"] == "no-store"
     assert "secret" not in answer.text and timedelta(days=60) == NEAR_END
 
 
@@ -249,6 +251,20 @@ def test_what_anybody_may_ask_for_reads_no_lists(own: CaDir, monkeypatch: pytest
     for lists in ("certificates", "transactions", "credentials", "revocations"):
         monkeypatch.setattr(site.service.store, lists, fail)
     assert site.http.get(path).status_code == 200
+
+
+def test_healthz_does_not_fail_for_a_prepared_ca_that_is_not_valid_yet(own: CaDir) -> None:
+    own.prepare_rollover(now=utc_now() + timedelta(days=100))
+    answer = Site(own).http.get("/healthz")
+    found = json.loads(answer.text)
+    assert (answer.status_code, found["status"]) == (200, "warning")
+    states = {item["state"] for item in found["certificates"] if item["use"] == "next"}
+    assert states == {"not-yet-valid"}
+
+
+def test_healthz_is_not_for_posting(own: CaDir) -> None:
+    answer = Site(own).http.post("/healthz", data=b"x")
+    assert answer.status_code == 404 and "no SCEP profile" in answer.text
 
 
 # Dropping a prepared CA
@@ -457,26 +473,32 @@ def test_f03_a_ca_without_an_ra_is_not_followed_by_one_whose_key_may_not_answer(
 # What the CA issued elsewhere
 
 
-def issued_elsewhere(pair: KeyPair, label: str, *, days: int = 300) -> x509.Certificate:
+def issued_elsewhere(
+    pair: KeyPair, label: str, *extensions: x509.ExtensionType, days: int = 300, serial: int = 0
+) -> x509.Certificate:
     now = utc_now()
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name(f"CN={label},O=Example"))
         .issuer_name(pair.certificate.subject)
         .public_key(key("rsa:2048", label).public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(now - timedelta(days=10))
         .not_valid_after(now + timedelta(days=days))
-        .sign(pair.key, certificate_hash(pair.key))
     )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(pair.key, certificate_hash(pair.key))
 
 
-def crl_of(pair: KeyPair, number: int | None, **revoked: int) -> bytes:
+def crl_of(pair: KeyPair, number: int | None, *extensions: x509.ExtensionType, **revoked: int) -> bytes:
     now = utc_now()
     builder = x509.CertificateRevocationListBuilder().issuer_name(pair.certificate.subject)
     builder = builder.last_update(now).next_update(now + timedelta(days=7))
     if number is not None:
         builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
     for reason, serial in revoked.items():
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - timedelta(days=3))
         entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags(reason)), critical=False)
@@ -522,8 +544,13 @@ def test_f03_a_crl_must_be_the_cas_and_complete(tmp_path: Path) -> None:
     own = imported(tmp_path, pair, "--ra")
     files.write(tmp_path / "c.pem", files.pem(issued_elsewhere(pair, "device")))
     command = ("ca", "import-issued", tmp_path / "c.pem", "--dir", own.path)
+    part = x509.IssuingDistributionPoint(None, None, True, False, None, False, False)
     for data, words in (
         (crl_of(ca_pair("ec:P-256"), 1), "not one that this CA has signed"),
+        (crl_of(made("CN=Another name", pair.key), 1), "not one that this CA has signed"),
+        (crl_of(KeyPair(key("ec:P-256", "another key"), pair.certificate), 1), "not one that this CA has signed"),
+        (crl_of(pair, 1, x509.DeltaCRLIndicator(1)), "a delta CRL or one of a part"),
+        (crl_of(pair, 1, part), "a delta CRL or one of a part"),
         (crl_of(pair, 2**100), "cannot go on"),
         (b"junk", "no readable CRL"),
     ):
@@ -534,3 +561,64 @@ def test_f03_a_crl_must_be_the_cas_and_complete(tmp_path: Path) -> None:
     run(*command, "--profile", "nobody").refused_in_one_line(2, "no profile")
     with own.open_store() as store:
         assert store.next_crl_number(own.load().current.identifier) == 100
+    with own.open_store() as store:
+        assert not [item for item in store.certificates() if item.revoked_at]
+
+
+def test_f03_another_certificate_with_a_known_serial_number_is_named_and_skipped(tmp_path: Path) -> None:
+    pair = made("CN=Old", key("ec:P-256", "old"))
+    own = imported(tmp_path, pair, "--ra")
+    first, second = issued_elsewhere(pair, "device", serial=77), issued_elsewhere(pair, "other", serial=77)
+    for certificate in (first, second):
+        files.write(tmp_path / "c.pem", files.pem(certificate))
+        said = run("ca", "import-issued", tmp_path / "c.pem", "--dir", own.path)
+    assert said.code == 2 and "0 recorded, 0 known before" in said.out
+    assert "c.pem: another certificate with this serial number is known" in said.err
+    with own.open_store() as store:
+        assert [item.der for item in store.certificates()] == [first.public_bytes(Encoding.DER)]
+
+
+OCSP, AGENT = x509.oid.ExtendedKeyUsageOID.OCSP_SIGNING, x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.1")
+ANY = x509.oid.ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
+OTHER_PURPOSE = "extendedKeyUsage other than that of profile default"
+
+
+@pytest.mark.parametrize(
+    ("given", "extension", "why"),
+    [
+        (["clientAuth"], None, ""),
+        (["clientAuth"], EKU([CLIENT]), ""),
+        (["clientAuth", "serverAuth"], EKU([SERVER, CLIENT]), ""),
+        (["clientAuth", "serverAuth"], EKU([SERVER]), OTHER_PURPOSE),
+        (["clientAuth"], EKU([SERVER]), OTHER_PURPOSE),
+        (["clientAuth"], EKU([CLIENT, AGENT]), OTHER_PURPOSE),
+        (["clientAuth"], EKU([OCSP]), OTHER_PURPOSE),
+        (["clientAuth"], EKU([AGENT]), OTHER_PURPOSE),
+        (["clientAuth"], EKU([ANY]), OTHER_PURPOSE),
+        ([], EKU([CLIENT]), OTHER_PURPOSE),
+        ([], None, ""),
+        (["clientAuth"], x509.BasicConstraints(True, None), "certificate of a CA"),
+        (["clientAuth"], EKU([CMC_RA]), "certificate of an RA"),
+    ],
+)
+def test_f03_an_imported_certificate_is_renewed_only_for_what_it_was_good_for(
+    tmp_path: Path, given: list[str], extension: x509.ExtensionType | None, why: str
+) -> None:
+    pair = made("CN=Old", key("ec:P-256", "old"))
+    own = imported(tmp_path, pair, "--ra")
+    text = own.config_path.read_text()
+    assert 'extended_key_usage = ["clientAuth"]' in text
+    own.config_path.write_text(text.replace('["clientAuth"]', json.dumps(given)))
+    old = issued_elsewhere(pair, "device", *filter(None, [extension]))
+    files.write(tmp_path / "c.pem", files.pem(old))
+    command = ("ca", "import-issued", tmp_path / "c.pem", "--dir", own.path)
+    said = run(*command).good().out
+    assert said.splitlines()[0].startswith("1 recorded")
+    assert said.splitlines()[1:] == ([f"1 of them can be revoked, but not renewed: {why}"] if why else [])
+    assert run(*command).good().out.splitlines()[1:] == []
+    with own.open_store() as store:
+        assert [item.profile for item in store.certificates()] == ["" if why else "default"]
+        device = Site(own, store=store).device(label="device", subject="CN=device,O=Example")
+        answer = device.renewal(Issued(old.public_bytes(Encoding.DER), ())).enrol()
+        assert isinstance(answer, Refused if why else Issued)
+    run("ca", "revoke", f"{old.serial_number:x}", "--dir", own.path).good()

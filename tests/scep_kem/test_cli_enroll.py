@@ -31,7 +31,7 @@ def test_an_enrolment_says_what_was_issued(make: Callable[..., Device], ca_folde
     device = make()
     said = device.enroll("--challenge", password(ca_folder), "--san", "dns:a.example", "--san", "ip:192.0.2.1").good()
     assert f"certificate written to {device.out}" in said.out and said.err == ""
-    for word in (f"{device.certificate.serial_number:x}", "a.example, 192.0.2.1", "clientAuth", "RSA 2048"):
+    for word in (f"{device.certificate.serial_number:x}", "dns: a.example, ip: 192.0.2.1", "clientAuth", "rsa:2048"):
         assert word in said.out
 
 

@@ -112,3 +112,9 @@ def test_the_installed_command_shows_its_help_under_its_name() -> None:
     command = [Path(sys.executable).with_name("scep-kem"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, env=bare, check=True, timeout=LAST_RESORT)
     assert done.stdout.startswith("Usage: scep-kem [OPTIONS] COMMAND") and done.stderr == ""
+
+
+def test_the_package_runs_as_the_command() -> None:
+    words = [sys.executable, "-m", "scep_kem", "kem", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LAST_RESORT, env=environment(), check=True)
+    assert "Usage:" in done.stdout

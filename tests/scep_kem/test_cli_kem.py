@@ -242,7 +242,7 @@ def test_capabilities_that_were_cut_on_the_way_are_noticed_by_both_sides(device:
         said = device.enroll("--challenge", device.password(), "--require-kem", "--trace")
     assert "GetCACaps does not list KEM-PoP, but the CA has an ML-KEM certificate: going on with ML-KEM" in said.out
     said.refused_in_one_line(4, "refused: ", "downgrade")
-    assert "signed by      CN=SCEP client, EC secp256r1" in said.out
+    assert "signed by      CN=SCEP client, ec:P-256" in said.out
 
 
 def test_capabilities_that_were_suppressed_are_noticed_by_the_ca(device: Device) -> None:

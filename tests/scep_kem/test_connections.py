@@ -412,6 +412,14 @@ def test_descriptors_above_1023_can_be_waited_for(config: Config) -> None:
             assert raw(port, ASK)[0] == 200
 
 
+def test_what_a_proxy_says_gets_to_the_application(config: Config) -> None:
+    """waitress would take its headers away: it does not know whom the configuration trusts."""
+    with serving(config) as port:
+        said = b"X-Forwarded-Proto: https\r\nX-Forwarded-Host: public.example\r\n"
+        ask = b"GET /scep HTTP/1.1\r\nHost: ca.example\r\nConnection: close\r\n" + said + b"\r\n"
+        assert b"https://public.example/scep" in raw(port, ask)[2]
+
+
 def test_a_request_line_may_be_as_long_as_documented(config: Config) -> None:
     with serving(config) as port:
         for excess, expected in ((-100, 400), (1, 431)):

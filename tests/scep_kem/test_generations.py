@@ -161,6 +161,14 @@ def test_nor_by_its_file_or_serial_number(own: CaDir, store: SqlStore, reason: s
     assert store.certificates() == before and bool(before) == withdrawn
 
 
+def test_a_ca_does_not_revoke_its_own_certificate(own: CaDir) -> None:
+    """It has signed it, but its CRL cannot say so (RFC 5280 section 6.3)."""
+    for number, authority in enumerate(own.load().known):
+        (own.path / f"given-{number}").write_bytes(authority.certificate.der)
+        refused = run("ca", "revoke", "--cert", own.path / f"given-{number}", "--dir", own.path)
+        refused.refused_in_one_line(2, "not a certificate that this CA has issued")
+
+
 def test_a_certificate_that_is_given_is_the_only_one_revoked(own: CaDir, store: SqlStore) -> None:
     """Serial numbers are unique for one issuer; another generation may have used the same."""
     site = Site(own, store=store)

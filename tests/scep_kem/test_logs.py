@@ -48,6 +48,9 @@ def objects(log: pytest.LogCaptureFixture) -> Iterator[list[dict[str, object]]]:
 # One line for each request
 
 
+NO_MESSAGE = "the request has no message: a GET has it as message=BASE64 in the URL, a POST as its body"
+
+
 @pytest.mark.parametrize(
     ("method", "target", "said"),
     [
@@ -64,8 +67,8 @@ def objects(log: pytest.LogCaptureFixture) -> Iterator[list[dict[str, object]]]:
         ("GET", "/nowhere", {"outcome": "refused", "text": "there is no SCEP profile at /nowhere", "http_status": 404}),
         ("OPTIONS", "/scep", {"kind": "request", "outcome": "answered", "method": "OPTIONS"}),
         ("PUT", "/scep", {"outcome": "refused", "http_status": 405, "method": "PUT", "path": "/scep"}),
-        ("POST", "/scep", {"outcome": "refused", "text": "the request has no message", "http_status": 400}),
-        ("POST", "/scep?operation=PKIOperation", {"text": "the request has no message", "operation": "PKIOperation"}),
+        ("POST", "/scep", {"outcome": "refused", "text": NO_MESSAGE, "http_status": 400}),
+        ("POST", "/scep?operation=PKIOperation", {"text": NO_MESSAGE, "operation": "PKIOperation"}),
         ("POST", "/scep?operation=GetCACert", {"outcome": "refused", "http_status": 400, "octets_in": 19}),
         ("GET", "/scep?operation=PKIOperation&message=$", {"text": "message is not base64 (RFC 8894 section 4.1)"}),
         ("GET", "/scep?operation=PKIOperation&message=MAA", {"outcome": "refused", "operation": "PKIOperation"}),
@@ -224,6 +227,30 @@ def test_other_lines_and_tracebacks_cannot_be_forged(log: pytest.LogCaptureFixtu
 def test_a_long_value_is_cut(site: Site, objects: list[dict[str, object]]) -> None:
     guarded(lambda _service, _request: text("no", 404), site.service, Request("GET", "x" * 100_000, ""))
     assert objects[0]["path"] == f"/{'x' * (logs.MOST - 1)}... (100001 characters)"
+
+
+def test_of_an_unknown_operation_the_beginning_is_written(site: Site, objects: list[dict[str, object]]) -> None:
+    site.get(f"operation={'x' * 100_000}")
+    assert objects[0]["operation"] == "x" * 40
+
+
+@pytest.mark.parametrize("form", logs.FORMATS)
+def test_a_message_and_a_traceback_are_cut(form: str) -> None:
+    """An exception may quote what a peer sent."""
+    try:
+        raise ValueError("x" * 1_000_000)
+    except ValueError:
+        defect = sys.exc_info()
+    record = logging.LogRecord("scep", logging.ERROR, "file", 1, "%s", ("y" * 1_000_000,), defect)
+    line = logs.formatter(form).format(record)
+    assert "Traceback" in line and "y... (1000000 characters)" in line and "x... (1" in line
+    assert len(line) < 3 * logs.MOST_OF_A_TEXT
+
+
+def test_a_line_with_many_long_values_stays_whole() -> None:
+    line = logs.Line("kind", "outcome", {str(number): "x" * 1000 for number in range(100)})
+    record = logging.LogRecord("scep", logging.INFO, "file", 1, line, (), None)
+    assert len(logs.formatter(logs.TEXT).format(record)) > 100_000
 
 
 # Secrets

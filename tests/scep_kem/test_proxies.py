@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from scep_kem.ca_dir import CaDir
 from scep_kem.errors import UsageError
 from scep_kem.proxies import see_through
 from tests.scep_kem.kit import CONFIG, Site, make_ca_dir
@@ -37,6 +38,19 @@ def seen(peer: str, **headers: str) -> dict[str, Any]:
         ("127.0.0.1", "192.0.2.7, _hidden, 10.1.2.3", "10.1.2.3"),
         ("127.0.0.1", "x\r\ny", "127.0.0.1"),
         ("127.0.0.1", "", "127.0.0.1"),
+        ("127.0.0.1", "fe80::1%eth0.12", "fe80::1%eth0.12"),
+        ("127.0.0.1", "[fe80::1%2]:50000", "fe80::1%2"),
+        ("127.0.0.1", "fe80::1%", "127.0.0.1"),
+        ("127.0.0.1", "fe80::1%" + "a" * 15, "fe80::1%" + "a" * 15),
+        ("127.0.0.1", "fe80::1%" + "a" * 16, "127.0.0.1"),  # longer than any interface's name
+        ("127.0.0.1", "192.0.2.7, fe80::1%" + "a" * 100_000, "127.0.0.1"),
+        ("127.0.0.1", "192.0.2.7, [fe80::1%" + "a" * 100_000 + "]:1", "127.0.0.1"),
+        ("127.0.0.1", "fe80::1%x\u202e", "127.0.0.1"),
+        ("127.0.0.1", "fe80::1%eth0\nx", "127.0.0.1"),
+        ("127.0.0.1", "fe80::1%\x1b[2J\nforged", "127.0.0.1"),
+        ("127.0.0.1", "::ffff:192.0.2.7%\x1b", "127.0.0.1"),
+        ("127.0.0.1", "[::1]forged", "127.0.0.1"),
+        ("127.0.0.1", "192.0.2.7:forged", "127.0.0.1"),
         ("127.0.0.2", "192.0.2.7", "127.0.0.2"),  # not trusted
         ("198.51.100.9", "192.0.2.7", "198.51.100.9"),
         ("", "192.0.2.7", "192.0.2.7"),  # a socket in the file system
@@ -82,6 +96,13 @@ def test_page_and_log_show_what_the_client_used(site: Site, log: pytest.LogCaptu
     site.http.post("/scep", data=b"garbage", headers=HEADERS)
     lines = [record.getMessage() for record in log.records if "GetCACert" not in record.getMessage()]
     assert len(lines) == 3 and all('client="192.0.2.7"' in line for line in lines)
+
+
+def test_neither_log_nor_database_gets_a_zone_of_any_length(ca_dir: CaDir, log: pytest.LogCaptureFixture) -> None:
+    site = Site(ca_dir, path="/scep/manual")
+    site.post(site.device().start(), headers={"X-Forwarded-For": "fe80::1%" + "a" * 100_000})
+    (waiting,) = site.service.store.transactions()
+    assert waiting.client == "127.0.0.1" and "aaaa" not in log.text
 
 
 def test_a_stranger_is_not_believed(site: Site, log: pytest.LogCaptureFixture) -> None:

@@ -1,161 +1,280 @@
-"""An extension that cannot be read, in somebody else's certificate: it stops nothing if nobody needs it, and does not
-count as absent if somebody does.
+"""Issue 10, section 5: an extension that nobody can read, in a certificate or CRL of others, stops neither the CA nor a
+command. Where the CA would obey it, or repeat it, the certificate is refused.
 """
 
 from __future__ import annotations
 
-import datetime
+import json
+import os
 import re
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.authority import KeyPair, new_serial
-from ca.constraints import check_constraints
+from ca.authority import KeyPair, issue
+from ca.constraints import check_names
 from ca.errors import NamesRefused
-from pkix.asn1 import wrap
-from pkix.certificates import Certificate
-from pkix.errors import Malformed, NotTrusted
-from pkix.name_constraints import alternative_names, constraints_of
-from pkix.paths import PathPolicy, validate_path
+from ca.profiles import Profile
+from pkix.certificates import Certificate, load_certificate
+from pkix.errors import Malformed
+from pkix.keys import certificate_hash
 from pkix.signed_data import Signer
-from pkix.usages import key_usage
 from scep.client import Issued, Refused
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
 from scep_kem.clock import utc_now
-from tests.scep.craft import der_of
-from tests.scep_kem.kit import CONFIG, Result, Site, ca_pair, make_ca_dir, run
-from tests.world import Random, key, name
+from scep_kem.server import service as service_module
+from tests.pkix.tlv import tlv
+from tests.scep_kem.kit import Result, Site, ca_pair, make_ca_dir, run
+from tests.scep_kem.test_ca_life import imported, made
+from tests.world import key, name
 
+JUNK = b"\x05\x00"
+FOR_ALL = ("keyCertSign", "cRLSign", "digitalSignature", "keyEncipherment")
 AIA, SAN, CONSTRAINTS = "1.3.6.1.5.5.7.1.1", "2.5.29.17", "2.5.29.30"
-JUNK = b"\x04\x00"
-CORP = wrap(0x30, wrap(0x82, b"corp.example"))
-UNREADABLE = {
-    "junk": JUNK,
-    "empty": wrap(0x30, b""),
-    "a mask with holes": wrap(0x30, wrap(0xA0, CORP + wrap(0x30, wrap(0x87, bytes([10, 0, 0, 0, 255, 0, 255, 0]))))),
-    "an address of 5 octets": wrap(0x30, wrap(0xA0, wrap(0x30, wrap(0x87, b"12345")))),
-    "x400Address": wrap(0x30, wrap(0xA0, CORP + wrap(0x30, wrap(0xA3, b"")))),
-    "no ASCII": wrap(0x30, wrap(0xA0, wrap(0x30, wrap(0x82, b"\xe9.example")))),
+
+
+def subtrees(*bases: bytes) -> bytes:
+    """DER NameConstraints with permitted subtrees alone. bases: DER members of each GeneralSubtree."""
+    return tlv(0x30, tlv(0xA0, b"".join(tlv(0x30, base) for base in bases)))
+
+
+CORP = tlv(0x82, b"corp.example")
+UNREADABLE_CONSTRAINTS = {
+    "no SEQUENCE": JUNK,
+    "neither permitted nor excluded": tlv(0x30, b""),
+    "mask that is no prefix": subtrees(CORP, tlv(0x87, bytes([10, 0, 0, 0, 255, 0, 255, 0]))),
+    "address of 5 octets": subtrees(CORP, tlv(0x87, bytes(5))),
+    "x400Address": subtrees(CORP, tlv(0xA3, b"")),
+    "ediPartyName": subtrees(CORP, tlv(0xA5, b"")),
+    "Latin-1": subtrees(CORP, tlv(0x82, b"caf\xe9.example")),
+    "minimum": subtrees(CORP + tlv(0x80, b"\x01")),
+    "maximum": subtrees(CORP + tlv(0x81, b"\x05")),
 }
 
 
-def certified(subject: str, label: str, *extensions: tuple[str, bytes], by: KeyPair | None = None) -> KeyPair:
-    """A key with a certificate, of a CA unless `by` one."""
-    private, now = key("rsa:2048", label), utc_now()
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name(subject))
-        .issuer_name(by.certificate.subject if by else name(subject))
-        .public_key(private.public_key())
-        .serial_number(new_serial(Random(label)))
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=300))
-    )
-    if by is None:
-        usages = key_usage({"keyCertSign", "cRLSign", "digitalSignature", "keyEncipherment"})
-        builder = builder.add_extension(x509.BasicConstraints(True, None), True).add_extension(usages, True)
-    for oid, value in extensions:
-        builder = builder.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value), False)
-    return KeyPair(private, builder.sign(by.key if by else private, hashes.SHA256()))  # type: ignore[arg-type]
+def raw(oid: str, value: bytes = JUNK) -> x509.UnrecognizedExtension:
+    return x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value)
 
 
-def imported(folder: Path, pair: KeyPair, *command: str) -> Result:
-    files.write_key(folder / "import.key", pair.key)
-    files.write(folder / "import.pem", files.pem(pair.certificate))
-    where = ("--dir", folder / "ca", "--import-key", folder / "import.key", "--import-cert", folder / "import.pem")
-    return run("ca", *command, *where)
+def a_ca(subject: str, *extensions: x509.ExtensionType, label: str = "odd", issuer: KeyPair | None = None) -> KeyPair:
+    return made(subject, key("rsa:2048", label), *extensions, usages=FOR_ALL, issuer=issuer)
 
 
-@pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE)
-def test_name_constraints_that_cannot_be_read_are_not_none(tmp_path: Path, value: bytes) -> None:
-    pair = certified("CN=CA", "strange", (CONSTRAINTS, value))
-    with pytest.raises(Malformed):
-        constraints_of(pair.certificate)
-    with pytest.raises(NamesRefused, match="cannot be read"):
-        check_constraints([pair.certificate], name("CN=device"), [])
-    imported(tmp_path, pair, "init").refused_in_one_line(2, "nameConstraints (2.5.29.30) cannot be read")
-    assert not (tmp_path / "ca").exists()
+def import_options(tmp_path: Path, pair: KeyPair, *chain: x509.Certificate) -> tuple[str | Path, ...]:
+    files.write_key(tmp_path / "next.key", pair.key)
+    files.write(tmp_path / "next.pem", files.pem(pair.certificate, *chain))
+    return "--import-key", tmp_path / "next.key", "--import-cert", tmp_path / "next.pem"
 
 
-def test_nor_is_a_subject_key_identifier(tmp_path: Path) -> None:
-    found = imported(tmp_path, certified("CN=CA", "strange", ("2.5.29.14", b"\x30\x00")), "init")
-    found.refused_in_one_line(2, "subjectKeyIdentifier (2.5.29.14) cannot be read")
-    assert not (tmp_path / "ca").exists()
+# A CA's own certificate
 
 
-def test_nor_are_names_under_constraints() -> None:
-    device = certified("CN=device", "device", (SAN, JUNK))
-    with pytest.raises(Malformed):
-        alternative_names(Certificate.of(device.certificate).extensions)
-
-
-def test_a_ca_with_one_that_nobody_needs_is_imported_and_issues(tmp_path: Path) -> None:
-    imported(tmp_path, certified("CN=CA", "strange", (AIA, JUNK)), "init").good()
-    found = CaDir(tmp_path / "ca")
-    run("ca", "show", "--dir", found.path).good()
-    site = Site(found)
+@pytest.mark.parametrize("oid", [AIA, SAN, "2.5.29.31", "2.5.29.32"])
+def test_a_ca_serves_with_an_extension_that_nobody_needs(tmp_path: Path, oid: str) -> None:
+    own = imported(tmp_path, a_ca("CN=Odd", raw(oid)), "--ra")
+    site = Site(own)
     assert isinstance(site.device(password=site.password()).enrol(), Issued)
-    assert site.http.get("/healthz").status_code == 200
+    run("ca", "replace-ra", "--dir", own.path).good()
+    assert site.get("operation=GetCACert").status_code == 200
 
 
-def test_so_is_the_next_ca(tmp_path: Path) -> None:
+def test_the_next_ca_serves_with_an_extension_that_nobody_needs(tmp_path: Path) -> None:
     own = make_ca_dir(tmp_path / "ca")
     site = Site(own)
-    imported(tmp_path, certified("CN=Next", "strange", (AIA, JUNK)), "rollover").good()
+    run("ca", "rollover", "--dir", own.path, *import_options(tmp_path, a_ca("CN=Next", raw(AIA)))).good()
+    assert site.get("operation=GetNextCACert").status_code == 200
     run("ca", "rollover", "--activate", "--dir", own.path).good()
-    for query in ("operation=GetCACaps", "operation=GetCACert"):
-        assert site.get(query).status_code == 200
+    assert site.get("operation=GetCACaps").status_code == 200
     assert isinstance(site.device(password=site.password()).enrol(), Issued)
 
 
-def test_so_is_a_renewed_certificate(tmp_path: Path) -> None:
-    imported(tmp_path, certified("CN=CA", "strange"), "init").good()
-    renewed = tmp_path / "renewed.pem"
-    files.write(renewed, files.pem(certified("CN=CA", "strange", (AIA, JUNK)).certificate))
-    run("ca", "import-cert", "--dir", tmp_path / "ca", renewed).good()
-    site = Site(CaDir(tmp_path / "ca"))
+def test_a_renewed_certificate_with_an_extension_that_nobody_needs_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    own = imported(tmp_path, a_ca("CN=Odd"))
+    files.write(tmp_path / "new.pem", files.pem(a_ca("CN=Odd", raw(AIA)).certificate))
+    run("ca", "import-cert", "--dir", own.path, tmp_path / "new.pem").good()
+    site = Site(own)
     assert isinstance(site.device(password=site.password()).enrol(), Issued)
 
 
-@pytest.mark.parametrize(("extension", "recorded"), [((AIA, JUNK), True), ((SAN, JUNK), False)])
-def test_a_certificate_that_the_ca_issued_before(tmp_path: Path, extension: tuple[str, bytes], recorded: bool) -> None:
-    """It can be renewed, or is not recorded; in both cases the lists of the operator are readable."""
-    own = make_ca_dir(tmp_path / "ca", CONFIG)
-    old = certified("CN=device,O=Example", "device", extension, by=ca_pair())
-    files.write(tmp_path / "old.pem", files.pem(old.certificate))
-    found = run("ca", "import-issued", "--dir", own.path, tmp_path / "old.pem")
-    assert found.code == (0 if recorded else 2) and ("cannot be read" in found.err) == (not recorded)
+@pytest.mark.parametrize("oid", ["2.5.29.37", "2.5.29.14", "2.5.29.35", CONSTRAINTS])
+@pytest.mark.parametrize("above", [False, True])
+def test_a_ca_is_refused_with_an_extension_that_it_obeys_or_repeats(tmp_path: Path, oid: str, above: bool) -> None:
+    top = a_ca("CN=Top", *([raw(oid)] if above else []), label="top")
+    pair = a_ca("CN=Odd", *([] if above else [raw(oid)]), issuer=top)
+    options = import_options(tmp_path, pair, top.certificate)
+    run("ca", "init", "--dir", tmp_path / "new", *options).refused_in_one_line(2, oid, "cannot be read")
+    assert not (tmp_path / "new").exists()
+    own = make_ca_dir(tmp_path / "ca")
+    before = sorted(own.path.rglob("*"))
+    run("ca", "rollover", "--dir", own.path, *options).refused_in_one_line(2, oid, "cannot be read")
+    run("ca", "import-cert", "--dir", own.path, tmp_path / "next.pem").refused_in_one_line(2, oid, "cannot be read")
+    assert sorted(own.path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("words", UNREADABLE_CONSTRAINTS)
+def test_4_2_1_10_name_constraints_that_cannot_be_read_are_not_none(tmp_path: Path, words: str) -> None:
+    pair = a_ca("CN=Odd", raw(CONSTRAINTS, UNREADABLE_CONSTRAINTS[words]))
+    refused = run("ca", "init", "--dir", tmp_path / "ca", *import_options(tmp_path, pair))
+    refused.refused_in_one_line(2, "nameConstraints")
+    with pytest.raises(NamesRefused, match="CA CN=Odd cannot be read"):
+        check_names([pair.certificate], name("CN=x"))
+
+
+def test_4_2_1_10_a_ca_that_was_imported_before_issues_nothing(tmp_path: Path) -> None:
+    """It is loaded, so that its CRL is signed, and says why it refuses."""
+    odd = make_ca_dir(tmp_path / "ca", pair=a_ca("CN=Odd", raw(CONSTRAINTS)))
+    Site(odd)
+    request = Site(make_ca_dir(tmp_path / "usual")).device(password="p").request
+    with pytest.raises(NamesRefused, match="no name is known to be permitted"):
+        issue(odd.load().current, Profile(), request, now=utc_now(), random=os.urandom)
+
+
+def test_4_2_1_10_a_certificate_with_such_constraints_is_none_that_can_be_read() -> None:
+    with pytest.raises(Malformed, match="nameConstraints"):
+        load_certificate(a_ca("CN=Odd", raw(CONSTRAINTS)).certificate.public_bytes(Encoding.DER))
+
+
+@pytest.mark.parametrize("failing", ["open_store", "_write_roles"])
+def test_what_fails_late_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(CaDir, failing, fail)
+    with pytest.raises(RuntimeError):
+        CaDir(tmp_path / "a" / "ca").create(name("CN=x"), "ed25519", ra_key_type=None, now=utc_now())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_configuration_of_another_ca_is_found_out_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "scep.toml").write_text('[ca]\ndir = "elsewhere"\n')
+    run("ca", "init", "--dir", tmp_path, "--key-type", "ed25519").refused_in_one_line(2, "is for the CA in")
+    assert [item.name for item in tmp_path.iterdir()] == ["scep.toml"]
+
+
+# What a CA issued elsewhere
+
+
+def issued_with(pair: KeyPair, *extensions: x509.ExtensionType) -> x509.Certificate:
+    now = utc_now()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name("CN=device,O=Example"))
+        .issuer_name(pair.certificate.subject)
+        .public_key(key("rsa:2048", "device").public_key())
+        .serial_number(4711)
+        .not_valid_before(now - timedelta(days=10))
+        .not_valid_after(now + timedelta(days=300))
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(pair.key, certificate_hash(pair.key))
+
+
+@pytest.mark.parametrize(("oid", "renews"), [(AIA, True), (SAN, False)])
+def test_a_certificate_from_elsewhere_stops_nobody(tmp_path: Path, oid: str, renews: bool) -> None:
+    own = make_ca_dir(tmp_path / "ca")
+    certificate = issued_with(ca_pair(), raw(oid))
+    files.write(tmp_path / "c.pem", files.pem(certificate))
+    run("ca", "import-issued", "--dir", own.path, tmp_path / "c.pem").good()
     with own.open_store() as store:
+        Site(own, store=store, path="/scep/manual").device(label="other", subject="CN=device,O=Example").enrol()
+        (item,) = json.loads(f"[{run('requests', 'list', '--json', '--dir', own.path).good().out.strip()}]")
+        assert any("certified already" in text for text in item["warnings"]), item
+        run("requests", "show", item["id"], "--dir", own.path).good()
+        signer = Signer(key("rsa:2048", "device"), Certificate.of(certificate))
         site = Site(own, store=store)
-        Site(own, store=store, path="/scep/manual").device(label="other", subject="CN=waits,O=Example").enrol()
-        run("requests", "list", "--dir", own.path).good()
-        run("ca", "list", "--dir", own.path).good()
-        signer = Signer(old.key, Certificate.of(old.certificate))
-        outcome = site.device(label="device", signer=signer, renewal=True).enrol()
-    assert isinstance(outcome, Issued if recorded else Refused)
+        answer = site.device(label="device", signer=signer, renewal=True).enrol()
+        assert isinstance(answer, Issued if renews else Refused)
+        assert renews or "subjectAltName (2.5.29.17) cannot be read" in answer.text
+    run("ca", "revoke", "1267", "--dir", own.path).good()
 
 
-@pytest.mark.parametrize(("extension", "code"), [((AIA, JUNK), 1), ((SAN, JUNK), 1)])
-def test_the_client_s_old_certificate(tmp_path: Path, extension: tuple[str, bytes], code: int) -> None:
-    old = certified("CN=device,O=Example", "device", extension, by=ca_pair())
-    files.write_key(tmp_path / "old.key", old.key)
-    files.write(tmp_path / "old.pem", files.pem(old.certificate))
-    given = ("--cert", tmp_path / "old.pem", "--key", tmp_path / "old.key", "--out", tmp_path / "new.pem")
-    found = run("renew", "--url", "http://127.0.0.1:9/scep", "--ca-fingerprint", "0" * 64, *given)
-    words = "127.0.0.1" if extension[0] == AIA else "subjectAltName (2.5.29.17) cannot be read"
-    found.refused_in_one_line(code, words)
+@pytest.mark.parametrize(("oid", "words"), [(SAN, "subjectAltName"), (AIA, "127.0.0.1")])
+def test_the_client_renews_a_certificate_whose_names_it_can_read(tmp_path: Path, oid: str, words: str) -> None:
+    files.write(tmp_path / "c.pem", files.pem(issued_with(ca_pair(), raw(oid))))
+    files.write_key(tmp_path / "c.key", key("rsa:2048", "device"))
+    arguments = ("--cert", tmp_path / "c.pem", "--key", tmp_path / "c.key", "--out", tmp_path / "new.pem")
+    found = run("renew", "--url", "http://127.0.0.1:1/scep", "--ca-fingerprint", "0" * 64, *arguments)
+    found.refused_in_one_line(2 if oid == SAN else 1, words)
 
 
-def test_a_path_through_constraints_that_cannot_be_read_is_not_trusted() -> None:
-    root = certified("CN=root", "root", (CONSTRAINTS, JUNK))
-    leaf = certified("CN=device", "device", by=root)
-    with pytest.raises(NotTrusted, match="name constraints that cannot be read"):
-        policy = PathPolicy(usage=None)
-        validate_path(der_of(leaf.certificate), [], [root.certificate], now=utc_now(), policy=policy)
+def a_crl(pair: KeyPair, *, of_all: tuple[str, ...] = (), of_entry: tuple[str, ...] = ()) -> bytes:
+    now = utc_now()
+    entry = x509.RevokedCertificateBuilder().serial_number(4711).revocation_date(now - timedelta(days=3))
+    for oid in of_entry:
+        entry = entry.add_extension(raw(oid), critical=False)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(pair.certificate.subject)
+    builder = builder.last_update(now).next_update(now + timedelta(days=7)).add_revoked_certificate(entry.build())
+    for oid in of_all:
+        builder = builder.add_extension(raw(oid), critical=False)
+    return builder.sign(pair.key, certificate_hash(pair.key)).public_bytes(Encoding.DER)
+
+
+def import_crl(tmp_path: Path, own: CaDir, crl: bytes) -> Result:
+    files.write(tmp_path / "c.pem", files.pem(issued_with(ca_pair())))
+    files.write(tmp_path / "crl", crl)
+    return run("ca", "import-issued", "--dir", own.path, tmp_path / "c.pem", "--crl", tmp_path / "crl")
+
+
+@pytest.mark.parametrize("oid", ["2.5.29.20", "2.5.29.28", AIA])
+def test_a_crl_that_may_be_one_of_a_part_is_refused(tmp_path: Path, oid: str) -> None:
+    found = import_crl(tmp_path, make_ca_dir(tmp_path / "ca"), a_crl(ca_pair(), of_all=(oid,)))
+    found.refused_in_one_line(2, "the CRL has an extension that cannot be read")
+
+
+def test_a_revocation_with_a_reason_that_cannot_be_read_is_one(tmp_path: Path) -> None:
+    own = make_ca_dir(tmp_path / "ca")
+    import_crl(tmp_path, own, a_crl(ca_pair(), of_entry=("2.5.29.21",))).good()
+    with own.open_store() as store:
+        (found,) = store.certificates()
+    assert (found.revoked_at is not None, found.reason) == (True, "unspecified")
+
+
+# A reload
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, RecursionError, AttributeError, OSError, ValueError])
+def test_whatever_goes_wrong_at_a_reload_keeps_the_old_keys(
+    tmp_path: Path,
+    log: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Callable[[], Exception],
+) -> None:
+    clock = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr(service_module, "time", SimpleNamespace(monotonic=lambda: clock.seconds))
+    site = Site(make_ca_dir(tmp_path / "ca"))
+    load_now, failures, tried = site.service._load, [failure()], []
+
+    def failing() -> Any:
+        tried.append(clock.seconds)
+        if failures:
+            raise failures.pop()
+        return load_now()
+
+    monkeypatch.setattr(site.service, "_load", failing)
+    site.service.ca_dir.prepare_rollover(now=utc_now())
+    statuses = []
+    for seconds in (0, 1, 8, 2):
+        clock.seconds += seconds
+        statuses.append((site.get("operation=GetCACaps").status_code, site.get("operation=GetNextCACert").status_code))
+    assert statuses == [(200, 404)] * 3 + [(200, 200)]
+    assert tried == [1000.0, 1011.0]
+    assert log.text.count("cannot be read again, the old ones stay in use: a defect of this program") == 1
+
+
+def test_roles_of_any_depth_are_damaged(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
+    own = make_ca_dir(tmp_path / "ca")
+    site = Site(own)
+    own.roles_path.write_text("[" * 100_000)
+    assert site.get("operation=GetCACaps").status_code == 200 and "roles.json is damaged" in log.text
+    run("ca", "show", "--dir", own.path).refused_in_one_line(2, "roles.json is damaged")
 
 
 # Whoever asks a certificate for its extensions asks `extensions_of`, and `find` for the one that is needed
@@ -187,4 +306,4 @@ def test_nobody_asks_a_certificate_itself() -> None:
                     if owner not in OURS:
                         asking.append((str(path.relative_to(root)), number, line.strip()))
     assert [found for found in asking if found[0] != "pkix/certificates.py"] == []
-    assert len(asking) == 1  # `extensions_of`
+    assert len(asking) == 2  # `extensions_of`, and where DER is decoded

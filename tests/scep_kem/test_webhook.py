@@ -113,6 +113,18 @@ def test_the_reason_comes_along_in_one_line_of_limited_length() -> None:
     assert answer is WebhookAnswer.REJECT and reason.startswith("device is lost xxx") and len(reason) == MAX_REASON
 
 
+@pytest.mark.parametrize("length", [100, 60_000])
+def test_why_there_was_no_answer_has_limited_length(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    """What is no HTTP is not quoted at all, but not all exceptions are ours."""
+
+    def fail(_webhook: HttpWebhook, _question: bytes) -> bytes:
+        raise OSError("x" * length)
+
+    monkeypatch.setattr(HttpWebhook, "_post", fail)
+    _answer, why = HttpWebhook(WebhookConfig("http://127.0.0.1:1"), "default").ask(*question())
+    assert why == "x" * min(length, MAX_REASON)
+
+
 def test_keys_that_are_not_known_do_not_matter() -> None:
     with Peer(said(decision="approve", ticket=5)) as peer:
         assert ask(peer) == (WebhookAnswer.APPROVE, "")
@@ -232,7 +244,7 @@ def test_an_answer_that_drips_is_no_answer_and_its_connection_is_ended(begin: by
 
 
 def test_issue_10_6_a_handshake_of_tls_that_drips_is_ended_too() -> None:
-    """A record of 16,384 octets, which would take longer than this test waits."""
+    """A record of 16,384 octets, which would take longer than this test waits. Python's time-out is for all of it."""
     dripper = Dripper(b"\x16\x03\x03\x40\x00", pause=2 * LAST_RESORT / 16_384)
     url = dripper.url.replace("http:", "https:")
     assert HttpWebhook(WebhookConfig(url, timeout=0.1), "default").ask(*question()) == UNREACHABLE

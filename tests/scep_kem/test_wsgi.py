@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from scep_kem import gunicorn
 from scep_kem.ca_dir import CaDir
 from tests.scep_kem.kit import ROOT
@@ -43,6 +45,36 @@ def test_gunicorn_loads_the_factory(own: CaDir, tmp_path: Path) -> None:
         f'scep_kem.wsgi:create_app("{own.path}/scep.toml")',
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("option", ["--check-config", "--preload"])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[ca]\ndir = 5\n", "ca.dir is not a text"),
+        ("[ca\n", "the name of a table has no closing ]"),
+        ('[ca]\ndir = "nowhere"\n', "holds no CA"),
+        (None, "cannot read"),
+    ],
+)
+def test_issue_10_6_gunicorn_says_in_one_line_what_is_wrong(
+    own: CaDir, tmp_path: Path, option: str, text: str | None, why: str
+) -> None:
+    own.config_path.unlink()
+    if text is not None:
+        own.config_path.write_text(text)
+    application = f'scep_kem.wsgi:create_app("{own.config_path}")'
+    done = run(tmp_path, "-m", "gunicorn", "--config", "python:scep_kem.gunicorn", option, application)
+    line = done.stderr.splitlines()[-1]
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert f"{own.config_path}"[:-10] in line and why in line and " ERROR " in line
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_another_server_gets_an_exception(own: CaDir, tmp_path: Path) -> None:
+    own.config_path.write_text("[ca\n")
+    done = run(tmp_path, "-c", ASK, str(own.config_path))
+    assert done.returncode == 1 and "scep_kem.errors.UsageError: " in done.stderr
 
 
 def test_gunicorn_reads_every_setting_of_ours(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""What a configuration may say and its author hardly means; one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pkix.attribute_types import attribute_oid
+from scep_kem.config import Config, ProfileConfig
+from scep_kem.config_faults import ambiguous
+
+
+def advice(config: Config) -> Iterator[str]:
+    """Nothing here keeps a server from starting."""
+    if config.settings.algorithms.legacy:
+        yield "algorithms.legacy is on: SHA-1 and 3DES are accepted"
+    for network in config.trusted_proxies:
+        if network.prefixlen == 0:
+            yield f"server.trusted_proxies has {network}: the X-Forwarded-* headers of everybody are believed"
+    for name, item in config.profiles.items():
+        for text in (*_issues_nothing(item), *_without_use(item), *_patterns(item)):
+            yield f"profile {name} {text}"
+
+
+def _issues_nothing(item: ProfileConfig) -> Iterator[str]:
+    policy, profile = item.authorisation, item.profile
+    if policy.nothing(None) and item.webhook is None:
+        yield "issues nothing: no key of its authorisation is on"
+    if not profile.key_types:
+        yield "issues nothing: key_types is empty"
+    allowed = {attribute_oid(word) for word in profile.allowed_subject}
+    missing = [word for word in profile.required_subject if allowed and attribute_oid(word) not in allowed]
+    if missing:
+        yield f"issues nothing: required_subject has {', '.join(missing)}, which allowed_subject lacks"
+
+
+def _without_use(item: ProfileConfig) -> Iterator[str]:
+    policy, profile = item.authorisation, item.profile
+    if policy.renewal_grace and not policy.renewal:
+        yield "has renewal_grace_days, which is for renewals, and renewal is off"
+    allowed = {attribute_oid(word) for word in profile.allowed_subject}
+    for word in profile.subject_patterns:
+        if allowed and attribute_oid(word) not in allowed:
+            yield f"has a pattern for {word}, which allowed_subject lacks"
+    for kind in profile.san_patterns:
+        if kind not in profile.san_types:
+            yield f"has a pattern for {kind}, which san_types lacks"
+    for key_type in profile.key_types:
+        _kind, _colon, bits = key_type.partition(":")
+        if bits.isdecimal() and not profile.min_rsa_bits <= int(bits) <= profile.max_rsa_bits:
+            yield f"has {key_type} in key_types, and min_rsa_bits and max_rsa_bits forbid it"
+    if not profile.extended_key_usage:
+        yield "has an empty extended_key_usage: what it issues is good for everything, also for posing as a server"
+
+
+def _patterns(item: ProfileConfig) -> Iterator[str]:
+    for key in ("subject_patterns", "san_patterns"):
+        for word, pattern in getattr(item.profile, key).items():
+            if ambiguous(pattern):
+                yield (
+                    f"has a pattern in {key}.{word} that a later Python may read otherwise: inside [ ], put a "
+                    "backslash before [ and before the second of two equal signs"
+                )
