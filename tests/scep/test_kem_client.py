@@ -355,7 +355,7 @@ def test_an_ml_kem_certificate_that_is_not_for_encryption_is_not_used() -> None:
     world = World()
     _private, public = kem_key("ML-KEM-768", "RA")
     wrong = _ra_certificate(
-        world.authority.ca, encode_public_key(public), "digitalSignature", "odd RA", world.now, Random("odd RA")
+        world.authority, encode_public_key(public), "digitalSignature", "odd RA", world.now, Random("odd RA")
     )
     bag = encode_degenerate([*world.authority.certificates(), craft.der_of(wrong)])
     found = CaCertificates.decode(bag, fingerprint=world.authority.identifier, now=world.now)
