@@ -24,6 +24,7 @@ from sqlalchemy import bindparam, insert, select
 
 from ca.authority import Authority
 from ca.crl import CRL_VALIDITY, Crls
+from ca.sql_engine import migrating
 from ca.sql_store import SqlStore
 from ca.sql_tables import CERTIFICATE_COLUMNS, CERTIFICATES, CRL_STATES, certificate_of, certificate_values, seconds
 from ca.store import IssuedCertificate
@@ -144,9 +145,9 @@ def _revoked(authority: Authority, size: int) -> Iterator[IssuedCertificate]:
 
 
 def _fill(store: SqlStore, authority: Authority, size: int) -> None:
-    """As `size` calls of record would, in a few transactions."""
+    """As `size` calls of record would, in one transaction."""
     rows = [certificate_values(item) for item in _revoked(authority, size)]
-    with store._database.engine.begin() as connection:
+    with migrating(store._database.engine) as connection:
         for at in range(0, size, BATCH):
             connection.execute(insert(CERTIFICATES), rows[at : at + BATCH])
         connection.execute(insert(CRL_STATES), {"authority": authority.identifier, "revision": size, "number": 0})

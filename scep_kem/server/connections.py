@@ -146,7 +146,6 @@ class Channel(HTTPChannel):
             size = sum(new.values())
             if new and kept and total + size > UNREAD:
                 channel._unwanted = True
-                self.server.pull_trigger()
             else:
                 kept.update(new)
                 total += size

@@ -235,7 +235,7 @@ def test_what_has_expired_leaves_with_the_next_that_is_made(store: Store) -> Non
     assert listed(crls.get(CA, now=NOW + CRL_VALIDITY + CRL_LIFETIME)) == set()
 
 
-class Racing(MemoryStore):
+class Racing(Watched):
     """Something happens right after the next revocations were read."""
 
     def __init__(self) -> None:
@@ -321,9 +321,11 @@ class Lock:
         self._lock = threading.Lock()
         self.release = self._lock.release
         self.asked: list[float] = []
+        self.waiting = threading.Semaphore(0)
 
     def acquire(self, *, timeout: float) -> bool:
         self.asked.append(timeout)
+        self.waiting.release()
         return self._lock.acquire(timeout=timeout)
 
 
@@ -342,6 +344,26 @@ def test_while_one_is_made_nobody_waits_who_can_have_the_last() -> None:
     second = crls.get(CA, now=NOW)
     assert meanwhile == [first] and (second.number, listed(second)) == (2, {5}) and crls.get(CA, now=NOW) is second
     assert lock.asked == [0, 0]
+
+
+def test_who_has_waited_for_the_first_takes_it_as_it_is() -> None:
+    """It is neither made nor read again."""
+    store, lock = Racing(), Lock()
+    crls, found = Crls(store, {CA.identifier: crl._Place(lock)}), list[KeptCrl]()  # type: ignore[arg-type]
+    threads = [threading.Thread(target=lambda: found.append(crls.get(CA, now=NOW))) for _ in range(3)]
+
+    def others() -> None:
+        lock.waiting.acquire()  # of the one that makes it
+        for thread in threads:
+            thread.start()
+            lock.waiting.acquire()
+
+    store.meanwhile.append(others)
+    first = crls.get(CA, now=NOW)
+    for thread in threads:
+        thread.join()
+    assert all(item is first for item in found) and len(found) == 3
+    assert (store.calls["kept_crl"], store.calls["keep_crl"]) == (1, 1)
 
 
 @pytest.mark.parametrize(

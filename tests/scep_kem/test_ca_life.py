@@ -423,8 +423,9 @@ def test_f03_a_renewed_certificate_takes_the_place_of_the_old(tmp_path: Path) ->
         run("ca", "revoke", f"{serial:x}", "--dir", own.path).good()
         crl = x509.load_der_x509_crl(site.get("", path=f"/scep/crl/{before.short_identifier}").data)
         assert [item.serial_number for item in crl] == [serial] and crl.is_signature_valid(private.public_key())
-        served_at_id = site.get("", path=f"/scep/ca.cer/{before.short_identifier}").data
-        assert served_at_id == new.certificate.public_bytes(Encoding.DER)
+        served_at_id = site.get("", path=f"/scep/ca.cer/{before.short_identifier}")
+        assert served_at_id.data == new.certificate.public_bytes(Encoding.DER)
+        assert served_at_id.headers["ETag"] == f'"{current.fingerprint}"'  # not the old one's
     run("ca", "backup", tmp_path / "backup", "--dir", own.path).good()
     copy = CaDir(tmp_path / "backup").load().current
     assert (copy.by_role, copy.chain, copy.identifier) == (current.by_role, current.chain, current.identifier)
