@@ -116,8 +116,7 @@ def _reloading(reload: Callable[[], None]) -> Iterator[None]:
 
     thread = threading.Thread(target=work)
     thread.start()
-    if hasattr(signal, "SIGHUP"):  # not on Windows
-        signal.signal(signal.SIGHUP, lambda _number, _frame: asked.put(True))
+    signal.signal(signal.SIGHUP, lambda _number, _frame: asked.put(True))
     try:
         yield
     finally:

@@ -17,11 +17,11 @@ from pkix.algorithms import AlgorithmPolicy
 from pkix.signed_data import SignedData
 from scep import queries
 from scep.attributes import FailInfo, MessageType
-from scep.client import CaCertificates, Crl, Issued, Query, Refused, decode_next_ca
+from scep.client import CaCertificates, Crl, Issued, Outcome, Query, Refused, decode_next_ca
 from scep.settings import KemPolicy, Settings
 from tests.scep import craft
 from tests.scep.craft import Seen, see
-from tests.world import ALL_METHODS, NOW, Random, World, authority, name
+from tests.world import ALL_METHODS, NOW, Device, Random, World, authority, name
 
 STANDARD = b"AES\nGetNextCACert\nPOSTPKIOperation\nSCEPStandard\nSHA-256\nSHA-384\nSHA-512\n"
 UPDATE = b"KEM-PoP\nAES-GCM\nResponseKey\nML-DSA\n"  # what the update adds for a CA without ML-KEM keys
@@ -248,14 +248,9 @@ def test_after_a_rollover_a_certificate_of_the_previous_ca_still_renews() -> Non
     x509.load_der_x509_certificate(renewed.certificate).verify_directly_issued_by(following().ca.certificate)
 
 
-@pytest.mark.parametrize("kind", [MessageType.GetCert, MessageType.GetCRL])
-def test_after_a_rollover_queries_about_the_previous_ca_are_answered(kind: MessageType) -> None:
-    before = World()
-    device = before.device(password=before.password())
-    issued = device.enrol()
-    assert isinstance(issued, Issued)
-    world = World(current=following(), previous=(present(),), store=before.store)
-    asking = Query(
+def asked(kind: MessageType, world: World, device: Device, issued: Issued) -> Outcome:
+    """What the CA says to a device's query about its certificate."""
+    query = Query(
         kind,
         craft.Certificate.decode(issued.certificate).issuer_and_serial,
         ca=world.ca_certificates(),
@@ -264,7 +259,17 @@ def test_after_a_rollover_queries_about_the_previous_ca_are_answered(kind: Messa
         settings=device.enrolment._settings,
         random=Random("query"),
     )
-    answer = asking.receive(world.send(asking.start(now=NOW)).body)
+    return query.receive(world.send(query.start(now=NOW)).body)
+
+
+@pytest.mark.parametrize("kind", [MessageType.GetCert, MessageType.GetCRL])
+def test_after_a_rollover_queries_about_the_previous_ca_are_answered(kind: MessageType) -> None:
+    before = World()
+    device = before.device(password=before.password())
+    issued = device.enrol()
+    assert isinstance(issued, Issued)
+    world = World(current=following(), previous=(present(),), store=before.store)
+    answer = asked(kind, world, device, issued)
     if kind is MessageType.GetCert:
         assert answer == issued
     else:
@@ -282,22 +287,10 @@ def test_2_7_a_large_crl_is_fetched_by_its_url(monkeypatch: pytest.MonkeyPatch, 
     world.store.revoke(record.authority, record.serial, reason="superseded", now=world.now)
     size = len(world.responder.crl(world.authority, now=world.now).der)
 
-    def asked() -> object:
-        query = Query(
-            MessageType.GetCRL,
-            craft.Certificate.decode(issued.certificate).issuer_and_serial,
-            ca=world.ca_certificates(),
-            signer=device.signer,
-            transaction_id="query",
-            settings=device.enrolment._settings,
-            random=Random("query"),
-        )
-        return query.receive(world.send(query.start(now=NOW)).body)
-
     monkeypatch.setattr(queries, "MAX_CRL", size)
-    assert isinstance(asked(), Crl)
+    assert isinstance(asked(MessageType.GetCRL, world, device, issued), Crl)
     monkeypatch.setattr(queries, "MAX_CRL", size - 1)
-    answer, short = asked(), world.authority.short_identifier
+    answer, short = asked(MessageType.GetCRL, world, device, issued), world.authority.short_identifier
     assert isinstance(answer, Refused) and answer.fail_info is FailInfo.badRequest and answer.text is not None
     assert f"the CRL of {size} octets is too large for GetCRL" in answer.text
     where = (

@@ -162,7 +162,6 @@ def until(read: Callable[[], str], words: str) -> None:
     raise AssertionError(f"the log ended without {words!r}")
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="SIGHUP is of POSIX")
 def test_serve_reads_its_configuration_again_on_sighup(own: CaDir) -> None:
     with served(own.path) as found, os.fdopen(os.open(found.log_path, os.O_RDONLY)) as log:
 
@@ -181,7 +180,6 @@ def test_serve_reads_its_configuration_again_on_sighup(own: CaDir) -> None:
         assert found.stop(signal.SIGTERM) == 0 and "Traceback" not in found.log
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="SIGHUP is of POSIX")
 def test_serve_ends_when_its_terminal_is_gone(own: CaDir) -> None:
     """What SIGHUP meant before: a server that somebody has started by hand must not live on unseen."""
     master, slave = os.openpty()
@@ -319,11 +317,17 @@ def test_issue_10_6_gunicorn_serves_on_when_a_worker_is_missing_and_the_folder_b
             process.send_signal(signal.SIGTTIN)  # one worker more
             until(process.stderr.readline, "a worker is missing and cannot start")
             assert caps(port, "") == 200
-            process.terminate()
-            rest = process.stderr.read()
-            assert process.wait(LAST_RESORT) == 0 and "Traceback" not in rest
+            ended(process)
         finally:
             process.kill()
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    """It stops when told to, and has had no traceback."""
+    assert process.stderr is not None
+    process.terminate()
+    rest = process.stderr.read()
+    assert process.wait(LAST_RESORT) == 0 and "Traceback" not in rest
 
 
 def gunicorn(own: CaDir, home: Path, port: int) -> subprocess.Popen[str]:
@@ -352,9 +356,7 @@ def test_gunicorn_survives_a_reload_with_a_wrong_file_and_takes_a_right_one(own:
             process.send_signal(signal.SIGHUP)
             until(process.stderr.readline, "Worker exiting")  # the old one, when its successor is there
             assert caps(port, "/more") == 200
-            process.terminate()
-            rest = process.stderr.read()
-            assert process.wait(LAST_RESORT) == 0 and "Traceback" not in rest
+            ended(process)
         finally:
             process.kill()
 

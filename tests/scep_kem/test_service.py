@@ -139,26 +139,46 @@ def test_roles_that_are_damaged_while_running_do_not_stop_the_service(
     assert "roles.json is damaged" in log.text
 
 
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (UsageError("Too many open files"), "Too many open files"),
+        *(
+            (kind(), "a defect of this program")
+            for kind in (RuntimeError, RecursionError, AttributeError, OSError, ValueError)
+        ),
+    ],
+    ids=repr,
+)
 def test_keys_that_could_not_be_read_are_tried_again(
-    rolling: Site, clock: SimpleNamespace, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    rolling: Site,
+    clock: SimpleNamespace,
+    log: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    said: str,
 ) -> None:
-    """A passing error must not keep withdrawn keys in use."""
+    """Whatever goes wrong, the old keys stay in use, and a passing error does not keep withdrawn ones there."""
     load_now = rolling.service._load
-    failures = [UsageError("Too many open files")]
+    failures, tried = [failure], []
 
     def failing() -> Any:
+        tried.append(clock.seconds)
         if failures:
             raise failures.pop()
         return load_now()
 
     monkeypatch.setattr(rolling.service, "_load", failing)
     rolling.service.ca_dir.prepare_rollover(now=utc_now())
-    statuses = []
+    began, statuses = clock.seconds, []
     for seconds in (0, 1, 8, 2):
         clock.seconds += seconds
-        statuses.append(rolling.get("operation=GetNextCACert").status_code)
-    assert statuses == [404, 404, 404, 200]
-    assert log.text.count("cannot be read again") == 1
+        statuses.append(
+            (rolling.get("operation=GetCACaps").status_code, rolling.get("operation=GetNextCACert").status_code)
+        )
+    assert statuses == [(200, 404)] * 3 + [(200, 200)]
+    assert tried == [began, began + 11]
+    assert log.text.count(f"cannot be read again, the old ones stay in use: {said}") == 1
 
 
 def test_a_rollover_is_loaded_once_by_however_many_threads(rolling: Site, monkeypatch: pytest.MonkeyPatch) -> None:

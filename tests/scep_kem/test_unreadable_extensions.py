@@ -7,11 +7,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -29,7 +26,6 @@ from scep.client import Issued, Refused
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
 from scep_kem.clock import utc_now
-from scep_kem.server import service as service_module
 from tests.pkix.tlv import tlv
 from tests.scep_kem.kit import Result, Site, ca_pair, make_ca_dir, run
 from tests.scep_kem.test_ca_life import imported, made
@@ -238,35 +234,6 @@ def test_a_revocation_with_a_reason_that_cannot_be_read_is_one(tmp_path: Path) -
 
 
 # A reload
-
-
-@pytest.mark.parametrize("failure", [RuntimeError, RecursionError, AttributeError, OSError, ValueError])
-def test_whatever_goes_wrong_at_a_reload_keeps_the_old_keys(
-    tmp_path: Path,
-    log: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    failure: Callable[[], Exception],
-) -> None:
-    clock = SimpleNamespace(seconds=1000.0)
-    monkeypatch.setattr(service_module, "time", SimpleNamespace(monotonic=lambda: clock.seconds))
-    site = Site(make_ca_dir(tmp_path / "ca"))
-    load_now, failures, tried = site.service._load, [failure()], []
-
-    def failing() -> Any:
-        tried.append(clock.seconds)
-        if failures:
-            raise failures.pop()
-        return load_now()
-
-    monkeypatch.setattr(site.service, "_load", failing)
-    site.service.ca_dir.prepare_rollover(now=utc_now())
-    statuses = []
-    for seconds in (0, 1, 8, 2):
-        clock.seconds += seconds
-        statuses.append((site.get("operation=GetCACaps").status_code, site.get("operation=GetNextCACert").status_code))
-    assert statuses == [(200, 404)] * 3 + [(200, 200)]
-    assert tried == [1000.0, 1011.0]
-    assert log.text.count("cannot be read again, the old ones stay in use: a defect of this program") == 1
 
 
 def test_roles_of_any_depth_are_damaged(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
