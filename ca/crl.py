@@ -62,9 +62,12 @@ def _check_may_sign(authority: Authority) -> None:
 
 @dataclass
 class _Place:
-    """The CRL of one CA that this process has in memory. Who makes or fetches one holds the lock."""
+    """The CRL of one CA that this process has in memory. Who makes one holds `making`; who reads the Store's `reading`,
+    which takes milliseconds.
+    """
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    making: threading.Lock = field(default_factory=threading.Lock)
+    reading: threading.Lock = field(default_factory=threading.Lock)
     crl: KeptCrl | None = None
 
 
@@ -78,28 +81,34 @@ class Crls:
     def get(self, authority: Authority, *, now: datetime) -> KeptCrl:
         """The CRL: a new one if a certificate was revoked since the last, or after CRL_LIFETIME.
 
-        One request of a process makes it. Meanwhile the others get the last one, which is in force; they wait only if
-        there is none. Raises CrlRefused, and StoreUnavailable, also after WAIT.
+        One request of a process makes it. Meanwhile the others get the last one that is kept, if that is in force; else
+        they wait. Raises CrlRefused, and StoreUnavailable, also after WAIT.
         """
         state = self.store.crl_state(authority.identifier)
         place = self._places.setdefault(authority.identifier, _Place())
-        last = place.crl
-        if last is not None and (last.number != state.number or not _in_force(last, now)):
-            last = None
+        last = self._last(authority, place, state)
         if last is not None and _serves(last, state, now):
             return last
-        if not place.lock.acquire(timeout=WAIT if last is None else 0):
+        if last is not None and not _in_force(last, now):
+            last = None
+        if not place.making.acquire(timeout=WAIT if last is None else 0):
             if last is None:
                 raise StoreBusy("a CRL is being made, for longer than a request waits")
             return last
         try:
-            if place.crl is None or place.crl.number < state.number or not _serves(place.crl, state, now):
-                place.crl = self.store.kept_crl(authority.identifier)
-            while place.crl is None or not _serves(place.crl, state, now):
-                place.crl = self.make(authority, now=now)
-            return place.crl
+            made = place.crl
+            while made is None or not _serves(made, state, now):
+                place.crl = made = self.make(authority, now=now)
+            return made
         finally:
-            place.lock.release()
+            place.making.release()
+
+    def _last(self, authority: Authority, place: _Place, state: CrlState) -> KeptCrl | None:
+        """The CRL that is kept, so never one before that, which another process had in memory; None if none is."""
+        with place.reading:
+            if state.number and (place.crl is None or place.crl.number < state.number):
+                place.crl = self.store.kept_crl(authority.identifier)
+            return place.crl
 
     def make(self, authority: Authority, *, now: datetime) -> KeptCrl:
         """A new CRL, or one that somebody else has made meanwhile. Raises CrlRefused, StoreUnavailable."""

@@ -226,7 +226,7 @@ def test_one_that_is_served_while_the_next_is_made_is_not_kept_beyond_its_hour(
     first = site.http.get(url)
     clock.now += CRL_LIFETIME + SECOND
     (place,) = site.service._crls._places.values()
-    with place.lock:
+    with place.making:
         answer = site.http.get(url)
     assert answer.data == first.data and answer.headers["Cache-Control"] == "public, max-age=0"
 
