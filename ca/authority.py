@@ -298,12 +298,7 @@ def check_current(role: str, certificate: x509.Certificate, *, now: datetime) ->
 
 
 def contents_of(
-    authority: Authority,
-    profile: Profile,
-    request: CertificateRequest,
-    *,
-    now: datetime,
-    serial_number: int,
+    authority: Authority, profile: Profile, request: CertificateRequest, *, now: datetime, serial_number: int
 ) -> Contents:
     """What a certificate for the request holds, issued at `now`. Raises RequestRefused for usages wider than the
     profile's, and for what the CA's own certificate does not let it certify.
@@ -328,12 +323,7 @@ def contents_of(
 
 
 def issue(
-    authority: Authority,
-    profile: Profile,
-    request: CertificateRequest,
-    *,
-    now: datetime,
-    random: RandomBytes,
+    authority: Authority, profile: Profile, request: CertificateRequest, *, now: datetime, random: RandomBytes
 ) -> IssuedCertificate:
     """Sign a certificate for a request that has been checked and authorised; the caller records it in the Store.
 

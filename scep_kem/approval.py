@@ -133,9 +133,8 @@ class Certified:
                 self.keys[record.spki_hash] = record
             elif record.not_after >= now:
                 self.subjects.setdefault(record.name, record)
-                with contextlib.suppress(Malformed):  # of a certificate that was imported, and has names that are none
-                    for name in _names(x509.load_der_x509_certificate(record.der)):
-                        self._names.setdefault(_alike(name), record)
+                for name in _names(x509.load_der_x509_certificate(record.der)):
+                    self._names.setdefault(_alike(name), record)
 
     def holder(self, name: str) -> IssuedCertificate | None:
         """A valid certificate with this name, or one that reads like it."""

@@ -170,3 +170,25 @@ def test_packages_are_listed() -> None:
     listed = (ROOT / "pyproject.toml").read_text()
     for package in {path.parent for path in modules(*SHIPPED)}:
         assert f'"{relative(package).replace("/", ".")}"' in listed
+
+
+# Of a certificate, `extensions_of` and `extension_of` read each extension by itself, and one that cannot be read is no
+# absent one (RFC 5280 section 4.2). `cryptography` reads all or none.
+ASKED = re.compile(r"(\w+)\.extensions\b|get_extension_for_")
+OWNERS = {
+    *("request", "self", "wanted", "contents", "template", "found", "tbs", "pkix"),
+    *("crl", "entry", "asked", "issuable"),  # of a CRL, everything counts
+}
+
+
+def test_nobody_asks_a_certificate_itself_for_its_extensions() -> None:
+    asking = [
+        (relative(path), line.strip())
+        for room in ("ca", "pkix", "scep", "scep_kem")
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        for owner in ASKED.findall(line)
+        if owner not in OWNERS
+    ]
+    assert [found for found in asking if found[0] != "pkix/certificates.py"] == []
+    assert len(asking) == 2  # `extensions_of`, and where DER is decoded

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -242,35 +241,3 @@ def test_roles_of_any_depth_are_damaged(tmp_path: Path, log: pytest.LogCaptureFi
     own.roles_path.write_text("[" * 100_000)
     assert site.get("operation=GetCACaps").status_code == 200 and "roles.json is damaged" in log.text
     run("ca", "show", "--dir", own.path).refused_in_one_line(2, "roles.json is damaged")
-
-
-# Whoever asks a certificate for its extensions asks `extensions_of`, and `find` for the one that is needed
-
-ASKED = re.compile(r"(\w+)\.extensions\b|get_extension_for_")
-OURS = {
-    "request",
-    "self",
-    "wanted",
-    "contents",
-    "template",
-    "found",
-    "tbs",
-    "pkix",
-    "crl",
-    "entry",
-    "asked",
-    "issuable",
-}
-
-
-def test_nobody_asks_a_certificate_itself() -> None:
-    root = Path(__file__).parents[2]
-    asking = []
-    for package in ("ca", "pkix", "scep", "scep_kem"):
-        for path in sorted((root / package).rglob("*.py")):
-            for number, line in enumerate(path.read_text().splitlines(), 1):
-                for owner in ASKED.findall(line):
-                    if owner not in OURS:
-                        asking.append((str(path.relative_to(root)), number, line.strip()))
-    assert [found for found in asking if found[0] != "pkix/certificates.py"] == []
-    assert len(asking) == 2  # `extensions_of`, and where DER is decoded
