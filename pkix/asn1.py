@@ -91,6 +91,7 @@ _REASONS = {
     "InvalidTag": "a tag is not valid",
     "InvalidValue": "a value is not valid for its type",
     "InvalidSetOrdering": "a SET OF is not in the order of DER",
+    "EncodedDefault": "a DEFAULT value is written out",
     "UnexpectedTag": "a value has another type than it should have",
     "IntegerOverflow": "a number is too large",
     "OidTooLong": "an object identifier is too long",
@@ -139,7 +140,7 @@ def reason(error: Exception) -> str:
     """
     kind = _KIND.search(str(error))
     if "DEFAULT value was explicitly encoded" in str(error):
-        return "a DEFAULT value is written out"
+        return _REASONS["EncodedDefault"]
     if isinstance(error, DuplicateExtension):
         return f"extension {error.oid.dotted_string} is there twice"
     if isinstance(error, InvalidVersion):

@@ -5,6 +5,7 @@ Text has the form of RFC 4514, the last relative distinguished name first, with 
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 import warnings
@@ -48,6 +49,9 @@ _JOINERS = (
 _ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", "+": "\\+"})
 _OCTETS = "\x01"  # before a value that is no text; no prepared text holds it
 _MAX_COMPARED = 4096  # octets of a Name; no name of ours is longer, and a longer one of a peer costs time
+# Characters of a value. Normalising puts combining marks in order, in a time that grows with their number's square.
+_MAX_PREPARED = 512
+_LONG = "\x02"  # before a value that is longer; no prepared text holds it
 
 # A part of a name as people write it: the keyword, the value as far as it is not escaped, and what follows it.
 # Blanks around it are those of ASCII: `name_text` escapes no other, and what follows them may begin with #.
@@ -69,8 +73,12 @@ def comparable(name: x509.Name) -> str:
 
 def comparable_der(der: bytes) -> str | None:
     """The same for a DER Name as a peer wrote it, None for what is none, or too long for one of ours."""
-    if len(der) > _MAX_COMPARED:
-        return None
+    return None if len(der) > _MAX_COMPARED else _comparable_der(der)
+
+
+@functools.lru_cache(maxsize=256)
+def _comparable_der(der: bytes) -> str | None:
+    """Remembered, because the name in a message is compared with that of each certificate there."""
     try:
         return ",".join("+".join(sorted(_of_der(*attribute) for attribute in rdn)) for rdn in rdns_of(der, "Name"))
     except (Malformed, UnicodeDecodeError):
@@ -183,7 +191,12 @@ def _written(kind: Oid, value: str) -> x509.NameAttribute[str | bytes]:
 
 
 def prepared(text: str) -> str:
-    """RFC 4518 section 2: map, normalise, and take runs of blanks for one. What it prohibits is left as it is."""
+    """RFC 4518 section 2: map, normalise, and take runs of blanks for one. What it prohibits is left as it is.
+
+    Of a text of more than 512 characters, which no attribute of ours has, only case and blanks make no difference.
+    """
+    if len(text) > _MAX_PREPARED:
+        return _LONG + " ".join(text.casefold().split())
     if text.isascii() and text.isprintable():
         return " ".join(text.lower().split())
     mapped = "".join(_drawn(text))

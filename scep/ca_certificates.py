@@ -149,10 +149,15 @@ def _certificates(body: bytes) -> list[x509.Certificate]:
         raise ReplyRefused(
             f"GetCACert: neither a certificate nor certificates-only SignedData: {located(error, body)}"
         ) from None
+    if not bag:
+        raise ReplyRefused("GetCACert: the answer holds no certificate")
     found = loadable(bag)
     if not found:
-        what = "only certificates that cannot be read" if bag else "no certificate"
-        raise ReplyRefused(f"GetCACert: the answer holds {what}")
+        try:
+            load_certificate(bag[0])
+        except Malformed as error:
+            what = f"only certificates that cannot be read, the first because {error.text}"
+            raise ReplyRefused(f"GetCACert: the answer holds {what}") from None
     return found
 
 

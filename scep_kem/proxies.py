@@ -18,6 +18,8 @@ Address = IPv4Address | IPv6Address
 # What REMOTE_ADDR says of a socket in the file system, where permissions decide who may connect.
 LOCAL_SOCKET = ""
 
+MOST_PROXIES = 32  # one behind the other that are looked at
+
 _WITH_PORT = re.compile(r"\[(?P<six>[^]]+)\](:[0-9]{1,5})?|(?P<four>[0-9.]+):[0-9]{1,5}")
 _ZONE = re.compile(r"[0-9A-Za-z._-]{1,15}")
 
@@ -55,9 +57,8 @@ def _client(peer: str, forwarded: str, trusted: Sequence[Network]) -> str:
 
 
 def _from_the_end(forwarded: str) -> Iterator[str]:
-    while forwarded:
-        forwarded, _comma, text = forwarded.rpartition(",")
-        yield text.strip()
+    if forwarded:
+        yield from (text.strip() for text in reversed(forwarded.split(",")[-MOST_PROXIES:]))
 
 
 def _last(values: str) -> str:

@@ -127,6 +127,11 @@ def test_reasons_that_nobody_knows_have_one_text() -> None:
     assert reason(x509.DuplicateExtension("Duplicate 2.5.29.17 extension found", oid)) == (
         "extension 2.5.29.17 is there twice"
     )
+    for text in (
+        "ParseError { kind: EncodedDefault, location: [] }",
+        "invalid DER: DEFAULT value was explicitly encoded",
+    ):
+        assert reason(ValueError(text)) == "a DEFAULT value is written out"
     assert reason(x509.InvalidVersion("7 is not a valid X509 version", 7)) == "its version is not a valid one"
     told = "an x400Address or ediPartyName, which no certificate gets here"
     assert reason(x509.UnsupportedGeneralNameType("x400Address")) == told

@@ -149,6 +149,16 @@ def test_the_client_reads_an_ra_certificate_with_a_default_written_out(world: Wo
     assert recipient.certificate.der == odd
 
 
+def test_the_client_says_that_critical_false_is_what_it_cannot_read(world: World) -> None:
+    """`cryptography` loads no such certificate, so there is no view of it. One beside it is used."""
+    odd = odd_ra(world, extension(USAGE, b"\x03\x02\x05\xa0", FALSE))
+    with pytest.raises(ReplyRefused, match=r"the first because .*: a DEFAULT value is written out$"):
+        CaCertificates.decode(encode_degenerate([odd]), fingerprint=None, now=NOW)
+    ours = world.authority.certificate.der
+    found = CaCertificates.decode(encode_degenerate([odd, ours]), fingerprint=None, now=NOW)
+    assert [item.der for item in found.views()] == [ours]
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_an_unreadable_certificate_in_get_ca_cert_costs_only_itself(world: World, first: bool) -> None:
     ours = world.authority.certificate.der
