@@ -19,20 +19,13 @@ from pkix.asn1 import (
     UTCTime,
     encode,
     explicit,
-    sequence,
     wrap,
 )
-from pkix.certificates import encode_extension
+from pkix.certificates import Validity, encode_extension
 from pkix.keys import message_digest
 from pkix.signatures import SigningKey, certificate_signature_algorithm, sign
 
 Extensions = Sequence[x509.Extension[x509.ExtensionType]]
-
-
-@sequence
-class _Validity:
-    not_before: UTCTime | GeneralizedTime
-    not_after: UTCTime | GeneralizedTime
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ def encode_certificate(contents: Contents, key: SigningKey) -> bytes:
         encode(contents.serial_number),
         scheme,
         contents.issuer,
-        encode(_Validity(not_before=time_of(contents.not_before), not_after=time_of(contents.not_after))),
+        encode(Validity(not_before=time_of(contents.not_before), not_after=time_of(contents.not_after))),
         contents.subject,
         contents.spki,
         explicit(3, wrap(SEQUENCE_TAG, b"".join(encode_extension(item) for item in contents.extensions))),

@@ -11,6 +11,7 @@ import hashlib
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Annotated
 
@@ -24,17 +25,21 @@ from pkix.asn1 import (
     TLV,
     BitString,
     Explicit,
+    GeneralizedTime,
     Implicit,
     Oid,
+    UTCTime,
     any_of,
     decode,
     encode,
+    parse,
     reason,
     sequence,
 )
 from pkix.errors import Malformed
 from pkix.extensions import Value, encode_parts, find, read_extensions, split_extension
-from pkix.names import comparable, comparable_der, same_name
+from pkix.names import comparable_der, read_name, same_name
+from pkix.pem import encode_pem
 from pkix.pss import PublicKey
 from pkix.public_keys import load_public_key
 
@@ -47,6 +52,14 @@ class IssuerAndSerialNumber:
 
     issuer: TLV
     serial_number: int
+
+
+@sequence
+class Validity:
+    """RFC 5280 section 4.1.2.5."""
+
+    not_before: UTCTime | GeneralizedTime
+    not_after: UTCTime | GeneralizedTime
 
 
 @sequence
@@ -93,9 +106,47 @@ class Certificate:
         )
 
     @classmethod
-    def of(cls, certificate: x509.Certificate) -> Certificate:
+    def of(cls, certificate: AnyCertificate) -> Certificate:
         """The same view of a certificate of our own."""
+        if isinstance(certificate, Certificate):
+            return certificate
         return cls.decode(certificate.public_bytes(Encoding.DER))
+
+    @classmethod
+    def load(cls, der: bytes) -> Certificate:
+        """One of a CA, or for ourselves: its names and times can be read, and the extensions that say what it is good
+        for. A DEFAULT may be written out. Raises Malformed.
+        """
+        found = cls.decode(der)
+        _check_needed(found)
+        for part in ("issuer_name", "subject_name", "not_before", "not_after"):
+            getattr(found, part)
+        return found
+
+    @property
+    def pem(self) -> bytes:
+        """The octets as they came, in PEM."""
+        return encode_pem("CERTIFICATE", self.der)
+
+    @cached_property
+    def issuer_name(self) -> x509.Name:
+        """Raises Malformed."""
+        return read_name(self.issuer, "certificate: issuer")
+
+    @cached_property
+    def subject_name(self) -> x509.Name:
+        """Raises Malformed."""
+        return read_name(self.subject, "certificate: subject")
+
+    @property
+    def not_before(self) -> datetime:
+        """Aware, UTC. Raises Malformed."""
+        return self._validity.not_before.as_datetime()
+
+    @property
+    def not_after(self) -> datetime:
+        """Aware, UTC. Raises Malformed."""
+        return self._validity.not_after.as_datetime()
 
     @cached_property
     def public_key(self) -> PublicKey:
@@ -138,7 +189,15 @@ class Certificate:
 
     @cached_property
     def _extensions(self) -> list[TLV]:
-        return decode(_SignedCertificate, self.der, "certificate").tbs_certificate.extensions or []
+        return self._tbs.extensions or []
+
+    @cached_property
+    def _validity(self) -> Validity:
+        return parse(self._tbs.validity, Validity, "certificate: validity")
+
+    @property
+    def _tbs(self) -> _TbsCertificate:
+        return decode(_SignedCertificate, self.der, "certificate").tbs_certificate
 
     @cached_property
     def issuer_and_serial(self) -> IssuerAndSerialNumber:
@@ -162,6 +221,9 @@ class Certificate:
     def compared_subject(self) -> str | None:
         """The subject as `pkix.names.comparable_der` has it."""
         return comparable_der(self.subject)
+
+
+AnyCertificate = Certificate | x509.Certificate
 
 
 def key_identifier(spki: bytes) -> bytes:
@@ -194,8 +256,7 @@ def load_certificate(der: bytes) -> x509.Certificate:
             warnings.simplefilter("ignore", UserWarning)  # about lengths in names, which are not for us to judge
             certificate = x509.load_der_x509_certificate(der)
             _read_all(certificate)
-        for kind in _NEEDED:
-            extension_of(certificate, kind)
+        _check_needed(certificate)
     except UNREADABLE as error:
         raise Malformed(f"a certificate cannot be read: {reason(error)}") from None
     return certificate
@@ -206,6 +267,12 @@ _PARTS = (
     "signature_algorithm_oid",
 )
 _NEEDED = (x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage, x509.NameConstraints)
+
+
+def _check_needed(certificate: AnyCertificate) -> None:
+    """Raises Malformed for an extension without which nobody knows what the certificate is good for."""
+    for kind in _NEEDED:
+        extension_of(certificate, kind)
 
 
 def _read_all(certificate: x509.Certificate) -> None:
@@ -221,12 +288,13 @@ def readable(certificates: Iterable[bytes]) -> Iterator[Certificate]:
             yield Certificate.decode(der)
 
 
-def is_self_issued(certificate: x509.Certificate) -> bool:
+def is_self_issued(certificate: AnyCertificate) -> bool:
     """Whether it names its subject as its issuer (RFC 5280 section 3.2)."""
-    return comparable(certificate.issuer) == comparable(certificate.subject)
+    view = Certificate.of(certificate)
+    return same_name(view.issuer, view.subject)
 
 
-def extensions_of(certificate: x509.Certificate) -> x509.Extensions:
+def extensions_of(certificate: AnyCertificate) -> x509.Extensions:
     """The extensions of a certificate, also where `cryptography` cannot read all of them. Raises Malformed."""
     try:
         return certificate.extensions
@@ -234,7 +302,7 @@ def extensions_of(certificate: x509.Certificate) -> x509.Extensions:
         return Certificate.of(certificate).extensions
 
 
-def extension_of(certificate: x509.Certificate, kind: type[Value]) -> Value | None:
+def extension_of(certificate: AnyCertificate, kind: type[Value]) -> Value | None:
     """The value of a certificate's extension of this kind, None if there is none, whatever the others are. Raises
     Malformed if it cannot be read.
     """

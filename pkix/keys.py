@@ -7,10 +7,8 @@ ed25519, ml-dsa-44, ml-dsa-65, ml-dsa-87 for keys that sign (KEY_TYPES), ml-kem-
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
-import re
 from dataclasses import replace
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -43,13 +41,12 @@ from pkix.asn1 import (
 )
 from pkix.encrypted_keys import EncryptedPrivateKeyInfo, decrypt_private_key, wrong_password
 from pkix.errors import AlgorithmRefused, Malformed
+from pkix.pem import decode_pem, encode_pem, pem_blocks
 from pkix.pss import PssPublicKey, PublicKey
 from pkix.signatures import MlDsaPrivateKey, MlDsaPublicKey, SigningKey
 
 PrivateKey = SigningKey | DecapsulationKey
 
-_PEM_BEGIN, _PEM_END = b"-----BEGIN PRIVATE KEY-----", b"-----END PRIVATE KEY-----"
-_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----(.*?)-----END \1-----", re.DOTALL)
 _PLAIN, _ENCRYPTED, _PKCS1, _SEC1 = "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"
 _ML_DSA_SEED, _KEM_SEED = 32, 64  # octets
 _CURVES: dict[str, type[ec.EllipticCurve]] = {
@@ -287,17 +284,13 @@ def _block(pem: bytes) -> tuple[str, bytes]:
     """The label and the octets of the first block that is a private key (RFC 7468 sections 10 and 11; PKCS #1 and SEC 1
     are without octets, since they may be encrypted in their own way). Raises Malformed.
     """
-    blocks = list(_BLOCK.finditer(pem))
-    for block in blocks:
-        label = block[1].decode()
+    blocks = pem_blocks(pem)
+    for label, text in blocks:
         if label in (_PKCS1, _SEC1):
             return label, b""
         if label in (_PLAIN, _ENCRYPTED):
-            try:
-                return label, base64.b64decode(b"".join(block[2].split()), validate=True)
-            except ValueError:
-                raise Malformed("the private key cannot be read: its PEM is not valid base64") from None
-    what = f"a PEM block of type {blocks[0][1].decode()}" if blocks else _without_pem(pem)
+            return label, decode_pem(text, "the private key cannot be read")
+    what = f"a PEM block of type {blocks[0][0]}" if blocks else _without_pem(pem)
     raise Malformed(f"the private key cannot be read: {what}; no PEM block of type PRIVATE KEY")
 
 
@@ -346,9 +339,7 @@ def dump_kem_key(key: DecapsulationKey) -> bytes:
 
 def pem_of(private_key: bytes) -> bytes:
     """A PEM block of type PRIVATE KEY (RFC 7468 section 10). private_key: DER OneAsymmetricKey."""
-    text = base64.b64encode(private_key)
-    wrapped = b"\n".join(text[start : start + 64] for start in range(0, len(text), 64))
-    return b"%s\n%s\n%s\n" % (_PEM_BEGIN, wrapped, _PEM_END)
+    return encode_pem(_PLAIN, private_key)
 
 
 def dump_private_key(key: SigningKey) -> bytes:

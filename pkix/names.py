@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from cryptography import x509
 from cryptography.x509.name import _ASN1Type
 
-from pkix.asn1 import SEQUENCE_TAG, SET_TAG, TLV, Oid, any_of, elements, parse, tag_of
+from pkix.asn1 import SEQUENCE_TAG, SET_TAG, TLV, Oid, any_of, elements, parse, reason, tag_of
 from pkix.attribute_types import BIT_STRING, KEYWORDS, STRING_CODECS, attribute_oid
 from pkix.errors import Malformed
+from pkix.extensions import as_pkcs10
 
 # Default_Ignorable_Code_Point of Unicode 15 without those of category Cf, what RFC 4518 section 2.2 has beside it, and
 # others that have no shape of their own.
@@ -144,6 +145,16 @@ def _attribute(item: x509.NameAttribute[str | bytes]) -> str:
 def _compared(kind: Oid, value: str | bytes) -> str:
     text = _OCTETS + value.hex() if isinstance(value, bytes) else prepared(value).translate(_ESCAPES)
     return f"{kind.dotted_string}={text}"
+
+
+def read_name(der: bytes, what: str) -> x509.Name:
+    """A DER Name. what: begins the error's text. Raises Malformed."""
+    try:
+        # Of lengths, which are for `pkix.subjects`, the library would warn.
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            return as_pkcs10(der).subject
+    except (ValueError, TypeError) as error:
+        raise Malformed(f"{what}: unusable name: {reason(error)}") from None
 
 
 def name_text(name: x509.Name) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar
@@ -20,11 +19,11 @@ from cryptography.hazmat.primitives import hashes
 from kem.parameters import by_oid, is_ml_kem
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
-from pkix.asn1 import TLV, AlgorithmIdentifier, Oid, reason
+from pkix.asn1 import TLV, AlgorithmIdentifier, Oid
 from pkix.errors import AlgorithmRefused, IntegrityFailed, Malformed
-from pkix.extensions import as_pkcs10, read_extensions
+from pkix.extensions import read_extensions
 from pkix.keys import key_type_of
-from pkix.names import name_text
+from pkix.names import name_text, read_name
 from pkix.pss import PublicKey
 from pkix.public_keys import load_public_key
 from pkix.signatures import verify
@@ -86,12 +85,7 @@ class Requested:
     def subject(self) -> x509.Name:
         """The subject as a Name. Raises Malformed for what no certificate may carry; see `pkix.subjects`."""
         check_subject(self.subject_der, self.what)
-        try:
-            # Of lengths in names, which `check_subject` has looked at, the library would warn.
-            with warnings.catch_warnings(action="ignore", category=UserWarning):
-                return as_pkcs10(self.subject_der).subject
-        except (ValueError, TypeError) as error:
-            raise Malformed(f"{self.what}: unusable name: {reason(error)}") from None
+        return read_name(self.subject_der, self.what)
 
     @cached_property
     def subject_text(self) -> str:

@@ -1,10 +1,12 @@
-"""The signature on a certificate or a CRL (RFC 5280 sections 4.1.1 and 5.1.1)."""
+"""The signature on a certificate or a CRL (RFC 5280 sections 4.1.1 and 5.1.1), and who issued what."""
 
 from __future__ import annotations
 
 from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import TLV, AlgorithmIdentifier, BitString, decode, elements, encode, sequence, tag_of
-from pkix.errors import Malformed
+from pkix.certificates import AnyCertificate, Certificate
+from pkix.errors import Malformed, PkixError
+from pkix.names import same_name
 from pkix.pss import PublicKey
 from pkix.requests import verify_proof
 
@@ -16,6 +18,20 @@ class _SignedObject:
     to_be_signed: TLV
     signature_algorithm: AlgorithmIdentifier
     signature: BitString
+
+
+def has_issued(issuer: AnyCertificate, certificate: AnyCertificate) -> bool:
+    """Whether one certificate is by the owner of the other: by name, in whatever spelling, and signature, of SHA-1 too.
+    Neither validity nor extensions are looked at.
+    """
+    issuer, certificate = Certificate.of(issuer), Certificate.of(certificate)
+    if not same_name(certificate.issuer, issuer.subject):
+        return False
+    try:
+        verify_signed_object(certificate.der, issuer.public_key, AlgorithmPolicy(legacy=True), "the certificate")
+    except PkixError:
+        return False
+    return True
 
 
 def verify_signed_object(der: bytes, key: PublicKey, policy: AlgorithmPolicy, what: str) -> None:

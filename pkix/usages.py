@@ -14,7 +14,7 @@ from collections.abc import Collection
 
 from cryptography import x509
 
-from pkix.certificates import extension_of, extensions_of
+from pkix.certificates import AnyCertificate, extension_of, extensions_of
 from pkix.errors import Malformed
 from pkix.extensions import find
 
@@ -68,7 +68,7 @@ def usage_names(extensions: x509.Extensions) -> frozenset[str] | None:
     return frozenset(name for name, attribute in named.items() if getattr(usage, attribute))
 
 
-def may(certificate: x509.Certificate, usage: str) -> bool:
+def may(certificate: AnyCertificate, usage: str) -> bool:
     """Whether the keyUsage has this bit, or there is no keyUsage."""
     names = usage_names(extensions_of(certificate))
     return names is None or usage in names
@@ -83,14 +83,14 @@ def extended_usages(extensions: x509.Extensions) -> list[x509.ObjectIdentifier] 
     return None if found is None else list(found)
 
 
-def is_cmc_ra(certificate: x509.Certificate) -> bool:
+def is_cmc_ra(certificate: AnyCertificate) -> bool:
     """Whether the extendedKeyUsage says cmcRA: an RA of the CA that issued it (RFC 10002). anyExtendedKeyUsage does
     not.
     """
     return CMC_RA in (extended_usages(extensions_of(certificate)) or ())
 
 
-def is_ca(certificate: x509.Certificate) -> bool:
+def is_ca(certificate: AnyCertificate) -> bool:
     """Whether the basicConstraints say cA. What X.509 v1 certificates are is not known: they are none, like one whose
     basicConstraints cannot be read.
     """

@@ -12,21 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from kem.backends import Backends
 from kem.keys import decode_public_key
 from kem.weak_keys import check_strength
 from pkix import oids
-from pkix.algorithms import AlgorithmPolicy
-from pkix.certificates import UNREADABLE, Certificate, extensions_of, load_certificate
+from pkix.certificates import Certificate, extensions_of
 from pkix.errors import Malformed, PkixError, located
 from pkix.kem_recipients import KemRecipient
-from pkix.names import comparable, name_text
+from pkix.names import name_text
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.signed_data import SignedData
-from pkix.signed_objects import verify_signed_object
+from pkix.signed_objects import has_issued
 from pkix.usages import extended_usages, is_ca, is_cmc_ra, may
 
 MAX_BODY = 512 * 1024  # octets of an answer to GetCACert or GetNextCACert
@@ -42,9 +38,9 @@ class CaCertificates:
     `lapsed` are others that came along, and are not valid now.
     """
 
-    ca: x509.Certificate
-    all: tuple[x509.Certificate, ...]
-    lapsed: tuple[x509.Certificate, ...] = ()
+    ca: Certificate
+    all: tuple[Certificate, ...]
+    lapsed: tuple[Certificate, ...] = ()
 
     @classmethod
     def decode(cls, body: bytes, *, fingerprint: str | None, now: datetime) -> CaCertificates:
@@ -57,23 +53,23 @@ class CaCertificates:
         check_size(body, "GetCACert")
         certificates = _certificates(body)
         trusted = _trusted(certificates, fingerprint)
-        current = [item for item in certificates if item.not_valid_before_utc <= now <= item.not_valid_after_utc]
+        current = [item for item in certificates if item.not_before <= now <= item.not_after]
         if trusted not in current:
-            begin, end = trusted.not_valid_before_utc, trusted.not_valid_after_utc
+            begin, end = trusted.not_before, trusted.not_after
             raise ReplyRefused(
                 "GetCACert: the trusted CA certificate is not valid now, but "
                 f"from {begin:%Y-%m-%d} to {end:%Y-%m-%d}; is this clock right?"
             )
         valid = _of_ras([item for item in _chained(current, trusted) if item == trusted or _may_be_ra(item)], [trusted])
         issuing = [item for item in valid if is_ca(item)] or [trusted]
-        leaf_most = [item for item in issuing if not any(_issued(item, other) for other in issuing if other != item)]
+        leaf_most = [item for item in issuing if not any(has_issued(item, other) for other in issuing if other != item)]
         lapsed = tuple(item for item in certificates if item not in current)
         return cls(ca=(leaf_most or issuing)[0], all=valid, lapsed=lapsed)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the CA certificate, lower-case hex."""
-        return hashlib.sha256(self.ca.public_bytes(Encoding.DER)).hexdigest()
+        return hashlib.sha256(self.ca.der).hexdigest()
 
     def recipient(self, backends: Backends | None = None, *, require_kem: bool = False) -> Recipient:
         """Whom to encrypt requests to: an ML-KEM RA certificate, if there is one that `backends` can encapsulate to;
@@ -99,35 +95,29 @@ class CaCertificates:
                 f"GetCACert: no certificate has a key that we can encrypt a request to{self._left_out()}"
             )
         best = max(rsa_ones, key=lambda item: (may(item, "keyEncipherment"), not is_ca(item), item == self.ca))
-        return RsaRecipient(Certificate.of(best))
+        return RsaRecipient(best)
 
     def _left_out(self) -> str:
         """Which certificates came along and are not valid."""
         told = [
-            f"{name_text(item.subject)} (valid from {item.not_valid_before_utc:%Y-%m-%d} "
-            f"to {item.not_valid_after_utc:%Y-%m-%d})"
+            f"{name_text(item.subject_name)} (valid from {item.not_before:%Y-%m-%d} to {item.not_after:%Y-%m-%d})"
             for item in self.lapsed
         ]
         return f"; not valid now: {', '.join(told)}" if told else ""
 
     def kem_certificates(self, backends: Backends) -> list[Certificate]:
         """RA certificates whose ML-KEM key may and can be encapsulated to, from small parameter sets to large."""
-        found = [Certificate.of(item) for item in self.all if _is_kem(item) and may(item, "keyEncipherment")]
         usable = {parameter_set.oid: order for order, parameter_set in enumerate(backends.parameter_sets)}
-        chosen = [view for view in found if view.key_algorithm in usable]
-        return sorted(chosen, key=lambda view: usable[view.key_algorithm])
-
-    def views(self) -> list[Certificate]:
-        """All of them as CMS sees them."""
-        return [Certificate.of(item) for item in self.all]
+        found = [item for item in self.all if item.key_algorithm in usable and may(item, "keyEncipherment")]
+        return sorted(found, key=lambda item: usable[item.key_algorithm])
 
     def signers(self) -> list[Certificate]:
         """Those that may sign answers: keyUsage, where an RA certificate has it, must include digitalSignature."""
-        return [Certificate.of(item) for item in self.all if is_ca(item) or may(item, "digitalSignature")]
+        return [item for item in self.all if is_ca(item) or may(item, "digitalSignature")]
 
-    def issued(self, certificate: x509.Certificate) -> bool:
+    def issued(self, certificate: Certificate) -> bool:
         """Whether one of these CAs signed a certificate."""
-        return any(_issued(issuer, certificate) for issuer in self.all if is_ca(issuer) or issuer == self.ca)
+        return any(has_issued(issuer, certificate) for issuer in self.all if is_ca(issuer) or issuer == self.ca)
 
 
 def check_size(body: bytes, what: str) -> None:
@@ -138,9 +128,9 @@ def check_size(body: bytes, what: str) -> None:
         raise ReplyRefused(f"{what}: an answer of {len(body)} octets; at most {MAX_BODY} are accepted")
 
 
-def _certificates(body: bytes) -> list[x509.Certificate]:
+def _certificates(body: bytes) -> list[Certificate]:
     try:
-        return [load_certificate(body)]
+        return [Certificate.load(body)]
     except Malformed:
         pass
     try:
@@ -154,23 +144,23 @@ def _certificates(body: bytes) -> list[x509.Certificate]:
     found = loadable(bag)
     if not found:
         try:
-            load_certificate(bag[0])
+            Certificate.load(bag[0])
         except Malformed as error:
             what = f"only certificates that cannot be read, the first because {error.text}"
             raise ReplyRefused(f"GetCACert: the answer holds {what}") from None
     return found
 
 
-def loadable(certificates: Sequence[bytes]) -> list[x509.Certificate]:
+def loadable(certificates: Sequence[bytes]) -> list[Certificate]:
     """Those that can be read; one that nobody can read costs only itself. certificates: DER each."""
     found = []
     for der in certificates:
         with contextlib.suppress(Malformed):
-            found.append(load_certificate(der))
+            found.append(Certificate.load(der))
     return found
 
 
-def _trusted(certificates: Sequence[x509.Certificate], fingerprint: str | None) -> x509.Certificate:
+def _trusted(certificates: Sequence[Certificate], fingerprint: str | None) -> Certificate:
     if fingerprint is None:
         return next((item for item in certificates if is_ca(item)), certificates[0])
     wanted = fingerprint.replace(":", "").replace(" ", "").lower()
@@ -179,14 +169,14 @@ def _trusted(certificates: Sequence[x509.Certificate], fingerprint: str | None) 
         raise ReplyRefused("a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)")
     seen = []
     for item in certificates:
-        digest = hashlib.new(algorithm, item.public_bytes(Encoding.DER), usedforsecurity=False).hexdigest()
+        digest = hashlib.new(algorithm, item.der, usedforsecurity=False).hexdigest()
         if hmac.compare_digest(digest.encode(), wanted.encode()):
             return item
-        seen.append(f"{digest} ({name_text(item.subject)})")
+        seen.append(f"{digest} ({name_text(item.subject_name)})")
     raise ReplyRefused(f"GetCACert: no certificate has the fingerprint {wanted}; received: {', '.join(seen)}")
 
 
-def _chained(certificates: Sequence[x509.Certificate], trusted: x509.Certificate) -> list[x509.Certificate]:
+def _chained(certificates: Sequence[Certificate], trusted: Certificate) -> list[Certificate]:
     """`trusted`, what it signed, what that signed …, in the order received (section 2.2)."""
     reached = [trusted]
     grown = True
@@ -194,27 +184,14 @@ def _chained(certificates: Sequence[x509.Certificate], trusted: x509.Certificate
         new = [
             item
             for item in certificates
-            if item not in reached and any(is_ca(issuer) and _issued(issuer, item) for issuer in reached)
+            if item not in reached and any(is_ca(issuer) and has_issued(issuer, item) for issuer in reached)
         ]
         reached += new
         grown = bool(new)
     return [item for item in certificates if item in reached]
 
 
-def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    """By name, in whatever spelling, and signature; `cryptography` compares the octets of names."""
-    if comparable(certificate.issuer) != comparable(issuer.subject):
-        return False
-    try:
-        view = Certificate.of(issuer)
-        der = certificate.public_bytes(Encoding.DER)
-        verify_signed_object(der, view.public_key, AlgorithmPolicy(legacy=True), "the certificate")
-    except (*UNREADABLE, PkixError):
-        return False
-    return True
-
-
-def _may_be_ra(certificate: x509.Certificate) -> bool:
+def _may_be_ra(certificate: Certificate) -> bool:
     """Whether a certificate in GetCACert may speak for the CA.
 
     The body is not signed, so a man in the middle can add the certificate of any device that this CA certified, and
@@ -225,29 +202,23 @@ def _may_be_ra(certificate: x509.Certificate) -> bool:
     return (
         is_ca(certificate)
         or is_cmc_ra(certificate)
-        or (extended_usages(extensions_of(certificate)) is None and not _is_kem(certificate))
+        or (extended_usages(extensions_of(certificate)) is None and not certificate.is_kem)
     )
 
 
-def _of_ras(
-    certificates: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate]
-) -> tuple[x509.Certificate, ...]:
+def _of_ras(certificates: Sequence[Certificate], trusted: Sequence[Certificate]) -> tuple[Certificate, ...]:
     """A CA with an ML-KEM certificate marks all its RAs, so beside one there is nothing to accept without the mark."""
-    if any(map(_is_kem, certificates)):
+    if any(item.is_kem for item in certificates):
         certificates = [item for item in certificates if item in trusted or is_ca(item) or is_cmc_ra(item)]
     return tuple(certificates)
 
 
-def of_next_ca(certificates: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+def of_next_ca(certificates: Sequence[Certificate]) -> tuple[Certificate, ...]:
     """Of the certificates that GetNextCACert authenticated, those of CAs, and of RAs that these certified."""
     issuing = [item for item in certificates if is_ca(item)]
-    ras = [item for item in certificates if _may_be_ra(item) and any(_issued(issuer, item) for issuer in issuing)]
+    ras = [item for item in certificates if _may_be_ra(item) and any(has_issued(issuer, item) for issuer in issuing)]
     return _of_ras([item for item in certificates if item in issuing or item in ras], issuing)
 
 
-def _is_kem(certificate: x509.Certificate) -> bool:
-    return Certificate.of(certificate).is_kem
-
-
-def _has_rsa_key(certificate: x509.Certificate) -> bool:
-    return Certificate.of(certificate).key_algorithm == oids.RSA_ENCRYPTION
+def _has_rsa_key(certificate: Certificate) -> bool:
+    return certificate.key_algorithm == oids.RSA_ENCRYPTION

@@ -23,7 +23,7 @@ from kem.exchange import compute_mac, respond
 from kem.keys import DecapsulationKey
 from pkix.algorithms import AES128, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import TLV, Oid, any_of, encode, sequence
-from pkix.certificates import Certificate, IssuerAndSerialNumber, key_identifier, load_certificate, readable
+from pkix.certificates import Certificate, IssuerAndSerialNumber, key_identifier, readable
 from pkix.enveloped_data import decrypt, encrypt
 from pkix.errors import AlgorithmRefused
 from pkix.identities import Identity, KekIdentity, PasswordIdentity, RsaIdentity
@@ -219,9 +219,9 @@ class _Conversation:
     def _check(self, body: bytes) -> PkiMessage:
         """A CertRep whose signature, signer, transactionID and nonce are right."""
         message = PkiMessage.decode(body)
-        known = self.ca.views()
+        known = self.ca.all
         signer = message.verify(self._settings.policy, known)
-        if signer in map(Certificate.of, self.ca.lapsed):
+        if signer in self.ca.lapsed:
             raise ReplyRefused("the CertRep is signed by a certificate of GetCACert that is not valid now")
         if signer not in known:
             raise ReplyRefused("the CertRep is signed by a certificate that GetCACert did not authenticate")
@@ -340,9 +340,7 @@ class Enrolment(_Conversation):
 
     def poll(self, *, now: datetime) -> bytes:
         """The CertPoll; after a challenge, with the confirmation."""
-        name = IssuerAndSubject(
-            issuer=any_of(self.ca.ca.subject.public_bytes()), subject=any_of(self._request.subject_der)
-        )
+        name = IssuerAndSubject(issuer=any_of(self.ca.ca.subject), subject=any_of(self._request.subject_der))
         confirm, self._confirm = self._confirm, None
         attributes = ((KEM_POP_CONFIRM, confirm),) if confirm is not None else ()
         return self._message(MessageType.CertPoll, encode(name), now, attributes=attributes)
@@ -369,7 +367,7 @@ class Enrolment(_Conversation):
         if not self._kem_keys or self._settings.backends is None or not self._sent:
             raise ReplyRefused("the CA sent a KEM challenge for a key that we do not have")
         challenge = Challenge.decode(attribute)
-        signer = message.signed.signer_certificate(self.ca.views())
+        signer = message.signed.signer_certificate(self.ca.all)
         digest = challenge.parameters.kdf.digest
         binding = Binding(
             client_nonce=self._client_nonce,
@@ -396,7 +394,7 @@ class Enrolment(_Conversation):
         return StillPending(challenged=True)
 
     def _check_issued(self, der: bytes) -> None:
-        if not self.ca.issued(load_certificate(der)):
+        if not self.ca.issued(Certificate.load(der)):
             raise ReplyRefused("the certificate received is not signed by the CA")
 
 
@@ -445,16 +443,16 @@ class Query(_Conversation):
         raise ReplyRefused("a CertRep SUCCESS to GetCert does not have the certificate asked for")
 
 
-def decode_next_ca(body: bytes, ca: CaCertificates, policy: AlgorithmPolicy) -> tuple[x509.Certificate, ...]:
+def decode_next_ca(body: bytes, ca: CaCertificates, policy: AlgorithmPolicy) -> tuple[Certificate, ...]:
     """The certificates of GetNextCACert, after verifying that the current CA signed them (section 4.7.1).
 
     Raises ReplyRefused and the errors of `pkix.errors`.
     """
     check_size(body, "GetNextCACert")
     signed = SignedData.decode(body)
-    known = ca.views()
+    known = ca.all
     signer = signed.signer_certificate(known)
-    if signer != Certificate.of(ca.ca):
+    if signer != ca.ca:
         raise ReplyRefused("GetNextCACert is not signed by the current CA's own key (RFC 8894 section 4.7.1)")
     signed.verify(signer, policy)
     received = loadable(SignedData.decode(signed.content).certificates) if signed.content else []

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from kem.errors import KemError
 from kem.keys import DecapsulationKey
-from pkix.certificates import UNREADABLE, load_certificate
-from pkix.errors import PkixError
+from pkix.certificates import UNREADABLE, AnyCertificate, Certificate
+from pkix.errors import Malformed, PkixError
 from pkix.keys import dump_kem_key, dump_private_key, key_type_of, load_key
+from pkix.pem import decode_pem, pem_blocks
 from pkix.pkcs12 import decode_pkcs12
 from pkix.signatures import SigningKey
 from scep_kem import safety
@@ -169,6 +169,9 @@ def _signing(key: SigningKey | DecapsulationKey, path: Path) -> SigningKey:
     return key
 
 
+_CERTIFICATE = ("CERTIFICATE", "X509 CERTIFICATE")  # labels; the second is OpenSSL's old one
+
+
 def read_certificates(path: Path) -> list[x509.Certificate]:
     """One or more certificates in PEM, or one in DER, in which anything may be unreadable. Raises UsageError."""
     data = read(path)
@@ -180,14 +183,21 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
         raise UsageError(f"{path} holds no readable certificate") from None
 
 
-def read_certificate(path: Path) -> x509.Certificate:
-    """The first certificate of a file, as `pkix.certificates.load_certificate` has it. Raises UsageError."""
+def read_certificate(path: Path) -> Certificate:
+    """The first certificate of a file, in PEM or DER, as `Certificate.load` has it. Raises UsageError."""
+    data = read(path)
+    found = [text for label, text in pem_blocks(data) if label in _CERTIFICATE]
     try:
-        return load_certificate(read_certificates(path)[0].public_bytes(Encoding.DER))
-    except PkixError as error:
+        der = decode_pem(found[0], "the certificate") if found else data
+        Certificate.decode(der)
+    except Malformed:
+        raise UsageError(f"{path} holds no readable certificate") from None
+    try:
+        return Certificate.load(der)
+    except Malformed as error:
         raise UsageError(f"{path}: {error.text}") from None
 
 
-def pem(*certificates: x509.Certificate) -> bytes:
+def pem(*certificates: AnyCertificate) -> bytes:
     """Certificates in PEM, one after the other."""
-    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+    return b"".join(Certificate.of(certificate).pem for certificate in certificates)

@@ -19,8 +19,8 @@ from pkix.name_constraints import constraints_of
 from pkix.names import name_text
 from pkix.pkcs12 import is_pkcs12
 from pkix.signatures import SigningKey
+from pkix.signed_objects import has_issued
 from pkix.usages import is_ca, may
-from scep.ca_certificates import CaCertificates
 from scep_kem import files
 from scep_kem.errors import UsageError
 from scep_kem.generation_files import check_fits
@@ -59,7 +59,7 @@ def read_pkcs12(
         found.append(following)
         others.remove(following)
         issuers = [] if is_self_issued(following) else others
-        following = next((item for item in issuers if CaCertificates(item, (item,)).issued(found[-1])), None)
+        following = next((item for item in issuers if has_issued(item, found[-1])), None)
     return _usable(key, found, now)
 
 
@@ -107,7 +107,7 @@ def check_imported(found: Sequence[x509.Certificate], *, now: datetime) -> None:
     if missing:
         raise UsageError(f"the CA certificate's keyUsage lacks {', '.join(missing)} (RFC 5280 section 4.2.1.3)")
     for subject, issuer in zip(found, chain, strict=False):
-        if not CaCertificates(issuer, (issuer,)).issued(subject):
+        if not has_issued(issuer, subject):
             name = printable(name_text(subject.subject))
             raise UsageError(f"{name} is not issued by the certificate behind it")
 

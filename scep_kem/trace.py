@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cryptography import x509
 
@@ -24,7 +24,7 @@ from scep.messages import PKI_ENVELOPE, PkiMessage
 from scep_kem.terminal import printable
 
 
-def describe_message(body: bytes, known: list[Certificate]) -> list[str]:
+def describe_message(body: bytes, known: Sequence[Certificate]) -> list[str]:
     """Lines about a pkiMessage: type, attributes, signer, envelope. known: certificates to find the signer in."""
     try:
         message = PkiMessage.decode(body)
@@ -106,7 +106,7 @@ def _fail_info(message: PkiMessage) -> str:
     return odd + message.fail_info.name
 
 
-def _signature(message: PkiMessage, known: list[Certificate]) -> list[str]:
+def _signature(message: PkiMessage, known: Sequence[Certificate]) -> list[str]:
     signer = message.signed.signer_certificate(known)
     info = message.signed.signer
     assert info is not None
@@ -188,15 +188,14 @@ def describe_proof(proof: Proof) -> list[str]:
     ]
 
 
-def describe_certificate(certificate: x509.Certificate) -> list[str]:
+def describe_certificate(certificate: Certificate) -> list[str]:
     """Lines about a certificate: names, serial, validity, key, usages."""
     lines = [
-        f"subject        {name_text(certificate.subject)}",
-        f"issuer         {name_text(certificate.issuer)}",
+        f"subject        {name_text(certificate.subject_name)}",
+        f"issuer         {name_text(certificate.issuer_name)}",
         f"serial         {certificate.serial_number:x}",
-        f"valid          {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} to "
-        f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
-        f"key            {_key(Certificate.of(certificate))}",
+        f"valid          {certificate.not_before:%Y-%m-%d %H:%M} to {certificate.not_after:%Y-%m-%d %H:%M} UTC",
+        f"key            {_key(certificate)}",
     ]
     for extension in extensions_of(certificate):
         if isinstance(extension.value, x509.SubjectAlternativeName):

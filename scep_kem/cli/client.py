@@ -156,7 +156,7 @@ def enroll(
 @click.option(
     "--key-type",
     type=Word(_NEW),
-    help="Of a new key; rsa:2048, or as before.",
+    help="Of a new key; by default as before, or rsa:2048 for RSA of a size that is not made here.",
 )
 @challenge_options[0]
 @challenge_options[1]
@@ -190,16 +190,18 @@ def renew(
     password = _password(challenge, challenge_file)
     earlier = earlier_request(out, new_key_file or key_file)
     options = _options(url, protocol, earlier)
-    before = _type_of(old_key) if isinstance(old_key, DecapsulationKey) else DEFAULT_KEY_TYPE
-    new_key = _key(new_key_file, key_type, before) if new_key_file else old_key
+    new_key = _key(new_key_file, key_type, _can_be_made(_type_of(old_key))) if new_key_file else old_key
     extensions = _names_to_keep(old, cert_file)
-    wanted, renewing = Wanted(new_key, old.subject, extensions, password), Renewing(old_key, old, key_file, cert_file)
+    wanted, renewing = (
+        Wanted(new_key, old.subject_name, extensions, password),
+        Renewing(old_key, old, key_file, cert_file),
+    )
     check_same(earlier, url, wanted, renewing, out)
     exchange = exchange_of(ScepClient(options), earlier, wanted, renewing)
     carry_out(exchange, out, new_key_file or key_file, poll_interval, max_polls)
 
 
-def _names_to_keep(old: x509.Certificate, cert_file: Path) -> list[x509.Extension[x509.ExtensionType]]:
+def _names_to_keep(old: Certificate, cert_file: Path) -> list[x509.Extension[x509.ExtensionType]]:
     """The subjectAltName of a certificate, as a request for the same asks for it. Raises UsageError."""
     try:
         extension_of(old, x509.SubjectAlternativeName)
@@ -240,7 +242,7 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
     options = _options(url, protocol)
     signer = _signer(key_file, cert_file, options)
     client = ScepClient(options)
-    name = IssuerAndSerialNumber(issuer=any_of(Certificate.of(client.ca.ca).subject), serial_number=number)
+    name = IssuerAndSerialNumber(issuer=any_of(client.ca.ca.subject), serial_number=number)
     outcome = client.query(MessageType.GetCert, name, signer)
     if isinstance(outcome, Refused):
         refused(outcome)
@@ -348,14 +350,19 @@ def _check_outputs(outputs: dict[str, Path | None], keys: dict[str, Path | None]
             raise UsageError(f"cannot write {path}: {path.parent} is not a folder that we may write to")
 
 
-def _check_fit(key: AnyKey, key_file: Path, certificate: x509.Certificate, cert_file: Path) -> None:
-    if not fits(key, Certificate.of(certificate).spki):
+def _check_fit(key: AnyKey, key_file: Path, certificate: Certificate, cert_file: Path) -> None:
+    if not fits(key, certificate.spki):
         raise UsageError(f"{key_file} is not the key of the certificate in {cert_file}")
 
 
 def _type_of(key: AnyKey) -> str:
     """As --key-type names it."""
     return key.parameter_set.name.lower() if isinstance(key, DecapsulationKey) else key_type_of(key.public_key())
+
+
+def _can_be_made(before: str) -> str:
+    """The type of a new key that follows one of this type: only RSA has sizes and kinds that nobody makes any more."""
+    return before if before in _NEW else DEFAULT_KEY_TYPE
 
 
 def _key(path: Path, asked: str | None, default: str) -> AnyKey:
@@ -378,7 +385,7 @@ def _key(path: Path, asked: str | None, default: str) -> AnyKey:
     return key
 
 
-def _statement(cert_file: Path | None, key_file: Path | None) -> tuple[SigningKey, x509.Certificate] | None:
+def _statement(cert_file: Path | None, key_file: Path | None) -> tuple[SigningKey, Certificate] | None:
     if cert_file is None and key_file is None:
         return None
     if cert_file is None or key_file is None:
@@ -391,7 +398,7 @@ def _statement(cert_file: Path | None, key_file: Path | None) -> tuple[SigningKe
 def _signer(key_file: Path, cert_file: Path, options: Options) -> Signer:
     certificate, key = files.read_certificate(cert_file), files.read_key(key_file)
     _check_fit(key, key_file, certificate, cert_file)
-    return Signer(key, Certificate.of(certificate), pss=options.pss)
+    return Signer(key, certificate, pss=options.pss)
 
 
 def _password(given: str | None, file: Path | None) -> str | None:

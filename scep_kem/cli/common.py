@@ -19,6 +19,7 @@ from ca.profiles import Profile
 from ca.sql_store import SqlStore
 from kem.errors import KemError
 from pkix import errors, names
+from pkix.certificates import load_certificate
 from pkix.errors import LegacyRefused, PkixError
 from pkix.subjects import check_subject
 from scep_kem import files
@@ -90,7 +91,12 @@ def ca_options(command: Command) -> Command:
 
 def certificate_option(_context: click.Context, _option: click.Parameter, file: Path | None) -> x509.Certificate | None:
     """Of a file of who runs the command, which is read before root acts as the CA's owner. Raises UsageError."""
-    return None if file is None else files.read_certificate(file)
+    if file is None:
+        return None
+    try:
+        return load_certificate(files.read_certificate(file).der)
+    except PkixError as error:
+        raise UsageError(f"{file}: {error.text}") from None
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

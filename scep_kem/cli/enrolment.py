@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from kem.errors import KemError
-from pkix.certificates import load_certificate
+from pkix.certificates import Certificate
 from pkix.errors import PkixError
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
@@ -111,7 +111,7 @@ def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillP
 
 
 def write_certificate(out: Path, issued: Issued) -> None:
-    certificate = load_certificate(issued.certificate)
+    certificate = Certificate.load(issued.certificate)
     files.write(out, files.pem(certificate))
     click.echo(printable(f"certificate written to {out}"))
     for line in describe_certificate(certificate):

@@ -16,8 +16,8 @@ from ca.store import IssuedCertificate, Store, StoreConflict
 from pkix.certificates import UNREADABLE, Certificate, extensions_of, load_certificate
 from pkix.errors import PkixError
 from pkix.names import comparable
+from pkix.signed_objects import has_issued
 from pkix.usages import extended_usages, is_ca, is_cmc_ra
-from scep.ca_certificates import CaCertificates
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
 from scep_kem.cli.common import FILE, ca_options, configured_profile, generation, open_store
@@ -127,7 +127,7 @@ def _refused(certificate: x509.Certificate, authority: Authority) -> str:
         return error.text
     if certificate in (issuer, authority.first):
         return "this is the CA's own certificate"
-    return "" if CaCertificates(issuer, (issuer,)).issued(certificate) else "this CA has not signed it"
+    return "" if has_issued(issuer, certificate) else "this CA has not signed it"
 
 
 def _not_renewable(certificate: x509.Certificate, profile: Profile) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import hmac
 import json
 import re
-import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -16,6 +14,7 @@ import click
 from ca.remembered import open_remembered
 from ca.requests import CertificateRequest
 from ca.store import Decision, State, Store, StoreConflict, Transaction
+from pkix.pem import encode_pem
 from scep_kem.approval import ID_LENGTH, Certified, Desk, View, holds_secrets, request_id, request_state
 from scep_kem.ca_dir import CaDir
 from scep_kem.cli.common import MOST, ca_options, open_store
@@ -128,8 +127,7 @@ def _pem(request: CertificateRequest, with_secrets: bool) -> str:
                 "--with-secrets prints it nevertheless"
             )
         click.echo("WARNING: this request holds a secret of the client: keep it as safe as a password", err=True)
-    lines = textwrap.wrap(base64.b64encode(request.der).decode(), 64)
-    return "\n".join(["-----BEGIN CERTIFICATE REQUEST-----", *lines, "-----END CERTIFICATE REQUEST-----", ""])
+    return encode_pem("CERTIFICATE REQUEST", request.der).decode()
 
 
 def _decide(store: Store, item: Transaction, decision: Decision, reason: str) -> None:

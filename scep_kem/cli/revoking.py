@@ -10,8 +10,8 @@ from cryptography import x509
 from ca.authorities import Authorities
 from ca.crl import REVOCATION_REASONS
 from ca.store import HOLD, RELEASE, IssuedCertificate, Store, StoreConflict
+from pkix.signed_objects import has_issued
 from pkix.usages import is_cmc_ra
-from scep.ca_certificates import CaCertificates
 from scep_kem.ca_dir import CaDir
 from scep_kem.cli.common import FILE, Word, ca_options, certificate_option, open_store, parse_serial
 from scep_kem.clock import utc_now
@@ -76,7 +76,7 @@ def _record(store: Store, generations: Authorities, certificate: x509.Certificat
     """Of a certificate of this CA, also if the database has none. Raises UsageError."""
     for authority in generations.known:
         issuer = authority.ca.certificate
-        if certificate != issuer and CaCertificates(issuer, (issuer,)).issued(certificate):
+        if certificate != issuer and has_issued(issuer, certificate):
             known = store.certificate(authority.identifier, certificate.serial_number)
             return known or record_of(authority, certificate)
     raise UsageError("this is not a certificate that this CA has issued")

@@ -139,7 +139,7 @@ class Wanted:
     subject: x509.Name
     extensions: Extensions = ()
     challenge_password: str | None = None
-    statement: tuple[SigningKey, x509.Certificate] | None = None
+    statement: tuple[SigningKey, Certificate] | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Renewing:
     """The certificate to renew and its key, with the files that they are in."""
 
     key: AnyKey
-    certificate: x509.Certificate
+    certificate: Certificate
     key_file: Path
     cert_file: Path
 
@@ -195,7 +195,7 @@ class ScepClient:
         self.ca = CaCertificates.decode(body, fingerprint=self.options.fingerprint, now=utc_now())
         self._show(f"GetCACert: {len(body)} octets, {len(self.ca.all)} certificate(s)")
         for certificate in self.ca.all:
-            self._show(f"    {name_text(certificate.subject)}")
+            self._show(f"    {name_text(certificate.subject_name)}")
         if self.options.require_kem:
             self._check_kem()
 
@@ -215,7 +215,7 @@ class ScepClient:
         old = renewing.certificate if renewing is not None else None
         renewed = None
         if renewing is not None and isinstance(renewing.key, DecapsulationKey) and old is not None:
-            renewed = KemKey(renewing.key, Certificate.of(old).spki, Certificate.of(old))
+            renewed = KemKey(renewing.key, old.spki, old)
             if not self.capabilities.has("Renewal"):
                 raise ReplyRefused("the CA does not list Renewal, without which an ML-KEM certificate has no renewal")
         enrolment = Enrolment(
@@ -272,7 +272,7 @@ class ScepClient:
             spki,
             wanted.subject,
             signing_key,
-            Certificate.of(certificate),
+            certificate,
             challenge_password=password,
             extensions=wanted.extensions,
             attributes=attributes,
@@ -291,18 +291,18 @@ class ScepClient:
         """Who signs the pkiMessage, and the key if it is ephemeral."""
         pss = self.options.pss
         if renewing is not None and not isinstance(renewing.key, DecapsulationKey):
-            return Signer(renewing.key, Certificate.of(renewing.certificate), pss=pss), None
+            return Signer(renewing.key, renewing.certificate, pss=pss), None
         if wanted.statement is not None:
             key, certificate = wanted.statement
-            return Signer(key, Certificate.of(certificate), pss=pss), key
+            return Signer(key, certificate, pss=pss), key
         ephemeral = None
         if isinstance(wanted.key, DecapsulationKey):
             ephemeral = generate(EPHEMERAL_PQ if self.capabilities.has("ML-DSA") else EPHEMERAL)
             key, subject = ephemeral, EPHEMERAL_SUBJECT
         else:
             key, subject = wanted.key, request.subject
-        certificate = self_signed(key, subject, now=utc_now(), random=os.urandom)
-        return Signer(key, Certificate.of(certificate), pss=pss), ephemeral
+        certificate = Certificate.of(self_signed(key, subject, now=utc_now(), random=os.urandom))
+        return Signer(key, certificate, pss=pss), ephemeral
 
     def resume(self, pending: Pending, key: AnyKey) -> Exchange:
         """Go on with a request that an earlier run left. Raises UsageError if it is not for this key."""
@@ -312,12 +312,12 @@ class ScepClient:
         kem = KemKey(key, request.spki) if isinstance(key, DecapsulationKey) else None
         renewed = None
         if pending.renewed is not None:
-            old = Certificate.of(files.read_certificate(pending.renewed[1]))
+            old = files.read_certificate(pending.renewed[1])
             renewed = KemKey(files.read_kem_key(pending.renewed[0]), old.spki, old)
         signer_key = pending.signer or (files.read_key(pending.signer_file) if pending.signer_file else key)
         if isinstance(signer_key, DecapsulationKey):
             raise UsageError("the key is not the one that the pending request is for")
-        signer = Signer(signer_key, Certificate.of(pending.certificate), pss=self.options.pss)
+        signer = Signer(signer_key, pending.certificate, pss=self.options.pss)
         enrolment = Enrolment(
             request=request,
             renewal=False,
@@ -358,7 +358,7 @@ class ScepClient:
         )
         return query.receive(self.send(query.start(now=utc_now())))
 
-    def next_ca(self) -> tuple[x509.Certificate, ...]:
+    def next_ca(self) -> tuple[Certificate, ...]:
         """GetNextCACert, verified."""
         return decode_next_ca(self._transport.get_next_ca_cert(), self.ca, self._policy())
 
@@ -412,7 +412,7 @@ class ScepClient:
     def _record(self, who: str, message: bytes) -> None:
         self._show("")
         arrow = "client -> CA" if who == "client" else "CA -> client"
-        for index, line in enumerate(describe_message(message, self.ca.views())):
+        for index, line in enumerate(describe_message(message, self.ca.all)):
             self._show(f"{arrow}  {line}" if index == 0 else f"    {line}")
         if self.options.save is not None:
             self._saved += 1

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-
 from pkix.certificates import Certificate
 from pkix.errors import Malformed
 from pkix.pkcs10 import CertificationRequest
@@ -156,7 +154,7 @@ class Exchange:
             sent=self.enrolment.sent,
             answered=self.answered,
             capabilities=self.capabilities,
-            certificate=x509.load_der_x509_certificate(self.signer.der),
+            certificate=self.signer,
             signer=self.ephemeral,
             signer_file=self.signer_file,
             renewed=self.renewed,

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cryptography import x509
-
+from pkix.certificates import Certificate
 from pkix.errors import PkixError
 from pkix.keys import dump_private_key, load_private_key
+from pkix.pem import decode_pem, pem_blocks
 from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
 from scep_kem import files
@@ -37,7 +37,7 @@ class Pending:
     request: CertificationRequest
     sent: bytes
     capabilities: bytes
-    certificate: x509.Certificate
+    certificate: Certificate
     signer: SigningKey | None = None
     signer_file: Path | None = None
     renewed: tuple[Path, Path] | None = None
@@ -45,7 +45,7 @@ class Pending:
 
     def is_stale(self, now: datetime) -> bool:
         """Whether the certificate that signs its messages has expired, so that no CA would go on with it."""
-        return self.certificate.not_valid_after_utc < now
+        return self.certificate.not_after < now
 
     def dump(self) -> bytes:
         """JSON."""
@@ -58,7 +58,7 @@ class Pending:
                 "message": base64.b64encode(self.sent).decode(),
                 "answered": self.answered,
                 "capabilities": base64.b64encode(self.capabilities).decode(),
-                "signer certificate": files.pem(self.certificate).decode(),
+                "signer certificate": self.certificate.pem.decode(),
                 "signer key": None if self.signer is None else dump_private_key(self.signer).decode(),
                 # A later run may be started in another folder.
                 "signer key file": None if self.signer_file is None else str(self.signer_file.absolute()),
@@ -82,13 +82,18 @@ class Pending:
                 sent=base64.b64decode(found["message"]),
                 answered=_flag(found.get("answered", True)),
                 capabilities=base64.b64decode(found["capabilities"]),
-                certificate=x509.load_pem_x509_certificate(found["signer certificate"].encode()),
+                certificate=_certificate(_text(found["signer certificate"])),
                 signer=None if found["signer key"] is None else load_private_key(found["signer key"].encode()),
                 signer_file=None if found["signer key file"] is None else Path(found["signer key file"]),
                 renewed=None if renewed is None else (Path(renewed[0]), Path(renewed[1])),
             )
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, PkixError):
             raise UsageError(f"{path} is not a pending enrolment of this program") from None
+
+
+def _certificate(pem: str) -> Certificate:
+    """Raises Malformed, IndexError."""
+    return Certificate.load(decode_pem(pem_blocks(pem.encode())[0][1], "signer certificate"))
 
 
 def _text(value: object) -> str:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.applications import Application
-from ca.authority import Authority
+from ca.authority import Authority, KeyPair
 from ca.events import Reply
 from ca.store import IssuedCertificate
 from ca.webhook import WebhookAnswer
@@ -209,6 +209,17 @@ def self_made(key_type: str, subject: str, label: str, **more: Any) -> Signer:
         builder = builder.add_extension(value, critical=critical)
     certificate = builder.sign(issuer.key if issuer else private, more.get("hash", hashes.SHA256()))
     return Signer(private, Certificate.of(certificate))
+
+
+def certificate_with(ca: KeyPair, *extensions: bytes) -> bytes:
+    """DER of a certificate by a CA with an RSA key that has these extensions, whatever they are."""
+    assert isinstance(ca.key, rsa.RSAPrivateKey)
+    tree = Node.parse(self_made("rsa:2048", "CN=RA", "odd RA", issuer=ca).certificate.der)
+    version, *fields = tree[0].children or []
+    added = Node.parse(wrap(0xA3, wrap(0x30, b"".join(extensions))))
+    tree[0].children = [version, *(item for item in fields if item.tag != 0xA3), added]
+    tree[2].content = b"\0" + ca.key.sign(tree[0].der(), padding.PKCS1v15(), hashes.SHA256())
+    return tree.der()
 
 
 def odd_signer(device: Device, *, serial: int = 7, version: bytes = b"", time: int = 0x17) -> Signer:

@@ -52,7 +52,7 @@ def test_a_certificate_with_an_impossible_time_is_malformed(tag: int, text: byte
 def test_a_large_answer_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     known = World().ca_certificates()
     monkeypatch.setattr(scep.ca_certificates, "SignedData", None)
-    monkeypatch.setattr(scep.ca_certificates, "load_certificate", None)
+    monkeypatch.setattr(scep.ca_certificates, "Certificate", None)
     body = bytes(MAX_BODY + 1)
     with pytest.raises(ReplyRefused, match=f"GetCACert: an answer of {MAX_BODY + 1} octets"):
         CaCertificates.decode(body, fingerprint=None, now=NOW)

@@ -204,8 +204,8 @@ def classic() -> World:
 def test_the_classic_profile_serves_no_ml_kem_certificate() -> None:
     modern, old = without(), classic()
     assert len(modern.ca_certificates().all) == len(old.ca_certificates().all) + 2
-    assert not any(view.is_kem for view in old.ca_certificates().views())
-    assert len([view for view in modern.ca_certificates().views() if view.is_kem]) == 2
+    assert not any(view.is_kem for view in old.ca_certificates().all)
+    assert len([view for view in modern.ca_certificates().all if view.is_kem]) == 2
 
 
 def test_the_classic_profile_serves_what_a_ca_without_kem_keys_serves() -> None:

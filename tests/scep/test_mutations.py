@@ -414,7 +414,6 @@ def test_a_changed_get_ca_cert_without_fingerprint_raises_nothing_else(
     try:
         found = CaCertificates.decode(data.draw(mutated(body)), fingerprint=None, now=NOW)
         found.recipient()
-        found.views()
     except PkixError as error:
         one_line(error.text)
 

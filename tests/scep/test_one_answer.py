@@ -465,7 +465,7 @@ def test_without_aes_gcm_no_kem_is_advertised() -> None:
     keywords = world.responder.get_ca_caps().decode()
     assert "KEM" not in keywords
     assert "AES-GCM" not in keywords
-    assert not any(item.is_kem for item in world.ca_certificates().views())
+    assert not any(item.is_kem for item in world.ca_certificates().all)
 
 
 def test_the_stand_in_verifies() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from ca.profiles import Profile
 from pkix import oids
@@ -16,6 +15,7 @@ from pkix.enveloped_data import encrypt, inspect
 from pkix.errors import DecryptionFailed, Malformed, located
 from pkix.recipients import KekRecipient, PasswordRecipient, RsaRecipient
 from pkix.signed_data import encode_degenerate
+from pkix.usages import CMC_RA
 from scep import attributes as scep
 from scep.client import CaCertificates, Issued, ReplyRefused
 from tests.pkix.tlv import Node
@@ -127,36 +127,40 @@ def test_a_signing_time_that_nobody_needs(world: World) -> None:
     issued(world, craft.request(device, message=sealed, cms=cms))
 
 
-def odd_ra(world: World, *extensions: bytes) -> bytes:
-    """DER of a certificate by the world's CA with these extensions, whatever they are."""
-    ca = world.authority.ca
-    assert isinstance(ca.key, rsa.RSAPrivateKey)
-    tree = Node.parse(craft.self_made("rsa:2048", "CN=RA", "odd RA", issuer=ca).certificate.der)
-    version, *fields = tree[0].children or []
-    added = Node.parse(wrap(0xA3, wrap(0x30, b"".join(extensions))))
-    tree[0].children = [version, *(item for item in fields if item.tag != 0xA3), added]
-    tree[2].content = b"\0" + ca.key.sign(tree[0].der(), padding.PKCS1v15(), hashes.SHA256())
-    return tree.der()
-
-
 def test_the_client_reads_an_ra_certificate_with_a_default_written_out(world: World) -> None:
-    odd = odd_ra(world, extension(BASIC, b"\x30\x03" + FALSE), extension(USAGE, b"\x03\x02\x05\xa0"))
+    extensions = extension(BASIC, b"\x30\x03" + FALSE), extension(USAGE, b"\x03\x02\x05\xa0")
+    odd = craft.certificate_with(world.authority.ca, *extensions)
     bag = encode_degenerate([odd, world.authority.certificate.der])
     found = CaCertificates.decode(bag, fingerprint=world.authority.identifier, now=NOW)
-    assert [item.der for item in found.views()] == [odd, world.authority.certificate.der]
+    assert [item.der for item in found.all] == [odd, world.authority.certificate.der]
     recipient = found.recipient()
     assert isinstance(recipient, RsaRecipient)
     assert recipient.certificate.der == odd
 
 
-def test_the_client_says_that_critical_false_is_what_it_cannot_read(world: World) -> None:
-    """`cryptography` loads no such certificate, so there is no view of it. One beside it is used."""
-    odd = odd_ra(world, extension(USAGE, b"\x03\x02\x05\xa0", FALSE))
-    with pytest.raises(ReplyRefused, match=r"the first because .*: a DEFAULT value is written out$"):
-        CaCertificates.decode(encode_degenerate([odd]), fingerprint=None, now=NOW)
-    ours = world.authority.certificate.der
-    found = CaCertificates.decode(encode_degenerate([odd, ours]), fingerprint=None, now=NOW)
-    assert [item.der for item in found.views()] == [ours]
+CRITICAL_FALSE = (
+    extension(BASIC, b"\x30\x03" + FALSE, FALSE),
+    extension(USAGE, b"\x03\x02\x05\xa0", FALSE),
+    extension("2.5.29.37", wrap(0x30, encode(CMC_RA)), FALSE),
+)
+
+
+def test_the_client_reads_an_ra_certificate_with_critical_false(world: World) -> None:
+    """`cryptography` does not even load it. The CA's signature is over the octets as they came."""
+    odd = craft.certificate_with(world.authority.ca, *CRITICAL_FALSE)
+    with pytest.raises(ValueError, match="EncodedDefault"):
+        x509.load_der_x509_certificate(odd)
+    bag = encode_degenerate([odd, world.authority.certificate.der])
+    found = CaCertificates.decode(bag, fingerprint=world.authority.identifier, now=NOW)
+    assert [item.der for item in found.all] == [odd, world.authority.certificate.der]
+    recipient = found.recipient()
+    assert isinstance(recipient, RsaRecipient)
+    assert recipient.certificate.der == odd
+    forged = bytearray(odd)
+    forged[-1] ^= 1
+    bag = encode_degenerate([bytes(forged), world.authority.certificate.der])
+    found = CaCertificates.decode(bag, fingerprint=world.authority.identifier, now=NOW)
+    assert [item.der for item in found.all] == [world.authority.certificate.der]
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -164,7 +168,7 @@ def test_an_unreadable_certificate_in_get_ca_cert_costs_only_itself(world: World
     ours = world.authority.certificate.der
     bag = encode_degenerate([JUNK_CERTIFICATE, ours] if first else [ours, JUNK_CERTIFICATE])
     found = CaCertificates.decode(bag, fingerprint=world.authority.identifier, now=NOW)
-    assert [item.der for item in found.views()] == [ours]
+    assert [item.der for item in found.all] == [ours]
     with pytest.raises(ReplyRefused, match="only certificates that cannot be read"):
         CaCertificates.decode(encode_degenerate([JUNK_CERTIFICATE]), fingerprint=None, now=NOW)
 

@@ -218,7 +218,7 @@ def after_rollover() -> World:
 
 
 def old_certificates() -> CaCertificates:
-    return CaCertificates(ca=present().ca.certificate, all=(present().ca.certificate,))
+    return CaCertificates(ca=present().certificate, all=(present().certificate,))
 
 
 def test_after_a_rollover_the_previous_ca_is_still_addressable() -> None:

@@ -19,11 +19,18 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from pkix.asn1 import Oid, encode, octet_string, wrap
+from pkix.certificates import Certificate
 from pkix.keys import KEY_TYPES
+from pkix.names import name_text
+from pkix.signed_objects import has_issued
 from scep_kem import files
+from scep_kem.cli.common import certificate_option
 from scep_kem.errors import UsageError
+from scep_kem.trace import describe_certificate
+from tests.scep.craft import certificate_with
 from tests.scep_kem.kit import ca_pair
-from tests.world import key
+from tests.world import authority, key
 
 
 def mode(path: Path) -> int:
@@ -207,3 +214,19 @@ def test_what_is_no_certificate_is_refused_in_one_line(tmp_path: Path, content: 
     (tmp_path / "certificate").write_bytes(content)
     with pytest.raises(UsageError, match=r"certificate holds no readable certificate$"):
         files.read_certificates(tmp_path / "certificate")
+
+
+def test_a_certificate_that_writes_out_a_default_is_kept_octet_for_octet(tmp_path: Path) -> None:
+    """Of what `cryptography` does not load, only the octets that came are what the CA signed."""
+    ca = authority().ca
+    usage = wrap(0x30, encode(Oid("2.5.29.15")) + b"\x01\x01\x00" + octet_string(b"\x03\x02\x05\xa0"))
+    der = certificate_with(ca, usage)
+    found = Certificate.load(der)
+    assert has_issued(ca.certificate, found)
+    files.write(tmp_path / "odd.pem", files.pem(found, ca.certificate))
+    assert files.read_certificate(tmp_path / "odd.pem").der == der
+    files.write(tmp_path / "odd.der", der)
+    assert files.read_certificate(tmp_path / "odd.der").der == der
+    assert describe_certificate(found)[:2] == ["subject        CN=RA", f"issuer         {name_text(found.issuer_name)}"]
+    with pytest.raises(UsageError, match=r"odd\.pem: a certificate cannot be read: a DEFAULT value is written out"):
+        certificate_option(None, None, tmp_path / "odd.pem")  # type: ignore[arg-type]

@@ -203,7 +203,7 @@ def test_a_certificate_is_told_with_names_serial_validity_key_and_usages() -> No
     found = certificate(
         "device", x509.DNSName("a.example"), x509.OtherName(x509.ObjectIdentifier("1.2.3.4"), b"\x0c\x01x")
     )
-    lines = dict(line.split(maxsplit=1) for line in describe_certificate(found))
+    lines = dict(line.split(maxsplit=1) for line in describe_certificate(Certificate.of(found)))
     assert (lines["subject"], lines["issuer"], lines["names"]) == (
         "CN=device",
         "CN=Issuer",
@@ -213,17 +213,19 @@ def test_a_certificate_is_told_with_names_serial_validity_key_and_usages() -> No
 
 
 def test_a_usage_without_a_name_is_told_by_its_oid() -> None:
-    lines = dict(line.split(maxsplit=1) for line in describe_certificate(certificate("device")))
+    lines = dict(line.split(maxsplit=1) for line in describe_certificate(Certificate.of(certificate("device"))))
     assert lines["usages"] == "1.2.3.4"
 
 
 def test_names_that_are_no_text_are_told() -> None:
     other = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x03a@b")
     directory = x509.DirectoryName(name("CN=x"))
-    lines = dict(line.split(maxsplit=1) for line in describe_certificate(certificate("device", other, directory)))
+    lines = dict(
+        line.split(maxsplit=1) for line in describe_certificate(Certificate.of(certificate("device", other, directory)))
+    )
     assert "a@b" in lines["names"] and "CN=x" in lines["names"]
 
 
 @pytest.mark.parametrize("forged", ["x\nvalid          for ever", "x\x1b[2J"])
 def test_no_name_in_a_certificate_can_forge_a_line(forged: str) -> None:
-    assert all(line.isprintable() for line in describe_certificate(certificate(forged)))
+    assert all(line.isprintable() for line in describe_certificate(Certificate.of(certificate(forged))))

@@ -77,7 +77,7 @@ def test_a_client_with_the_old_ca_certificate_is_still_answered_after_the_rollov
     other.prepare_rollover(now=utc_now())
     other.activate_rollover()
     answer = PkiMessage.decode(rolling.send(device.start()).body)
-    answer.verify(rolling.service.config.settings.algorithms, device.enrolment.ca.views())
+    answer.verify(rolling.service.config.settings.algorithms, device.enrolment.ca.all)
     assert answer.pki_status in (PkiStatus.SUCCESS, PkiStatus.FAILURE)
 
 
