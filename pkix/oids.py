@@ -143,6 +143,10 @@ _NAMES.update(
 )
 _NAMES.update(
     {
+        "1.2.840.10045.3.1.7": "P-256",
+        "1.3.132.0.34": "P-384",
+        "1.3.132.0.35": "P-521",
+        "1.3.132.0.10": "secp256k1",
         "1.2.840.113549.3.2": "RC2-CBC",
         "1.2.840.113549.3.4": "RC4",
         "1.2.840.113549.1.9.16.3.6": "3DES-wrap",
@@ -155,6 +159,11 @@ _NAMES.update(
         "1.3.101.113": "Ed448",
     }
 )
+
+
+def has_name(dotted: str) -> bool:
+    """Whether an object identifier, in its dotted form, is one that has a name here."""
+    return dotted in _NAMES
 
 
 def label(oid: Oid) -> str:

@@ -44,8 +44,8 @@ class Exchange:
 
     octets: the message as it came. client: the address it came from, None if it is not known. authority: the CA that
     it is addressed to, whose signer answers. encapsulate: ML-KEM's. stated_by: name (`IssuedCertificate.full_name`) of
-    the certificate that signed a statement of possession. opened: what the envelope holds; whatever is read from then
-    on is read from it. details: for the log; nothing secret.
+    the certificate that signed a statement of possession. response_keys: whether a request may bring one. opened: what
+    the envelope holds; whatever is read from then on is read from it. details: for the log; nothing secret.
     """
 
     octets: bytes
@@ -60,6 +60,7 @@ class Exchange:
     kind: MessageType | None = None
     request: CertificationRequest | None = None
     stated_by: str | None = None
+    response_keys: bool = False
     client: str | None = None
     opened: bytes | None = field(default=None, repr=False)
     details: dict[str, str] = field(default_factory=dict)
@@ -130,9 +131,10 @@ def recipient(exchange: Exchange, request: CertificationRequest | None, *, kem: 
     if request is not None and request.challenge_password:
         return PasswordRecipient(request.challenge_password.encode())
     which = " (RSASSA-PSS, RFC 4055 section 1.2)" if isinstance(signer.public_key, PssPublicKey) else ""
+    nor = "" if not exchange.response_keys or request is None else "; a responseKey in the request is a way, too"
     raise RequestRefused(
         f"the answer cannot be encrypted: the signer's key{which} cannot decrypt and there is no challengePassword "
-        "(RFC 8894 section 3.1)"
+        f"(RFC 8894 section 3.1){nor}"
     )
 
 

@@ -60,7 +60,7 @@ _BEGINNINGS = (  # offset, octets, and what begins so
     (4, encode_oid(oids.DATA)[:-1], "a ContentInfo"),  # of any type of PKCS #7
     (8, b"\xa0\x03\x02\x01", "a certificate"),
 )
-# What was read from a garbled plaintext as an object identifier is a piece of the plaintext.
+# What was read from a garbled plaintext as an object identifier is a piece of the plaintext, unless it has a name.
 _OBJECT_IDENTIFIER = re.compile(r"(?<!section )\b\d+(?:\.\d+){2,}")
 
 
@@ -207,4 +207,8 @@ def _check_tag(opened: Opened, details: Details, kind: type[DecryptionFailed | C
 
 
 def _describe(error: PkixError | KemError) -> str:
-    return f"{type(error).__name__}: {_OBJECT_IDENTIFIER.sub('(an object identifier)', error.text)}"
+    return f"{type(error).__name__}: {_OBJECT_IDENTIFIER.sub(_shown, error.text)}"
+
+
+def _shown(found: re.Match[str]) -> str:
+    return found[0] if oids.has_name(found[0]) else "(an object identifier)"

@@ -48,7 +48,7 @@ from scep.opening import open_request
 from scep.proof import DowngradeDetected, Prover
 from scep.queries import Queries
 from scep.response_keys import ResponseKeys
-from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings, limits_of
+from scep.settings import KemPolicy, Pop, Settings, limits_of
 
 MAX_ENVELOPE_OVERHEAD = 64 * 1024  # octets of recipients and attributes beside the encrypted content
 MIN_NONCE, MAX_NONCE = 8, 64  # Apple's clients send 8 octets where section 3.2.1.5 says 16
@@ -125,7 +125,7 @@ class Responder:
             ml_dsa=algorithms.ml_dsa and not kem.classic,
             kem=tuple(name for name in self.certified_kems if name in self._held_kems),
             kem_pop=kem.pop is Pop.challenge and bool(self.certified_kems),
-            response_key=kem.response_key is not ResponseKeyReuse.off and not kem.classic,
+            response_key=kem.takes_response_keys,
         )
 
     @property
@@ -186,6 +186,7 @@ class Responder:
             authority=self.current,
             encapsulate=self._backends.encapsulate,
             cipher=AES128 if self._settings.algorithms.aes_cbc else AES128_GCM,
+            response_keys=self._kem.takes_response_keys,
             client=client,
         )
         alarming = False

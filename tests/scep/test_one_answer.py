@@ -412,6 +412,14 @@ def test_what_was_read_as_an_object_identifier_is_not_in_the_log(world: World, d
     assert "signature algorithm (an object identifier) with an RSA key" in event.details["cause"]
 
 
+@pytest.mark.parametrize(("oid", "name"), [("1.3.101.113", "Ed448"), ("1.2.840.10040.4.1", "DSA")])
+def test_an_object_identifier_that_has_a_name_is_in_the_log(world: World, device: Device, oid: str, name: str) -> None:
+    spki = wrap(0x30, wrap(0x30, encode(oids.Oid(oid))) + wrap(0x03, b"\0key"))
+    request = craft.signed_pkcs10(device.key, craft.request_info(device, spki=spki))  # type: ignore[arg-type]
+    (event,) = sent(world, sealed(world, request), 19).events
+    assert event.details["cause"].endswith(f"a public key of the kind {name} ({oid}) is not supported")
+
+
 # What stays specific
 
 
