@@ -47,7 +47,7 @@ def _check_value(kind: Oid, value: TLV, whose: str) -> None:
     known = attribute_type(kind)
     tag = tag_of(value)
     if tag not in known.tags:
-        raise Malformed(f"{whose}: {known.name}, whose value is not of its string type (RFC 5280 appendix A)")
+        raise Malformed(f"{whose}: {known.name} is not of its string type (RFC 5280 appendix A)")
     if known.tags is ASCII_ONLY and not bytes(value.data).isascii():
         raise Malformed(f"{whose}: {known.name} with characters that it cannot have (RFC 5280 appendix A)")
     if tag == TELETEX and not bytes(value.data).isascii():
