@@ -13,8 +13,8 @@ statement (RFC 9883), a certificate has to be looked up and the key checked firs
 Under AuthEnvelopedData, failing to open has the same answer. When the tag has verified, whoever sealed the envelope
 wrote what it holds, and what they did wrong is told to them.
 
-What really went wrong is for the operator: `details["cause"]` of the log event. It holds no octets of the plaintext, and
-nothing about one that a random key or wrong padding has made.
+What really went wrong is for the operator: `details["cause"]` of the log event. It holds no octets of the plaintext,
+and nothing about one that a random key or wrong padding has made.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from ca.authorities import Authorities
 from ca.authority import check_validity, preview
 from ca.errors import RequestRefused
+from ca.granted import extension_facts, not_granted, usage_name
 from ca.profiles import Profile, check_request, names_of
 from ca.remembered import open_remembered
 from ca.renewal import as_issued, renewed_by
@@ -37,7 +38,7 @@ from pkix.requests import Form
 from pkix.usages import CMC_RA
 from scep.attributes import RESPONSE_KEY
 from scep_kem.config import ProfileConfig
-from scep_kem.contents import Facts, certificate_facts, extension_facts, request_facts, usage_name
+from scep_kem.contents import Facts, certificate_facts, request_facts
 
 ID_LENGTH = 16
 _POSSESSION = {
@@ -293,13 +294,7 @@ def _told(record: IssuedCertificate) -> str:
 
 def _not_granted(made: x509.Certificate, wanted: x509.Extensions, request: CertificateRequest) -> Iterator[str]:
     """What was asked for and is not in the certificate."""
-    given: dict[str, list[str]] = {}
-    for item in extensions_of(made):
-        title, values = extension_facts(item)
-        given.setdefault(title, []).extend(values)
-    for item in wanted:
-        title, values = extension_facts(item)
-        yield from (f"{title}: {value}" for value in values if value not in given.get(title, []))
+    yield from not_granted(made, wanted)
     attributes = request.attributes if isinstance(request, CertificationRequest) else ()
     for kind in attributes:
         if kind not in _READ_ATTRIBUTES:

@@ -17,6 +17,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from ca.authority import Authority, KeyPair, create_authority
 from ca.credentials import add_password, new_password
 from ca.errors import NamesRefused
+from ca.granted import told
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile, check_request
 from ca.requests import CertificateRequest
@@ -575,3 +576,30 @@ def test_10_1_a_pattern_of_the_subject_alt_name_is_for_the_whole_value(
 ) -> None:
     """And for its case, but in a dns one."""
     assert "does not have the form" in refusal(Profile(san_patterns={kind: pattern}), extensions=names(value))
+
+
+def test_9_what_was_asked_for_and_ignored_is_in_the_log() -> None:
+    """Beside the certificate; the client is told nothing, and an operator who asks finds it."""
+    world = World()
+    wanted = [
+        x509.Extension(x509.BasicConstraints.oid, True, x509.BasicConstraints(ca=True, path_length=None)),
+        extension(key_usage({"digitalSignature", "keyCertSign"})),
+        extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])),
+        extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05" * 200)),
+        *names(x509.DNSName("device.example")),
+    ]
+    device = world.device(password=world.password(), extensions=wanted)
+    (event,) = world.send(device.start()).events
+    assert event.outcome == "SUCCESS"
+    assert event.details["not granted"] == (
+        "other extensions: basicConstraints, critical: a CA; keyUsage: keyCertSign; "
+        f"extendedKeyUsage: codeSigning (1.3.6.1.5.5.7.3.3); other extensions: 1.2.3.4: {'05' * 26}0…"
+    )
+    plain = world.device(password=world.password("another"), label="plain", extensions=names(x509.DNSName("a.example")))
+    (event,) = world.send(plain.start()).events
+    assert (event.outcome, event.details.get("not granted")) == ("SUCCESS", None)
+
+
+def test_9_what_was_ignored_is_told_in_bounds() -> None:
+    assert told([f"line {at}" for at in range(8)]).endswith("; line 7")
+    assert told([f"line {at}" for at in range(10)]).endswith("; line 7; and 2 more")

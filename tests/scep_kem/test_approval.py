@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ca.granted import extension_facts
 from ca.profiles import extension
 from ca.store import Decision, State, Transaction
 from kem.keys import encode_public_key
@@ -30,7 +31,6 @@ from scep.client import Issued, KemKey, StillPending
 from scep_kem import approval
 from scep_kem.ca_dir import CaDir
 from scep_kem.clock import utc_now
-from scep_kem.contents import extension_facts
 from scep_kem.terminal import revealed
 from tests.scep_kem.kit import CONFIG, Site, make_ca_dir, run
 from tests.world import Device, kem_key, key
