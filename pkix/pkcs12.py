@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
 
 from pkix.asn1 import decode
-from pkix.errors import AlgorithmRefused, Malformed
+from pkix.errors import AlgorithmRefused, Malformed, PasswordNeeded
 from pkix.keys import Pfx, PrivateKey, decode_key
 
 
@@ -49,5 +49,5 @@ def _load(data: bytes, password: bytes | None) -> PKCS12KeyAndCertificates:
         if not is_pkcs12(data):
             raise Malformed("it is no PKCS #12 file") from None
         if not password:
-            raise Malformed("the PKCS #12 file cannot be read: it is encrypted; give its password") from None
+            raise PasswordNeeded("the PKCS #12 file is encrypted") from None
         raise Malformed("the PKCS #12 file cannot be read: it is damaged, or its password is another one") from None

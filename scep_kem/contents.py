@@ -13,12 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from ca.profiles import KEY_USAGES
 from pkix import oids
 from pkix.attribute_types import KEYWORDS
 from pkix.certificates import Certificate, extensions_of
 from pkix.general_names import rendered
 from pkix.names import attribute_text, name_text
+from pkix.usages import bits_of
 
 Facts = dict[str, Any]
 
@@ -72,7 +72,7 @@ def extension_facts(item: x509.Extension[x509.ExtensionType]) -> tuple[str, list
     if isinstance(value, x509.SubjectAlternativeName):
         return "subjectAltName", [rendered(name) for name in value]
     if isinstance(value, x509.KeyUsage):
-        return "keyUsage", key_usages(value)
+        return "keyUsage", bits_of(value)
     if isinstance(value, x509.ExtendedKeyUsage):
         return "extendedKeyUsage", [usage_name(usage) for usage in value]
     if isinstance(value, x509.CRLDistributionPoints):
@@ -88,23 +88,6 @@ def extension_facts(item: x509.Extension[x509.ExtensionType]) -> tuple[str, list
     if isinstance(value, x509.BasicConstraints):
         return "other extensions", [told + ("a CA" if value.ca else "not a CA")]
     return "other extensions", [told + value.public_bytes().hex()]
-
-
-def key_usages(value: x509.KeyUsage) -> list[str]:
-    """Names of RFC 5280 section 4.2.1.3."""
-    bits = {
-        **dict.fromkeys(KEY_USAGES, False),
-        "digitalSignature": value.digital_signature,
-        "contentCommitment": value.content_commitment,
-        "keyEncipherment": value.key_encipherment,
-        "dataEncipherment": value.data_encipherment,
-        "keyAgreement": value.key_agreement,
-        "keyCertSign": value.key_cert_sign,
-        "cRLSign": value.crl_sign,
-        "encipherOnly": value.key_agreement and value.encipher_only,
-        "decipherOnly": value.key_agreement and value.decipher_only,
-    }
-    return [name for name, present in bits.items() if present]
 
 
 def usage_name(usage: x509.ObjectIdentifier) -> str:

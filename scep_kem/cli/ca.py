@@ -105,14 +105,14 @@ def _certificates(_context: click.Context, _option: click.Parameter, file: Path)
     show_default=True,
     help="Key of the CA.",
 )
-@click.option("--ra", is_flag=True, help="Answers are signed by an RA certificate instead of the CA's key.")
-@click.option("--ra-key-type", type=Word(KEY_TYPES), help="Key of the RA signer (implies --ra).")
+@click.option("--ra", is_flag=True, help="Answers are signed by an RA's key instead of the CA's.")
+@click.option("--ra-key-type", type=Word(KEY_TYPES), help="Its type; implies --ra.")
 @click.option(
     "--kem",
     "kems",
     type=Word(KEM_KEY_TYPES),
     multiple=True,
-    help="ML-KEM key for the RA, to which clients encrypt; with it, ML-KEM keys are certified. Repeatable.",
+    help="ML-KEM key for the RA, to which clients can encrypt. Repeatable. Which keys are certified, the profile says.",
 )
 @click.option("--no-rsa", is_flag=True, help="No RSA key for the RA: only clients that speak ML-KEM can enrol.")
 @_import_options

@@ -221,7 +221,10 @@ def poll(key_file: Path, out: Path, poll_interval: float, max_polls: int, **prot
     With the --out of the `enroll` or `renew` before, and the key that the certificate is for. Everything else is in the
     file that they left beside --out.
     """
-    pending = Pending.load(pending_file(out))
+    file = pending_file(out)
+    if not os.path.lexists(file):
+        raise UsageError(f"nothing is pending: `enroll` and `renew` leave {file} when they have to wait")
+    pending = Pending.load(file)
     _check_outputs({"--out": out}, {"--key": key_file}, waits=out)
     key = files.read_any_key(key_file)
     exchange = ScepClient(_options(pending.url, protocol, pending)).resume(pending, key)

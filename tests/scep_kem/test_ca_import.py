@@ -276,7 +276,7 @@ def test_issue_10_5_cross_certificates_make_no_endless_chain(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("data", "password", "words"),
     [
-        pytest.param("good", None, "is encrypted; give its password", id="no password"),
+        pytest.param("good", None, "is encrypted; give its password by --import-key-password-file", id="no password"),
         pytest.param("good", b"wrong", "damaged, or its password is another one", id="wrong password"),
         pytest.param("cut", PASSWORD, "it is no PKCS #12 file", id="cut"),
         pytest.param("pem", PASSWORD, "it is no PKCS #12 file", id="PEM"),
