@@ -26,7 +26,7 @@ from scep_kem.errors import UsageError
 from scep_kem.generation_files import check_fits
 from scep_kem.terminal import printable
 
-_ENCRYPTED = "--import-key-password-file"
+_BY_OPTION = "--import-key-password-file"
 
 
 def read_imported(
@@ -40,7 +40,7 @@ def read_imported(
     if is_pkcs12(files.read(key_file)):
         raise UsageError(f"{key_file} is a PKCS #12 file; give it by --import-pkcs12 alone")
     password = None if password_file is None else files.read_first_line(password_file)
-    key = files.read_key(key_file, password=password, option=_ENCRYPTED)
+    key = files.read_key(key_file, password=password, option=_BY_OPTION)
     found = files.read_certificates(cert_file)
     check_fits(found[0], cert_file, spki_of(key), key_file)
     return _usable(key, found, now)
@@ -51,7 +51,7 @@ def read_pkcs12(
 ) -> tuple[KeyPair, list[x509.Certificate]]:
     """As `read_imported`, from one PKCS #12 file. What it holds beside the CA and its issuers is passed over."""
     password = None if password_file is None else files.read_first_line(password_file)
-    key, certificates = files.read_pkcs12(file, password=password, option=_ENCRYPTED)
+    key, certificates = files.read_pkcs12(file, password=password, option=_BY_OPTION)
     others, spki = list(filter(_can_be_read, certificates)), spki_of(key)
     following = next((item for item in others if Certificate.of(item).spki == spki), None)
     if following is None:

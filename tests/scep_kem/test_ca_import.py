@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ca.authority import KeyPair, new_serial
+from pkix.certificates import Certificate
 from pkix.keys import certificate_hash
 from pkix.signatures import SigningKey
 from pkix.usages import key_usage
@@ -92,9 +93,9 @@ def test_2_2_a_subordinate_ca_is_served_with_its_chain_and_accepted_by_a_client_
     answer = site.get("operation=GetCACert")
     assert answer.headers["Content-Type"] == "application/x-x509-ca-ra-cert"
     anchor = {"root": root, "middle": middle, "ca": pair}[pinned].certificate
-    fingerprint = CaCertificates(anchor, ()).fingerprint
+    fingerprint = CaCertificates(Certificate.of(anchor), ()).fingerprint
     found = CaCertificates.decode(answer.data, fingerprint=fingerprint, now=utc_now())
-    assert found.ca == pair.certificate
+    assert found.ca == Certificate.of(pair.certificate)
     if pinned == "root":
         assert {root.certificate, middle.certificate, pair.certificate} <= set(found.all)
     assert isinstance(site.device(password=site.password()).enrol(), Issued)
@@ -202,7 +203,7 @@ def test_the_printed_fingerprints_are_those_of_the_certificate(tmp_path: Path) -
     made = make_ca_dir(tmp_path / "ca")
     said = run("ca", "show", "--dir", made.path).good().out
     der = made.load().current.ca.certificate.public_bytes(Encoding.DER)
-    assert CaCertificates(x509.load_der_x509_certificate(der), ()).fingerprint in said
+    assert CaCertificates(Certificate.load(der), ()).fingerprint in said
 
 
 # PKCS #12, as Windows and most CAs export

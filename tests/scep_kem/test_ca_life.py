@@ -119,10 +119,10 @@ def test_what_is_encrypted_to_an_earlier_ra_of_the_prepared_ca_is_issued_by_that
     own: CaDir, monkeypatch: pytest.MonkeyPatch, later: Callable[[timedelta], None]
 ) -> None:
     prepared = own.prepare_rollover(now=utc_now())
-    got = tuple(map(x509.load_der_x509_certificate, prepared.certificates()))
+    got = tuple(map(Certificate.load, prepared.certificates()))
     with own.open_store() as store:
         site = Site(own, store=store)
-        monkeypatch.setattr(site, "ca_certificates", lambda: CaCertificates(prepared.ca.certificate, got))
+        monkeypatch.setattr(site, "ca_certificates", lambda: CaCertificates(prepared.certificate, got))
         device = site.device(password=site.password(ttl=None))
         later(timedelta(hours=1))
         run("ca", "renew-ra", "--new-keys", "--dir", own.path).good()

@@ -114,7 +114,9 @@ def test_polling_needs_the_file_that_enroll_left(tmp_path: Path, key_file: Path,
     if content is not None:
         (tmp_path / "out.pem.pending").write_bytes(content)
     found = run("poll", "--key", key_file, "--out", tmp_path / "out.pem")
-    found.refused_in_one_line(2, "out.pem.pending", "cannot read" if content is None else "is not a pending enrolment")
+    found.refused_in_one_line(
+        2, "out.pem.pending", "nothing is pending" if content is None else "is not a pending enrolment"
+    )
 
 
 @pytest.mark.parametrize("command", ["getcert", "getcrl", "renew"])

@@ -91,7 +91,7 @@ def test_a_request_that_waited_over_a_rollover_is_issued_by_the_ca_in_force(roll
     other.activate_rollover()
     (waiting,) = rolling.service.store.transactions(State.AWAITING_APPROVAL)
     rolling.service.store.replace(waiting, replace(waiting, decision=Decision.APPROVED))
-    device.enrolment.ca = CaCertificates(new.ca.certificate, (*device.enrolment.ca.all, new.ca.certificate))
+    device.enrolment.ca = CaCertificates(new.certificate, (*device.enrolment.ca.all, new.certificate))
     issued = device.poll()
     assert isinstance(issued, Issued)
     x509.load_der_x509_certificate(issued.certificate).verify_directly_issued_by(new.ca.certificate)
