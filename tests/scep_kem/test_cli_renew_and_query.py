@@ -51,7 +51,7 @@ def test_2_5_a_renewal_with_every_combination_of_keys(
 def test_a_new_key_is_of_the_type_that_the_old_one_has(
     make: Callable[..., Device], ca_folder: Path, key_type: str, like: str
 ) -> None:
-    """Else a renewal would take a device from its curve, or from ML-DSA, to RSA. A size that nobody asks for is none."""
+    """Else a renewal would take a device from its curve, or from ML-DSA, to RSA."""
     device = make("", "rsa:2048" if key_type == "rsa:2056" else key_type)
     if key_type == "rsa:2056":
         files.write_key(device.key, rsa.generate_private_key(65537, 2056))

@@ -42,7 +42,7 @@ def pending(**more: object) -> Pending:
         "request": REQUEST,
         "sent": b"the message",
         "capabilities": b"AES\n",
-        "certificate": ca_pair("ec:P-256").certificate,
+        "certificate": Certificate.of(ca_pair("ec:P-256").certificate),
     }
     return Pending(**(arguments | more))  # type: ignore[arg-type]
 
