@@ -153,7 +153,7 @@ class CaDir:
             ra_kem=[new_kem_key(kem) for kem in dict.fromkeys(kems)],
             rsa_decryption=rsa_decryption,
         )
-        check_key_usage(authority)
+        check_key_usage(authority, "or --ra")
         made = files.make_folder(self.path)
         safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
         with files.removed_if_empty(made), self.locked(), contextlib.ExitStack() as undo:
@@ -421,7 +421,9 @@ class CaDir:
         with self.locked():
             roles, name = self._roles(), folder_name(authority)
             if name not in roles.previous:
-                state = {roles.current: "the current CA", roles.next: "prepared"}.get(name, "retired already")
+                state = {roles.current: "the current CA", roles.next: "prepared (`ca rollover --abort` drops it)"}.get(
+                    name, "retired already"
+                )
                 raise UsageError(f"the CA {authority.short_identifier} is {state}; only a previous one can be retired")
             revoke_ra(authority, None, store=store, reason=reason, now=now)
             previous = tuple(item for item in roles.previous if item != name)

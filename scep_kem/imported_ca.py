@@ -114,10 +114,10 @@ def check_imported(found: Sequence[x509.Certificate], *, now: datetime) -> None:
             raise UsageError(f"{name} is not issued by the certificate behind it")
 
 
-def check_key_usage(authority: Authority) -> None:
+def check_key_usage(authority: Authority, advice: str = "and this CA has no RA for that") -> None:
     """Raise UsageError unless the CA's key may do what no RA does for it (RFC 8894 section 2.1.2).
 
-    That it signs GetNextCACert is no reason to refuse it.
+    That it signs GetNextCACert is no reason to refuse it. advice: ends the text.
     """
     opens = isinstance(authority.ca.key, rsa.RSAPrivateKey) and authority.ra_decryption is None
     needed = ["digitalSignature"] if authority.ra_signer is None else []
@@ -126,7 +126,7 @@ def check_key_usage(authority: Authority) -> None:
     if missing:
         raise UsageError(
             f"the CA certificate's keyUsage lacks {', '.join(missing)}, which its key needs to sign answers and open "
-            "requests itself (RFC 8894 section 2.1.2); with --ra, an RA does that"
+            f"requests itself (RFC 8894 section 2.1.2), {advice}"
         )
 
 

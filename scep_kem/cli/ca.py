@@ -175,7 +175,23 @@ def _show(role: str, authority: Authority) -> None:
         click.echo(f"    SHA-1    {hashlib.sha1(der, usedforsecurity=False).hexdigest()}")
         start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         click.echo(f"    valid    from {start:%Y-%m-%d} until {end:%Y-%m-%d}")
+    for serial, (title, certificate) in _still_opened(authority).items():
+        end = certificate.not_valid_after_utc
+        click.echo(f"  earlier {title}, serial {serial:x}: opened until it ends on {end:%Y-%m-%d}")
     _warn(lapses(authority, now=utc_now()))
+
+
+def _still_opened(authority: Authority) -> dict[int, tuple[str, x509.Certificate]]:
+    """Certificates of the RA that a renewal has followed by others, by their serial number."""
+    present = {certificate.serial_number for _title, certificate in authority.by_role}
+    earlier = [pair for ra in authority.earlier for pair in ra.by_role]
+    return {item.serial_number: (title, item) for title, item in earlier if item.serial_number not in present}
+
+
+def _of_ras(found: CaDir) -> set[int]:
+    """Serial numbers of all certificates that requests are opened and answers are signed with."""
+    known = found.load().known
+    return {item.serial_number for of in known for ra in of.ra_sets for _title, item in ra.by_role}
 
 
 def _warn(texts: Iterable[str]) -> None:
@@ -252,16 +268,19 @@ def replace_ra(found: CaDir, only: str | None, identifier: str | None, reason: s
     The old keys open and sign nothing any more, their certificates are served no more and the CRL lists them. Their
     files are kept under names that show the moment. A running server notices by itself.
     """
+    before = _of_ras(found)
     with open_store(found) as store:
         of = generation(found.load(), identifier) if identifier is not None else None
         concerned = found.replace_ra(only, store=store, reason=reason, now=utc_now(), of=of)
     current = found.load().current.identifier
     for authority in concerned:
         _show("current" if authority.identifier == current else "other", authority)
+    revoked = ", ".join(f"{serial:x}" for serial in sorted(before - _of_ras(found)))
     click.echo(
-        "\nThe old certificates are revoked. Clients have to fetch GetCACert before their next request; where the RA's"
-        "\ncertificates were stored or configured by hand, these have to be replaced. A request that was encrypted to"
-        "\nan old key is refused, and its client has to send it again."
+        f"\nThe old certificates are revoked, serial {revoked}."
+        "\nClients have to fetch GetCACert before their next request; where the RA's certificates were stored or"
+        "\nconfigured by hand, these have to be replaced. A request that was encrypted to an old key is refused, and"
+        "\nits client has to send it again."
     )
 
 
@@ -323,7 +342,12 @@ def import_cert(found: CaDir, certificates: list[x509.Certificate]) -> None:
     issued stays valid, and ID, CRL and URLs stay. A running server notices by itself.
     """
     check_imported(certificates, now=utc_now())
-    _show("renewed", found.import_certificate(certificates))
+    ends = {authority.identifier: authority.ca.certificate.not_valid_after_utc for authority in found.load().known}
+    renewed = found.import_certificate(certificates)
+    _show("renewed", renewed)
+    before, after = ends[renewed.identifier], renewed.ca.certificate.not_valid_after_utc
+    if after < before:
+        _warn([f"it ends on {after:%Y-%m-%d}, the certificate before it on {before:%Y-%m-%d}: is it the right file?"])
 
 
 @ca.command()
