@@ -43,7 +43,7 @@ from scep.enrolment import ScepDialogue, pkcs10
 from scep.exchange import PENDING, Exchange, Outcome, RandomBytes, encode_answer, encode_failure
 from scep.failures import TimeRefused, fail_info
 from scep.messages import PKI_ENVELOPE, PkiMessage
-from scep.opening import open_request
+from scep.opening import NOT_LOGGED, open_request
 from scep.proof import DowngradeDetected, Prover
 from scep.queries import Queries
 from scep.response_keys import ResponseKeys
@@ -196,6 +196,8 @@ class Responder:
             body = encode_failure(exchange, error, self._random)
             exchange.details |= {"failInfo": fail_info(error).name, "text": located(error, message)}
             status, alarming = PkiStatus.FAILURE, isinstance(error, DowngradeDetected)
+        if "cause" in exchange.details and not (exchange.has_no_secret_causes or self._settings.log_causes):
+            exchange.details["cause"] = NOT_LOGGED
         return Reply(body, (LogEvent(exchange.name, status.name, exchange.details, alarming),))
 
     def _handle(self, exchange: Exchange) -> Outcome:

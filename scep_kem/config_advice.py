@@ -11,6 +11,8 @@ from scep_kem.config_faults import ambiguous
 
 def advice(config: Config) -> Iterator[str]:
     """Nothing here keeps a server from starting."""
+    if config.settings.log_causes:
+        yield "server.log_causes is on: whoever reads the log can decrypt recorded requests in AES-CBC"
     if config.settings.algorithms.legacy:
         yield "algorithms.legacy is on: SHA-1 and 3DES are accepted"
     for network in config.trusted_proxies:

@@ -292,6 +292,9 @@ SERVER: Keys = {
         list, _is_network, convert=_networks, possible="addresses, or networks such as 10.0.0.0/8"
     ).described(["127.0.0.1", "::1"], "whose X-Forwarded-For, -Proto and -Host are believed"),
     "log": _one_of(FORMATS).described("text", "json has one object a line (LOG.md)"),
+    "log_causes": _FLAG.described(
+        False, "also what was wrong inside of AES-CBC: for tests, since it helps readers of the log to decrypt"
+    ),
 }
 ALGORITHMS: Keys = {
     "legacy": _FLAG.described(False, "also SHA-1 and 3DES"),
