@@ -51,7 +51,7 @@ from scep_kem.generation_files import (
     write_pair,
     write_renewed_ca,
 )
-from scep_kem.imported_ca import check_key_usage, check_renews
+from scep_kem.imported_ca import check_key_usage, check_new_key, check_renews
 from scep_kem.kem import new_kem_key
 from scep_kem.ra import check_valid, folder_name, key_type, last_end, new_authority, new_ra_kem, revoke_ra, successor
 from scep_kem.roles import Roles
@@ -236,6 +236,8 @@ class CaDir:
                 "a rollover is prepared already; `ca rollover --activate` makes it the current CA, `--abort` drops it"
             )
         current = self._read_authority(roles, roles.current)
+        if ca is not None:
+            check_new_key(ca.key, [self._read_authority(roles, name) for name in roles.folders])
         if ca is None and not is_self_issued(current.ca.certificate):
             raise UsageError(
                 "an imported subordinate CA is rolled over by its issuer: give the new key and certificate with "

@@ -130,6 +130,18 @@ def check_key_usage(authority: Authority, advice: str = "and this CA has no RA f
         )
 
 
+def check_new_key(key: SigningKey, generations: Sequence[Authority]) -> None:
+    """Raise UsageError if a generation has the key already. Name and key make an issuer, so two generations with one
+    key would have two CRLs, of which each makes good what the other has revoked.
+    """
+    for authority in generations:
+        if spki_of(key) == authority.certificate.spki:
+            raise UsageError(
+                f"this is the key of the CA {authority.short_identifier}, which is here; `ca import-cert` takes a new "
+                "certificate for it"
+            )
+
+
 def check_renews(authority: Authority, certificate: x509.Certificate) -> None:
     """Raise UsageError unless a certificate of the CA's key may take the place of the one it has: whatever was issued
     names the CA by its name's octets, and its key by the subjectKeyIdentifier.

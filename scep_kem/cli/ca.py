@@ -40,6 +40,7 @@ from scep_kem.cli.revoking import revoke
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
 from scep_kem.imported_ca import check_imported, read_imported, read_pkcs12
+from scep_kem.ra import check_not_revoked
 from scep_kem.server.routes import crl_path, ungiven
 from scep_kem.terminal import printable, revealed
 
@@ -319,6 +320,10 @@ def rollover(found: CaDir, activate: bool, abort: bool, imported: Imported) -> N
     if activate + abort + (imported is not None) > 1:
         raise UsageError("give one of --activate, --abort and what is imported")
     if activate:
+        prepared = found.load().following
+        if prepared is not None:
+            with open_store(found) as store:
+                check_not_revoked(prepared, store)
         _show("current", found.activate_rollover())
     elif abort:
         with open_store(found) as store:

@@ -443,6 +443,47 @@ def test_a_renewed_certificate_for_what_no_ra_does_names_no_option_that_the_comm
     assert "--ra" not in said.err
 
 
+@pytest.mark.parametrize("retired", [False, True])
+def test_two_generations_have_two_keys(tmp_path: Path, retired: bool) -> None:
+    """With one key, each of two CRLs would make good what the other has revoked."""
+    root = made("CN=Root", key("ec:P-256", "root"))
+    first, second = (made("CN=Issuing", key("ec:P-256", label), issuer=root) for label in ("issuing", "next"))
+    own = imported(tmp_path, first, "--ra")
+    options = ("--import-key", tmp_path / "import.key", "--import-cert", tmp_path / "new.pem", "--dir", own.path)
+    if retired:
+        before = own.load().current.identifier
+        own.prepare_rollover(now=utc_now(), ca=second)
+        own.activate_rollover()
+        run("ca", "retire", before, "--dir", own.path).good()
+    files.write(tmp_path / "new.pem", files.pem(made("CN=Issuing", first.key, issuer=root).certificate))
+    run("ca", "rollover", *options).refused_in_one_line(2, "this is the key of the CA", "`ca import-cert`")
+    assert own.load().following is None
+
+
+def test_a_serial_number_of_two_cas_is_not_revoked_in_both(own: CaDir) -> None:
+    before = own.load().current
+    own.prepare_rollover(now=utc_now())
+    own.activate_rollover()
+    for index, authority in enumerate((before, own.load().current)):
+        path = own.path.parent / f"{index}.pem"
+        files.write(path, files.pem(issued_elsewhere(authority.ca, f"device {index}", serial=5)))
+        run("ca", "import-issued", path, "--of", authority.short_identifier, "--dir", own.path).good()
+    run("ca", "revoke", "5", "--dir", own.path).refused_in_one_line(2, "2 certificates", "give one by --cert")
+    run("ca", "revoke", "--cert", own.path.parent / "0.pem", "--dir", own.path).good()
+    with own.open_store() as store:
+        assert {item.authority for item in store.find_serial(5) if item.revoked_at} == {before.identifier}
+
+
+def test_a_rollover_that_was_dropped_halfway_is_not_activated(own: CaDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.prepare_rollover(now=utc_now())
+    with monkeypatch.context() as patched, own.open_store() as store:
+        patched.delattr(CaDir, "_write_roles")
+        with pytest.raises(AttributeError, match="_write_roles"):
+            own.abort_rollover(store=store, now=utc_now())
+    run("ca", "rollover", "--activate", "--dir", own.path).refused_in_one_line(2, "has been revoked", "--abort")
+    run("ca", "rollover", "--abort", "--dir", own.path).good()
+
+
 def test_earlier_certificates_of_the_ra_are_shown_until_they_are_replaced(own: CaDir) -> None:
     before = {f"{item.serial_number:x}" for item in ras(own).values()}
     run("ca", "renew-ra", "--dir", own.path).good()

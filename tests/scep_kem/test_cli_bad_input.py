@@ -41,7 +41,6 @@ def enroll(tmp_path: Path, *arguments: str | Path, url: str = "http://127.0.0.1:
         ),
         (["--subject", "CN=a", "--challenge", "\udcff"], ["challenge"]),
         (["--subject", "CN=a", "--challenge", ""], ["--challenge is empty"]),
-        (["--subject", "CN=a", "--challenge-file", "/dev/null"], ["there is no challenge password in /dev/null"]),
         (["--subject", "CN=a", "--save-messages", "/dev/null/x"], ["/dev/null/x"]),
         (["--subject", "CN=a", "--ca-fingerprint", "zz"], ["a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)"]),
         (["--subject", "CN=a", "--ca-fingerprint", "g" * 64], ["fingerprint"]),
