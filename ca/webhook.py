@@ -16,7 +16,7 @@ from ca.store import IssuedCertificate
 
 
 class WebhookAnswer(enum.Enum):
-    """What an external authority can say. UNREACHABLE: it could not be asked; the client is told to come back."""
+    """What an external authority can say. UNREACHABLE: it gave no such answer; the client is told to come back."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -66,5 +66,5 @@ class ExternalAuthority(Once):
         if answer is WebhookAnswer.REJECT:
             raise NotAuthorised(reason or "the request was rejected")
         if answer is WebhookAnswer.UNREACHABLE:
-            return Pending(f"the webhook, which could not be asked: {reason}")
+            return Pending(f"the webhook, which gave no decision: {reason}")
         return Pending("the webhook, which has not decided yet")

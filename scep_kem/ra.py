@@ -80,8 +80,8 @@ def check_not_revoked(authority: Authority, store: Store) -> None:
         known = store.certificate(authority.identifier, certificate.serial_number)
         if known is not None and known.revoked_at is not None:
             raise UsageError(
-                "the RA of the prepared CA has been revoked: `ca rollover --abort` drops that CA, `ca replace-ra` gives "
-                "it another RA"
+                "the RA of the prepared CA has been revoked: `ca rollover --abort` drops that CA, "
+                "`ca replace-ra` gives it another RA"
             )
 
 

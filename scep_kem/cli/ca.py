@@ -117,7 +117,9 @@ def _certificates(_context: click.Context, _option: click.Parameter, file: Path)
 )
 @click.option("--no-rsa", is_flag=True, help="No RSA key for the RA: only clients that speak ML-KEM can enrol.")
 @_import_options
+@click.pass_context
 def init(
+    context: click.Context,
     directory: Path,
     subject: str,
     key_type: str,
@@ -132,6 +134,9 @@ def init(
     A CA whose key is not RSA also gets an RSA certificate to which clients encrypt their requests.
     """
     pair, chain = imported or (None, [])
+    for name in ("subject", "key_type"):
+        if pair is not None and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise UsageError(f"--{name.replace('_', '-')} is for a CA that is made; an imported one has its own")
     is_rsa = key_type.startswith("rsa:") if pair is None else isinstance(pair.key, rsa.RSAPrivateKey)
     if no_rsa and (not kems or is_rsa):
         raise UsageError("--no-rsa needs --kem and a CA key that is not RSA")

@@ -136,7 +136,8 @@ def _decide(store: Store, item: Transaction, decision: Decision, reason: str) ->
         store.replace(item, replace(item, decision=decision, reason=reason, updated=utc_now()))
     except StoreConflict:
         raise UsageError(f"request {request_id(item)} has just changed; look again") from None
-    click.echo(f"{decision.value}: {revealed(item.subject)}")
+    before = "" if item.decision is Decision.UNDECIDED else f" (before: {item.decision.value})"
+    click.echo(f"{decision.value}: {revealed(item.subject)}{before}")
 
 
 def _desk(found: CaDir, store: Store) -> Desk:

@@ -171,6 +171,8 @@ def _answer(body: bytes) -> tuple[WebhookAnswer, str]:
         document = json.loads(body)
     except RecursionError:
         raise ValueError("the answer is nested too deeply") from None
+    except ValueError:
+        raise ValueError("the answer is no JSON") from None
     if not isinstance(document, dict) or document.get("decision") not in ("approve", "reject", "pending"):
         raise ValueError("the answer has no decision approve, reject or pending")
     reason = document.get("reason", "")

@@ -266,6 +266,12 @@ def test_issue_10_5_a_pkcs12_file_may_be_ber(tmp_path: Path, recwarn: pytest.War
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("option", [("--subject", "CN=x"), ("--key-type", "rsa:2048")])
+def test_what_an_imported_ca_has_itself_is_not_asked_for(tmp_path: Path, option: tuple[str, str]) -> None:
+    said = import_pkcs12(tmp_path, pkcs12_of(certificate("CN=One", key("ec:P-256", "one"))), "--ra", *option)
+    said.refused_in_one_line(2, f"{option[0]} is for a CA that is made")
+
+
 def test_issue_10_5_cross_certificates_make_no_endless_chain(tmp_path: Path) -> None:
     one, other = key("ec:P-256", "one"), key("ec:P-256", "other")
     by_one, by_other = certificate("CN=One", one), certificate("CN=Other", other)

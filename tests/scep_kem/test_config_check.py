@@ -450,6 +450,15 @@ def test_sizes_that_are_none(tmp_path: Path, word: str) -> None:
         load(path)
 
 
+def test_a_database_that_we_may_not_open_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """root may open all, so the answer is the test's."""
+    own = make_ca_dir(tmp_path / "ca")
+    path = own.path / "store.sqlite"
+    monkeypatch.setattr("scep_kem.database.os.access", lambda *_asked: False)
+    for command in (("config", "check"), ("ca", "list")):
+        run(*command, "--dir", own.path).refused_in_one_line(2, f"we may not read and write the database {path}")
+
+
 # The page
 
 
