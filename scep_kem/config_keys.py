@@ -349,7 +349,9 @@ PROFILE: Keys = {
     "san_patterns": _patterns(is_san_type, "types, as in san_types", SAN_TYPES).described(
         {},
         r"as in { dns = '[a-z0-9-]+\.devices\.example' }; without [a-z0-9-], *.devices.example would be a name, too. "
-        "Other types stay free. What a pattern sees of each: deploy/CONFIGURATION.md",
+        "Say what is allowed, not what is not. Case makes no difference in dns and upn; in email and uri, a pattern "
+        "sees the host, and the scheme, in lower case. Other types stay free. What a pattern sees of each: "
+        "deploy/CONFIGURATION.md",
     ),
     "copy_extensions": _some_of(COPYABLE).described(["subjectAltName", "microsoftSid"]),
     "crl_urls": _LOCATIONS.described([], 'as in ["http://HOST/scep/crl/{ca}"]'),

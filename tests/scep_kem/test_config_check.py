@@ -105,6 +105,8 @@ WARNINGS = {
     ),
     "extended_key_usage = []\n": "profile default has an empty extended_key_usage: ",
     'san_patterns = { dns = "[[b]" }\n': "profile default has a pattern in san_patterns.dns that a later Python",
+    "san_patterns = { email = '\\S+@CORP[.]example' }\n": "profile default has a pattern in san_patterns.email with",
+    "san_patterns = { uri = 'https://CORP[.]example/' }\n": "profile default has a pattern in san_patterns.uri with",
     'subject_patterns = { O = "[a||b]" }\n': "profile default has a pattern in subject_patterns.O that a later Python",
 }
 
