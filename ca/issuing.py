@@ -73,7 +73,7 @@ class Issuing:
             issue(issuer, self.turn.profile, issuable, now=self.now, random=self.turn.random),
             spki_hash=key_identity(request.spki),
             name=comparable(issuable.subject),
-            request_hash=request.hash,
+            request_hash=self.turn.kept_hash(request, request.hash),
             message_hashes=() if proven else remembered.messages,
             released=release is Release.NONE,
         )
@@ -96,7 +96,9 @@ class Issuing:
         try:
             rests_on = [name.decode() for name in remembered.rests_on or []]
             rests_on += [verdict.rests_on.full_name] if verdict.rests_on is not None else []
-            self.store.issue(old, issued, certificate, again=again, unique=unique, rests_on=rests_on)
+            self.store.issue(
+                old, issued, certificate, again=again, unique=unique, rests_on=rests_on, formerly=request.hash
+            )
         except IssueForbidden as forbidden:
             kind = next(kind for cause, kind in _FORBIDDEN.items() if isinstance(forbidden, cause))
             raise kind(str(forbidden), final=not isinstance(forbidden, SubjectTaken)) from None

@@ -180,7 +180,9 @@ def examine(path: Path) -> tuple[Config | None, list[str]]:
 
 def _holds_secret(config: Config) -> bool:
     """Whether the file has a password or a token in it."""
-    if config.database is not None and make_url(config.database).password is not None:
+    database = make_url(config.database) if config.database is not None else None
+    # Drivers take a password as a parameter, too: password of psycopg, passwd of MySQL's.
+    if database is not None and (database.password is not None or any("pass" in key.lower() for key in database.query)):
         return True
     return any(urlsplit(item.webhook.url).query for item in config.profiles.values() if item.webhook is not None)
 

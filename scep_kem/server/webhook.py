@@ -144,7 +144,8 @@ class _Call:
         self._given_up.set()
         if self._peer is not None:
             with contextlib.suppress(OSError):  # it may end by itself at this moment
-                self._peer.shutdown(socket.SHUT_RDWR)
+                # Not the TLS object's own: it forgets the TLS first, and what the thread sends then goes in clear.
+                socket.socket.shutdown(self._peer, socket.SHUT_RDWR)
 
 
 def _connection(config: WebhookConfig) -> http.client.HTTPConnection:
