@@ -41,6 +41,7 @@ from pkix.asn1 import (
 )
 from pkix.encrypted_keys import EncryptedPrivateKeyInfo, decrypt_private_key, wrong_password
 from pkix.errors import AlgorithmRefused, Malformed, PasswordNeeded
+from pkix.key_kinds import kind_of
 from pkix.pem import decode_pem, encode_pem, pem_blocks
 from pkix.pss import PssPublicKey, PublicKey
 from pkix.signatures import MlDsaPrivateKey, MlDsaPublicKey, SigningKey
@@ -118,7 +119,7 @@ def key_type_of(key: PublicKey) -> str:
     for name, (_private, public) in _ML_DSA.items():
         if isinstance(key, public):
             return name
-    raise AlgorithmRefused(f"key type {type(key).__name__.removesuffix('PublicKey')} is not supported")
+    raise AlgorithmRefused(f"key type {kind_of(key)} is not supported")
 
 
 def key_type_named(spki: bytes) -> str:
@@ -229,7 +230,7 @@ def _load_traditional(pem: bytes, password: bytes | None) -> SigningKey:
 def _signing(key: object) -> SigningKey:
     if isinstance(key, SigningKey):
         return key
-    raise AlgorithmRefused(f"key type {type(key).__name__.removesuffix('PrivateKey')} is not supported")
+    raise AlgorithmRefused(f"key type {kind_of(key)} is not supported")
 
 
 def _public_octets(key: SigningKey) -> list[bytes]:

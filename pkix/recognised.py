@@ -20,6 +20,7 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")  # without white space
 _MARKUP = re.compile(rb"<(!doctype html|html|head|body)\b", re.IGNORECASE)
 _FORM = re.compile(rb"[A-Za-z0-9_.-]{1,32}=")
 _ENVELOPES = (oids.ENVELOPED_DATA, oids.AUTH_ENVELOPED_DATA)
+A_REQUEST_ALONE = "a PKCS #10 request alone"
 _GZIP = b"\x1f\x8b"
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _AS_DER = "send the DER octets as they are"
@@ -141,7 +142,7 @@ def _contents(octets: bytes, at: int, end: int) -> str | None:
             return "a PKIMessage of CMP (RFC 9810)"
         name = _header(octets, member[2], next_at)
         inner_tag = octets[name[1]] if name is not None and name[1] < next_at else 0
-        return "a certificate alone" if inner_tag == 0x06 else "a PKCS #10 request alone"
+        return "a certificate alone" if inner_tag == 0x06 else A_REQUEST_ALONE
     if member[0] == SEQUENCE_TAG:
         return "a PKIData of CMC (RFC 10002)"
     return None

@@ -73,6 +73,11 @@ class KemPolicy:
     response_key: ResponseKeyReuse = ResponseKeyReuse.single_request
     classic: bool = False
 
+    @property
+    def takes_response_keys(self) -> bool:
+        """Whether a request may bring one."""
+        return self.response_key is not ResponseKeyReuse.off and not self.classic
+
 
 def limits_of(settings: Settings, kem: KemPolicy) -> Limits:
     """As the engine has them."""

@@ -24,8 +24,8 @@ def enroll(tmp_path: Path, *arguments: str | Path, url: str = "http://127.0.0.1:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--subject", "O=\\ ,CN=x"], ["a organizationName of nothing but blanks"]),  # issue 10, section 1
-        (["--subject", "C=Germany"], ["a countryName of 7 characters, not 2"]),
+        (["--subject", "O=\\ ,CN=x"], [": organizationName of nothing but blanks"]),  # issue 10, section 1
+        (["--subject", "C=Germany"], [": countryName of 7 characters, not 2"]),
         (["--subject", "CN=a", "--san", "dns:a b"], ["--san 'dns:a b': ", "dNSName is not a host name"]),
         (["--subject", "device"], ["is not a distinguished name", "CN=device,O=Example"]),
         (["--subject", ""], ["the subject is empty"]),
