@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from ca.profiles import KEY_USAGES
 from pkix.certificates import AnyCertificate, extensions_of
 from pkix.general_names import rendered
 from pkix.microsoft_sid import MICROSOFT_SID
+from pkix.usages import bits_of
 
 _SID = re.compile(rb"S-1(-\d+)+")
 _MOST, _LONGEST = 8, 80  # lines of a text for the log, and characters of each
@@ -28,7 +28,7 @@ def not_granted(made: AnyCertificate, wanted: x509.Extensions) -> Iterator[str]:
         yield from (f"{title}: {value}" for value in values if value not in given.get(title, []))
 
 
-def told(lines: list[str]) -> str:
+def in_bounds(lines: list[str]) -> str:
     """The same in one line of bounded length, for the log."""
     shown = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines[:_MOST]]
     return "; ".join([*shown, *([f"and {len(lines) - _MOST} more"] if len(lines) > _MOST else [])])
@@ -40,7 +40,7 @@ def extension_facts(item: x509.Extension[x509.ExtensionType]) -> tuple[str, list
     if isinstance(value, x509.SubjectAlternativeName):
         return "subjectAltName", [rendered(name) for name in value]
     if isinstance(value, x509.KeyUsage):
-        return "keyUsage", key_usages(value)
+        return "keyUsage", bits_of(value)
     if isinstance(value, x509.ExtendedKeyUsage):
         return "extendedKeyUsage", [usage_name(usage) for usage in value]
     if isinstance(value, x509.CRLDistributionPoints):
@@ -56,23 +56,6 @@ def extension_facts(item: x509.Extension[x509.ExtensionType]) -> tuple[str, list
     if isinstance(value, x509.BasicConstraints):
         return "other extensions", [told + ("a CA" if value.ca else "not a CA")]
     return "other extensions", [told + value.public_bytes().hex()]
-
-
-def key_usages(value: x509.KeyUsage) -> list[str]:
-    """Names of RFC 5280 section 4.2.1.3."""
-    bits = {
-        **dict.fromkeys(KEY_USAGES, False),
-        "digitalSignature": value.digital_signature,
-        "contentCommitment": value.content_commitment,
-        "keyEncipherment": value.key_encipherment,
-        "dataEncipherment": value.data_encipherment,
-        "keyAgreement": value.key_agreement,
-        "keyCertSign": value.key_cert_sign,
-        "cRLSign": value.crl_sign,
-        "encipherOnly": value.key_agreement and value.encipher_only,
-        "decipherOnly": value.key_agreement and value.decipher_only,
-    }
-    return [name for name, present in bits.items() if present]
 
 
 def usage_name(usage: x509.ObjectIdentifier) -> str:

@@ -33,6 +33,10 @@ class Malformed(PkixError):
         self.undecoded = undecoded
 
 
+class PasswordNeeded(Malformed):
+    """What is read is encrypted, and no password was given."""
+
+
 class AlgorithmRefused(PkixError):
     """An algorithm, parameter or key size that is unknown or not allowed."""
 

@@ -136,17 +136,22 @@ def comparable_general_name(name: x509.GeneralName) -> tuple[str, object]:
     kind, value = type_of(name), name.value
     if isinstance(value, x509.Name):
         return kind, comparable(value)
-    if isinstance(name, x509.DNSName):
-        return kind, name.value.lower()
-    if isinstance(name, x509.RFC822Name):
-        local, at, domain = name.value.rpartition("@")
-        return kind, local + at + domain.lower()
-    if isinstance(name, x509.UniformResourceIdentifier):
-        return kind, _AUTHORITY.sub(_with_lower_host, name.value, count=1)
-    return kind, value
+    return kind, with_lower_host(kind, value) if isinstance(value, str) else value
 
 
-def _with_lower_host(found: re.Match[str]) -> str:
+def with_lower_host(kind: str, text: str) -> str:
+    """The text of a name (`checked_text`) with a host name in it, and the scheme of a URI, in lower case: there, case
+    makes no difference. kind: `type_of` it.
+    """
+    if kind == "dns":
+        return text.lower()
+    if kind in ("email", "upn", f"{OTHER_NAME}{SMTP_UTF8_MAILBOX.dotted_string}"):
+        local, at, domain = text.rpartition("@")
+        return local + at + domain.lower()
+    return _AUTHORITY.sub(_lower_authority, text, count=1) if kind == "uri" else text
+
+
+def _lower_authority(found: re.Match[str]) -> str:
     user, at, host = (found[2] or "").rpartition("@")
     return found[1].lower() + user + at + host.lower()
 

@@ -66,6 +66,13 @@ class Exchange:
     details: dict[str, str] = field(default_factory=dict)
 
     @property
+    def has_no_secret_causes(self) -> bool:
+        """Whether what was wrong inside of the envelope helps nobody: under AES-GCM, which only its sender can change,
+        with a key from ML-KEM, where a wrong ciphertext gives a key like any other.
+        """
+        return self.cipher.authenticated and self.key_transport is None
+
+    @property
     def verified_signer(self) -> Certificate:
         """The signer, once the signature is verified."""
         assert self.signer is not None

@@ -44,7 +44,7 @@ from scep.enrolment import ScepDialogue, pkcs10
 from scep.exchange import PENDING, Exchange, Outcome, RandomBytes, encode_answer, encode_failure
 from scep.failures import TimeRefused, fail_info
 from scep.messages import PKI_ENVELOPE, PkiMessage
-from scep.opening import open_request
+from scep.opening import NOT_LOGGED, open_request
 from scep.proof import DowngradeDetected, Prover
 from scep.queries import Queries
 from scep.response_keys import ResponseKeys
@@ -197,8 +197,10 @@ class Responder:
             status = outcome.status
         except (PkixError, KemError) as error:
             body = encode_failure(exchange, error, self._random)
-            if isinstance(error, DecryptionFailed) and error.cause:
-                exchange.details.setdefault("cause", error.cause)
+            if "cause" in exchange.details and not (exchange.has_no_secret_causes or self._settings.log_causes):
+                exchange.details["cause"] = NOT_LOGGED
+            if isinstance(error, DecryptionFailed) and error.cause:  # raised before anything is decrypted
+                exchange.details["cause"] = error.cause
             exchange.details |= {"failInfo": fail_info(error).name, "text": exchange.located(error)}
             status, alarming = PkiStatus.FAILURE, isinstance(error, DowngradeDetected)
         return Reply(body, (LogEvent(exchange.name, status.name, exchange.details, alarming),))

@@ -24,7 +24,7 @@ from ca.granted import extension_facts, not_granted, usage_name
 from ca.profiles import Profile, check_request, names_of
 from ca.remembered import open_remembered
 from ca.renewal import as_issued, renewed_by
-from ca.requests import CertificateRequest
+from ca.requests import CertificateRequest, is_guessable
 from ca.sealing import ServerKey
 from ca.store import Decision, IssuedCertificate, State, Store, Transaction
 from pkix import oids
@@ -41,6 +41,7 @@ from scep_kem.config import ProfileConfig
 from scep_kem.contents import Facts, certificate_facts, request_facts
 
 ID_LENGTH = 16
+WITHHELD = "withheld, because passwords can be tested with it"
 _POSSESSION = {
     "signature": "proven: the request is signed with the requested key",
     "challenge": "proven: the client answered a challenge to the requested key",
@@ -153,8 +154,10 @@ class Desk:
     store: Store
     now: datetime
 
-    def view(self, item: Transaction) -> View:
-        """What there is to see of a request, also of one that cannot be opened or would not be issued."""
+    def view(self, item: Transaction, *, with_secrets: bool = False) -> View:
+        """What there is to see of a request, also of one that cannot be opened or would not be issued. with_secrets:
+        also a hash with which passwords can be tested.
+        """
         facts = self.about(item)
         notices: list[Notice] = []
         refusal, shown = "", b""
@@ -165,7 +168,7 @@ class Desk:
             if proof == "none":
                 notices.append(Notice("no proof", "nobody has proven to have the requested key"))
             facts |= {
-                "request SHA-256": hashlib.sha256(request.der).hexdigest(),
+                "request SHA-256": WITHHELD if is_guessable(request) and not with_secrets else request.hash.hex(),
                 "key": request.key_type,
                 "proof": proof,
                 "possession": _POSSESSION[proof],

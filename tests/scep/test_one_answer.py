@@ -31,7 +31,7 @@ from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import Signer
 from scep.client import ClientSettings, StillPending
 from scep.messages import PkiMessage
-from scep.opening import _STAND_IN
+from scep.opening import _STAND_IN, NOT_LOGGED
 from scep.settings import Settings
 from tests.pkix.tlv import Node
 from tests.scep import craft
@@ -47,7 +47,7 @@ Change = Callable[[World, Device], bytes]  # an envelope that holds nothing righ
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return World()
+    return World(settings=Settings(log_causes=True))
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +167,7 @@ CHANGES: dict[str, Change] = {
         lambda _world, _device: stated(craft.self_made("ec:P-256", "CN=stranger", "stranger"))
     ),
 }
+VISIBLE = "not whole blocks"  # anybody can see what is wrong
 ALL = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 
 
@@ -312,6 +313,32 @@ def test_nobody_looks_where_a_structure_in_cbc_is_broken(
 
 
 # The operator
+
+
+@pytest.mark.parametrize("kind", [*REQUESTS, *QUERIES])
+def test_the_log_does_not_tell_either_unless_nothing_is_at_stake(kind: int) -> None:
+    """Who reads it, and has recorded a request, is as near to the plaintext as who gets different answers."""
+    world = World()
+    device = world.device(password=world.password(PASSWORD))
+    (first, *others) = (
+        sent(world, make(world, device), kind).events for name, make in CHANGES.items() if name != VISIBLE
+    )
+    assert first[0].details["cause"] == NOT_LOGGED
+    assert all(events == first for events in others)
+
+
+@pytest.mark.parametrize("content", [b"x", b""])
+def test_the_log_does_not_tell_how_a_key_under_rsa_failed(content: bytes) -> None:
+    """The key of a recorded request can be put before an envelope in AES-GCM."""
+    world = World()
+    private = world.authority.ca.key
+    assert isinstance(private, rsa.RSAPrivateKey)
+    causes = set()
+    for octets in (b"k" * 16, b"k" * 24, b""):
+        tree = Node.parse(sealed(world, content, AES128_GCM))
+        tree[1][0][1][0][3].content = private.public_key().encrypt(octets, padding.PKCS1v15())
+        causes.add(sent(world, tree.der(), 19).events[0].details["cause"])
+    assert causes == {NOT_LOGGED}
 
 
 FOR_KEM = "Malformed: a request for an ML-KEM key comes in EnvelopedData; AuthEnvelopedData is needed"

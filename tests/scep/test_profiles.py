@@ -17,7 +17,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from ca.authority import Authority, KeyPair, create_authority
 from ca.credentials import add_password, new_password
 from ca.errors import NamesRefused
-from ca.granted import told
+from ca.granted import in_bounds
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile, check_request
 from ca.requests import CertificateRequest
@@ -202,6 +202,59 @@ def test_10_1_a_pattern_for_host_names_is_not_passed_by_upper_case(written: str)
     profile = Profile(san_patterns={"dns": r"(?!admin\.)[a-z]+\.example"})
     assert "form" in refusal(profile, extensions=names(x509.DNSName(written)))
     issued(profile, extensions=names(x509.DNSName("HOST.example")))
+
+
+def upn(text: str) -> x509.OtherName:
+    return x509.OtherName(UPN.type_id, wrap(0x0C, text.encode()))
+
+
+def mailbox(text: str) -> x509.OtherName:
+    return x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9"), wrap(0x0C, text.encode()))
+
+
+EVIL = r"(?!.*[@/]evil\.example).*"
+MAILBOX = "otherName:1.3.6.1.5.5.7.8.9"
+
+
+@pytest.mark.parametrize(
+    ("kind", "pattern", "refused", "passed"),
+    [
+        ("email", EVIL, x509.RFC822Name("a@EVIL.example"), x509.RFC822Name("a@GOOD.example")),
+        ("email", r"a@good\.example", x509.RFC822Name("A@good.example"), x509.RFC822Name("a@Good.EXAMPLE")),
+        (
+            "uri",
+            EVIL,
+            x509.UniformResourceIdentifier("https://Evil.Example:1/"),
+            x509.UniformResourceIdentifier("https://GOOD.example/x"),
+        ),
+        (
+            "uri",
+            r"(?!https:).*",
+            x509.UniformResourceIdentifier("HTTPS://evil.example/"),
+            x509.UniformResourceIdentifier("HTTP://evil.example/"),
+        ),
+        (
+            "uri",
+            r"https://good\.example/a",
+            x509.UniformResourceIdentifier("https://good.example/A"),
+            x509.UniformResourceIdentifier("Https://GOOD.example/a"),
+        ),
+        ("upn", EVIL, upn("a@EVIL.example"), upn("a@GOOD.example")),
+        ("upn", r"a@GOOD\.example", upn("b@good.example"), upn("A@good.example")),
+        (MAILBOX, EVIL, mailbox("ä@EVIL.example"), mailbox("ä@GOOD.example")),
+        (MAILBOX, r"ä@good\.example", mailbox("Ä@good.example"), mailbox("ä@GOOD.example")),
+    ],
+)
+def test_10_1_a_pattern_is_not_passed_by_upper_case_in_a_host(
+    kind: str, pattern: str, refused: x509.GeneralName, passed: x509.GeneralName
+) -> None:
+    """Nor in a scheme, nor in a name of Windows, where case makes no difference. Elsewhere it counts. What is issued
+    stands as it was asked for.
+    """
+    profile = Profile(san_types=(kind,), san_patterns={kind: pattern})
+    assert "does not have the form" in refusal(profile, extensions=names(refused))
+    made = issued(profile, extensions=names(passed))
+    assert list(made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value) == [passed]
 
 
 @pytest.mark.parametrize("word", ["unstructuredName", "UNSTRUCTUREDNAME", "1.2.840.113549.1.9.2"])
@@ -574,7 +627,7 @@ def test_10_1_a_subject_alt_name_without_names_is_refused() -> None:
 def test_10_1_a_pattern_of_the_subject_alt_name_is_for_the_whole_value(
     kind: str, value: x509.GeneralName, pattern: str
 ) -> None:
-    """And for its case, but in a dns one."""
+    """And for its case, where that makes a difference."""
     assert "does not have the form" in refusal(Profile(san_patterns={kind: pattern}), extensions=names(value))
 
 
@@ -601,5 +654,5 @@ def test_9_what_was_asked_for_and_ignored_is_in_the_log() -> None:
 
 
 def test_9_what_was_ignored_is_told_in_bounds() -> None:
-    assert told([f"line {at}" for at in range(8)]).endswith("; line 7")
-    assert told([f"line {at}" for at in range(10)]).endswith("; line 7; and 2 more")
+    assert in_bounds([f"line {at}" for at in range(8)]).endswith("; line 7")
+    assert in_bounds([f"line {at}" for at in range(10)]).endswith("; line 7; and 2 more")
