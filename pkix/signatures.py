@@ -141,6 +141,18 @@ def verify(
         raise IntegrityFailed("the signature does not verify with the signer certificate's key") from None
 
 
+def hash_of_scheme(
+    scheme: AlgorithmIdentifier, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
+) -> hashes.HashAlgorithm:
+    """The hash that a signature is made with: what its AlgorithmIdentifier names, else `digest`. Raises Malformed,
+    AlgorithmRefused.
+    """
+    if scheme.algorithm == oids.RSASSA_PSS:
+        return policy.digest(PssParameters.of(scheme).digest)
+    named = _RSA_DIGESTS.get(scheme.algorithm) or _ECDSA_DIGESTS.get(scheme.algorithm)
+    return digest if named is None else policy.digest(named)
+
+
 def _rsa_scheme(
     scheme: AlgorithmIdentifier, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
 ) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:

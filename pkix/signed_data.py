@@ -53,7 +53,8 @@ from pkix.certificates import Certificate, IssuerAndSerialNumber, readable
 from pkix.content_info import ContentInfo, EncapsulatedContentInfo, encode_content_info, encode_encapsulated
 from pkix.errors import IntegrityFailed, Malformed
 from pkix.pss import PublicKey
-from pkix.signatures import SigningKey, sign, verify
+from pkix.signature_slips import Refused, find_slip
+from pkix.signatures import SigningKey, hash_of_scheme, sign, verify
 
 SIGNED_ATTRS_TAG = 0xA0
 _CERTIFICATES_TAG = 0xA0
@@ -158,7 +159,7 @@ class SignedData:
         check_key(key, "signer certificate" if isinstance(signer, Certificate) else "signer's key", policy=policy)
         digest = policy.digest(self.signer.digest_algorithm.algorithm)
         self._check_content(attributes, digest)
-        _verify_attributes(self.signer, key, digest, policy)
+        _verify_attributes(self.signer, key, digest, policy, self.content)
 
     @property
     def is_unsigned(self) -> bool:
@@ -189,26 +190,24 @@ class SignedData:
 
 
 def _verify_attributes(
-    signer: SignerInfo, key: PublicKey, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
+    signer: SignerInfo, key: PublicKey, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy, content: bytes | None
 ) -> None:
     """The signature covers the DER of the attributes as SET OF. Some clients (Apple) send and sign them in an
     order that is not DER's; the octets as they came are tried first, then the sorted ones.
     """
-    received = bytes((SET_TAG,)) + encode(signer.signed_attrs)[1:]
-    try:
-        _verify_octets(signer, key, digest, policy, received)
-    except IntegrityFailed:
-        ordered = set_of(encode(item) for item in elements(signer.signed_attrs))
-        if ordered == received:
-            raise
-        _verify_octets(signer, key, digest, policy, ordered)
-
-
-def _verify_octets(
-    signer: SignerInfo, key: PublicKey, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy, signed: bytes
-) -> None:
-    scheme = signer.signature_algorithm
-    verify(key, scheme, digest, signer.signature, signed, policy=policy)
+    scheme, signature, tagged = signer.signature_algorithm, signer.signature, encode(signer.signed_attrs)
+    received = bytes((SET_TAG,)) + tagged[1:]
+    ordered = set_of(encode(item) for item in elements(signer.signed_attrs))
+    failed: IntegrityFailed | None = None
+    for octets in (received,) if ordered == received else (received, ordered):
+        try:
+            return verify(key, scheme, digest, signature, octets, policy=policy)
+        except IntegrityFailed as error:
+            failed = error
+    assert failed is not None
+    refused = Refused(key, scheme, hash_of_scheme(scheme, digest, policy), signature, tagged, content)
+    slip = find_slip(refused)
+    raise IntegrityFailed(f"{failed.text}: {slip}") if slip else failed
 
 
 def _check_sizes(signed_data: TLV) -> None:
