@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from pkix import oids
 from pkix.asn1 import AlgorithmIdentifier, Explicit, Oid, decode, number, parameters_der, sequence
-from pkix.errors import AlgorithmRefused
+from pkix.errors import AlgorithmRefused, Malformed
 
 _MOST_SALT = 1024  # octets; no key that is accepted anywhere has room for more
 _TRAILER = 1
@@ -43,7 +43,10 @@ class PssParameters:
         """Of an AlgorithmIdentifier with id-RSASSA-PSS. Raises Malformed, AlgorithmRefused for a mask other than MGF1,
         or a salt length or trailer field that nothing can have.
         """
-        found = decode(RsassaPssParams, parameters_der(scheme) or b"", "RSASSA-PSS-params")
+        parameters = parameters_der(scheme)
+        if parameters is None:
+            raise Malformed("RSASSA-PSS has no parameters; RSASSA-PSS-params must be there (RFC 4055 section 3.1)")
+        found = decode(RsassaPssParams, parameters, "RSASSA-PSS-params")
         digest = oids.SHA1 if found.hash_algorithm is None else found.hash_algorithm.algorithm
         mask_digest = oids.SHA1
         if found.mask_gen_algorithm is not None:

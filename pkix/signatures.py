@@ -162,7 +162,7 @@ def _rsa_scheme(
         return padding.PKCS1v15(), policy.digest(_RSA_DIGESTS[scheme.algorithm])
     if scheme.algorithm == oids.RSASSA_PSS:
         return _pss_scheme(PssParameters.of(scheme), policy)
-    raise AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} with an RSA key")
+    raise _unfit(scheme, "with an RSA key", "sha256WithRSAEncryption")
 
 
 def _pss_scheme(
@@ -177,8 +177,7 @@ def _pss_key_scheme(
 ) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
     """What a key that only signs with RSASSA-PSS may have signed with (RFC 4055 sections 1.2 and 3.3)."""
     if scheme.algorithm != oids.RSASSA_PSS:
-        text = f"signature algorithm {oids.name(scheme.algorithm)} with a key of type RSASSA-PSS"
-        raise AlgorithmRefused(f"{text}; sign with RSASSA-PSS (RFC 4055 section 1.2)")
+        raise _unfit(scheme, "with a key of type RSASSA-PSS", "RSASSA-PSS (RFC 4055 section 1.2)")
     parameters = PssParameters.of(scheme)
     key.check(parameters)
     return _pss_scheme(parameters, policy)
@@ -192,17 +191,25 @@ def _ecdsa_digest(
     if scheme.algorithm == oids.EC_PUBLIC_KEY:
         # Java clients name the key's algorithm here, by analogy with rsaEncryption.
         return digest
-    raise AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} with an EC key")
+    raise _unfit(scheme, "with an EC key", "ecdsa-with-SHA256")
 
 
 def _check_ml_dsa(key: MlDsaPublicKey, scheme: AlgorithmIdentifier, digest: hashes.HashAlgorithm) -> None:
     oid, shortest = _ml_dsa(type(key))
-    if scheme.algorithm != oid or scheme.parameters is not None:
+    if scheme.algorithm != oid:
         raise _mismatch(scheme, key)
+    if scheme.parameters is not None:
+        raise AlgorithmRefused(f"signature algorithm {oids.label(oid)} with parameters; they must be absent (RFC 9881)")
     if digest.digest_size < shortest:
         raise AlgorithmRefused(f"digest {digest.name} with {oids.label(oid)}; use SHA-512 (RFC 9882 section 3.3)")
 
 
 def _mismatch(scheme: AlgorithmIdentifier, key: PublicKey) -> AlgorithmRefused:
-    kind = type(key).__name__.removesuffix("PublicKey")
-    return AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} with a key of type {kind}")
+    kind = "Ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else type(key).__name__.removesuffix("PublicKey")
+    if isinstance(key, MlDsaPublicKey):
+        kind = oids.label(_ml_dsa(type(key))[0])
+    return _unfit(scheme, f"with a key of type {kind}", kind)
+
+
+def _unfit(scheme: AlgorithmIdentifier, key: str, use: str) -> AlgorithmRefused:
+    return AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} does not go {key}; use {use}")

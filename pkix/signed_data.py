@@ -52,6 +52,7 @@ from pkix.ber import read_ber
 from pkix.certificates import Certificate, IssuerAndSerialNumber, readable
 from pkix.content_info import ContentInfo, EncapsulatedContentInfo, encode_content_info, encode_encapsulated
 from pkix.errors import IntegrityFailed, Malformed
+from pkix.names import name_text, read_name
 from pkix.pss import PublicKey
 from pkix.signature_slips import Refused, find_slip
 from pkix.signatures import SigningKey, hash_of_scheme, sign, verify
@@ -63,6 +64,8 @@ MAX_CERTIFICATES = 32
 MAX_CERTIFICATES_LENGTH = 256 * 1024  # octets of all of them
 MAX_CRLS = 4
 MAX_SIGNER_LENGTH = 64 * 1024  # octets of signerInfos, attributes included
+_SHOWN = 3  # certificates that a text names
+_MAX_SHOWN, _MAX_SHOWN_NAME = 64, 512  # characters of a number or name in a text; octets of a Name that is shown
 _V1, _V3 = 1, 3  # CMSVersion (RFC 5652 sections 5.1 and 5.3)
 NULL = b"\x05\x00"
 
@@ -137,7 +140,7 @@ class SignedData:
         for certificate in (*readable(self.certificates), *known):
             if certificate.is_identified_by(sid):
                 return certificate
-        raise Malformed("no certificate in SignedData matches the SignerInfo's signer identifier")
+        raise Malformed(_no_signer(sid, self.certificates, known))
 
     @cached_property
     def attributes(self) -> Mapping[Oid, TLV]:
@@ -187,6 +190,43 @@ class SignedData:
     def _check_content(self, attributes: Mapping[Oid, TLV], digest: hashes.HashAlgorithm) -> None:
         check_content_type(attributes, self.content_type, "signed")
         check_message_digest(attributes, self.content, digest, "signed")
+
+
+def _no_signer(sid: IssuerAndSerialNumber | bytes, certificates: Sequence[bytes], known: Sequence[Certificate]) -> str:
+    """What to say if no certificate is the one that SignerInfo names."""
+    if not certificates and not known:
+        return "SignedData has no certificates; that of the signer belongs there"
+    found = [*readable(certificates), *known]
+    shown = [_shown(_identifier(item, sid)) for item in found[:_SHOWN]]
+    more = [f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    at_hand = "; ".join([*shown, *more]) or "none that can be read"
+    begin = "no certificate in SignedData matches the SignerInfo's signer identifier"
+    return f"{begin}, {_shown(sid)}; certificates at hand: {at_hand}"
+
+
+def _identifier(certificate: Certificate, sid: IssuerAndSerialNumber | bytes) -> IssuerAndSerialNumber | bytes:
+    """Of the same kind as `sid`."""
+    try:
+        return certificate.subject_key_identifier if isinstance(sid, bytes) else certificate.issuer_and_serial
+    except Malformed:
+        return b""
+
+
+def _shown(sid: IssuerAndSerialNumber | bytes) -> str:
+    """A signer identifier in words, of bounded length."""
+    if isinstance(sid, bytes):
+        return f"subjectKeyIdentifier {_shortened(sid.hex())}"
+    issuer = encode(sid.issuer)
+    try:
+        name = name_text(read_name(issuer, "issuer")) if len(issuer) <= _MAX_SHOWN_NAME else ""
+    except Malformed:
+        name = ""
+    whose = f"of issuer {_shortened(name)}" if name else "of an issuer that cannot be shown"
+    return f"serial number {_shortened(f'{sid.serial_number:x}')} {whose}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def _verify_attributes(

@@ -20,7 +20,7 @@ from scep import attributes
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus, UndefinedFailInfo
 from scep.client import Proof
 from scep.kem_pop import SHOWN_OF_CSR_HASH, Challenge, ScepKemContext, decode_confirm
-from scep.messages import PKI_ENVELOPE, PkiMessage
+from scep.messages import PKI_ENVELOPE, PkiMessage, read_envelope
 from scep_kem.terminal import printable
 
 
@@ -130,7 +130,7 @@ def _subject(certificate: Certificate) -> str:
 def _envelope(message: PkiMessage) -> list[str]:
     if not message.signed.content:
         return ["no pkcsPKIEnvelope"]
-    said = describe(message.signed.content, expected=PKI_ENVELOPE)
+    said = read_envelope(lambda octets: describe(octets, expected=PKI_ENVELOPE), message.signed.content)
     return [f"pkcsPKIEnvelope {len(message.signed.content)} octets: {said}"]
 
 
