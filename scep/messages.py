@@ -187,7 +187,7 @@ def _printable(value: TLV, name: str) -> str:
         shown = f" ({chr(octet)!r})" if 0x20 <= octet < 0x7F else ""
         raise Malformed(
             f"{name} has the octet {octet:02x}{shown} at position {found.start() + 1}, which no PrintableString has; "
-            "it has letters and digits of ASCII, blanks and '()+,-./:=?"
+            "it has letters and digits of ASCII, blanks, and ' ( ) + , - . / : = ?"
         )
     return parse(value, PrintableString, name).as_str()
 
