@@ -65,10 +65,12 @@ class Recognised:
     advice: str = ""
     misplaced: bool = False
 
-    def text(self, begin: str, where: str) -> str:
-        """A sentence. begin: before `what`. where: what the protocol says of another structure."""
-        parts = (f"{begin} {self.what}", self.advice, where if self.misplaced else "")
-        return "; ".join(part for part in parts if part)
+    def text(self, begin: str, where: str, *, advise: bool = True) -> str:
+        """A sentence. begin: before `what`. where: what the protocol says of another structure. advise: whether whoever
+        reads it is the one who sent the octets.
+        """
+        advice = (self.advice, where if self.misplaced else "") if advise else ()
+        return "; ".join(part for part in (f"{begin} {self.what}", *advice) if part)
 
 
 def recognise(octets: bytes, wanted: Wanted = MESSAGE) -> Recognised | None:

@@ -218,7 +218,7 @@ class _Conversation:
 
     def _check(self, body: bytes) -> PkiMessage:
         """A CertRep whose signature, signer, transactionID and nonce are right."""
-        message = PkiMessage.decode(body)
+        message = PkiMessage.decode(body, advise=False)
         known = self.ca.all
         signer = message.verify(self._settings.policy, known)
         if signer in self.ca.lapsed:
@@ -245,7 +245,9 @@ class _Conversation:
                 raise ReplyRefused("a CertRep SUCCESS has no pkcsPKIEnvelope")
             policy = self._settings.policy
             opened = read_envelope(
-                lambda octets: decrypt(octets, self._identities, policy, expected=PKI_ENVELOPE), message.signed.content
+                lambda octets: decrypt(octets, self._identities, policy, expected=PKI_ENVELOPE),
+                message.signed.content,
+                advise=False,
             )
             return SignedData.decode(opened.content)
         if message.signed.content:

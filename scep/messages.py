@@ -61,9 +61,9 @@ class PkiMessage:
     transaction_id: str
 
     @classmethod
-    def decode(cls, message: bytes) -> PkiMessage:
+    def decode(cls, message: bytes, *, advise: bool = True) -> PkiMessage:
         """Read a message in DER or BER. Nothing is verified. Raises Malformed, which says what the octets are if it is
-        something that is often sent instead.
+        something that is often sent instead. advise: whether the text is for who sent it, and says what to send.
         """
         try:
             signed = SignedData.decode(message, names=attributes.SIGNED_ATTRIBUTE_NAMES)
@@ -72,7 +72,7 @@ class PkiMessage:
             if found is None:
                 raise Malformed(located(error, message)) from None
             where = "SCEP has it in a pkiMessage, enveloped and signed (RFC 8894 section 3)"
-            raise Malformed(found.text("this is", where)) from None
+            raise Malformed(found.text("this is", where, advise=advise)) from None
         if signed.signer is None:
             raise Malformed("pkiMessage has no SignerInfo")
         value = signed.attributes.get(attributes.TRANSACTION_ID)
@@ -192,9 +192,10 @@ def _printable(value: TLV, name: str) -> str:
     return parse(value, PrintableString, name).as_str()
 
 
-def read_envelope(read: Callable[[bytes], T], envelope: bytes) -> T:
+def read_envelope(read: Callable[[bytes], T], envelope: bytes, *, advise: bool = True) -> T:
     """What `read` makes of a pkcsPKIEnvelope. Raises what `read` raises; Malformed says what stands there if it is
-    something that is often sent instead. It goes by the octets as they came, not by what is encrypted in them.
+    something that is often sent instead. It goes by the octets as they came, not by what is encrypted in them. advise:
+    as in `PkiMessage.decode`.
     """
     try:
         return read(envelope)
@@ -203,7 +204,7 @@ def read_envelope(read: Callable[[bytes], T], envelope: bytes) -> T:
         if found is None:
             raise
     where = f"it must be EnvelopedData or AuthEnvelopedData ({PKI_ENVELOPE.section})"
-    raise Malformed(found.text("pkcsPKIEnvelope is", where))
+    raise Malformed(found.text("pkcsPKIEnvelope is", where, advise=advise))
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def _subject(certificate: Certificate) -> str:
 def _envelope(message: PkiMessage) -> list[str]:
     if not message.signed.content:
         return ["no pkcsPKIEnvelope"]
-    said = read_envelope(lambda octets: describe(octets, expected=PKI_ENVELOPE), message.signed.content)
+    said = read_envelope(lambda octets: describe(octets, expected=PKI_ENVELOPE), message.signed.content, advise=False)
     return [f"pkcsPKIEnvelope {len(message.signed.content)} octets: {said}"]
 
 
