@@ -27,7 +27,7 @@ from scep_kem.terminal import printable
 def describe_message(body: bytes, known: Sequence[Certificate]) -> list[str]:
     """Lines about a pkiMessage: type, attributes, signer, envelope. known: certificates to find the signer in."""
     try:
-        message = PkiMessage.decode(body)
+        message = PkiMessage.decode(body, advise=False)
     except PkixError as error:
         return [printable(f"{len(body)} octets that are not a readable pkiMessage: {error}")]
     kind = _value(lambda: message.message_type.name)
