@@ -34,6 +34,12 @@ from pkix.errors import IntegrityFailed, Malformed
 MAX_ATTRIBUTES = 64
 _TAG = 0xA0
 _FIELDS = {"signed": "signedAttrs", "authenticated": "authAttrs"}
+_STRUCTURES = {"signed": "SignedData", "authenticated": "AuthenticatedData"}
+_NAMES = {
+    oids.CONTENT_TYPE: "contentType",
+    oids.MESSAGE_DIGEST: "messageDigest",
+    oids.SIGNING_TIME: "signingTime",
+}
 
 
 @sequence
@@ -81,12 +87,25 @@ def decode_attributes(
         raise Malformed(f"more than {MAX_ATTRIBUTES} {kind} attributes")
     for item in received:
         values = values_of(item)
-        if item.type in found or item.type in odd or len(values) != 1:
-            odd[item.type] = f"{kind} attribute {oids.name(item.type, names)} does not have exactly one value"
+        why = _why_odd(item, len(values), again=item.type in found or item.type in odd)
+        if why:
+            named = _NAMES.get(item.type) or (names or {}).get(item.type)
+            shown = f"{named} ({item.type.dotted_string})" if named else oids.name(item.type)
+            odd[item.type] = f"{kind} attribute {shown} does not have exactly one value: {why}"
             found.pop(item.type, None)
         else:
             found[item.type] = values[0]
     return _Readable(found, odd)
+
+
+def _why_odd(item: Attribute, values: int, *, again: bool) -> str:
+    if again:
+        return "the attribute is there more than once"
+    if tag_of(item.values) != SET_TAG:
+        return "the value does not stand in a SET (RFC 5652 section 5.3)"
+    if values == 1:
+        return ""
+    return f"it has {values}" if values else "it has none that can be read" if item.values.data else "it has none"
 
 
 def values_of(item: Attribute) -> list[TLV]:
@@ -115,8 +134,23 @@ def check_message_digest(
     actual = hash_of(digest, content or b"")
     if claimed is None:
         raise IntegrityFailed(f"the {kind} attribute messageDigest is missing")
-    if not hmac.compare_digest(parse(claimed, bytes, "messageDigest"), actual):
-        raise IntegrityFailed(f"the {kind} attribute messageDigest does not fit the content")
+    stated = parse(claimed, bytes, "messageDigest")
+    if not hmac.compare_digest(stated, actual):
+        slip = _digest_slip(stated, content, digest, _STRUCTURES[kind])
+        raise IntegrityFailed(f"the {kind} attribute messageDigest does not fit the content{slip}")
+
+
+def _digest_slip(stated: bytes, content: bytes | None, digest: hashes.HashAlgorithm, structure: str) -> str:
+    """What was done wrong, as far as that can be told."""
+    if content is None:
+        return f": {structure} has no eContent (it is detached); the content belongs there (RFC 5652 section 5.2)"
+    if len(stated) != digest.digest_size:
+        return f": it has {len(stated)} octets, and a hash by digestAlgorithm has {digest.digest_size}"
+    if stated == hash_of(digest, octet_string(content)):
+        return (
+            ": it covers tag and length of eContent's OCTET STRING too, and not its octets alone (RFC 5652 section 5.4)"
+        )
+    return ""
 
 
 def mandatory(content_type: Oid, content: bytes | None, digest: hashes.HashAlgorithm) -> Sequence[tuple[Oid, bytes]]:

@@ -82,7 +82,7 @@ class _Reader:
         start = at
         tag, first, at = data[at], data[at + 1], at + 2
         if tag & 0x1F == 0x1F:
-            raise self._broken("tags above 30 are not used in this protocol", start)
+            raise self._broken("a tag of more than one octet, which no structure here has", start)
         if first < 0x80:
             return tag, first, at
         if first == 0x80:

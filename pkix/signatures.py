@@ -142,6 +142,18 @@ def verify(
         raise IntegrityFailed("the signature does not verify with the signer certificate's key") from None
 
 
+def hash_of_scheme(
+    scheme: AlgorithmIdentifier, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
+) -> hashes.HashAlgorithm:
+    """The hash that a signature is made with: what its AlgorithmIdentifier names, else `digest`. Raises Malformed,
+    AlgorithmRefused.
+    """
+    if scheme.algorithm == oids.RSASSA_PSS:
+        return policy.digest(PssParameters.of(scheme).digest)
+    named = _RSA_DIGESTS.get(scheme.algorithm) or _ECDSA_DIGESTS.get(scheme.algorithm)
+    return digest if named is None else policy.digest(named)
+
+
 def _rsa_scheme(
     scheme: AlgorithmIdentifier, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
 ) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
@@ -151,7 +163,7 @@ def _rsa_scheme(
         return padding.PKCS1v15(), policy.digest(_RSA_DIGESTS[scheme.algorithm])
     if scheme.algorithm == oids.RSASSA_PSS:
         return _pss_scheme(PssParameters.of(scheme), policy)
-    raise AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} with an RSA key")
+    raise _unfit(scheme, "with an RSA key", "sha256WithRSAEncryption")
 
 
 def _pss_scheme(
@@ -166,8 +178,7 @@ def _pss_key_scheme(
 ) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
     """What a key that only signs with RSASSA-PSS may have signed with (RFC 4055 sections 1.2 and 3.3)."""
     if scheme.algorithm != oids.RSASSA_PSS:
-        text = f"signature algorithm {oids.name(scheme.algorithm)} with a key of type RSASSA-PSS"
-        raise AlgorithmRefused(f"{text}; sign with RSASSA-PSS (RFC 4055 section 1.2)")
+        raise _unfit(scheme, "with a key of type RSASSA-PSS", "RSASSA-PSS (RFC 4055 section 1.2)")
     parameters = PssParameters.of(scheme)
     key.check(parameters)
     return _pss_scheme(parameters, policy)
@@ -181,7 +192,7 @@ def _ecdsa_digest(
     if scheme.algorithm == oids.EC_PUBLIC_KEY:
         # Java clients name the key's algorithm here, by analogy with rsaEncryption.
         return digest
-    raise AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} with an EC key")
+    raise _unfit(scheme, "with an EC key", "ecdsa-with-SHA256")
 
 
 def _check_ml_dsa(key: MlDsaPublicKey, scheme: AlgorithmIdentifier, digest: hashes.HashAlgorithm) -> None:
@@ -197,4 +208,9 @@ def _check_ml_dsa(key: MlDsaPublicKey, scheme: AlgorithmIdentifier, digest: hash
 
 
 def _mismatch(scheme: AlgorithmIdentifier, key: PublicKey) -> AlgorithmRefused:
-    return AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} with a key of type {kind_of(key)}")
+    kind = kind_of(key)
+    return _unfit(scheme, f"with a key of type {kind}", kind)
+
+
+def _unfit(scheme: AlgorithmIdentifier, key: str, use: str) -> AlgorithmRefused:
+    return AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} does not go {key}; use {use}")

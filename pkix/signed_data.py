@@ -52,8 +52,10 @@ from pkix.ber import read_ber
 from pkix.certificates import Certificate, IssuerAndSerialNumber, readable
 from pkix.content_info import ContentInfo, EncapsulatedContentInfo, encode_content_info, encode_encapsulated
 from pkix.errors import IntegrityFailed, Malformed
+from pkix.names import name_text, read_name
 from pkix.pss import PublicKey
-from pkix.signatures import SigningKey, sign, verify
+from pkix.signature_slips import Refused, find_slip
+from pkix.signatures import SigningKey, hash_of_scheme, sign, verify
 
 SIGNED_ATTRS_TAG = 0xA0
 _CERTIFICATES_TAG = 0xA0
@@ -62,6 +64,8 @@ MAX_CERTIFICATES = 32
 MAX_CERTIFICATES_LENGTH = 256 * 1024  # octets of all of them
 MAX_CRLS = 4
 MAX_SIGNER_LENGTH = 64 * 1024  # octets of signerInfos, attributes included
+_SHOWN = 3  # certificates that a text names
+_MAX_SHOWN, _MAX_SHOWN_NAME = 64, 512  # characters of a number or name in a text; octets of a Name that is shown
 _V1, _V3 = 1, 3  # CMSVersion (RFC 5652 sections 5.1 and 5.3)
 NULL = b"\x05\x00"
 
@@ -136,7 +140,7 @@ class SignedData:
         for certificate in (*readable(self.certificates), *known):
             if certificate.is_identified_by(sid):
                 return certificate
-        raise Malformed("no certificate in SignedData matches the SignerInfo's signer identifier")
+        raise Malformed(_no_signer(sid, self.certificates, known))
 
     @cached_property
     def attributes(self) -> Mapping[Oid, TLV]:
@@ -158,7 +162,7 @@ class SignedData:
         check_key(key, "signer certificate" if isinstance(signer, Certificate) else "signer's key", policy=policy)
         digest = policy.digest(self.signer.digest_algorithm.algorithm)
         self._check_content(attributes, digest)
-        _verify_attributes(self.signer, key, digest, policy)
+        _verify_attributes(self.signer, key, digest, policy, self.content)
 
     @property
     def is_unsigned(self) -> bool:
@@ -188,27 +192,62 @@ class SignedData:
         check_message_digest(attributes, self.content, digest, "signed")
 
 
+def _no_signer(sid: IssuerAndSerialNumber | bytes, certificates: Sequence[bytes], known: Sequence[Certificate]) -> str:
+    """What to say if no certificate is the one that SignerInfo names."""
+    if not certificates and not known:
+        return "SignedData has no certificates; that of the signer belongs there"
+    found = [*readable(certificates), *known]
+    shown = [_shown(_identifier(item, sid)) for item in found[:_SHOWN]]
+    more = [f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    at_hand = "; ".join([*shown, *more]) or "none that can be read"
+    begin = "no certificate in SignedData matches the SignerInfo's signer identifier"
+    return f"{begin}, {_shown(sid)}; certificates at hand: {at_hand}"
+
+
+def _identifier(certificate: Certificate, sid: IssuerAndSerialNumber | bytes) -> IssuerAndSerialNumber | bytes:
+    """Of the same kind as `sid`."""
+    try:
+        return certificate.subject_key_identifier if isinstance(sid, bytes) else certificate.issuer_and_serial
+    except Malformed:
+        return b""
+
+
+def _shown(sid: IssuerAndSerialNumber | bytes) -> str:
+    """A signer identifier in words, of bounded length."""
+    if isinstance(sid, bytes):
+        return f"subjectKeyIdentifier {_shortened(sid.hex())}"
+    issuer = encode(sid.issuer)
+    try:
+        name = name_text(read_name(issuer, "issuer")) if len(issuer) <= _MAX_SHOWN_NAME else ""
+    except Malformed:
+        name = ""
+    whose = f"of issuer {_shortened(name)}" if name else "of an issuer that cannot be shown"
+    return f"serial number {_shortened(f'{sid.serial_number:x}')} {whose}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+
+
 def _verify_attributes(
-    signer: SignerInfo, key: PublicKey, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy
+    signer: SignerInfo, key: PublicKey, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy, content: bytes | None
 ) -> None:
     """The signature covers the DER of the attributes as SET OF. Some clients (Apple) send and sign them in an
     order that is not DER's; the octets as they came are tried first, then the sorted ones.
     """
-    received = bytes((SET_TAG,)) + encode(signer.signed_attrs)[1:]
-    try:
-        _verify_octets(signer, key, digest, policy, received)
-    except IntegrityFailed:
-        ordered = set_of(encode(item) for item in elements(signer.signed_attrs))
-        if ordered == received:
-            raise
-        _verify_octets(signer, key, digest, policy, ordered)
-
-
-def _verify_octets(
-    signer: SignerInfo, key: PublicKey, digest: hashes.HashAlgorithm, policy: AlgorithmPolicy, signed: bytes
-) -> None:
-    scheme = signer.signature_algorithm
-    verify(key, scheme, digest, signer.signature, signed, policy=policy)
+    scheme, signature, tagged = signer.signature_algorithm, signer.signature, encode(signer.signed_attrs)
+    received = bytes((SET_TAG,)) + tagged[1:]
+    ordered = set_of(encode(item) for item in elements(signer.signed_attrs))
+    failed: IntegrityFailed | None = None
+    for octets in (received,) if ordered == received else (received, ordered):
+        try:
+            return verify(key, scheme, digest, signature, octets, policy=policy)
+        except IntegrityFailed as error:
+            failed = error
+    assert failed is not None
+    refused = Refused(key, scheme, hash_of_scheme(scheme, digest, policy), signature, tagged, content)
+    slip = find_slip(refused)
+    raise IntegrityFailed(f"{failed.text}: {slip}") if slip else failed
 
 
 def _check_sizes(signed_data: TLV) -> None:

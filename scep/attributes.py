@@ -23,7 +23,17 @@ FAIL_INFO_TEXT = Oid(f"{ID_SCEP.dotted_string}.1")
 KEM_POP_CHALLENGE = Oid("1.3.6.1.4.1.32473.8894.1")
 KEM_POP_CONFIRM = Oid("1.3.6.1.4.1.32473.8894.2")
 RESPONSE_KEY = Oid("1.3.6.1.4.1.32473.8894.3")
-SIGNED_ATTRIBUTE_NAMES = {KEM_POP_CHALLENGE: "kem-pop-challenge", KEM_POP_CONFIRM: "kem-pop-confirm"}
+SIGNED_ATTRIBUTE_NAMES = {
+    MESSAGE_TYPE: "messageType",
+    PKI_STATUS: "pkiStatus",
+    FAIL_INFO: "failInfo",
+    SENDER_NONCE: "senderNonce",
+    RECIPIENT_NONCE: "recipientNonce",
+    TRANSACTION_ID: "transactionID",
+    FAIL_INFO_TEXT: "failInfoText",
+    KEM_POP_CHALLENGE: "kem-pop-challenge",
+    KEM_POP_CONFIRM: "kem-pop-confirm",
+}
 REQUEST_ATTRIBUTES = {RESPONSE_KEY: "response-key"}
 """For texts; and those of a PKCS #10 request must not be there twice."""
 

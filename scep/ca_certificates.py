@@ -21,6 +21,7 @@ from pkix.errors import Malformed, PkixError, located
 from pkix.kem_recipients import KemRecipient
 from pkix.names import name_text
 from pkix.recipients import Recipient, RsaRecipient
+from pkix.recognised import recognise
 from pkix.signed_data import SignedData
 from pkix.signed_objects import has_issued
 from pkix.usages import extended_usages, is_ca, is_cmc_ra, may
@@ -136,9 +137,9 @@ def _certificates(body: bytes) -> list[Certificate]:
     try:
         bag = SignedData.decode(body).certificates
     except PkixError as error:
-        raise ReplyRefused(
-            f"GetCACert: neither a certificate nor certificates-only SignedData: {located(error, body)}"
-        ) from None
+        seen = recognise(body)
+        why = f", but {seen.what}" if seen and not seen.misplaced else f": {located(error, body)}"
+        raise ReplyRefused(f"GetCACert: neither a certificate nor certificates-only SignedData{why}") from None
     if not bag:
         raise ReplyRefused("GetCACert: the answer holds no certificate")
     found = loadable(bag)

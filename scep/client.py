@@ -46,7 +46,7 @@ from scep.attributes import (
 )
 from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, loadable, of_next_ca
 from scep.kem_pop import Binding, Challenge, comparison, encode_confirm, mac_input, response_key_of
-from scep.messages import PKI_ENVELOPE, Header, PkiMessage, encode_pki_message
+from scep.messages import PKI_ENVELOPE, Header, PkiMessage, encode_pki_message, read_envelope
 
 RandomBytes = Callable[[int], bytes]
 
@@ -218,7 +218,7 @@ class _Conversation:
 
     def _check(self, body: bytes) -> PkiMessage:
         """A CertRep whose signature, signer, transactionID and nonce are right."""
-        message = PkiMessage.decode(body)
+        message = PkiMessage.decode(body, advise=False)
         known = self.ca.all
         signer = message.verify(self._settings.policy, known)
         if signer in self.ca.lapsed:
@@ -243,7 +243,12 @@ class _Conversation:
         if status is PkiStatus.SUCCESS:
             if not message.signed.content:
                 raise ReplyRefused("a CertRep SUCCESS has no pkcsPKIEnvelope")
-            opened = decrypt(message.signed.content, self._identities, self._settings.policy, expected=PKI_ENVELOPE)
+            policy = self._settings.policy
+            opened = read_envelope(
+                lambda octets: decrypt(octets, self._identities, policy, expected=PKI_ENVELOPE),
+                message.signed.content,
+                advise=False,
+            )
             return SignedData.decode(opened.content)
         if message.signed.content:
             raise ReplyRefused(f"a CertRep {status.name} carries a pkcsPKIEnvelope (RFC 8894 section 3.3.2)")

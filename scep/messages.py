@@ -8,7 +8,8 @@ failure that says so. Who receives a message calls `verify` before believing any
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -34,12 +35,14 @@ from pkix.asn1 import (
 from pkix.certificates import Certificate
 from pkix.enveloped_data import Expected
 from pkix.errors import Malformed, located
-from pkix.recognised import recognise
+from pkix.recognised import ENVELOPE, recognise
 from pkix.signed_data import SignedData, Signer, encode_signed_data
 from scep import attributes
 from scep.attributes import FailInfo, MessageType, PkiStatus, UndefinedFailInfo
 
 _PRINTABLE = 0x13
+_NOT_PRINTABLE = re.compile(rb"[^A-Za-z0-9 '()+,./:=?-]")  # X.680, PrintableString
+_TYPES = {0x02: "an INTEGER", 0x04: "an OCTET STRING", 0x0C: "a UTF8String", 0x14: "a T61String", 0x16: "an IA5String"}
 PKI_ENVELOPE = Expected(
     content_type=oids.DATA,
     name="pkcsPKIEnvelope",
@@ -47,6 +50,7 @@ PKI_ENVELOPE = Expected(
 )
 
 Token = TypeVar("Token", MessageType, PkiStatus)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,9 @@ class PkiMessage:
     transaction_id: str
 
     @classmethod
-    def decode(cls, message: bytes) -> PkiMessage:
+    def decode(cls, message: bytes, *, advise: bool = True) -> PkiMessage:
         """Read a message in DER or BER. Nothing is verified. Raises Malformed, which says what the octets are if it is
-        something that is often sent instead.
+        something that is often sent instead. advise: whether the text is for who sent it, and says what to send.
         """
         try:
             signed = SignedData.decode(message, names=attributes.SIGNED_ATTRIBUTE_NAMES)
@@ -67,19 +71,17 @@ class PkiMessage:
             found = recognise(message)
             if found is None:
                 raise Malformed(located(error, message)) from None
-            advice = found.advice or "SCEP has it in a pkiMessage, enveloped and signed (RFC 8894 section 3)"
-            raise Malformed(f"this is {found.what}; {advice}") from None
+            where = "SCEP has it in a pkiMessage, enveloped and signed (RFC 8894 section 3)"
+            raise Malformed(found.text("this is", where, advise=advise)) from None
         if signed.signer is None:
             raise Malformed("pkiMessage has no SignerInfo")
         value = signed.attributes.get(attributes.TRANSACTION_ID)
         if value is None:
             raise Malformed("pkiMessage has no transactionID attribute")
-        text = bytes(value.data).decode("ascii", "replace")
-        if tag_of(value) != _PRINTABLE:
-            raise Malformed("transactionID is not a PrintableString")
-        if not 1 <= len(text) <= attributes.MAX_TRANSACTION_ID:
-            raise Malformed(f"transactionID does not have 1 to {attributes.MAX_TRANSACTION_ID} characters")
-        return cls(signed=signed, transaction_id=_printable(value, "transactionID"))
+        text, most = _printable(value, "transactionID"), attributes.MAX_TRANSACTION_ID
+        if not 1 <= len(text) <= most:
+            raise Malformed(f"transactionID does not have 1 to {most} characters, but {len(text)}")
+        return cls(signed=signed, transaction_id=text)
 
     def verify(self, policy: AlgorithmPolicy, known: Sequence[Certificate] = ()) -> Certificate:
         """Verify the signature and return the signer's certificate, which may be anybody's.
@@ -160,7 +162,8 @@ class PkiMessage:
         for member in defined:
             if text == str(member.value):
                 return member
-        raise Malformed(f"{name} {text[:16]!r} is not defined")
+        known = ", ".join(f"{member.value} {member.name}" for member in defined)
+        raise Malformed(f"{name} {text[:16]!r} is not defined; {name} is one of {known}")
 
     def _text(self, oid: Oid, name: str) -> str:
         value = self._attributes.get(oid)
@@ -174,9 +177,34 @@ class PkiMessage:
 
 
 def _printable(value: TLV, name: str) -> str:
-    if tag_of(value) != _PRINTABLE:
-        raise Malformed(f"{name} is not a PrintableString")
+    tag, octets = tag_of(value), bytes(value.data)
+    if tag != _PRINTABLE:
+        kind = _TYPES.get(tag, f"a value with the tag {tag:02x}")
+        raise Malformed(f"{name} is not a PrintableString but {kind} (RFC 8894 section 3.2.1)")
+    found = _NOT_PRINTABLE.search(octets)
+    if found is not None:
+        octet = found[0][0]
+        shown = f" ({chr(octet)!r})" if 0x20 <= octet < 0x7F else ""
+        raise Malformed(
+            f"{name} has the octet {octet:02x}{shown} at position {found.start() + 1}, which no PrintableString has; "
+            "it has letters and digits of ASCII, blanks, and ' ( ) + , - . / : = ?"
+        )
     return parse(value, PrintableString, name).as_str()
+
+
+def read_envelope(read: Callable[[bytes], T], envelope: bytes, *, advise: bool = True) -> T:
+    """What `read` makes of a pkcsPKIEnvelope. Raises what `read` raises; Malformed says what stands there if it is
+    something that is often sent instead. It goes by the octets as they came, not by what is encrypted in them. advise:
+    as in `PkiMessage.decode`.
+    """
+    try:
+        return read(envelope)
+    except Malformed:
+        found = recognise(envelope, ENVELOPE)
+        if found is None:
+            raise
+    where = f"it must be EnvelopedData or AuthEnvelopedData ({PKI_ENVELOPE.section})"
+    raise Malformed(found.text("pkcsPKIEnvelope is", where, advise=advise))
 
 
 @dataclass(frozen=True)

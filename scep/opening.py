@@ -16,7 +16,8 @@ wrote what it holds, and what they did wrong is told to them.
 What really went wrong is for the operator: `details["cause"]` of the log event. It holds no octets of the plaintext,
 and nothing about one that a random key or wrong padding has made. But whoever reads the log and can send messages has
 in it the difference that the answers do not make. So where it would help to decrypt what was recorded, under CBC and
-for a key under RSA, the cause is replaced by `NOT_LOGGED`, unless `Settings.log_causes` says that nothing is at stake.
+for a key under RSA, the cause is replaced by `NOT_LOGGED`, unless `Settings.log_causes` says that nothing is at
+stake.
 """
 
 from __future__ import annotations

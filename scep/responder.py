@@ -43,7 +43,7 @@ from scep.capabilities import encode_capabilities
 from scep.enrolment import ScepDialogue, pkcs10
 from scep.exchange import PENDING, Exchange, Outcome, RandomBytes, encode_answer, encode_failure
 from scep.failures import TimeRefused, fail_info
-from scep.messages import PKI_ENVELOPE, PkiMessage
+from scep.messages import PKI_ENVELOPE, PkiMessage, read_envelope
 from scep.opening import NOT_LOGGED, open_request
 from scep.proof import DowngradeDetected, Prover
 from scep.queries import Queries
@@ -250,8 +250,8 @@ class Responder:
             raise TimeRefused(f"signingTime is more than {skew} away from our clock, {now:%Y-%m-%d %H:%M:%S} UTC")
 
     def _envelope(self, exchange: Exchange) -> bytes | None:
-        """The pkcsPKIEnvelope, if it is not too large to be looked at."""
-        envelope = exchange.message.signed.content
+        """The pkcsPKIEnvelope, if it is not too large to be looked at; None if eContent is missing or empty."""
+        envelope = exchange.message.signed.content or None
         most = self._settings.max_request + MAX_ENVELOPE_OVERHEAD
         if envelope is not None and len(envelope) > most:
             raise Malformed(f"pkcsPKIEnvelope of {len(envelope)} octets; at most {most} are accepted")
@@ -261,15 +261,20 @@ class Responder:
         """The pkcsPKIEnvelope, decrypted; what `scep.opening` makes of it is still to be seen."""
         envelope = self._envelope(exchange)
         if envelope is None:
-            raise Malformed("the message has no pkcsPKIEnvelope")
+            raise Malformed(
+                f"the message has no pkcsPKIEnvelope: eContent is missing or empty ({PKI_ENVELOPE.section})"
+            )
         settings = self._settings
-        opened = attempt(
+        opened = read_envelope(
+            lambda octets: attempt(
+                octets,
+                self._identities,
+                settings.algorithms,
+                self._random,
+                max_content=settings.max_request,
+                expected=replace(self._expected, useless=(*self._expected.useless, (exchange.verified_signer, _OWN))),
+            ),
             envelope,
-            self._identities,
-            settings.algorithms,
-            self._random,
-            max_content=settings.max_request,
-            expected=replace(self._expected, useless=(*self._expected.useless, (exchange.verified_signer, _OWN))),
         )
         exchange.cipher, exchange.key_transport, exchange.opened = opened.cipher, opened.key_transport, opened.content
         exchange.authority = self._authority_of(opened.identity)
@@ -292,7 +297,10 @@ class Responder:
         """
         envelope = self._envelope(exchange)
         if envelope is not None:
-            seen = inspect(envelope, self._identities, self._settings.algorithms, expected=self._expected)
+            policy = self._settings.algorithms
+            seen = read_envelope(
+                lambda octets: inspect(octets, self._identities, policy, expected=self._expected), envelope
+            )
             exchange.cipher, exchange.key_transport = seen.cipher, seen.key_transport
             if seen.identity is not None:
                 exchange.authority = self._authority_of(seen.identity)

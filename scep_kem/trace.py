@@ -21,14 +21,14 @@ from scep import attributes
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus, UndefinedFailInfo
 from scep.client import Proof
 from scep.kem_pop import SHOWN_OF_CSR_HASH, Challenge, ScepKemContext, decode_confirm
-from scep.messages import PKI_ENVELOPE, PkiMessage
+from scep.messages import PKI_ENVELOPE, PkiMessage, read_envelope
 from scep_kem.terminal import printable
 
 
 def describe_message(body: bytes, known: Sequence[Certificate]) -> list[str]:
     """Lines about a pkiMessage: type, attributes, signer, envelope. known: certificates to find the signer in."""
     try:
-        message = PkiMessage.decode(body)
+        message = PkiMessage.decode(body, advise=False)
     except PkixError as error:
         return [printable(f"{len(body)} octets that are not a readable pkiMessage: {error}")]
     kind = _value(lambda: message.message_type.name)
@@ -131,7 +131,7 @@ def _subject(certificate: Certificate) -> str:
 def _envelope(message: PkiMessage) -> list[str]:
     if not message.signed.content:
         return ["no pkcsPKIEnvelope"]
-    said = describe(message.signed.content, expected=PKI_ENVELOPE)
+    said = read_envelope(lambda octets: describe(octets, expected=PKI_ENVELOPE), message.signed.content, advise=False)
     return [f"pkcsPKIEnvelope {len(message.signed.content)} octets: {said}"]
 
 

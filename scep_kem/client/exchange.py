@@ -127,7 +127,7 @@ class Exchange:
             self.begun = begun
             raise
         try:
-            PkiMessage.decode(body)
+            PkiMessage.decode(body, advise=False)
         except Malformed as error:
             raise AnswerLost(f"the answer is no pkiMessage: {error}") from None
         return self.enrolment.receive(body)

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 
 from ca.crl import CRL_LIFETIME
 from ca.errors import CrlRefused
+from pkix.recognised import no_base64
 from scep.responder import Responder
 from scep_kem.clock import utc_now
 from scep_kem.server.caching import A_DAY, ASK_AGAIN, cached
@@ -123,11 +124,15 @@ def _base64(text: str) -> bytes:
 
     Tolerated: line ends every 64 characters (strongSwan, Cisco), + that arrived as a space because the client
     escaped only = (Apple), the base64url alphabet (micromdm 2.3.0), missing padding.
+    Hex and PEM consist of characters of base64, so they are looked for first.
     """
     if _ENCODED.search(text):
         raise ValueError("message is percent-encoded twice; encode it once (RFC 8894 section 4.1)")
     if "%" in text:
         raise ValueError("message has a % without two hex digits behind it")
+    form = no_base64(text.encode())
+    if form is not None:
+        raise ValueError(f"message is {form}; it must be base64 of the DER octets (RFC 8894 section 4.1)")
     compact = "".join(text.replace(" ", "+").split()).translate(_FROM_BASE64URL).rstrip("=")
     try:
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)

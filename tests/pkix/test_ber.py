@@ -244,7 +244,7 @@ def test_8_1_3_2_a_primitive_value_needs_a_definite_length(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["1f0100", "3f0100", "7f8100", "ff1f00", "30031f0100"])
 def test_8_1_2_4_tags_of_several_octets_are_left_out(text: str) -> None:
-    with pytest.raises(Malformed, match="tags above 30"):
+    with pytest.raises(Malformed, match="a tag of more than one octet"):
         to_der(bytes.fromhex(text))
 
 

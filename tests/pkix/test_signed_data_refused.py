@@ -6,6 +6,7 @@ Algorithms and keys are the subject of `test_signature_algorithms`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -79,8 +80,22 @@ def test_5_4_missing_content_is_refused() -> None:
     def change(tree: Node) -> None:
         del signed_data(tree)[2][1]
 
-    with pytest.raises(IntegrityFailed, match="messageDigest"):
+    with pytest.raises(IntegrityFailed, match=r"messageDigest .*: SignedData has no eContent \(it is detached\)"):
         check(changed(change))
+
+
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [
+        (digest_of(hashes.SHA1(), CONTENT), "it has 20 octets, and a hash by digestAlgorithm has 32"),  # noqa: S303
+        (b"", "it has 0 octets, and a hash by digestAlgorithm has 32"),
+        (digest_of(hashes.SHA256(), tlv(0x04, CONTENT)), "it covers tag and length of eContent's OCTET STRING too, "),
+    ],
+)
+def test_11_2_a_message_digest_of_something_else_is_told(octets: bytes, text: str) -> None:
+    attributes = [CONTENT_TYPE, attribute(oids.MESSAGE_DIGEST, tlv(0x04, octets))]
+    with pytest.raises(IntegrityFailed, match=f"^the signed attribute messageDigest does not fit the content: {text}"):
+        check(SignedDataForge(peer(), attributes=attributes).encode())
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -142,18 +157,30 @@ def test_11_1_and_11_2_mandatory_attributes_with_a_good_signature(attributes: li
 
 
 @pytest.mark.parametrize(
-    "attributes",
+    ("attributes", "name", "why"),
     [
-        [CONTENT_TYPE, MESSAGE_DIGEST, MESSAGE_DIGEST],
-        [CONTENT_TYPE, CONTENT_TYPE, MESSAGE_DIGEST],
-        [CONTENT_TYPE, attribute(oids.MESSAGE_DIGEST, DIGEST, DIGEST)],
-        [CONTENT_TYPE, attribute(oids.MESSAGE_DIGEST)],
+        ([CONTENT_TYPE, MESSAGE_DIGEST, MESSAGE_DIGEST], "messageDigest", "the attribute is there more than once"),
+        ([CONTENT_TYPE, CONTENT_TYPE, MESSAGE_DIGEST], "contentType", "the attribute is there more than once"),
+        ([CONTENT_TYPE, attribute(oids.MESSAGE_DIGEST, DIGEST, DIGEST)], "messageDigest", "it has 2"),
+        ([CONTENT_TYPE, attribute(oids.MESSAGE_DIGEST)], "messageDigest", "it has none"),
+        (
+            [CONTENT_TYPE, sequence(encode(oids.MESSAGE_DIGEST), tlv(0x31, b"\x04"))],
+            "messageDigest",
+            "it has none that can be read",
+        ),
+        (
+            [CONTENT_TYPE, sequence(encode(oids.MESSAGE_DIGEST), DIGEST)],
+            "messageDigest",
+            "the value does not stand in a SET (RFC 5652 section 5.3)",
+        ),
     ],
-    ids=["messageDigest twice", "contentType twice", "two values", "no value"],
+    ids=["messageDigest twice", "contentType twice", "two values", "no value", "cut short", "no SET"],
 )
-def test_5_3_an_attribute_has_one_instance_with_one_value(attributes: list[bytes]) -> None:
-    with pytest.raises(Malformed, match="does not have exactly one value"):
+def test_5_3_an_attribute_has_one_instance_with_one_value(attributes: list[bytes], name: str, why: str) -> None:
+    oid = {"messageDigest": oids.MESSAGE_DIGEST, "contentType": oids.CONTENT_TYPE}[name].dotted_string
+    with pytest.raises(Malformed) as caught:
         check(SignedDataForge(peer(), attributes=attributes).encode())
+    assert caught.value.text == f"signed attribute {name} ({oid}) does not have exactly one value: {why}"
 
 
 @pytest.mark.parametrize(
@@ -311,10 +338,44 @@ def test_octets_after_the_message() -> None:
 def test_signer_certificate_absent() -> None:
     found = SignedData.decode(SignedDataForge(peer(), certificates=[]).encode())
     assert found.certificates == ()
-    with pytest.raises(Malformed, match="no certificate in SignedData matches"):
+    with pytest.raises(Malformed, match=r"^SignedData has no certificates; that of the signer belongs there$"):
         found.signer_certificate()
-    with pytest.raises(Malformed, match="no certificate in SignedData matches"):
+    with pytest.raises(
+        Malformed, match=r"no certificate in SignedData matches .* hand: .* of issuer CN=other,O=Example$"
+    ):
         found.signer_certificate([peer(label="other").certificate])
+
+
+def no_signer(**given: Any) -> str:
+    """The text about a SignedData in which the signer's certificate is not found."""
+    with pytest.raises(Malformed) as caught:
+        SignedData.decode(SignedDataForge(peer(), **given).encode()).signer_certificate()
+    return caught.value.text.removeprefix("no certificate in SignedData matches the SignerInfo's signer identifier, ")
+
+
+def test_5_3_a_signer_identifier_that_names_another_certificate_is_shown_with_those_at_hand() -> None:
+    own, other = peer().certificate, peer(label="other").certificate
+    sid = sequence(other.issuer, integer(7))
+    there = f"serial number {own.serial_number:x} of issuer CN=peer,O=Example"
+    assert no_signer(sid=sid) == f"serial number 7 of issuer CN=other,O=Example; certificates at hand: {there}"
+    assert no_signer(sid=sid, certificates=[own.der] * 5).endswith(f"{'; '.join([there] * 3)}; 2 more")
+    assert no_signer(sid=sid, certificates=[NULL]).endswith("certificates at hand: none that can be read")
+
+
+def test_5_3_a_subject_key_identifier_is_shown_with_those_at_hand() -> None:
+    key_identifier = peer().certificate.subject_key_identifier.hex()
+    text = f"subjectKeyIdentifier abcd; certificates at hand: subjectKeyIdentifier {key_identifier}"
+    assert no_signer(sid=tlv(0x80, b"\xab\xcd")) == text
+
+
+def test_5_3_what_is_shown_of_a_signer_is_bounded_and_printable() -> None:
+    text = no_signer(sid=sequence(common_name(b"x" * 200, 0x0C), integer(2**4000)))
+    assert text.startswith(f"serial number 1{'0' * 63}... of issuer CN={'x' * 61}...; ")
+    text = no_signer(sid=sequence(common_name(b"x" * 5000, 0x0C), integer(1)))
+    assert text.startswith("serial number 1 of an issuer that cannot be shown; ")
+    text = no_signer(sid=sequence(common_name(b"\x1b[2J\n", 0x0C), integer(1)))
+    assert text.isprintable()
+    assert no_signer(sid=sequence(NULL, integer(1))).startswith("serial number 1 of an issuer that cannot be shown; ")
 
 
 def test_signer_certificate_known_beforehand_as_ndes_needs(openssl: OpenSsl) -> None:

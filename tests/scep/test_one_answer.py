@@ -436,7 +436,7 @@ def test_what_was_read_as_an_object_identifier_is_not_in_the_log(world: World, d
     request = craft.with_signature_algorithm(device.request, encode(algorithm(secret)))
     (event,) = sent(world, sealed(world, request), 19).events
     assert "75.55" not in str(event)
-    assert "signature algorithm (an object identifier) with an RSA key" in event.details["cause"]
+    assert "signature algorithm (an object identifier) does not go with an RSA key" in event.details["cause"]
 
 
 @pytest.mark.parametrize(("oid", "name"), [("1.3.101.113", "Ed448"), ("1.2.840.10040.4.1", "DSA")])

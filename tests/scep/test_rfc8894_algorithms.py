@@ -187,7 +187,7 @@ SIGNATURES = [
     (oids.MD5_WITH_RSA, "MD5"),
     (oids.ECDSA_WITH_SHA256, "with an RSA key"),
     (oids.ED25519, "with an RSA key"),
-    (Oid("1.2.3.4"), "1.2.3.4 with an RSA key"),
+    (Oid("1.2.3.4"), "signature algorithm 1.2.3.4 does not go with an RSA key; use sha256WithRSAEncryption"),
 ]
 
 

@@ -6,6 +6,7 @@ The types of messages are in `test_rfc8894_messages`, what an answer is encrypte
 
 from __future__ import annotations
 
+import string
 from datetime import timedelta
 
 import pytest
@@ -26,6 +27,7 @@ from pkix.signed_data import encode_degenerate
 from scep import attributes as scep
 from scep.attributes import MessageType
 from scep.client import Issued, StillPending
+from scep.messages import PkiMessage
 from scep.settings import Settings
 from tests.scep import craft
 from tests.scep.craft import BAD_CERT_ID, BAD_MESSAGE_CHECK, BAD_REQUEST, BAD_TIME, Seen, failed, see
@@ -136,7 +138,7 @@ def test_3_pending_and_failure_omit_the_whole_envelope() -> None:
 
 def test_3_1_an_unencrypted_request_is_refused(world: World, device: Device) -> None:
     bare = craft.request(device, message=device.request.der)
-    failed(world, bare, BAD_REQUEST, "pkcsPKIEnvelope is not valid DER")
+    failed(world, bare, BAD_REQUEST, "pkcsPKIEnvelope is a PKCS #10 request alone; it must be EnvelopedData or AuthEnv")
     assert nothing_issued(world)
 
 
@@ -280,8 +282,10 @@ def test_3_2_1_an_attribute_has_one_value(world: World, device: Device, oid: cra
 
 
 WRONG_TYPES = [
-    (scep.MESSAGE_TYPE, wrap(0x0C, b"19"), "messageType is not a PrintableString"),
-    (scep.MESSAGE_TYPE, wrap(0x02, b"\x13"), "messageType is not a PrintableString"),
+    (scep.MESSAGE_TYPE, wrap(0x0C, b"19"), "messageType is not a PrintableString but a UTF8String (RFC 8894"),
+    (scep.MESSAGE_TYPE, wrap(0x02, b"\x13"), "messageType is not a PrintableString but an INTEGER (RFC 8894"),
+    (scep.MESSAGE_TYPE, wrap(0x05, b""), "messageType is not a PrintableString but a value with the tag 05"),
+    (scep.MESSAGE_TYPE, wrap(0x13, b"1*9"), "messageType has the octet 2a ('*') at position 2, which no PrintableStr"),
     (scep.SENDER_NONCE, wrap(0x13, b"0123456789abcdef"), "senderNonce is not valid"),
 ]
 
@@ -311,10 +315,36 @@ def test_3_2_1_1_the_transaction_id_is_repeated_exactly(world: World, device: De
     assert found.value(rfc8894.id_transactionID) == craft.printable(text)
 
 
-@pytest.mark.parametrize("text", ["", "x" * 256, "a_b", "a*b", "a@b", "naïve", "a\0b"])
+UNUSABLE = {
+    "": "does not have 1 to 255 characters, but 0",
+    "x" * 256: "does not have 1 to 255 characters, but 256",
+    "a_b": "has the octet 5f ('_') at position 2, which no PrintableString has; it has letters and digits of ASCII, ",
+    "a*b": "has the octet 2a ('*') at position 2, which no PrintableString has; ",
+    "ab@": "has the octet 40 ('@') at position 3, which no PrintableString has; ",
+    "naïve": "has the octet c3 at position 3, which no PrintableString has; ",
+    "\0ab": "has the octet 00 at position 1, which no PrintableString has; ",
+}
+
+
+@pytest.mark.parametrize("text", UNUSABLE)
 def test_3_2_1_1_an_unusable_transaction_id_is_undecodable(world: World, device: Device, text: str) -> None:
-    with pytest.raises(Malformed, match="transactionID"):
+    with pytest.raises(Malformed) as caught:
         world.send(craft.request(device, transaction_id=text).encode())
+    assert caught.value.text.startswith(f"transactionID {UNUSABLE[text]}")
+
+
+def test_3_2_1_1_every_octet_is_in_a_printable_string_or_named(world: World, device: Device) -> None:
+    """X.680: A to Z, a to z, 0 to 9, and ' ( ) + , - . / : = ? and the blank."""
+    allowed = set(string.ascii_letters + string.digits + " '()+,-./:=?")
+    for octet in range(256):
+        message = craft.request(
+            device, attributes=craft.header() | {scep.TRANSACTION_ID: [wrap(0x13, bytes((octet,)))]}
+        )
+        if chr(octet) in allowed:
+            assert PkiMessage.decode(message.encode()).transaction_id == chr(octet)
+            continue
+        with pytest.raises(Malformed, match=f"transactionID has the octet {octet:02x}"):
+            PkiMessage.decode(message.encode())
 
 
 # 3.2.1.2 messageType
@@ -322,7 +352,8 @@ def test_3_2_1_1_an_unusable_transaction_id_is_undecodable(world: World, device:
 
 @pytest.mark.parametrize("kind", ["0", "1", "4", "16", "18", "23", "99", "", " 19", "019", "+19", "-19", "19.0"])
 def test_3_2_1_2_an_undefined_message_type_is_an_error(world: World, device: Device, kind: str) -> None:
-    failed(world, craft.request(device, kind), BAD_REQUEST, f"messageType {kind!r} is not defined")
+    text = f"messageType {kind!r} is not defined; messageType is one of 3 CertRep, 17 RenewalReq, 19 PKCSReq, "
+    failed(world, craft.request(device, kind), BAD_REQUEST, text)
     assert nothing_issued(world)
 
 
@@ -464,7 +495,7 @@ def test_octets_behind_the_message_raise_malformed(world: World, device: Device)
 
 
 def test_2_3_a_signer_certificate_that_is_not_in_the_message_is_asked_for(world: World, device: Device) -> None:
-    failed(world, craft.request(device, certificates=[]), BAD_REQUEST, "no certificate in SignedData matches")
+    failed(world, craft.request(device, certificates=[]), BAD_REQUEST, "SignedData has no certificates; that of the")
 
 
 def test_2_3_the_signer_may_come_with_its_chain(world: World, device: Device) -> None:

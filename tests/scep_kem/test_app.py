@@ -246,6 +246,29 @@ def test_4_1_a_get_that_is_no_base64_is_refused_with_the_section(site: Site, mes
     one_line(site.get(f"operation=PKIOperation&message={message}"), 400, "message is not base64", "section 4.1")
 
 
+IN_PLACE_OF_BASE64 = {
+    "hex text": lambda message: message.hex(),
+    "PEM (CMS)": lambda message: "-----BEGIN CMS-----\n" + base64.encodebytes(message).decode() + "-----END CMS-----\n",
+    "a JSON string": lambda message: f'"{base64.b64encode(message).decode()}"',
+    "JSON": lambda message: f'{{"message": "{base64.b64encode(message).decode()}"}}',
+    "an S/MIME message": lambda message: "MIME-Version: 1.0\n\n" + base64.encodebytes(message).decode(),
+}
+
+
+@pytest.mark.parametrize("form", IN_PLACE_OF_BASE64)
+def test_4_1_a_get_with_another_form_than_base64_is_told_which(site: Site, form: str) -> None:
+    """Characters of hex and PEM are ones of base64."""
+    text = quote(IN_PLACE_OF_BASE64[form](site.device().start()), safe="")
+    answer = site.get(f"operation=PKIOperation&message={text}")
+    one_line(answer, 400, f"message is {form}; it must be base64 of the DER octets (RFC 8894 section 4.1)")
+
+
+def test_4_1_a_get_with_base64_of_pem_is_told_so(site: Site) -> None:
+    text = quote(base64.b64encode(b"-----BEGIN CMS-----\nMIIB\n-----END CMS-----\n"), safe="")
+    answer = site.get(f"operation=PKIOperation&message={text}")
+    one_line(answer, 400, "this is PEM (CMS); send the DER octets as they are")
+
+
 @pytest.mark.parametrize("tail", ["", "&message", "&message=", "&message=%3D%3D", "&message=+", "&Message=AAAA"])
 def test_4_1_a_get_without_a_message_is_refused(site: Site, tail: str) -> None:
     answer = site.get(f"operation=PKIOperation{tail}")

@@ -33,7 +33,7 @@ LEGACY = "[algorithms]\nlegacy = true\n"
     ("operation", "answer", "words"),
     [
         ("GetCACert", (200, b""), ["GetCACert"]),
-        ("GetCACert", (200, b"<html>Welcome</html>"), ["GetCACert: neither a certificate nor"]),
+        ("GetCACert", (200, b"<html>Welcome</html>"), ["certificates-only SignedData, but an HTML page"]),
         ("GetCACert", (200, b"\x30\x03\x02\x01\x05"), ["at offset 2 of the message, should be an OBJECT IDENTIFIER"]),
         ("GetCACert", (500, b"oops"), ["GetCACert", "HTTP 500: oops"]),
         ("PKIOperation", (500, b"oops"), ["PKIOperation", "HTTP 500: oops"]),

@@ -20,7 +20,7 @@ ODD = {
         "failInfo ODD: failInfo '9', which RFC 8894 does not define: why",
     ),
     "pkiStatus": (attributes.PKI_STATUS, wrap(0x13, b"7"), "pkiStatus      ODD: pkiStatus '7' is not defined"),
-    "messageType": (attributes.MESSAGE_TYPE, wrap(0x13, b"99"), "ODD: messageType '99' is not defined, "),
+    "messageType": (attributes.MESSAGE_TYPE, wrap(0x13, b"99"), "ODD: messageType '99' is not defined; "),
     "messageType text": (attributes.MESSAGE_TYPE, wrap(0x0C, b"3"), "ODD: messageType is not a PrintableString"),
     "PrintableString": (attributes.PKI_STATUS, wrap(0x13, b"@*"), "pkiStatus      ODD: "),
     "nonce": (attributes.SENDER_NONCE, wrap(0x0C, b"text"), "senderNonce    ODD: senderNonce is not"),

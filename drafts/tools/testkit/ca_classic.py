@@ -239,7 +239,7 @@ def _structure() -> Iterator[Planned]:
         "ca-signer-certificate-missing",
         "The signer's certificate is not in the SignedData (RFC 8894 section 3.3.1).",
         BAD_REQUEST,
-        "no certificate in SignedData",
+        "has no certificates",
         "ca-signer-certificate",
         pkcs_req(certificates=[]),
     )
@@ -262,7 +262,7 @@ def _attributes() -> Iterator[Planned]:
         (
             "not-printable",
             "transactionID holds '@', which no PrintableString has.",
-            "not valid DER",
+            "('@') at position 8",
             {"transaction_id": "classic@1"},
         ),
         (

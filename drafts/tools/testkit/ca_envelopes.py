@@ -62,7 +62,7 @@ def _content() -> Iterator[Planned]:
         "signed-data",
         "The content is a ContentInfo with id-data, not EnvelopedData.",
         BAD_REQUEST,
-        "not EnvelopedData",
+        "a ContentInfo with data; it must be EnvelopedData",
         "ca-envelope",
         envelope=sequence(encode(oids.DATA), wrap(0xA0, octets(csr()))),
     )

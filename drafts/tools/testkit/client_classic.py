@@ -398,7 +398,7 @@ def _envelopes() -> Iterator[Planned]:
         "not-encrypted",
         "The certificate comes without an envelope.",
         "malformed",
-        "not EnvelopedData",
+        "pkcsPKIEnvelope is signed-data",
         "client-envelope",
         reply(envelope=bare),
     )
