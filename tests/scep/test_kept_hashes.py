@@ -69,7 +69,9 @@ def test_the_same_request_again_is_known_by_it() -> None:
     assert device.enrol() == CHALLENGED
     other = kem_device(world, password="another").request
     assert "another request is waiting" in str(with_request(world, other.der).enrol())
-    issued(device.poll())
+    got = issued(device.poll())
+    again = kem_device(world, password=PASSWORD, transaction_id="begun anew")  # by who lost the answer
+    assert issued(again.enrol()).certificate == got.certificate
 
 
 def test_a_transaction_that_an_earlier_version_has_begun_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
