@@ -204,7 +204,8 @@ def read_envelope(read: Callable[[bytes], T], envelope: bytes, *, advise: bool =
         if found is None:
             raise
     where = f"it must be EnvelopedData or AuthEnvelopedData ({PKI_ENVELOPE.section})"
-    raise Malformed(found.text("pkcsPKIEnvelope is", where, advise=advise))
+    instead = "" if advise else ", not EnvelopedData or AuthEnvelopedData"
+    raise Malformed(found.text("pkcsPKIEnvelope is", where, advise=advise) + instead)
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def _also(requirement: str, expect: str, because: str) -> Sequence[str]:
             "no signed attributes",
             "not a PrintableString",
             "1 to 255",
-            "not valid DER",
+            "which no PrintableString has",
         )
         return (BAD_REQUEST, BAD_CHECK) if because in unclear else ()
     if requirement in _STRUCTURES and expect in (BAD_REQUEST, BAD_ALG):
@@ -262,7 +262,7 @@ def _attributes() -> Iterator[Planned]:
         (
             "not-printable",
             "transactionID holds '@', which no PrintableString has.",
-            "('@') at position 8",
+            "which no PrintableString has",
             {"transaction_id": "classic@1"},
         ),
         (
