@@ -296,6 +296,7 @@ P256 = identifier(oids.EC_PUBLIC_KEY, encode(oids.Oid("1.2.840.10045.3.1.7")))
         (identifier(oids.ML_DSA_65), b"a" * 1951, "an ML-DSA-65 key of 1951 octets; it must have 1952"),
         (identifier(oids.ML_DSA_87), b"a" * 2591, "an ML-DSA-87 key of 2591 octets; it must have 2592"),
     ],
+    ids=["no point", "a short point", "RSA", "Ed25519", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87"],
 )
 def test_8_what_is_wrong_with_a_key_is_said(scheme: AlgorithmIdentifier, octets: bytes, text: str) -> None:
     spki = encode(SubjectPublicKeyInfo(algorithm=scheme, subject_public_key=BitString(octets, 0)))
@@ -343,5 +344,8 @@ def test_8_ml_dsa_with_parameters_is_named_as_that(size: int) -> None:
         text = rf"^signature algorithm ML-DSA-{size} \([0-9.]+\) with parameters; they must be absent \(RFC 9881 "
         with pytest.raises(AlgorithmRefused, match=text):
             verify(public, identifier(oid, parameters), hashes.SHA512(), b"", b"", policy=AlgorithmPolicy())
-    with pytest.raises(AlgorithmRefused, match=rf"^signature algorithm Ed25519 .* with a key of type ML-DSA-{size}$"):
+    with pytest.raises(
+        AlgorithmRefused,
+        match=rf"^signature algorithm Ed25519 .* does not go with a key of type ML-DSA-{size}; use ML-DSA-{size}$",
+    ):
         verify(public, identifier(oids.ED25519), hashes.SHA512(), b"", b"", policy=AlgorithmPolicy())

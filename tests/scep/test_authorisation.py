@@ -347,6 +347,20 @@ def test_a_webhook_hears_of_a_certificate_only_if_its_key_has_signed() -> None:
     assert serials == [None, certificate(got).serial_number, None]
 
 
+def test_a_webhook_hears_of_no_certificate_whose_key_is_compromised() -> None:
+    """The key was revoked for keyCompromise under another certificate."""
+    webhook = Scripted("approve", "pending", "pending")
+    world = World(policy=NOTHING, webhook=webhook)
+    first = world.device(password="x")
+    got = first.enrol()
+    first.renewal(got, renewal=False, transaction_id="2").enrol()
+    (record,) = world.store.certificates()
+    world.store.record(replace(record, serial=record.serial + 1))
+    world.store.revoke(record.authority, record.serial + 1, reason="keyCompromise", now=world.now)
+    first.renewal(got, renewal=False, transaction_id="3").enrol()
+    assert [item is not None for item in webhook.held] == [False, True, False]
+
+
 def test_an_open_request_does_not_become_a_renewal() -> None:
     webhook = Scripted("pending", "approve")
     world = World(policy=replace(NOTHING, renewal=True), webhook=webhook)

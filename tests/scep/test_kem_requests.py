@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -307,6 +308,16 @@ def test_a_statement_by_a_revoked_certificate_is_refused() -> None:
     world, by = stating_world()
     serial = by.certificate.serial_number
     world.store.revoke(world.authority.identifier, serial, reason="keyCompromise", now=world.now)
+    refuse_statement(world, stated(by, challenge_password="one-time secret"), "names no valid certificate")
+
+
+def test_a_statement_by_a_compromised_key_is_refused_whatever_its_certificate() -> None:
+    """The key was revoked for keyCompromise under another certificate."""
+    world, by = stating_world()
+    record = world.store.certificate(world.authority.identifier, by.certificate.serial_number)
+    assert record is not None
+    world.store.record(replace(record, serial=record.serial + 1))
+    world.store.revoke(record.authority, record.serial + 1, reason="keyCompromise", now=world.now)
     refuse_statement(world, stated(by, challenge_password="one-time secret"), "names no valid certificate")
 
 

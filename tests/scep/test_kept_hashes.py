@@ -12,7 +12,7 @@ from ca.requests import is_guessable
 from ca.sealing import ServerKey
 from ca.turn import Turn
 from scep.settings import KemPolicy, Pop
-from tests.scep.kem_kit import CHALLENGED, challenged, issued, kem_world
+from tests.scep.kem_kit import CHALLENGED, challenged, issued, kem_world, with_request
 from tests.scep.test_attacks import REPEATED
 from tests.world import World, kem_device, reply_of
 
@@ -61,6 +61,17 @@ def test_what_an_earlier_version_has_certified_is_not_certified_again(monkeypatc
     world.tick(timedelta(days=2))
     assert reply_of(world, message).fail_info_text == REPEATED
     assert len(world.store.certificates()) == 1
+
+
+def test_the_same_request_again_is_known_by_it() -> None:
+    world = kem_world()
+    device = challenged(world, password=world.password(PASSWORD))
+    assert device.enrol() == CHALLENGED
+    other = kem_device(world, password="another").request
+    assert "another request is waiting" in str(with_request(world, other.der).enrol())
+    got = issued(device.poll())
+    again = kem_device(world, password=PASSWORD, transaction_id="begun anew")  # by who lost the answer
+    assert issued(again.enrol()).certificate == got.certificate
 
 
 def test_a_transaction_that_an_earlier_version_has_begun_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
