@@ -39,6 +39,13 @@ def test_no_hash_is_kept_that_tests_a_password(one_time: bool) -> None:
     assert transaction.request_hash != ServerKey(bytes(32)).request_identifier(digest)
 
 
+def test_it_has_a_key_of_its_own() -> None:
+    """Else the Store's identifier of a password or reference could be asked for as that of a request."""
+    key, text = ServerKey(bytes(32)), "a" * 32
+    found = key.request_identifier(text.encode()).hex()
+    assert found not in (key.identifier(text), key.reference_identifier(text))
+
+
 def test_a_hash_that_tests_nothing_is_kept_as_it_is() -> None:
     """Also by whoever has lost the server's key: what has led to a certificate stays known."""
     world = World("rsa:2048")
