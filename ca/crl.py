@@ -104,9 +104,11 @@ class Crls:
             place.making.release()
 
     def _last(self, authority: Authority, place: _Place, state: CrlState) -> KeptCrl | None:
-        """The CRL that is kept, so never one before that, which another process had in memory; None if none is."""
+        """The CRL that is kept: never one before it, which another process had in memory, nor one after it, from before
+        the database was restored. None if none is kept.
+        """
         with place.reading:
-            if state.number and (place.crl is None or place.crl.number < state.number):
+            if state.number != (0 if place.crl is None else place.crl.number):
                 place.crl = self.store.kept_crl(authority.identifier)
             return place.crl
 

@@ -86,7 +86,7 @@ class _Steps:
             transaction = self.store.get(arrival.key)
             if transaction is not None and transaction.state is State.AWAITING_RELEASE:
                 transaction = self._in_time(transaction)
-            step = next_step(transaction, arrival.event, arrival.same, now=self.now)
+            step = next_step(transaction, arrival.event, self.turn.same(transaction), now=self.now)
             try:
                 if step is Step.decide:
                     return self._decide(transaction)
@@ -115,7 +115,7 @@ class _Steps:
             raise RequestRefused(old.reason)
         request = self.arrival.request
         assert request is not None
-        application = self.dialogue.application()
+        application = replace(self.dialogue.application(), same=self.turn.same() or b"")
         previous = self.authoriser.previous(application)
         self._check(as_issued(request, previous))
         self.dialogue.deliverable(request)
@@ -153,7 +153,7 @@ class _Steps:
         return self.arrival.message_hash in self.memory.seen(old)
 
     def _transaction(self, request: CertificateRequest, remembered: Remembered, verdict: Verdict) -> Transaction:
-        key, same, now = self.arrival.key, self.arrival.same, self.now
+        key, same, now = self.arrival.key, self.turn.same(), self.now
         assert same is not None
         return Transaction(
             key=key,

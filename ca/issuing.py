@@ -13,6 +13,7 @@ from ca.authorisation import RENEWAL, Approved, Reissue, Told
 from ca.authority import issue
 from ca.dialogue import Issued, Outcome, Waiting, Withdrawn
 from ca.errors import Busy, KeyRefused, NamesRefused, NotAuthorised, OtherRequest, RequestRefused
+from ca.granted import in_bounds, not_granted
 from ca.renewal import as_issued, renewed_by
 from ca.requests import CertificateRequest
 from ca.store import (
@@ -28,6 +29,7 @@ from ca.store import (
 )
 from ca.transactions import Event
 from ca.turn import Turn
+from pkix.certificates import Certificate
 from pkix.errors import PkixError
 from pkix.names import comparable
 from pkix.public_keys import key_identity
@@ -73,10 +75,12 @@ class Issuing:
             issue(issuer, self.turn.profile, issuable, now=self.now, random=self.turn.random),
             spki_hash=key_identity(request.spki),
             name=comparable(issuable.subject),
-            request_hash=request.hash,
+            request_hash=self.turn.kept_hash(request, request.hash),
             message_hashes=() if proven else remembered.messages,
             released=release is Release.NONE,
         )
+        asked = issuable.extensions
+        ignored = list(not_granted(Certificate.decode(certificate.der), asked)) if len(asked) else []
         issued = replace(
             new,
             state=State.ISSUED if release is Release.NONE else State.AWAITING_RELEASE,
@@ -96,11 +100,15 @@ class Issuing:
         try:
             rests_on = [name.decode() for name in remembered.rests_on or []]
             rests_on += [verdict.rests_on.full_name] if verdict.rests_on is not None else []
-            self.store.issue(old, issued, certificate, again=again, unique=unique, rests_on=rests_on)
+            self.store.issue(
+                old, issued, certificate, again=again, unique=unique, rests_on=rests_on, formerly=request.hash
+            )
         except IssueForbidden as forbidden:
             kind = next(kind for cause, kind in _FORBIDDEN.items() if isinstance(forbidden, cause))
             raise kind(str(forbidden), final=not isinstance(forbidden, SubjectTaken)) from None
         self.turn.arrival.details["authorised by"] = verdict.method
+        if ignored:
+            self.turn.arrival.details["not granted"] = in_bounds(ignored)
         return issued, certificate
 
     def _lifetime(self, release: Release) -> timedelta:

@@ -82,12 +82,13 @@ class MemoryStore(Store):
         again: bool = False,
         unique: bool = False,
         rests_on: Sequence[str] = (),
+        formerly: bytes = b"",
     ) -> None:
         with self._lock:
             self._check_unchanged(old, new)
             if not all(map(self._stands, rests_on)):
                 raise CertificateWithdrawn
-            self._check_issue(certificate, again=again, unique_at=new.updated if unique else None)
+            self._check_issue(certificate, formerly, again=again, unique_at=new.updated if unique else None)
             self._change(old, new, certificate)
 
     def release(self, old: Transaction, new: Transaction, *, rests_on: Sequence[str] = ()) -> None:
@@ -331,12 +332,15 @@ class MemoryStore(Store):
         found = next((item for item in self._certificates.values() if item.full_name == full_name), None)
         return found is not None and found.revoked_at is None and not self._is_compromised(found.spki_hash)
 
-    def _check_issue(self, certificate: IssuedCertificate, *, again: bool, unique_at: datetime | None) -> None:
+    def _check_issue(
+        self, certificate: IssuedCertificate, formerly: bytes, *, again: bool, unique_at: datetime | None
+    ) -> None:
         """What forbids to issue a certificate. Raises IssueForbidden."""
         known = list(self._certificates.values())
         if self._is_compromised(certificate.spki_hash):
             raise KeyCompromised
-        same = [item for item in known if item.request_hash and item.request_hash == certificate.request_hash]
+        hashes = {certificate.request_hash, formerly} - {b""}
+        same = [item for item in known if item.request_hash in hashes]
         asks = certificate.message_hashes[:1]
         if same and (not again or any(set(asks).intersection(item.message_hashes) for item in same)):
             raise RequestRepeated

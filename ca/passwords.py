@@ -78,4 +78,5 @@ class UnknownPasswords(Once):
         password = application.identity.password
         if password:
             self.guesses.count(password, now=now)
-            raise NotAuthorised("the challengePassword is not valid")
+            line_end = "; it ends with a line end" if password.endswith(("\n", "\r")) else ""
+            raise NotAuthorised(f"the challengePassword is not valid{line_end}")

@@ -19,7 +19,7 @@ from ca.requests import CertificateRequest
 from pkix.attribute_types import attribute_oid, attribute_type
 from pkix.certificates import extension_of
 from pkix.extensions import find
-from pkix.general_names import checked_text, type_label, type_of
+from pkix.general_names import checked_text, type_label, type_of, with_lower_host
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from pkix.microsoft_sid import MICROSOFT_SID, requested_sid, sids_in_uris
 from pkix.names import attribute_text, comparable
@@ -61,9 +61,9 @@ class Profile:
     required_subject, allowed_subject: attributes the subject must, or may only, have (empty: no rule), as
     `pkix.attribute_types.attribute_oid` reads them.
     subject_patterns, san_patterns: regular expressions that every value of that attribute or SAN type must match
-    as a whole, as `pkix.names.attribute_text` and `pkix.general_names.checked_text` write it; case makes no difference
-    in a dns one. san_types: the kinds of subjectAltName a request may ask for, as `pkix.general_names.is_san_type`
-    knows them. allow_empty_subject: accept no subject.
+    as a whole, as `pkix.names.attribute_text` and `pkix.general_names.checked_text` write it, a host name in it in
+    lower case (`with_lower_host`); case makes no difference in a dns or upn one. san_types: the kinds of subjectAltName
+    a request may ask for, as `pkix.general_names.is_san_type` knows them. allow_empty_subject: accept no subject.
     copy_extensions: which requested extensions go into the certificate (COPYABLE); others are ignored, but without
     microsoftSid, a Microsoft SID in a URI of the subjectAltName is refused.
     crl_urls, issuer_urls: put into CRL Distribution Points and Authority Information Access, with the short identifier
@@ -173,8 +173,8 @@ def _check_san(profile: Profile, names: x509.SubjectAlternativeName | None, whos
         value = checked_text(name, whose)
         pattern = profile.san_patterns.get(kind)
         # A host name is the same in upper case, so a pattern that leaves one out must not be passed by writing it so.
-        flags = re.IGNORECASE if kind == "dns" else re.NOFLAG
-        if pattern is not None and not re.fullmatch(pattern, value, flags):
+        flags = re.IGNORECASE if kind in ("dns", "upn") else re.NOFLAG
+        if pattern is not None and not re.fullmatch(pattern, with_lower_host(kind, value), flags):
             raise NamesRefused(
                 f"a subjectAltName of type {type_label(name)} does not have the form this profile asks for"
             )

@@ -8,6 +8,7 @@ from cryptography import x509
 
 from ca.errors import RequestRefused
 from pkix.pkcs10 import CertificationRequest
+from pkix.requests import Form
 
 PKCS10 = "pkcs10"
 
@@ -43,6 +44,17 @@ class CertificateRequest(Protocol):
     def is_kem(self) -> bool: ...
     @property
     def extensions(self) -> x509.Extensions: ...
+
+
+def is_guessable(request: CertificateRequest) -> bool:
+    """Whether a challengePassword is all in a request that the certificate does not tell: it is not signed, so whoever
+    has a hash of it can test passwords.
+    """
+    return (
+        isinstance(request, CertificationRequest)
+        and request.form is Form.unsigned
+        and request.challenge_password is not None
+    )
 
 
 def read_request(syntax: str, der: bytes) -> CertificateRequest:

@@ -31,6 +31,7 @@ class ServerKey:
         self._aead = AESGCM(_derive(key, b"scep-kem seal"))
         self._identifier_key = _derive(key, b"scep-kem challenge password identifier")
         self._reference_key = _derive(key, b"scep-kem credential reference")
+        self._request_key = _derive(key, b"scep-kem request hash")
 
     def seal(self, plaintext: bytes, purpose: bytes, random: Callable[[int], bytes]) -> bytes:
         """AES-256-GCM: 12-octet nonce, ciphertext, 16-octet tag. `purpose` must be the same when opening."""
@@ -57,6 +58,10 @@ class ServerKey:
         which is no secret, as a password.
         """
         return hmac.digest(self._reference_key, reference.encode(), "sha256").hex()
+
+    def request_identifier(self, digest: bytes) -> bytes:
+        """HMAC-SHA256 (32 octets) of a hash of a request that holds a password and nothing else that is secret."""
+        return hmac.digest(self._request_key, digest, "sha256")
 
     def __repr__(self) -> str:
         return "ServerKey(<redacted>)"

@@ -141,7 +141,7 @@ COUNT_COMPROMISED = select(func.count()).where(
     _C.revoked_at.is_not(None),
     _C.reason.in_([_text(reason) for reason in COMPROMISED]),
 )
-ISSUED_FOR = select(_C.message_hashes).where(_C.request_hash == bindparam("request"))
+ISSUED_FOR = select(_C.message_hashes).where(_C.request_hash.in_([bindparam("request"), bindparam("formerly")]))
 FIND_SERIAL = _CERTIFICATES.where(_C.serial == bindparam("serial"))
 # One statement, so that the revision is that of the rows; one row at least, if anything was ever revoked.
 REVOCATIONS = (

@@ -145,11 +145,12 @@ class SqlStore(Store):
         again: bool = False,
         unique: bool = False,
         rests_on: Sequence[str] = (),
+        formerly: bytes = b"",
     ) -> None:
         with self._turn, self._database.writing() as session:
             _put(session, old, new)
             _check_certificates(session, rests_on)
-            _check_issue(session, certificate, again=again, unique_at=new.updated if unique else None)
+            _check_issue(session, certificate, formerly, again=again, unique_at=new.updated if unique else None)
             _record(session, certificate)
             if old is not None and _reservation(old) != _reservation(new):
                 _free(session, old)
@@ -431,11 +432,13 @@ def _check_certificates(session: Session, names: Sequence[str]) -> None:
             raise CertificateWithdrawn
 
 
-def _check_issue(session: Session, certificate: IssuedCertificate, *, again: bool, unique_at: datetime | None) -> None:
+def _check_issue(
+    session: Session, certificate: IssuedCertificate, formerly: bytes, *, again: bool, unique_at: datetime | None
+) -> None:
     """What forbids to issue a certificate. Raises IssueForbidden."""
     if _is_compromised(session, certificate.spki_hash):
         raise KeyCompromised
-    same = session.rows(sql.ISSUED_FOR, {"request": certificate.request_hash or None})
+    same = session.rows(sql.ISSUED_FOR, {"request": certificate.request_hash or None, "formerly": formerly or None})
     asks = certificate.message_hashes[:1]
     if same and (not again or any(set(asks).intersection(hashes_of(row[0])) for row in same)):
         raise RequestRepeated

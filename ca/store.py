@@ -228,7 +228,8 @@ class IssuedCertificate:
 
     authority: identifier (hex) of the issuing CA certificate. serial: positive, at most 20 octets (RFC 5280 4.1.2.2).
     der: the DER certificate. spki_hash: `pkix.public_keys.key_identity` of its key.
-    name: `pkix.names.comparable` of its subject. request_hash: SHA-256 of the DER request that led to it.
+    name: `pkix.names.comparable` of its subject. request_hash: SHA-256 of the DER request that led to it, or what
+    `ca.turn.Turn.kept_hash` has in its place.
     message_hashes: of the message that brought the request, then of others that came with it, at most MESSAGES; 32
     octets each, that a copy of the message has in common with it, whatever in it was not signed.
     revoked_at and reason (RFC 5280 CRLReason name such as "keyCompromise") are None until revoked.
@@ -348,6 +349,7 @@ class Store(Protocol):
         again: bool = False,
         unique: bool = False,
         rests_on: Sequence[str] = (),
+        formerly: bytes = b"",
     ) -> None:
         """Create (`old` is None) or replace the transaction, record the certificate and use up new.credential_id,
         all or nothing and durably: when this returns, a power cut does not undo it.
@@ -355,9 +357,9 @@ class Store(Protocol):
         What forbids it is looked up in the same step, so no other worker can come between. Raises CertificateWithdrawn
         if a certificate of `rests_on` (by its full_name) is revoked, gone, or for a compromised key; KeyCompromised if
         a certificate for the same key was revoked for one of COMPROMISED; RequestRepeated if one with the same
-        request_hash exists and knows the first of message_hashes, or `again` is not set; under `unique`, SubjectTaken
-        if one with the same name is valid at new.updated, whichever generation of the CA issued it. A hash or a name
-        that is empty equals none.
+        request_hash, or with `formerly`, as earlier versions kept it, exists and knows the first of message_hashes, or
+        `again` is not set; under `unique`, SubjectTaken if one with the same name is valid at new.updated, whichever
+        generation of the CA issued it. A hash or a name that is empty equals none.
 
         A one-time credential must be free or held by this transaction's holder; it then records
         the holder and the certificate's authority and serial. Raises CredentialUnavailable, and StoreConflict (also

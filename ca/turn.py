@@ -16,7 +16,7 @@ from ca.limits import Limits, Rooms, make_room
 from ca.profiles import Profile
 from ca.proofs import Proofs
 from ca.remembered import Memory
-from ca.requests import CertificateRequest
+from ca.requests import CertificateRequest, is_guessable
 from ca.sealing import ServerKey
 from ca.store import State, Store, Transaction
 
@@ -50,11 +50,25 @@ class Turn:
         self.limits = parts.limits
         self.random = parts.random
         self.own_names = parts.own_names
+        self.server_key = parts.server_key
         self.memory = Memory(parts.server_key, parts.random)
         self.proofs = Proofs(parts.store, parts.server_key, parts.random)
         self.arrival = arrival
         self.now = arrival.now
         self.dialogue = dialogue
+
+    def same(self, transaction: Transaction | None = None) -> bytes | None:
+        """`Arrival.same` as the Store has it; None without a request. transaction: which may be one of an earlier
+        version, that has it as it came.
+        """
+        request, same = self.arrival.request, self.arrival.same
+        if request is None or same is None or (transaction is not None and transaction.request_hash == same):
+            return same
+        return self.kept_hash(request, same)
+
+    def kept_hash(self, request: CertificateRequest, digest: bytes) -> bytes:
+        """A hash of a request, or what the Store has in its place: nobody who reads that may test passwords with it."""
+        return self.server_key.request_identifier(digest) if is_guessable(request) else digest
 
     def put(self, old: Transaction | None, new: Transaction) -> None:
         """Create (`old` is None) or replace a transaction. Raises StoreConflict, CredentialUnavailable."""

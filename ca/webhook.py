@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,13 +11,13 @@ from typing import Protocol
 from ca.applications import Application
 from ca.authorisation import Approved, Once, Pending, Verdict
 from ca.authorities import Records
-from ca.errors import NotAuthorised
+from ca.errors import Busy, NotAuthorised
 from ca.passwords import Guesses
 from ca.store import IssuedCertificate
 
 
 class WebhookAnswer(enum.Enum):
-    """What an external authority can say. UNREACHABLE: it could not be asked; the client is told to come back."""
+    """What an external authority can say. UNREACHABLE: it gave no such answer; the client is told to come back."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -38,7 +39,7 @@ class Webhook(Protocol):
 
 @dataclass(frozen=True)
 class ExternalAuthority(Once):
-    """guesses: counts the challengePasswords of refused requests, where the profile has passwords of its own."""
+    """guesses: counts the challengePasswords that nobody knows, where the profile has passwords of its own."""
 
     webhook: Webhook
     records: Records
@@ -47,13 +48,23 @@ class ExternalAuthority(Once):
     name: str = "webhook"
 
     def decide(self, application: Application, *, now: datetime) -> Verdict:
-        """See Method."""
+        """See Method. A password that none of ours is was wrong unless the authority approves, who may have its own.
+
+        A request that waits does so also when its password was not looked up: an outage loses no transaction.
+        """
         try:
-            return self.again(application, now=now)
+            verdict = self.again(application, now=now)
         except NotAuthorised:
-            if self.guesses is not None and application.identity.password:
-                self.guesses.count(application.identity.password, now=now)
+            self._count(application, now)
             raise
+        if isinstance(verdict, Pending):
+            with contextlib.suppress(Busy):
+                self._count(application, now)
+        return verdict
+
+    def _count(self, application: Application, now: datetime) -> None:
+        if self.guesses is not None and application.identity.password:
+            self.guesses.count(application.identity.password, now=now)
 
     def again(self, application: Application, *, now: datetime) -> Verdict:
         """See Method. An unreachable authority means "later", so that an outage loses no transaction."""
@@ -66,5 +77,5 @@ class ExternalAuthority(Once):
         if answer is WebhookAnswer.REJECT:
             raise NotAuthorised(reason or "the request was rejected")
         if answer is WebhookAnswer.UNREACHABLE:
-            return Pending(f"the webhook, which could not be asked: {reason}")
+            return Pending(f"the webhook, which gave no decision: {reason}")
         return Pending("the webhook, which has not decided yet")

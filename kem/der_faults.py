@@ -64,15 +64,15 @@ class Undecoded:
     kind: Any
     octets: bytes
 
-    def explain(self, message: bytes = b"") -> str:
-        """What is wrong where, or "". message: what arrived; if the octets are in it, offsets count from its beginning,
-        as `openssl asn1parse` prints them.
+    def explain(self, whole: bytes = b"", name: str = "message") -> str:
+        """What is wrong where, or "". whole: what the octets were read from, such as the message that arrived, and its
+        name. If they are there in one place, offsets count from its beginning, as `openssl asn1parse` prints them.
         """
         fault = find_fault(self.kind, self.octets)
         if fault is None:
             return ""
         begin = f"{fault.path}, " if fault.path else ""
-        return f"{begin}at {_offset(self.octets, fault.offset, message)}, {fault.why}"
+        return f"{begin}at {_offset(self.octets, fault.offset, whole, name)}, {fault.why}"
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,17 @@ class Broken:
     octets: bytes
     offset: int
 
-    def explain(self, message: bytes = b"") -> str:
+    def explain(self, whole: bytes = b"", name: str = "message") -> str:
         """Where, as `Undecoded.explain` has it."""
-        return f"at {_offset(self.octets, self.offset, message)}"
+        return f"at {_offset(self.octets, self.offset, whole, name)}"
 
 
-def _offset(structure: bytes, offset: int, message: bytes) -> str:
-    begin = message.find(structure) if structure else -1
-    return f"offset {offset} of the structure" if begin < 0 else f"offset {begin + offset} of the message"
+def _offset(structure: bytes, offset: int, whole: bytes, name: str) -> str:
+    """Octets that are there twice, such as NULL, may be broken in either place: then in the structure alone."""
+    begin = whole.find(structure) if structure else -1
+    if begin < 0 or whole.find(structure, begin + 1) >= 0:
+        return f"offset {offset} of the structure"
+    return f"offset {begin + offset} of the {name}"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from pkix import oids
 from pkix.asn1 import Oid
 from pkix.errors import AlgorithmRefused, LegacyRefused
+from pkix.key_kinds import kind_of
 from pkix.pss import PssPublicKey, PublicKey
 
 MIN_RSA_BITS = 2048
@@ -143,4 +144,4 @@ def check_key(
         if policy is not None and not policy.ml_dsa:
             raise AlgorithmRefused(f"{whose}: ML-DSA is not enabled here")
         return
-    raise AlgorithmRefused(f"{whose}: key type {type(key).__name__.removesuffix('PublicKey')} is not supported")
+    raise AlgorithmRefused(f"{whose}: key type {kind_of(key)} is not supported")

@@ -36,6 +36,7 @@ from cryptography.x509 import ObjectIdentifier as Oid
 
 from kem.der_faults import Undecoded
 from kem.structures import AlgorithmIdentifier, number
+from pkix import oids
 from pkix.errors import Malformed
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "any_of",
     "attribute",
     "decode",
+    "decode_parameters",
     "elements",
     "encode",
     "encode_oid",
@@ -235,6 +237,14 @@ def algorithm(oid: Oid, parameters: bytes | None = None) -> AlgorithmIdentifier:
     if parameters == b"\x05\x00":
         return AlgorithmIdentifier(algorithm=oid, parameters=Null())
     return AlgorithmIdentifier(algorithm=oid, parameters=any_of(parameters))
+
+
+def decode_parameters(cls: type[T], identifier: AlgorithmIdentifier, what: str) -> T:
+    """The parameters, which must not be absent. what: names them for the error text. Raises Malformed."""
+    der = parameters_der(identifier)
+    if der is None:
+        raise Malformed(f"{what}: the parameters of {oids.name(identifier.algorithm)} are missing")
+    return decode(cls, der, what)
 
 
 def parameters_der(identifier: AlgorithmIdentifier) -> bytes | None:

@@ -6,6 +6,7 @@ RFC 5280 are those of X.520, RFC 4519 and RFC 2985.
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass
 
 from pkix.asn1 import Oid
@@ -22,6 +23,16 @@ STRING_CODECS = {
     UNIVERSAL: "utf-32-be",
     BMP: "utf-16-be",
 }
+STRING_NAMES = {
+    UTF8: "UTF8String",
+    PRINTABLE: "PrintableString",
+    TELETEX: "TeletexString",
+    IA5: "IA5String",
+    VISIBLE: "VisibleString",
+    UNIVERSAL: "UniversalString",
+    BMP: "BMPString",
+}
+PRINTABLE_CHARACTERS = frozenset(f"{string.ascii_letters}{string.digits} '()+,-./:=?")  # X.680 section 41.4
 DIRECTORY_STRING = (UTF8, PRINTABLE, TELETEX, IA5, UNIVERSAL, BMP)
 ASCII_ONLY = (PRINTABLE, UTF8, IA5)
 ANY_STRING = tuple(STRING_CODECS)

@@ -18,17 +18,17 @@ from pkix.algorithms import ContentCipher
 from pkix.asn1 import (
     AlgorithmIdentifier,
     algorithm,
-    decode,
+    decode_parameters,
     encode,
     number,
     octet_string,
-    parameters_der,
     sequence,
 )
 from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
 
 # The one text for everything that goes wrong with an envelope from its decryption on.
 CANNOT_OPEN = "the envelope cannot be opened, or what it holds is not valid"
+PADDING_WRONG = "the padding is wrong (RFC 5652 section 6.3), as it also is after another key"
 GCM_NONCE_LENGTH = 12
 GCM_TAG_LENGTH = 16
 MIN_GCM_TAG_LENGTH = 12
@@ -50,6 +50,11 @@ class Encrypted:
     algorithm: AlgorithmIdentifier
     ciphertext: bytes
     tag: bytes | None
+
+
+def cannot_open(cause: str) -> DecryptionFailed:
+    """What to raise with the one text. cause: for the operator."""
+    return DecryptionFailed(CANNOT_OPEN, cause)
 
 
 def iv_length(cipher: ContentCipher) -> int:
@@ -87,20 +92,24 @@ def read_parameters(cipher: ContentCipher, scheme: AlgorithmIdentifier, cipherte
     """
     if cipher.authenticated:
         return Parameters(_gcm_nonce(cipher, scheme, tag), tag)
-    iv = decode(bytes, parameters_der(scheme) or b"", f"{cipher.name} IV")
+    iv = decode_parameters(bytes, scheme, f"{cipher.name} IV")
     if len(iv) != cipher.block_length:
         raise Malformed(f"{cipher.name} IV of {len(iv)} octets, not {cipher.block_length}")
     if not ciphertext or len(ciphertext) % cipher.block_length:
-        raise DecryptionFailed(CANNOT_OPEN)
+        blocks = f"not blocks of {cipher.block_length}" if ciphertext else "and padding alone fills a block"
+        raise cannot_open(f"encryptedContent has {len(ciphertext)} octets, {blocks} (RFC 5652 section 6.3)")
     return Parameters(iv, b"")
 
 
 def _gcm_nonce(cipher: ContentCipher, scheme: AlgorithmIdentifier, tag: bytes) -> bytes:
-    parameters = decode(GCMParameters, parameters_der(scheme) or b"", "GCMParameters")
+    parameters = decode_parameters(GCMParameters, scheme, "GCMParameters")
     nonce = parameters.aes_nonce
     length = MIN_GCM_TAG_LENGTH if parameters.aes_icv_len is None else parameters.aes_icv_len
     if not MIN_GCM_TAG_LENGTH <= length <= GCM_TAG_LENGTH or len(tag) != length:
-        raise AlgorithmRefused(f"{cipher.name} with a tag of {len(tag)} octets and aes-ICVlen {number(length)}")
+        text = f"{cipher.name} with a tag of {len(tag)} octets and aes-ICVlen {number(length)}"
+        if parameters.aes_icv_len is None and MIN_GCM_TAG_LENGTH < len(tag) <= GCM_TAG_LENGTH:
+            text += f", which absence means (RFC 5084 section 3.2); write aes-ICVlen {len(tag)}"
+        raise AlgorithmRefused(text)
     if not 8 <= len(nonce) <= MAX_GCM_NONCE_LENGTH:
         raise AlgorithmRefused(f"{cipher.name} with a nonce of {len(nonce)} octets")
     return nonce
@@ -131,7 +140,7 @@ def open_content(
     count = padded[-1]
     if 1 <= count <= cipher.block_length and padded[-count:] == bytes((count,)) * count:
         return Plaintext(padded[:-count])
-    return Plaintext(padded[: _der_length(padded)], "the padding is wrong (RFC 5652 section 6.3)")
+    return Plaintext(padded[: _der_length(padded)], PADDING_WRONG)
 
 
 def _der_length(octets: bytes) -> int:
@@ -149,7 +158,7 @@ def _open_gcm(parameters: Parameters, key: bytes, ciphertext: bytes, aad: bytes)
     try:
         return Plaintext(context.update(ciphertext) + context.finalize())
     except InvalidTag:
-        return Plaintext(b"", "the tag is wrong")
+        return Plaintext(b"", "the tag is wrong: another key, nonce, ciphertext or authAttrs")
 
 
 def _cbc(cipher: ContentCipher, key: bytes, iv: bytes) -> Cipher[modes.CBC]:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from pkix import oids
 from pkix.algorithms import AES128, AES192, AES256
-from pkix.asn1 import AlgorithmIdentifier, decode, parameters_der, sequence
+from pkix.asn1 import AlgorithmIdentifier, decode, decode_parameters, sequence
 from pkix.errors import AlgorithmRefused, Malformed
 from pkix.recipients import Pbkdf2Params, prf
 
@@ -39,17 +39,17 @@ def decrypt_private_key(der: bytes, password: bytes) -> bytes:
     kind = outer.encryption_algorithm.algorithm
     if kind != oids.PBES2:
         raise _refused(f"{oids.name(kind)}")
-    scheme = decode(_Pbes2Params, parameters_der(outer.encryption_algorithm) or b"", "PBES2-params")
+    scheme = decode_parameters(_Pbes2Params, outer.encryption_algorithm, "PBES2-params")
     derivation, encryption = scheme.key_derivation_func, scheme.encryption_scheme
     if derivation.algorithm != oids.PBKDF2:
         raise _refused(oids.name(derivation.algorithm))
     cipher = _CIPHERS.get(encryption.algorithm)
     if cipher is None:
         raise _refused(oids.name(encryption.algorithm))
-    params = decode(Pbkdf2Params, parameters_der(derivation) or b"", "PBKDF2-params")
+    params = decode_parameters(Pbkdf2Params, derivation, "PBKDF2-params")
     if not 1 <= params.iteration_count <= MAX_ITERATIONS or params.key_length not in (None, cipher.key_length):
         raise AlgorithmRefused("the encrypted private key: PBKDF2 with an unusable number of iterations or key length")
-    iv = decode(bytes, parameters_der(encryption) or b"", "IV of the encrypted private key")
+    iv = decode_parameters(bytes, encryption, "IV of the encrypted private key")
     digest = prf(params.prf)
     try:
         key = PBKDF2HMAC(digest, cipher.key_length, params.salt, params.iteration_count).derive(password)

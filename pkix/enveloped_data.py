@@ -55,6 +55,7 @@ from pkix.identities import (
     fault_of,
     find_recipient,
     kek_info,
+    whom,
 )
 from pkix.kem_recipients import decode_kem_recipient_info
 from pkix.recipients import (
@@ -252,13 +253,14 @@ def _attempt(
     if isinstance(enveloped, _AuthEnvelopedData):
         tag, aad = enveloped.mac, _covered(enveloped.auth_attrs)
     parameters = read_parameters(cipher, content.content_encryption_algorithm, ciphertext, tag=tag)
-    key, fault = _content_key(identity, info, cipher, random)
+    key_transport = _key_transport(info)
+    key, fault = _content_key(identity, info, key_transport, cipher, random)
     plaintext: Plaintext = open_content(cipher, parameters, key, ciphertext, aad=aad)
     return Opened(
         content=plaintext.octets,
         cipher=cipher,
         identity=identity,
-        key_transport=_key_transport(info),
+        key_transport=key_transport,
         fault=fault or plaintext.fault,
     )
 
@@ -271,18 +273,34 @@ def _addressed_to_nobody(recipient_infos: TLV, identities: Sequence[Identity], e
         fault = fault_of(info, identities, expected.useless)
         if fault:
             return DecryptionFailed(f"the envelope cannot be opened by us: {fault}")
+    named = list(filter(None, map(whom, elements(recipient_infos))))
+    but = f", but {named[0]}" if named else ""
+    but += f" and {len(named) - 1} others" if len(named) > 1 else ""
     advice = f"; {expected.advice}" if expected.advice else ""
-    return DecryptionFailed(f"the envelope is addressed to none of our certificates{advice}")
+    return DecryptionFailed(f"the envelope is addressed to none of our certificates{but}{advice}")
 
 
-def _content_key(identity: Identity, info: TLV, cipher: ContentCipher, random: RandomBytes) -> tuple[bytes, str]:
-    """The content-encryption key and no fault, or a random key and why."""
+def _content_key(
+    identity: Identity,
+    info: TLV,
+    key_transport: AlgorithmIdentifier | None,
+    cipher: ContentCipher,
+    random: RandomBytes,
+) -> tuple[bytes, str]:
+    """The content-encryption key and no fault, or a random key and why.
+
+    Under PKCS #1 v1.5 a wrong encryptedKey gives a random key of a random length (`open_rsa`), which nobody can tell
+    from one that was sent. The text for it is made beforehand, so that it takes no time of its own.
+    """
+    other_length = f"the content-encryption key does not have the {cipher.key_length} octets of {cipher.name}"
+    if key_transport is not None and key_transport.algorithm == oids.RSA_ENCRYPTION:
+        other_length += ", or encryptedKey is not encrypted with PKCS #1 v1.5 to the key of this certificate"
     try:
         key = identity.unwrap(info)
-    except DecryptionFailed:
-        return random(cipher.key_length), "the content-encryption key cannot be unwrapped"
+    except DecryptionFailed as error:
+        return random(cipher.key_length), error.cause
     if len(key) != cipher.key_length:
-        return random(cipher.key_length), "the content-encryption key has another length than the cipher's"
+        return random(cipher.key_length), other_length
     return key, ""
 
 

@@ -33,6 +33,10 @@ class Malformed(PkixError):
         self.undecoded = undecoded
 
 
+class PasswordNeeded(Malformed):
+    """What is read is encrypted, and no password was given."""
+
+
 class AlgorithmRefused(PkixError):
     """An algorithm, parameter or key size that is unknown or not allowed."""
 
@@ -46,16 +50,23 @@ class IntegrityFailed(PkixError):
 
 
 class DecryptionFailed(PkixError):
-    """No key of ours opens the envelope, or opening it failed. All causes of the latter share one text."""
+    """No key of ours opens the envelope, or opening it failed. All causes of the latter share one text.
+
+    cause: what went wrong, for the operator alone; it holds nothing secret.
+    """
+
+    def __init__(self, text: str, cause: str = "") -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class NotTrusted(PkixError):
     """A certificate from which no valid path leads to a trust anchor. The text says which certificate, and why."""
 
 
-def located(error: PkixError | KemError, message: bytes = b"") -> str:
-    """The text, and where a structure that is no DER is broken. message: what arrived, from whose beginning the offset
-    counts. How long this takes depends on the structure.
+def located(error: PkixError | KemError, whole: bytes = b"", name: str = "message") -> str:
+    """The text, and where a structure that is no DER is broken. whole: what it was read from, from whose beginning the
+    offset counts, and its name. How long this takes depends on the structure.
     """
-    where = error.undecoded.explain(message) if error.undecoded else ""
+    where = error.undecoded.explain(whole, name) if error.undecoded else ""
     return f"{error.text}; {where}" if where else error.text

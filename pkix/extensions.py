@@ -42,6 +42,9 @@ _ATTRIBUTES_TAG = 0xA0
 _OID, _BOOLEAN, _OCTET_STRING = 0x06, 0x01, 0x04
 _FALSE, _TRUE = b"\x00", b"\xff"
 _MINIMUM_0 = b"\x80\x01\x00"
+# Of GeneralName (RFC 5280 section 4.2.1.6), under IMPLICIT tags but for directoryName.
+_IP_ADDRESS, _NOT_CERTIFIED = 0x87, (0xA3, 0xA5)
+_GENERAL_NAME = (0xA0, 0x81, 0x82, 0xA4, 0x86, _IP_ADDRESS, 0x88)
 NO_NAME = wrap(SEQUENCE_TAG, b"")
 _NO_KEY = wrap(SEQUENCE_TAG, wrap(SEQUENCE_TAG, encode(oids.ED25519)) + encode(BitString(bytes(32), 0)))
 _UNSIGNED = wrap(SEQUENCE_TAG, encode(oids.UNSIGNED)) + encode(BitString(b"", 0))
@@ -64,10 +67,27 @@ def find(extensions: x509.Extensions, kind: type[Value]) -> Value | None:
         if isinstance(item.value, kind):
             return item.value
         if isinstance(item.value, Unreadable) and item.oid == kind.oid:
-            raise Malformed(
-                f"{item.value.where}: the extension {item.oid._name} ({item.oid.dotted_string}) cannot be read"
-            )
+            why = _names_fault(item.value.value) if item.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME else ""
+            text = f"the extension {item.oid._name} ({item.oid.dotted_string}) cannot be read{why}"
+            raise Malformed(f"{item.value.where}: {text}")
     return None
+
+
+def _names_fault(value: bytes) -> str:
+    """What is wrong with DER GeneralNames, as far as that is simple."""
+    try:
+        names = _members(any_of(value))
+    except Malformed:
+        return ": it is no SEQUENCE of names"
+    for name in names:
+        tag, size = tag_of(name), len(bytes(name.data))
+        if tag == _IP_ADDRESS and size not in (4, 16):
+            return f": iPAddress of {size} octets; it has 4 or 16"
+        if tag in _NOT_CERTIFIED:
+            return ": an x400Address or ediPartyName, which no certificate gets here"
+        if tag not in _GENERAL_NAME:
+            return f": a value with the tag {tag:02X} (hex), which no GeneralName has"
+    return ""
 
 
 def read_extensions(members: Sequence[TLV], where: str) -> x509.Extensions:

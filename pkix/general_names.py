@@ -21,6 +21,7 @@ from cryptography import x509
 from pkix.asn1 import Oid, any_of, decode, sequence, tag_of
 from pkix.attribute_types import string_text
 from pkix.errors import Malformed
+from pkix.mail_and_host_names import host_name_fault, is_host_name, is_mailbox, mailbox_fault, shown
 from pkix.names import comparable, is_seen, name_text
 from pkix.subjects import check_subject
 
@@ -51,11 +52,6 @@ _MORE_NAMES = {
     SMTP_UTF8_MAILBOX.dotted_string: "SmtpUTF8Mailbox",
 }
 
-MAX_HOST_NAME = 253
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LOCAL_PART = re.compile(rf"(?=.{{1,64}}$){_ATOM}(?:\.{_ATOM})*")
 _IN_URI = r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
 _URI = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:{_IN_URI}(?: {_IN_URI})*")
 _HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:]*))(?::[0-9]*)?")
@@ -98,6 +94,8 @@ def type_of(name: x509.GeneralName) -> str:
 def type_label(name: x509.GeneralName) -> str:
     """Its type for texts; that of an otherName with its OID, and what it is called."""
     kind = type_of(name)
+    if isinstance(name, x509.DirectoryName):
+        return f"{kind} (directoryName)"
     if not isinstance(name, x509.OtherName) or kind == "upn":
         return kind
     dotted = name.type_id.dotted_string
@@ -138,27 +136,37 @@ def comparable_general_name(name: x509.GeneralName) -> tuple[str, object]:
     kind, value = type_of(name), name.value
     if isinstance(value, x509.Name):
         return kind, comparable(value)
-    if isinstance(name, x509.DNSName):
-        return kind, name.value.lower()
-    if isinstance(name, x509.RFC822Name):
-        local, at, domain = name.value.rpartition("@")
-        return kind, local + at + domain.lower()
-    if isinstance(name, x509.UniformResourceIdentifier):
-        return kind, _AUTHORITY.sub(_with_lower_host, name.value, count=1)
-    return kind, value
+    return kind, with_lower_host(kind, value) if isinstance(value, str) else value
 
 
-def _with_lower_host(found: re.Match[str]) -> str:
+def with_lower_host(kind: str, text: str) -> str:
+    """The text of a name (`checked_text`) with a host name in it, and the scheme of a URI, in lower case: there, case
+    makes no difference. kind: `type_of` it.
+    """
+    if kind == "dns":
+        return text.lower()
+    if kind in ("email", "upn", f"{OTHER_NAME}{SMTP_UTF8_MAILBOX.dotted_string}"):
+        local, at, domain = text.rpartition("@")
+        return local + at + domain.lower()
+    return _AUTHORITY.sub(_lower_authority, text, count=1) if kind == "uri" else text
+
+
+def _lower_authority(found: re.Match[str]) -> str:
     user, at, host = (found[2] or "").rpartition("@")
     return found[1].lower() + user + at + host.lower()
 
 
 def _text(name: x509.GeneralName) -> str:
     if isinstance(name, x509.DNSName):
-        _check(is_host_name(name.value.removeprefix("*.")), "dNSName is not a host name (RFC 1123)")
+        host = name.value.removeprefix("*.")
+        if not is_host_name(host):
+            fault = f"{shown(name.value)}, {host_name_fault(host)}"
+            raise Malformed(f"dNSName is not a host name (RFC 1123): {fault}")
         return name.value
     if isinstance(name, x509.RFC822Name):
-        _check(is_mailbox(name.value), "rfc822Name is not an e-mail address (RFC 5321)")
+        if not is_mailbox(name.value):
+            fault = f"{shown(name.value)}, {mailbox_fault(name.value)}"
+            raise Malformed(f"rfc822Name is not an e-mail address (RFC 5321): {fault}")
         return name.value
     if isinstance(name, x509.UniformResourceIdentifier):
         _check(is_uri(name.value), "the URI is not one with a scheme (RFC 3986)")
@@ -183,20 +191,9 @@ def _check(right: bool, what: str) -> None:
         raise Malformed(what)
 
 
-def is_host_name(text: str) -> bool:
-    """RFC 1123, with underscores."""
-    return len(text) <= MAX_HOST_NAME and _HOST.fullmatch(text) is not None
-
-
 def is_uri(text: str) -> bool:
     """A URI with a scheme (RFC 3986), of which parts may have single blanks between them."""
     return _URI.fullmatch(text) is not None
-
-
-def is_mailbox(text: str) -> bool:
-    """RFC 5321, without quoted local parts and address literals."""
-    local, _, domain = text.rpartition("@")
-    return _LOCAL_PART.fullmatch(local) is not None and is_host_name(domain)
 
 
 def _has_host(authority: str) -> bool:

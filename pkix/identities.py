@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pkix import oids
 from pkix.asn1 import SEQUENCE_TAG, SET_TAG, TLV, decode, elements, encode, parse, tag_of
-from pkix.certificates import Certificate
+from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.errors import Malformed
 from pkix.kem_recipients import KemIdentity, decode_kem_recipient_info
+from pkix.names import name_text, read_name
 from pkix.recipients import (
     KEKRecipientInfo,
     KeyTransRecipientInfo,
@@ -133,6 +134,29 @@ def find_recipient(recipient_infos: TLV, identities: Sequence[Identity], what: s
     return None
 
 
+def whom(info: TLV) -> str:
+    """Whom a KeyTransRecipientInfo or KEMRecipientInfo addresses, in words; empty for another. Raises Malformed."""
+    if tag_of(info) == SEQUENCE_TAG:
+        return _named(parse(info, KeyTransRecipientInfo, "KeyTransRecipientInfo").rid)
+    kem = decode_kem_recipient_info(info)
+    return "" if kem is None else _named(kem.rid)
+
+
+def _named(rid: IssuerAndSerialNumber | bytes) -> str:
+    if isinstance(rid, bytes):
+        return f"to the subjectKeyIdentifier {_bounded(rid.hex())}"
+    try:
+        issuer = name_text(read_name(encode(rid.issuer), "issuer"))
+    except Malformed:
+        issuer = "a Name that cannot be read"
+    return f"to the serial number {_bounded(f'{rid.serial_number:x}')} (hex) of the issuer {_bounded(issuer)}"
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+_SHOWN = 128  # characters of a name or number in a text
 _READ = "KeyTransRecipientInfo with RSA and KEMRecipientInfo with ML-KEM are read"
 
 

@@ -13,6 +13,7 @@ A ciphertext of the right length always decapsulates (implicit rejection); a wro
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -39,15 +40,16 @@ from pkix.asn1 import (
     tag_of,
 )
 from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.content import CANNOT_OPEN
-from pkix.errors import DecryptionFailed, Malformed
-from pkix.recipients import AES_WRAPS, wrap_length
+from pkix.content import cannot_open
+from pkix.errors import Malformed
+from pkix.recipients import AES_WRAPS, NOT_UNWRAPPED, wrap_length
 
 RandomBytes = Callable[[int], bytes]
 Encapsulate = Callable[[], Encapsulation]  # to one key
 Decapsulate = Callable[[bytes], bytes]  # with one key: the shared secret of a ciphertext
 
 ORI_TAG = 0xA4
+SHOWN, SHOWN_OF_INFO = 8, 48  # octets of a hash, and of CMSORIforKEMOtherInfo
 
 
 @sequence
@@ -153,11 +155,11 @@ class KemIdentity:
         info = decode_kem_recipient_info(recipient_info)
         assert info is not None
         kdf, length = _check(info)
-        secret = self.decapsulate(info.kemct)
+        kek = _kek(self.decapsulate(info.kemct), kdf, info.wrap, length, info.ukm)
         try:
-            return aes_key_unwrap(_kek(secret, kdf, info.wrap, length, info.ukm), info.encrypted_key)
+            return aes_key_unwrap(kek, info.encrypted_key)
         except (InvalidUnwrap, ValueError):
-            raise DecryptionFailed(CANNOT_OPEN) from None
+            raise cannot_open(f"{NOT_UNWRAPPED}; {_comparison(info, kdf, kek)}") from None
 
     def __repr__(self) -> str:
         return f"KemIdentity({oids.label(self.kem)}, key={self.key_identifier.hex()})"
@@ -188,5 +190,28 @@ def _check(info: KEMRecipientInfo) -> tuple[Kdf, int]:
 
 
 def _kek(secret: bytes, kdf: Kdf, wrap_scheme: AlgorithmIdentifier, kek_length: int, ukm: bytes | None) -> bytes:
-    info = CMSORIforKEMOtherInfo(wrap=wrap_scheme, kek_length=kek_length, ukm=ukm)
-    return kdf.derive(secret, kek_length, encode(info))
+    return kdf.derive(secret, kek_length, _other_info(wrap_scheme, kek_length, ukm))
+
+
+def _other_info(wrap_scheme: AlgorithmIdentifier, kek_length: int, ukm: bytes | None) -> bytes:
+    return encode(CMSORIforKEMOtherInfo(wrap=wrap_scheme, kek_length=kek_length, ukm=ukm))
+
+
+def _comparison(info: KEMRecipientInfo, kdf: Kdf, kek: bytes) -> str:
+    """What sender and recipient lay side by side when the key cannot be unwrapped (drafts/WRONG-MAC.md).
+
+    Everything but the KEK stands in the message. Of the KEK it shows the beginning of its SHA-256: it has at least 128
+    bits that nobody can guess, and whoever has the message can test a guess of it with the key wrap anyway.
+    """
+    other_info = _other_info(info.wrap, info.kek_length, info.ukm)
+    more = "…" if len(other_info) > SHOWN_OF_INFO else ""
+    shown = {
+        "KDF": kdf.name,
+        "kekLength": str(info.kek_length),
+        "wrap": oids.label(info.wrap.algorithm),
+        "CMSORIforKEMOtherInfo": f"{other_info[:SHOWN_OF_INFO].hex()}{more} ({len(other_info)} octets)",
+        "kemct": hashlib.sha256(info.kemct).digest()[:SHOWN].hex(),
+        "KEK": hashlib.sha256(kek).digest()[:SHOWN].hex(),
+        "octets of encryptedKey": str(len(info.encrypted_key)),
+    }
+    return ", ".join(f"{name} {value}" for name, value in shown.items())

@@ -40,7 +40,8 @@ from pkix.asn1 import (
     sequence,
 )
 from pkix.encrypted_keys import EncryptedPrivateKeyInfo, decrypt_private_key, wrong_password
-from pkix.errors import AlgorithmRefused, Malformed
+from pkix.errors import AlgorithmRefused, Malformed, PasswordNeeded
+from pkix.key_kinds import kind_of
 from pkix.pem import decode_pem, encode_pem, pem_blocks
 from pkix.pss import PssPublicKey, PublicKey
 from pkix.signatures import MlDsaPrivateKey, MlDsaPublicKey, SigningKey
@@ -118,7 +119,7 @@ def key_type_of(key: PublicKey) -> str:
     for name, (_private, public) in _ML_DSA.items():
         if isinstance(key, public):
             return name
-    raise AlgorithmRefused(f"key type {type(key).__name__.removesuffix('PublicKey')} is not supported")
+    raise AlgorithmRefused(f"key type {kind_of(key)} is not supported")
 
 
 def key_type_named(spki: bytes) -> str:
@@ -149,7 +150,7 @@ def load_key(pem: bytes, *, password: bytes | None = None) -> PrivateKey:
         return _load_traditional(pem, password)
     if label == _ENCRYPTED:
         if not password:
-            raise Malformed("the private key cannot be read: it is encrypted; give its password")
+            raise PasswordNeeded("the private key is encrypted")
         der = decrypt_private_key(der, password)
         try:
             decode(OneAsymmetricKey, der, "private key")
@@ -217,8 +218,9 @@ def _load_traditional(pem: bytes, password: bytes | None) -> SigningKey:
     except UnsupportedAlgorithm:
         raise AlgorithmRefused("the private key is of an unknown kind") from None
     except TypeError:
-        needs = "is not encrypted, but a password was given" if password else "is encrypted; give its password"
-        raise Malformed(f"the private key cannot be read: it {needs}") from None
+        if not password:
+            raise PasswordNeeded("the private key is encrypted") from None
+        raise Malformed("the private key cannot be read: it is not encrypted, but a password was given") from None
     except ValueError:
         if password:
             raise wrong_password() from None
@@ -228,7 +230,7 @@ def _load_traditional(pem: bytes, password: bytes | None) -> SigningKey:
 def _signing(key: object) -> SigningKey:
     if isinstance(key, SigningKey):
         return key
-    raise AlgorithmRefused(f"key type {type(key).__name__.removesuffix('PrivateKey')} is not supported")
+    raise AlgorithmRefused(f"key type {kind_of(key)} is not supported")
 
 
 def _public_octets(key: SigningKey) -> list[bytes]:

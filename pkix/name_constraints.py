@@ -21,7 +21,8 @@ from pkix.asn1 import decode
 from pkix.certificates import Certificate, extension_of
 from pkix.errors import Malformed
 from pkix.extensions import find, has_distances
-from pkix.general_names import SMTP_UTF8_MAILBOX, is_host_name, is_mailbox, is_uri, type_label
+from pkix.general_names import SMTP_UTF8_MAILBOX, is_uri, type_label
+from pkix.mail_and_host_names import is_host_name, is_mailbox
 from pkix.names import comparable, name_text
 
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")

@@ -127,6 +127,45 @@ _NAMES.update(
 )
 
 
+# What peers send and nobody here reads, for texts: NIST's AES in other modes, RFC 2630, RFC 3279, RFC 8410, RFC 5990.
+_NAMES.update(
+    {
+        f"2.16.840.1.101.3.4.1.{first + at}": name.format(size)
+        for size, first in ((128, 0), (192, 20), (256, 40))
+        for at, name in {
+            1: "AES-{}-ECB",
+            3: "AES-{}-OFB",
+            4: "AES-{}-CFB",
+            7: "AES-{}-CCM",
+            8: "AES-{}-wrap-pad",
+        }.items()
+    }
+)
+_NAMES.update(
+    {
+        "1.2.840.10045.3.1.7": "P-256",
+        "1.3.132.0.34": "P-384",
+        "1.3.132.0.35": "P-521",
+        "1.3.132.0.10": "secp256k1",
+        "1.2.840.113549.3.2": "RC2-CBC",
+        "1.2.840.113549.3.4": "RC4",
+        "1.2.840.113549.1.9.16.3.6": "3DES-wrap",
+        "1.2.840.113549.1.9.16.3.14": "RSA-KEM",
+        "1.2.840.113549.1.9.16.3.18": "ChaCha20-Poly1305",
+        "1.2.840.10040.4.1": "DSA",
+        "1.2.840.10046.2.1": "Diffie-Hellman",
+        "1.3.101.110": "X25519",
+        "1.3.101.111": "X448",
+        "1.3.101.113": "Ed448",
+    }
+)
+
+
+def has_name(dotted: str) -> bool:
+    """Whether an object identifier, in its dotted form, is one that has a name here."""
+    return dotted in _NAMES
+
+
 def label(oid: Oid) -> str:
     """A readable name alone: "DES-CBC"; the dotted form if there is none."""
     return _NAMES.get(oid.dotted_string, oid.dotted_string)

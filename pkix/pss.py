@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from pkix import oids
-from pkix.asn1 import AlgorithmIdentifier, Explicit, Oid, decode, number, parameters_der, sequence
-from pkix.errors import AlgorithmRefused, Malformed
+from pkix.asn1 import AlgorithmIdentifier, Explicit, Oid, decode_parameters, number, sequence
+from pkix.errors import AlgorithmRefused
 
 _MOST_SALT = 1024  # octets; no key that is accepted anywhere has room for more
 _TRAILER = 1
@@ -43,17 +43,13 @@ class PssParameters:
         """Of an AlgorithmIdentifier with id-RSASSA-PSS. Raises Malformed, AlgorithmRefused for a mask other than MGF1,
         or a salt length or trailer field that nothing can have.
         """
-        parameters = parameters_der(scheme)
-        if parameters is None:
-            raise Malformed("RSASSA-PSS has no parameters; RSASSA-PSS-params must be there (RFC 4055 section 3.1)")
-        found = decode(RsassaPssParams, parameters, "RSASSA-PSS-params")
+        found = decode_parameters(RsassaPssParams, scheme, "RSASSA-PSS-params")
         digest = oids.SHA1 if found.hash_algorithm is None else found.hash_algorithm.algorithm
         mask_digest = oids.SHA1
         if found.mask_gen_algorithm is not None:
             if found.mask_gen_algorithm.algorithm != oids.MGF1:
                 raise AlgorithmRefused("RSASSA-PSS with a mask generation function other than MGF1")
-            inner = parameters_der(found.mask_gen_algorithm) or b""
-            mask_digest = decode(AlgorithmIdentifier, inner, "MGF1 parameters").algorithm
+            mask_digest = decode_parameters(AlgorithmIdentifier, found.mask_gen_algorithm, "MGF1 parameters").algorithm
         salt_length = 20 if found.salt_length is None else found.salt_length
         if not 0 <= salt_length <= _MOST_SALT or found.trailer_field not in (None, _TRAILER):
             raise AlgorithmRefused("RSASSA-PSS with an unusable salt length or trailer field")

@@ -39,7 +39,8 @@ MAX_SPKI = 4096  # octets; an ML-DSA-87 key has 2,614, an RSA key of 8,192 bits 
 _ML_DSA = (oids.ML_DSA_44, oids.ML_DSA_65, oids.ML_DSA_87)
 _OID_TAG = 0x06
 _UNCOMPRESSED_OR_COMPRESSED = (2, 3, 4)
-_WITHOUT_PARAMETERS = frozenset({oids.ED25519, oids.ML_DSA_44, oids.ML_DSA_65, oids.ML_DSA_87})
+_KEY_LENGTHS = {oids.ED25519: 32, oids.ML_DSA_44: 1312, oids.ML_DSA_65: 1952, oids.ML_DSA_87: 2592}  # octets
+_WITHOUT_PARAMETERS = frozenset(_KEY_LENGTHS)
 _KEY_ALGORITHMS = _WITHOUT_PARAMETERS | {oids.RSA_ENCRYPTION, oids.RSASSA_PSS, oids.EC_PUBLIC_KEY}
 
 _P25519 = 2**255 - 19
@@ -69,23 +70,26 @@ def load_public_key(spki: bytes, whose: str) -> PublicKey:
     """
     if len(spki) > MAX_SPKI:
         raise AlgorithmRefused(f"{whose}: a public key of {len(spki)} octets; at most {MAX_SPKI} are accepted")
+    info = decode(SubjectPublicKeyInfo, spki, "SubjectPublicKeyInfo")
+    scheme = info.algorithm
+    if scheme.algorithm not in _KEY_ALGORITHMS:
+        raise AlgorithmRefused(f"{whose}: a public key of the kind {oids.name(scheme.algorithm)} is not supported")
+    _check_parameters(scheme, whose)
+    bound = PssParameters.of(scheme) if _has_pss_parameters(scheme) else None
+    octets = bytes(info.subject_public_key.as_bytes())
+    if scheme.algorithm == oids.EC_PUBLIC_KEY and octets[:1] and octets[0] not in _UNCOMPRESSED_OR_COMPRESSED:
+        raise Malformed(f"{whose}: an EC point in hybrid form; send it uncompressed (RFC 5480 section 2.2)")
+    if scheme.algorithm == oids.ED25519:
+        _check_ed25519(octets, whose)
+    if scheme.algorithm in _ML_DSA:
+        _check_ml_dsa(octets, whose)
     try:
-        info = decode(SubjectPublicKeyInfo, spki, "SubjectPublicKeyInfo")
-        scheme = info.algorithm
-        if scheme.algorithm not in _KEY_ALGORITHMS:
-            raise AlgorithmRefused(f"{whose}: a public key of the kind {oids.name(scheme.algorithm)} is not supported")
-        _check_parameters(scheme, whose)
-        bound = PssParameters.of(scheme) if _has_pss_parameters(scheme) else None
-        octets = bytes(info.subject_public_key.as_bytes())
-        if scheme.algorithm == oids.EC_PUBLIC_KEY and octets[:1] and octets[0] not in _UNCOMPRESSED_OR_COMPRESSED:
-            raise Malformed(f"{whose}: an EC point in hybrid form; send it uncompressed (RFC 5480 section 2.2)")
-        if scheme.algorithm == oids.ED25519:
-            _check_ed25519(octets, whose)
-        if scheme.algorithm in _ML_DSA:
-            _check_ml_dsa(octets, whose)
         key = load_der_public_key(_for_loading(info, spki))
-    except (ValueError, UnsupportedAlgorithm):
-        raise AlgorithmRefused(f"{whose}: the public key is unusable") from None
+    except UnsupportedAlgorithm:
+        what = f"curve {_curve(scheme)}" if scheme.algorithm == oids.EC_PUBLIC_KEY else oids.name(scheme.algorithm)
+        raise AlgorithmRefused(f"{whose}: {what} is not supported") from None
+    except ValueError:
+        raise AlgorithmRefused(f"{whose}: the public key is unusable: {_unusable(scheme, octets)}") from None
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size > MAX_RSA_BITS:  # before anything is computed with it
             raise AlgorithmRefused(f"{whose}: RSA key of {key.key_size} bits; at most {MAX_RSA_BITS} are looked at")
@@ -93,6 +97,21 @@ def load_public_key(spki: bytes, whose: str) -> PublicKey:
         if scheme.algorithm == oids.RSASSA_PSS:
             return PssPublicKey(key, bound)
     return key
+
+
+def _unusable(scheme: AlgorithmIdentifier, octets: bytes) -> str:
+    """What is wrong with the octets of a key that cannot be loaded."""
+    kind = scheme.algorithm
+    if kind == oids.EC_PUBLIC_KEY:
+        return f"its {len(octets)} octets are no point on the curve {_curve(scheme)} (RFC 5480 section 2.2)"
+    if kind in _KEY_LENGTHS:
+        return f"an {oids.label(kind)} key of {len(octets)} octets; it must have {_KEY_LENGTHS[kind]}"
+    return "it is no RSAPublicKey with modulus and publicExponent (RFC 3279 section 2.3.1)"
+
+
+def _curve(scheme: AlgorithmIdentifier) -> str:
+    """The namedCurve of an EC key, whose parameters have been checked."""
+    return oids.name(decode(Oid, parameters_der(scheme) or b"", "namedCurve"))
 
 
 def key_identity(spki: bytes) -> bytes:

@@ -25,6 +25,7 @@ from pkix.asn1 import (
     Implicit,
     algorithm,
     decode,
+    decode_parameters,
     encode,
     number,
     octet_string,
@@ -32,14 +33,15 @@ from pkix.asn1 import (
     sequence,
 )
 from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.content import CANNOT_OPEN
-from pkix.errors import AlgorithmRefused, DecryptionFailed, Malformed
+from pkix.content import cannot_open
+from pkix.errors import AlgorithmRefused, Malformed
 
 RandomBytes = Callable[[int], bytes]
 
 PBKDF2_ITERATIONS = 100_000
 MAX_PBKDF2_ITERATIONS = 1_000_000
 NULL = b"\x05\x00"
+NOT_UNWRAPPED = "the content-encryption key cannot be unwrapped"
 _PWRI_TAG = 0xA3
 _KEKRI_TAG = 0xA2
 AES_WRAP_LENGTHS = {oids.AES128_WRAP: 16, oids.AES192_WRAP: 24, oids.AES256_WRAP: 32}
@@ -223,8 +225,8 @@ def rsa_padding(scheme: AlgorithmIdentifier) -> padding.AsymmetricPadding:
     if params.mask_gen_algorithm is not None:
         if params.mask_gen_algorithm.algorithm != oids.MGF1:
             raise AlgorithmRefused("RSAES-OAEP with a mask generation function other than MGF1")
-        inner = parameters_der(params.mask_gen_algorithm) or b""
-        mgf_digest = _oaep_digest(decode(AlgorithmIdentifier, inner, "MGF1 parameters"))
+        inner = decode_parameters(AlgorithmIdentifier, params.mask_gen_algorithm, "MGF1 parameters")
+        mgf_digest = _oaep_digest(inner)
     label = _oaep_label(params.p_source_algorithm)
     return padding.OAEP(padding.MGF1(mgf_digest), digest, label)
 
@@ -260,7 +262,10 @@ def open_rsa(info: KeyTransRecipientInfo, key: rsa.RSAPrivateKey) -> bytes:
     try:
         return key.decrypt(info.encrypted_key, scheme)
     except ValueError:
-        raise DecryptionFailed(CANNOT_OPEN) from None
+        name = oids.label(info.key_encryption_algorithm.algorithm)
+        size, given = key.key_size // 8, len(info.encrypted_key)
+        why = f"is not encrypted with {name} to this key" if given == size else f"has {given} octets, the key {size}"
+        raise cannot_open(f"{NOT_UNWRAPPED}: encryptedKey {why}") from None
 
 
 def open_password(info: PasswordRecipientInfo, password: bytes) -> bytes:
@@ -270,15 +275,14 @@ def open_password(info: PasswordRecipientInfo, password: bytes) -> bytes:
         raise AlgorithmRefused("PasswordRecipientInfo without PBKDF2")
     if info.key_encryption_algorithm.algorithm != oids.PWRI_KEK:
         raise AlgorithmRefused("PasswordRecipientInfo without id-alg-PWRI-KEK")
-    params = decode(Pbkdf2Params, parameters_der(derivation) or b"", "PBKDF2-params")
+    params = decode_parameters(Pbkdf2Params, derivation, "PBKDF2-params")
     if not 1 <= params.iteration_count <= MAX_PBKDF2_ITERATIONS:
         raise AlgorithmRefused(f"PBKDF2 with a number of iterations {number(params.iteration_count)}")
-    inner = parameters_der(info.key_encryption_algorithm) or b""
-    wrap_scheme = decode(AlgorithmIdentifier, inner, "PWRI-KEK parameters")
+    wrap_scheme = decode_parameters(AlgorithmIdentifier, info.key_encryption_algorithm, "PWRI-KEK parameters")
     ciphers = {cipher.oid: cipher for cipher in (AES128, AES192, AES256)}
     if wrap_scheme.algorithm not in ciphers:
         raise AlgorithmRefused(f"PWRI-KEK with {oids.name(wrap_scheme.algorithm)}")
-    iv = decode(bytes, parameters_der(wrap_scheme) or b"", "PWRI-KEK IV")
+    iv = decode_parameters(bytes, wrap_scheme, "PWRI-KEK IV")
     kek = PBKDF2HMAC(
         prf(params.prf), ciphers[wrap_scheme.algorithm].key_length, params.salt, params.iteration_count
     ).derive(password)
@@ -293,7 +297,7 @@ def open_kek(info: KEKRecipientInfo, key: bytes) -> bytes:
     try:
         return aes_key_unwrap(key, info.encrypted_key)
     except (InvalidUnwrap, ValueError):
-        raise DecryptionFailed(CANNOT_OPEN) from None
+        raise cannot_open(f"{NOT_UNWRAPPED}: another key-encryption key") from None
 
 
 def wrap_length(scheme: AlgorithmIdentifier, what: str) -> int:
@@ -332,13 +336,13 @@ def _pwri_wrap(kek: bytes, iv: bytes, key: bytes, random: RandomBytes) -> bytes:
 def _pwri_unwrap(kek: bytes, iv: bytes, wrapped: bytes) -> bytes:
     """RFC 3211 section 2.3.2."""
     if len(wrapped) < 32 or len(wrapped) % 16 or len(iv) != 16:
-        raise DecryptionFailed(CANNOT_OPEN)
+        raise cannot_open(f"{NOT_UNWRAPPED}: encryptedKey or IV has a wrong length")
     last = _cbc(kek, wrapped[-32:-16], wrapped[-16:], encrypting=False)
     first = _cbc(kek, last, wrapped[:-16], encrypting=False) + last
     plain = _cbc(kek, iv, first, encrypting=False)
     length, check, key = plain[0], plain[1:4], plain[4 : 4 + plain[0]]
     if len(key) != length or length < 3 or bytes(octet ^ 0xFF for octet in check) != key[:3]:
-        raise DecryptionFailed(CANNOT_OPEN)
+        raise cannot_open(f"{NOT_UNWRAPPED}: another password")
     return key
 
 

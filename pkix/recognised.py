@@ -29,6 +29,7 @@ _CMS = {
     oids.AUTH_ENVELOPED_DATA: "an AuthEnvelopedData",
 }
 _BASE64_TEXT, _FORM_TEXT, _OTHER_TEXT = "base64 text", "a form-encoded body", "text"
+A_REQUEST_ALONE = "a PKCS #10 request alone"
 _GZIP = b"\x1f\x8b"
 _UTF8_MARK = b"\xef\xbb\xbf"
 _MARKS = (_UTF8_MARK, b"\xff\xfe", b"\xfe\xff")
@@ -254,7 +255,7 @@ def _contents(octets: bytes, at: int, end: int, wanted: Wanted) -> str | None:
             return "a PKIMessage of CMP (RFC 9810)"
         name = _header(octets, member[2], next_at)
         inner_tag = octets[name[1]] if name is not None and name[1] < next_at else 0
-        return "a certificate alone" if inner_tag == 0x06 else "a PKCS #10 request alone"
+        return "a certificate alone" if inner_tag == 0x06 else A_REQUEST_ALONE
     if member[0] == SEQUENCE_TAG:
         return "a PKIData of CMC (RFC 10002)"
     return None

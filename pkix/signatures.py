@@ -19,6 +19,7 @@ from pkix.asn1 import (
     encode,
 )
 from pkix.errors import AlgorithmRefused, IntegrityFailed
+from pkix.key_kinds import kind_of
 from pkix.pss import PssParameters, PssPublicKey, PublicKey, RsassaPssParams
 
 MlDsaPrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
@@ -92,7 +93,7 @@ def _ml_dsa(kind: type) -> tuple[Oid, int]:
     for known, found in _ML_DSA.items():
         if issubclass(kind, known):
             return found
-    raise AlgorithmRefused(f"key type {kind.__name__} is not supported")
+    raise AssertionError(f"{kind} is no ML-DSA key")
 
 
 def _pss_algorithm(digest: hashes.HashAlgorithm) -> AlgorithmIdentifier:
@@ -199,15 +200,15 @@ def _check_ml_dsa(key: MlDsaPublicKey, scheme: AlgorithmIdentifier, digest: hash
     if scheme.algorithm != oid:
         raise _mismatch(scheme, key)
     if scheme.parameters is not None:
-        raise AlgorithmRefused(f"signature algorithm {oids.label(oid)} with parameters; they must be absent (RFC 9881)")
+        raise AlgorithmRefused(
+            f"signature algorithm {oids.name(oid)} with parameters; they must be absent (RFC 9881 section 2)"
+        )
     if digest.digest_size < shortest:
         raise AlgorithmRefused(f"digest {digest.name} with {oids.label(oid)}; use SHA-512 (RFC 9882 section 3.3)")
 
 
 def _mismatch(scheme: AlgorithmIdentifier, key: PublicKey) -> AlgorithmRefused:
-    kind = "Ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else type(key).__name__.removesuffix("PublicKey")
-    if isinstance(key, MlDsaPublicKey):
-        kind = oids.label(_ml_dsa(type(key))[0])
+    kind = kind_of(key)
     return _unfit(scheme, f"with a key of type {kind}", kind)
 
 

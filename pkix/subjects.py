@@ -16,7 +16,16 @@ from __future__ import annotations
 import unicodedata
 
 from pkix.asn1 import TLV, Oid, parse, tag_of
-from pkix.attribute_types import ASCII_ONLY, MAX_VALUE, TELETEX, attribute_type, string_text
+from pkix.attribute_types import (
+    ASCII_ONLY,
+    MAX_VALUE,
+    PRINTABLE,
+    PRINTABLE_CHARACTERS,
+    STRING_NAMES,
+    TELETEX,
+    attribute_type,
+    string_text,
+)
 from pkix.errors import Malformed
 from pkix.names import is_seen, rdns_of
 
@@ -38,27 +47,31 @@ def _check_value(kind: Oid, value: TLV, whose: str) -> None:
     known = attribute_type(kind)
     tag = tag_of(value)
     if tag not in known.tags:
-        raise Malformed(f"{whose}: a {known.name} whose value is not of its string type (RFC 5280 appendix A)")
+        raise Malformed(f"{whose}: {known.name} is not of its string type (RFC 5280 appendix A)")
     if known.tags is ASCII_ONLY and not bytes(value.data).isascii():
-        raise Malformed(f"{whose}: a {known.name} with characters that it cannot have (RFC 5280 appendix A)")
+        raise Malformed(f"{whose}: {known.name} with characters that it cannot have (RFC 5280 appendix A)")
     if tag == TELETEX and not bytes(value.data).isascii():
         # As Latin-1 by some and as UTF-8 by others, so a renewal could turn one name into another.
-        raise Malformed(f"{whose}: a {known.name} in TeletexString beyond ASCII; use UTF8String")
-    text = _text(tag, bytes(value.data), whose)
+        raise Malformed(f"{whose}: {known.name} in TeletexString beyond ASCII; use UTF8String")
+    text = _text(tag, bytes(value.data), f"{whose}: unusable name: {known.name}")
     length = len(bytes(value.data)) - 1 if text is None else len(text)  # of a BIT STRING, without the count of bits
     if not known.least <= length <= known.most:
         bounds = f"{known.least}" if known.least == known.most else f"{known.least} to {known.most}"
-        raise Malformed(f"{whose}: a {known.name} of {length} characters, not {bounds} (RFC 5280 appendix A.1)")
+        raise Malformed(f"{whose}: {known.name} of {length} characters, not {bounds} (RFC 5280 appendix A.1)")
     if text is not None and not any(map(is_seen, text)):
-        raise Malformed(f"{whose}: a {known.name} of nothing but blanks")
+        raise Malformed(f"{whose}: {known.name} of nothing but blanks")
 
 
-def _text(tag: int, octets: bytes, whose: str) -> str | None:
+def _text(tag: int, octets: bytes, what: str) -> str | None:
+    """what: begins the text of errors, such as "PKCS #10 request: unusable name: commonName"."""
     try:
         text = string_text(tag, octets)
     except ValueError:
-        raise Malformed(f"{whose}: unusable name: a value is not valid text of its string type") from None
-    if any(unicodedata.category(character) == "Cc" for character in text or ""):
+        raise Malformed(f"{what} is not valid text of its type {STRING_NAMES[tag]}") from None
+    for character in text or "":
         # Many a program ends a name at NUL, and a log or a list a line at LF.
-        raise Malformed(f"{whose}: unusable name: a value holds control characters")
+        if unicodedata.category(character) == "Cc":
+            raise Malformed(f"{what} holds the control character U+{ord(character):04X}")
+        if tag == PRINTABLE and character not in PRINTABLE_CHARACTERS:
+            raise Malformed(f"{what} is a PrintableString, which cannot hold {character!a}; use UTF8String")
     return text

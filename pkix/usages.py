@@ -62,10 +62,13 @@ def usage_names(extensions: x509.Extensions) -> frozenset[str] | None:
     Raises Malformed if it cannot be read.
     """
     usage = find(extensions, x509.KeyUsage)
-    if usage is None:
-        return None
+    return None if usage is None else frozenset(bits_of(usage))
+
+
+def bits_of(usage: x509.KeyUsage) -> list[str]:
+    """The bits that are set, in RFC 5280's order."""
     named = _ATTRIBUTES | (_ONLY if usage.key_agreement else {})
-    return frozenset(name for name, attribute in named.items() if getattr(usage, attribute))
+    return [name for name, attribute in named.items() if getattr(usage, attribute)]
 
 
 def may(certificate: AnyCertificate, usage: str) -> bool:

@@ -44,7 +44,8 @@ class Exchange:
 
     octets: the message as it came. client: the address it came from, None if it is not known. authority: the CA that
     it is addressed to, whose signer answers. encapsulate: ML-KEM's. stated_by: name (`IssuedCertificate.full_name`) of
-    the certificate that signed a statement of possession. details: for the log; nothing secret.
+    the certificate that signed a statement of possession. response_keys: whether a request may bring one. opened: what
+    the envelope holds; whatever is read from then on is read from it. details: for the log; nothing secret.
     """
 
     octets: bytes
@@ -59,8 +60,17 @@ class Exchange:
     kind: MessageType | None = None
     request: CertificationRequest | None = None
     stated_by: str | None = None
+    response_keys: bool = False
     client: str | None = None
+    opened: bytes | None = field(default=None, repr=False)
     details: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def has_no_secret_causes(self) -> bool:
+        """Whether what was wrong inside of the envelope helps nobody: under AES-GCM, which only its sender can change,
+        with a key from ML-KEM, where a wrong ciphertext gives a key like any other.
+        """
+        return self.cipher.authenticated and self.key_transport is None
 
     @property
     def verified_signer(self) -> Certificate:
@@ -78,6 +88,12 @@ class Exchange:
     def message_hash(self) -> bytes:
         """32 octets that this message has in common with its copies, and with no other signer's message."""
         return hashlib.sha256(self.verified_signer.key_hash + self.message.signed_hash).digest()
+
+    def located(self, error: Refusal) -> str:
+        """See `pkix.errors.located`. An offset in what was decrypted is none of the message."""
+        if self.opened is None:
+            return located(error, self.octets)
+        return located(error, self.opened, "enveloped content")
 
     @property
     def name(self) -> str:
@@ -122,9 +138,10 @@ def recipient(exchange: Exchange, request: CertificationRequest | None, *, kem: 
     if request is not None and request.challenge_password:
         return PasswordRecipient(request.challenge_password.encode())
     which = " (RSASSA-PSS, RFC 4055 section 1.2)" if isinstance(signer.public_key, PssPublicKey) else ""
+    nor = "" if not exchange.response_keys or request is None else "; a responseKey in the request is a way, too"
     raise RequestRefused(
         f"the answer cannot be encrypted: the signer's key{which} cannot decrypt and there is no challengePassword "
-        "(RFC 8894 section 3.1)"
+        f"(RFC 8894 section 3.1){nor}"
     )
 
 
@@ -149,7 +166,7 @@ def encode_answer(exchange: Exchange, outcome: Outcome, random: RandomBytes) -> 
 def encode_failure(exchange: Exchange, error: Refusal, random: RandomBytes) -> bytes:
     """CertRep FAILURE with failInfo and failInfoText."""
     header = _header(exchange, PkiStatus.FAILURE, random)
-    text = located(error, exchange.octets)
+    text = exchange.located(error)
     return _cert_rep(exchange, replace(header, fail_info=fail_info(error), fail_info_text=text), None)
 
 

@@ -13,7 +13,11 @@ statement (RFC 9883), a certificate has to be looked up and the key checked firs
 Under AuthEnvelopedData, failing to open has the same answer. When the tag has verified, whoever sealed the envelope
 wrote what it holds, and what they did wrong is told to them.
 
-What really went wrong is for the operator: `details["cause"]` of the log event. It holds no octets of the plaintext.
+What really went wrong is for the operator: `details["cause"]` of the log event. It holds no octets of the plaintext,
+and nothing about one that a random key or wrong padding has made. But whoever reads the log and can send messages has
+in it the difference that the answers do not make. So where it would help to decrypt what was recorded, under CBC and
+for a key under RSA, the cause is replaced by `NOT_LOGGED`, unless `Settings.log_causes` says that nothing is at
+stake.
 """
 
 from __future__ import annotations
@@ -24,16 +28,19 @@ from collections.abc import Callable
 
 from ca.errors import CertificateUnknown
 from kem.errors import KemError
+from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
-from pkix.asn1 import any_of, decode
+from pkix.asn1 import SEQUENCE_TAG, any_of, decode, encode_oid
 from pkix.ber import decode_ber
 from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.content import CANNOT_OPEN
 from pkix.enveloped_data import Opened
 from pkix.errors import DecryptionFailed, IntegrityFailed, Malformed, PkixError
 from pkix.pkcs10 import CertificationRequest
+from pkix.recognised import A_REQUEST_ALONE, recognise
 from scep.attributes import REQUEST_ATTRIBUTES
 
+NOT_LOGGED = "not logged: it would help to decrypt recorded messages; for tests, server.log_causes shows it"
 Details = dict[str, str]
 SignerOf = Callable[[CertificationRequest], Certificate | None]  # of a statement of possession
 
@@ -48,8 +55,17 @@ _STAND_IN = base64.b64decode(
     "YmE3Xjus5y2E34yiK6snxz+3TDWVNEWLSUt1IJIVOwlAadyB6xPkPj2HunM+vBlEubvBwgMlgKn0MH4DDh6lBvTfpVdYLwHzJsoupRl1WXhe"
     "JbjotEGq4Xrtu7D90+G5vxXIR1OWXnKiF7EgWirnrFuxJNjBUg=="
 )
+_SEQUENCE = bytes((SEQUENCE_TAG,))
+_A_REQUEST = "the DER of a PKCS #10 request"
 _NOBODY = IssuerAndSerialNumber(issuer=any_of(b"\x30\x00"), serial_number=0)
-# What was read from a garbled plaintext as an object identifier is a piece of the plaintext.
+_BEGINNINGS = (  # offset, octets, and what begins so
+    (0, b"-----BEGIN ", "PEM"),
+    (0, b"MII", "base64 text"),
+    (0, b"\x04", "an OCTET STRING"),
+    (4, encode_oid(oids.DATA)[:-1], "a ContentInfo"),  # of any type of PKCS #7
+    (8, b"\xa0\x03\x02\x01", "a certificate"),
+)
+# What was read from a garbled plaintext as an object identifier is a piece of the plaintext, unless it has a name.
 _OBJECT_IDENTIFIER = re.compile(r"(?<!section )\b\d+(?:\.\d+){2,}")
 
 
@@ -63,15 +79,21 @@ def open_request(
     """
     if opened.cipher.authenticated:
         _check_tag(opened, details, DecryptionFailed)
-        request = CertificationRequest.decode(opened.content, single_valued=REQUEST_ATTRIBUTES)
+        try:
+            request = CertificationRequest.decode(opened.content, single_valued=REQUEST_ATTRIBUTES)
+        except Malformed as error:
+            raise _something_else(opened.content, _A_REQUEST) or error from None
         request.verify(policy, signer_of(request))
         return request
     found, cause = _try_request(opened.content, policy)
-    causes = "; ".join(filter(None, (opened.fault, cause)))
-    if found is None or causes:
-        details["cause"] = causes
-        raise DecryptionFailed(CANNOT_OPEN)
-    return found
+    if found is not None and not opened.fault:
+        return found
+    if found is not None:
+        cause = f"{opened.fault}; what stands before it is a PKCS #10 request with a right signature"
+    elif opened.fault:  # of random octets there is nothing to say
+        cause = opened.fault
+    details["cause"] = cause
+    raise DecryptionFailed(CANNOT_OPEN)
 
 
 def _try_request(content: bytes, policy: AlgorithmPolicy) -> tuple[CertificationRequest | None, str]:
@@ -79,7 +101,7 @@ def _try_request(content: bytes, policy: AlgorithmPolicy) -> tuple[Certification
 
     What else it might be verified with is read beforehand, whether it will be needed or not.
     """
-    spare = _spare(content)
+    spare, begins = _spare(content), _beginning(content)
     try:
         request = CertificationRequest.decode(content, single_valued=REQUEST_ATTRIBUTES)
         if request.is_kem:
@@ -89,7 +111,7 @@ def _try_request(content: bytes, policy: AlgorithmPolicy) -> tuple[Certification
         return None, _describe(error)
     except (PkixError, KemError) as error:
         _verify_spare(spare, policy)
-        return None, _describe(error)
+        return None, _describe(error) + begins
     return request, ""
 
 
@@ -104,6 +126,15 @@ def _spare(content: bytes) -> CertificationRequest:
     except Malformed:
         return _stand_in()
     return _stand_in() if found.is_kem else found
+
+
+def _beginning(content: bytes) -> str:
+    """What content that was not read begins like, for the operator. A look at a few octets, which takes no time that
+    anybody could tell, unlike `recognise`.
+    """
+    kind = next((kind for at, first, kind in _BEGINNINGS if content.startswith(first, at)), "")
+    kind = kind if content else "nothing"
+    return f"; the envelope holds {kind}" if kind else ""
 
 
 def _stand_in() -> CertificationRequest:
@@ -128,7 +159,10 @@ def open_name(opened: Opened, details: Details) -> IssuerAndSerialNumber:
     """
     if opened.cipher.authenticated:
         _check_tag(opened, details, CertificateUnknown)
-        return decode_ber(IssuerAndSerialNumber, opened.content, "messageData (IssuerAndSerialNumber)")
+        try:
+            return decode_ber(IssuerAndSerialNumber, opened.content, "messageData (IssuerAndSerialNumber)")
+        except Malformed as error:
+            raise _something_else(opened.content, "the DER of IssuerAndSerialNumber") or error from None
     name, cause = _NOBODY, opened.fault
     try:
         # BER is walked through octet by octet, in a time that depends on them, so only DER is read here.
@@ -150,6 +184,27 @@ def refuse_name(opened: Opened, details: Details, why: str) -> CertificateUnknow
     return CertificateUnknown(CANNOT_OPEN)
 
 
+def _something_else(content: bytes, wanted: str) -> Malformed | None:
+    """What to say of octets that were read from AuthEnvelopedData and are something else that is known; None if they
+    are not, and for a structure of the right kind, a part of one, or one with more behind it.
+    """
+    if content.startswith(_SEQUENCE) and _is_cut(content):
+        return None
+    found = recognise(content)
+    if found is None or (found.what == A_REQUEST_ALONE and wanted == _A_REQUEST):
+        return None
+    what = found.what.removesuffix(" alone") if content else "nothing"
+    return Malformed(f"the envelope holds {what}; it should hold {wanted}")
+
+
+def _is_cut(content: bytes) -> bool:
+    try:
+        any_of(content)
+    except Malformed:
+        return True
+    return False
+
+
 def _check_tag(opened: Opened, details: Details, kind: type[DecryptionFailed | CertificateUnknown]) -> None:
     if opened.fault:
         details["cause"] = opened.fault
@@ -157,4 +212,8 @@ def _check_tag(opened: Opened, details: Details, kind: type[DecryptionFailed | C
 
 
 def _describe(error: PkixError | KemError) -> str:
-    return f"{type(error).__name__}: {_OBJECT_IDENTIFIER.sub('(an object identifier)', error.text)}"
+    return f"{type(error).__name__}: {_OBJECT_IDENTIFIER.sub(_shown, error.text)}"
+
+
+def _shown(found: re.Match[str]) -> str:
+    return found[0] if oids.has_name(found[0]) else "(an object identifier)"

@@ -27,14 +27,15 @@ from ca.sealing import ServerKey
 from ca.store import Store
 from kem.backends import Backends
 from kem.errors import KemError
+from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM
 from pkix.asn1 import encode
 from pkix.certificates import Certificate
 from pkix.enveloped_data import Opened, attempt, inspect
-from pkix.errors import Malformed, PkixError, located
+from pkix.errors import DecryptionFailed, Malformed, PkixError
 from pkix.identities import Identity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
-from pkix.names import same_name
+from pkix.names import name_text, same_name
 from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import encode_degenerate, encode_signed_data
 from scep.attributes import MessageType, PkiStatus
@@ -43,11 +44,11 @@ from scep.enrolment import ScepDialogue, pkcs10
 from scep.exchange import PENDING, Exchange, Outcome, RandomBytes, encode_answer, encode_failure
 from scep.failures import TimeRefused, fail_info
 from scep.messages import PKI_ENVELOPE, PkiMessage, read_envelope
-from scep.opening import open_request
+from scep.opening import NOT_LOGGED, open_request
 from scep.proof import DowngradeDetected, Prover
 from scep.queries import Queries
 from scep.response_keys import ResponseKeys
-from scep.settings import KemPolicy, Pop, ResponseKeyReuse, Settings, limits_of
+from scep.settings import KemPolicy, Pop, Settings, limits_of
 
 MAX_ENVELOPE_OVERHEAD = 64 * 1024  # octets of recipients and attributes beside the encrypted content
 MIN_NONCE, MAX_NONCE = 8, 64  # Apple's clients send 8 octets where section 3.2.1.5 says 16
@@ -92,7 +93,8 @@ class Responder:
             for identity in ra.identities(backends)
         ]
         self._identities: list[Identity] = [identity for identity, _authority in self._addressees]
-        self._expected = replace(PKI_ENVELOPE, advice="fetch them with GetCACert", useless=_useless(authorities))
+        useless = _useless(authorities, backends)
+        self._expected = replace(PKI_ENVELOPE, advice="fetch them with GetCACert", useless=useless)
         self._enrolments = Enrolments(
             profile=profile,
             authorities=authorities,
@@ -123,7 +125,7 @@ class Responder:
             ml_dsa=algorithms.ml_dsa and not kem.classic,
             kem=tuple(name for name in self.certified_kems if name in self._held_kems),
             kem_pop=kem.pop is Pop.challenge and bool(self.certified_kems),
-            response_key=kem.response_key is not ResponseKeyReuse.off and not kem.classic,
+            response_key=kem.takes_response_keys,
         )
 
     @property
@@ -184,6 +186,7 @@ class Responder:
             authority=self.current,
             encapsulate=self._backends.encapsulate,
             cipher=AES128 if self._settings.algorithms.aes_cbc else AES128_GCM,
+            response_keys=self._kem.takes_response_keys,
             client=client,
         )
         alarming = False
@@ -194,7 +197,11 @@ class Responder:
             status = outcome.status
         except (PkixError, KemError) as error:
             body = encode_failure(exchange, error, self._random)
-            exchange.details |= {"failInfo": fail_info(error).name, "text": located(error, message)}
+            if "cause" in exchange.details and not (exchange.has_no_secret_causes or self._settings.log_causes):
+                exchange.details["cause"] = NOT_LOGGED
+            if isinstance(error, DecryptionFailed) and error.cause:  # raised before anything is decrypted
+                exchange.details["cause"] = error.cause
+            exchange.details |= {"failInfo": fail_info(error).name, "text": exchange.located(error)}
             status, alarming = PkiStatus.FAILURE, isinstance(error, DowngradeDetected)
         return Reply(body, (LogEvent(exchange.name, status.name, exchange.details, alarming),))
 
@@ -265,11 +272,11 @@ class Responder:
                 settings.algorithms,
                 self._random,
                 max_content=settings.max_request,
-                expected=self._expected,
+                expected=replace(self._expected, useless=(*self._expected.useless, (exchange.verified_signer, _OWN))),
             ),
             envelope,
         )
-        exchange.cipher, exchange.key_transport = opened.cipher, opened.key_transport
+        exchange.cipher, exchange.key_transport, exchange.opened = opened.cipher, opened.key_transport, opened.content
         exchange.authority = self._authority_of(opened.identity)
         self._check_addressed(exchange, opened.identity)
         return opened
@@ -333,15 +340,30 @@ class Responder:
         return self._crls.get(authority, now=now)
 
 
-def _useless(authorities: Authorities) -> tuple[tuple[Certificate, str], ...]:
+_OWN = "a recipient is the certificate that signed the message; encrypt to one of ours, which GetCACert brings"
+
+
+def _useless(authorities: Authorities, backends: Backends) -> tuple[tuple[Certificate, str], ...]:
     """Certificates of ours that open no envelope, and what to tell who encrypts to one."""
     found = [
         (
             Certificate.of(certificate),
-            f"the certificate of our {role} opens none; fetch the others with GetCACert",
+            f"the certificate of our {role} opens none; {_opens(authority, backends)}",
         )
         for authority in authorities.all
         for role, certificate in authority.by_role
     ]
     gone = "a certificate of ours that is no longer in use; fetch GetCACert again"
     return (*found, *((authority.certificate, gone) for authority in authorities.retired))
+
+
+def _opens(authority: Authority, backends: Backends) -> str:
+    """What to encrypt to instead."""
+    found = []
+    for identity in authority.identities(backends):
+        assert isinstance(identity, RsaIdentity | KemIdentity)
+        if identity.certificate is not None:
+            kind = "RSA, keyEncipherment" if isinstance(identity, RsaIdentity) else oids.label(identity.kem)
+            serial = f"serial number {identity.certificate.serial_number:x}"
+            found.append(f"{name_text(identity.certificate.subject_name)} ({kind}, {serial})")
+    return f"address that of {' or '.join(found)}" if found else "fetch the others with GetCACert"

@@ -23,8 +23,7 @@ class ResponseKeys:
 
     def check(self, request: CertificationRequest) -> None:
         """Whether the request may bring one, if it does. Raises RequestRefused, Malformed, AlgorithmRefused."""
-        enabled = not self.policy.classic and self.policy.response_key is not ResponseKeyReuse.off
-        if response_key_of(request) is not None and not enabled:
+        if response_key_of(request) is not None and not self.policy.takes_response_keys:
             raise RequestRefused("response keys are not enabled here")
 
     def use_up(self, request: CertificationRequest, user: bytes, *, expires: datetime) -> None:

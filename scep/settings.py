@@ -17,6 +17,7 @@ class Settings:
     max_request: octets of encrypted content that an envelope may hold; a larger one is refused before it is decrypted.
     max_clock_skew: refuse a signingTime farther than this from our clock with badTime; None, the default, ignores it,
     because real clients have wrong clocks.
+    log_causes: log what was wrong inside of an envelope in AES-CBC, or under RSA, too; see `scep.opening`.
     """
 
     algorithms: AlgorithmPolicy = field(default_factory=AlgorithmPolicy)
@@ -27,6 +28,7 @@ class Settings:
     max_failed: int = Limits.max_failed
     max_request: int = 64 * 1024
     max_clock_skew: timedelta | None = None
+    log_causes: bool = False
 
 
 class Pop(enum.Enum):
@@ -70,6 +72,11 @@ class KemPolicy:
     max_challenged_per_certificate: int = Limits.max_challenged_per_certificate
     response_key: ResponseKeyReuse = ResponseKeyReuse.single_request
     classic: bool = False
+
+    @property
+    def takes_response_keys(self) -> bool:
+        """Whether a request may bring one."""
+        return self.response_key is not ResponseKeyReuse.off and not self.classic
 
 
 def limits_of(settings: Settings, kem: KemPolicy) -> Limits:

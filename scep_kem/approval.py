@@ -20,10 +20,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from ca.authorities import Authorities
 from ca.authority import check_validity, preview
 from ca.errors import RequestRefused
+from ca.granted import extension_facts, not_granted, usage_name
 from ca.profiles import Profile, check_request, names_of
 from ca.remembered import open_remembered
 from ca.renewal import as_issued, renewed_by
-from ca.requests import CertificateRequest
+from ca.requests import CertificateRequest, is_guessable
 from ca.sealing import ServerKey
 from ca.store import Decision, IssuedCertificate, State, Store, Transaction
 from pkix import oids
@@ -37,9 +38,10 @@ from pkix.requests import Form
 from pkix.usages import CMC_RA
 from scep.attributes import RESPONSE_KEY
 from scep_kem.config import ProfileConfig
-from scep_kem.contents import Facts, certificate_facts, extension_facts, request_facts, usage_name
+from scep_kem.contents import Facts, certificate_facts, request_facts
 
 ID_LENGTH = 16
+WITHHELD = "withheld, because passwords can be tested with it"
 _POSSESSION = {
     "signature": "proven: the request is signed with the requested key",
     "challenge": "proven: the client answered a challenge to the requested key",
@@ -152,8 +154,10 @@ class Desk:
     store: Store
     now: datetime
 
-    def view(self, item: Transaction) -> View:
-        """What there is to see of a request, also of one that cannot be opened or would not be issued."""
+    def view(self, item: Transaction, *, with_secrets: bool = False) -> View:
+        """What there is to see of a request, also of one that cannot be opened or would not be issued. with_secrets:
+        also a hash with which passwords can be tested.
+        """
         facts = self.about(item)
         notices: list[Notice] = []
         refusal, shown = "", b""
@@ -164,7 +168,7 @@ class Desk:
             if proof == "none":
                 notices.append(Notice("no proof", "nobody has proven to have the requested key"))
             facts |= {
-                "request SHA-256": hashlib.sha256(request.der).hexdigest(),
+                "request SHA-256": WITHHELD if is_guessable(request) and not with_secrets else request.hash.hex(),
                 "key": request.key_type,
                 "proof": proof,
                 "possession": _POSSESSION[proof],
@@ -293,13 +297,7 @@ def _told(record: IssuedCertificate) -> str:
 
 def _not_granted(made: x509.Certificate, wanted: x509.Extensions, request: CertificateRequest) -> Iterator[str]:
     """What was asked for and is not in the certificate."""
-    given: dict[str, list[str]] = {}
-    for item in extensions_of(made):
-        title, values = extension_facts(item)
-        given.setdefault(title, []).extend(values)
-    for item in wanted:
-        title, values = extension_facts(item)
-        yield from (f"{title}: {value}" for value in values if value not in given.get(title, []))
+    yield from not_granted(made, wanted)
     attributes = request.attributes if isinstance(request, CertificationRequest) else ()
     for kind in attributes:
         if kind not in _READ_ATTRIBUTES:

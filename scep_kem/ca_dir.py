@@ -51,7 +51,7 @@ from scep_kem.generation_files import (
     write_pair,
     write_renewed_ca,
 )
-from scep_kem.imported_ca import check_key_usage, check_renews
+from scep_kem.imported_ca import check_key_usage, check_new_key, check_renews
 from scep_kem.kem import new_kem_key
 from scep_kem.ra import check_valid, folder_name, key_type, last_end, new_authority, new_ra_kem, revoke_ra, successor
 from scep_kem.roles import Roles
@@ -153,7 +153,7 @@ class CaDir:
             ra_kem=[new_kem_key(kem) for kem in dict.fromkeys(kems)],
             rsa_decryption=rsa_decryption,
         )
-        check_key_usage(authority)
+        check_key_usage(authority, "or --ra")
         made = files.make_folder(self.path)
         safety.check_folder(self.path)  # in /tmp, somebody else may have been faster
         with files.removed_if_empty(made), self.locked(), contextlib.ExitStack() as undo:
@@ -236,6 +236,8 @@ class CaDir:
                 "a rollover is prepared already; `ca rollover --activate` makes it the current CA, `--abort` drops it"
             )
         current = self._read_authority(roles, roles.current)
+        if ca is not None:
+            check_new_key(ca.key, [self._read_authority(roles, name) for name in roles.folders])
         if ca is None and not is_self_issued(current.ca.certificate):
             raise UsageError(
                 "an imported subordinate CA is rolled over by its issuer: give the new key and certificate with "
@@ -421,7 +423,9 @@ class CaDir:
         with self.locked():
             roles, name = self._roles(), folder_name(authority)
             if name not in roles.previous:
-                state = {roles.current: "the current CA", roles.next: "prepared"}.get(name, "retired already")
+                state = {roles.current: "the current CA", roles.next: "prepared (`ca rollover --abort` drops it)"}.get(
+                    name, "retired already"
+                )
                 raise UsageError(f"the CA {authority.short_identifier} is {state}; only a previous one can be retired")
             revoke_ra(authority, None, store=store, reason=reason, now=now)
             previous = tuple(item for item in roles.previous if item != name)

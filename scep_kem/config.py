@@ -48,6 +48,7 @@ dir = "."                       # folder with the keys and the database
 host = "127.0.0.1"
 port = 8080
 max_body = 1048576              # octets of one request
+log_causes = false              # true, while you test a client: also log what was wrong inside of AES-CBC
 
 [algorithms]
 legacy = false                  # true: also accept SHA-1 and 3DES, for clients that know nothing better
@@ -179,7 +180,9 @@ def examine(path: Path) -> tuple[Config | None, list[str]]:
 
 def _holds_secret(config: Config) -> bool:
     """Whether the file has a password or a token in it."""
-    if config.database is not None and make_url(config.database).password is not None:
+    database = make_url(config.database) if config.database is not None else None
+    # Drivers take a password as a parameter, too: password of psycopg, passwd of MySQL's.
+    if database is not None and (database.password is not None or any("pass" in key.lower() for key in database.query)):
         return True
     return any(urlsplit(item.webhook.url).query for item in config.profiles.values() if item.webhook is not None)
 
@@ -200,7 +203,7 @@ def _config(given: dict[str, Any], base: Path, faults: Faults) -> Config | None:
         faults.add("[profiles] is not a table of profiles")
         profiles = {}
     backend = tables["algorithms"].pop("kem_backend", AUTOMATIC)
-    algorithms = AlgorithmPolicy(**tables["algorithms"])
+    algorithms, log_causes = AlgorithmPolicy(**tables["algorithms"]), tables["server"].pop("log_causes", False)
     if not (algorithms.aes_gcm or algorithms.aes_cbc):
         faults.add("algorithms.aes_gcm and algorithms.aes_cbc are both false; nobody could send a request")
     database = tables["ca"].get("database")
@@ -215,7 +218,7 @@ def _config(given: dict[str, Any], base: Path, faults: Faults) -> Config | None:
         kem_backend=backend,
         ca_dir=Path(os.path.abspath(base / tables["ca"]["dir"])),  # noqa: PTH100 - `resolve` would follow links
         database=database,
-        settings=Settings(algorithms=algorithms, **tables["transactions"]),
+        settings=Settings(algorithms=algorithms, log_causes=log_causes, **tables["transactions"]),
         profiles=read,
         **tables["server"],
     )

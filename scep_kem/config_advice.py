@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pkix.attribute_types import attribute_oid
@@ -11,6 +12,8 @@ from scep_kem.config_faults import ambiguous
 
 def advice(config: Config) -> Iterator[str]:
     """Nothing here keeps a server from starting."""
+    if config.settings.log_causes:
+        yield "server.log_causes is on: whoever reads the log can decrypt recorded requests in AES-CBC"
     if config.settings.algorithms.legacy:
         yield "algorithms.legacy is on: SHA-1 and 3DES are accepted"
     for network in config.trusted_proxies:
@@ -52,6 +55,15 @@ def _without_use(item: ProfileConfig) -> Iterator[str]:
         yield "has an empty extended_key_usage: what it issues is good for everything, also for posing as a server"
 
 
+def _never_matches(kind: str, pattern: str) -> bool:
+    r"""Whether it asks for capital letters in the host of an address or URI, which it sees in lower case. An escape,
+    such as \S, is no letter.
+    """
+    letters = re.sub(r"\\.", "", pattern)
+    parts = {"email": letters.rpartition("@")[2:], "uri": letters.partition("://")[2].split("/")[:1]}
+    return any(map(str.isupper, "".join(parts.get(kind, ()))))
+
+
 def _patterns(item: ProfileConfig) -> Iterator[str]:
     for key in ("subject_patterns", "san_patterns"):
         for word, pattern in getattr(item.profile, key).items():
@@ -60,3 +72,6 @@ def _patterns(item: ProfileConfig) -> Iterator[str]:
                     f"has a pattern in {key}.{word} that a later Python may read otherwise: inside [ ], put a "
                     "backslash before [ and before the second of two equal signs"
                 )
+    for kind, pattern in item.profile.san_patterns.items():
+        if _never_matches(kind, pattern):
+            yield f"has a pattern in san_patterns.{kind} with capital letters in the host, which it sees in lower case"

@@ -181,7 +181,7 @@ def _count(lowest: int, highest: int | None = None) -> Key:
 
 
 def _text(possible: str) -> Key:
-    return Key(str, lambda value: "\0" not in value, possible=possible)
+    return Key(str, lambda value: "\0" not in value, possible=possible, secret=True)
 
 
 def _one_of(known: Collection[str], field: str | None = None, convert: Callable[[str], Any] | None = None) -> Key:
@@ -242,14 +242,22 @@ def _key_types(texts: list[str]) -> list[str]:
 
 
 def _is_location(text: str) -> bool:
-    """Where a CRL or a certificate may be fetched (RFC 5280 sections 4.2.1.13 and 4.2.2.1); ldap may name no host."""
+    """Where a CRL or a certificate may be fetched (RFC 5280 sections 4.2.1.13 and 4.2.2.1); ldap may name no host. A
+    password in it would stand in every certificate.
+    """
     text = text.replace(CA_IN_URL, "")
     parts = split_url(text)
     return (
         parts is not None
+        and "@" not in parts.netloc
         and not {"{", "}"} & set(text)
         and (parts.scheme == "ldap" or (parts.scheme in ("http", "https") and bool(parts.hostname)))
     )
+
+
+def _is_host(text: str) -> bool:
+    """Whatever it is, no URL, which may hold a password."""
+    return not {"@", "/", "\0"} & set(text)
 
 
 def _is_network(text: str) -> bool:
@@ -265,7 +273,12 @@ def _networks(texts: list[str]) -> tuple[Network, ...]:
 
 
 _FLAG = Key(bool)
-_LOCATIONS = Key(list, _is_location, possible="http, https or ldap URLs, in which {ca} becomes the ID of the CA")
+_LOCATIONS = Key(
+    list,
+    _is_location,
+    possible="http, https or ldap URLs without a password, in which {ca} becomes the ID of the CA",
+    secret=True,
+)
 _BY_LOWER = {kind.lower(): kind for kind in ALL_KEY_TYPES}
 _ATTRIBUTES = tuple(KEYWORDS.values())
 _OIDS = ", or an OID with dots"
@@ -285,13 +298,18 @@ CA: Keys = {
     ),
 }
 SERVER: Keys = {
-    "host": _text("an address or the name of one").described("127.0.0.1", "where `scep-kem serve` listens"),
+    "host": Key(str, _is_host, possible="an address or the name of one", secret=True).described(
+        "127.0.0.1", "where `scep-kem serve` listens"
+    ),
     "port": _count(0, 65535).described(8080, "of `scep-kem serve`; 0 picks one itself"),
     "max_body": _count(4096).described(1 << 20, "octets of one HTTP request"),
     "trusted_proxies": Key(
         list, _is_network, convert=_networks, possible="addresses, or networks such as 10.0.0.0/8"
     ).described(["127.0.0.1", "::1"], "whose X-Forwarded-For, -Proto and -Host are believed"),
     "log": _one_of(FORMATS).described("text", "json has one object a line (LOG.md)"),
+    "log_causes": _FLAG.described(
+        False, "also what was wrong inside of AES-CBC: for tests, since it helps readers of the log to decrypt"
+    ),
 }
 ALGORITHMS: Keys = {
     "legacy": _FLAG.described(False, "also SHA-1 and 3DES"),
@@ -349,7 +367,9 @@ PROFILE: Keys = {
     "san_patterns": _patterns(is_san_type, "types, as in san_types", SAN_TYPES).described(
         {},
         r"as in { dns = '[a-z0-9-]+\.devices\.example' }; without [a-z0-9-], *.devices.example would be a name, too. "
-        "Other types stay free. What a pattern sees of each: deploy/CONFIGURATION.md",
+        "Say what is allowed, not what is not. Case makes no difference in dns and upn; in email and uri, a pattern "
+        "sees the host, and the scheme, in lower case. Other types stay free. What a pattern sees of each: "
+        "deploy/CONFIGURATION.md",
     ),
     "copy_extensions": _some_of(COPYABLE).described(["subjectAltName", "microsoftSid"]),
     "crl_urls": _LOCATIONS.described([], 'as in ["http://HOST/scep/crl/{ca}"]'),

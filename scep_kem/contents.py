@@ -6,24 +6,18 @@ Nothing is left out: an extension that nobody here knows is shown in hex (RFC 52
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from ca.profiles import KEY_USAGES
-from pkix import oids
+from ca.granted import extension_facts
 from pkix.attribute_types import KEYWORDS
 from pkix.certificates import Certificate, extensions_of
-from pkix.general_names import rendered
 from pkix.names import attribute_text, name_text
 
 Facts = dict[str, Any]
 
-MICROSOFT_SID = x509.ObjectIdentifier(oids.MS_NTDS_CA_SECURITY.dotted_string)
-_SID = re.compile(rb"S-1(-\d+)+")
 # They follow from the keys of subject and issuer alone.
 _IDENTIFIERS = (x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier)
 
@@ -66,56 +60,5 @@ def request_facts(subject: x509.Name, extensions: x509.Extensions, key_type: str
     return facts
 
 
-def extension_facts(item: x509.Extension[x509.ExtensionType]) -> tuple[str, list[str]]:
-    """Under which fact an extension is listed, and what it says, a line each."""
-    value = item.value
-    if isinstance(value, x509.SubjectAlternativeName):
-        return "subjectAltName", [rendered(name) for name in value]
-    if isinstance(value, x509.KeyUsage):
-        return "keyUsage", key_usages(value)
-    if isinstance(value, x509.ExtendedKeyUsage):
-        return "extendedKeyUsage", [usage_name(usage) for usage in value]
-    if isinstance(value, x509.CRLDistributionPoints):
-        return "CRL URLs", [rendered(name) for point in value for name in point.full_name or ()]
-    if isinstance(value, x509.AuthorityInformationAccess):
-        return "AIA URLs", [f"{_access(entry)} {rendered(entry.access_location)}" for entry in value]
-    if item.oid == MICROSOFT_SID:
-        octets = value.public_bytes()
-        found = _SID.search(octets)
-        return "Microsoft SID", [f"{found[0].decode() if found else 'unreadable'}, in hex {octets.hex()}"]
-    name = "basicConstraints" if isinstance(value, x509.BasicConstraints) else item.oid.dotted_string
-    told = f"{name}{', critical' if item.critical else ''}: "
-    if isinstance(value, x509.BasicConstraints):
-        return "other extensions", [told + ("a CA" if value.ca else "not a CA")]
-    return "other extensions", [told + value.public_bytes().hex()]
-
-
-def key_usages(value: x509.KeyUsage) -> list[str]:
-    """Names of RFC 5280 section 4.2.1.3."""
-    bits = {
-        **dict.fromkeys(KEY_USAGES, False),
-        "digitalSignature": value.digital_signature,
-        "contentCommitment": value.content_commitment,
-        "keyEncipherment": value.key_encipherment,
-        "dataEncipherment": value.data_encipherment,
-        "keyAgreement": value.key_agreement,
-        "keyCertSign": value.key_cert_sign,
-        "cRLSign": value.crl_sign,
-        "encipherOnly": value.key_agreement and value.encipher_only,
-        "decipherOnly": value.key_agreement and value.decipher_only,
-    }
-    return [name for name, present in bits.items() if present]
-
-
-def usage_name(usage: x509.ObjectIdentifier) -> str:
-    """Its name if it has one, and always its OID."""
-    return usage.dotted_string if usage._name == "Unknown OID" else f"{usage._name} ({usage.dotted_string})"
-
-
 def _attribute(item: x509.NameAttribute[str | bytes]) -> str:
     return KEYWORDS.get(item.oid) or item.oid.dotted_string
-
-
-def _access(entry: x509.AccessDescription) -> str:
-    known = {AuthorityInformationAccessOID.CA_ISSUERS: "caIssuers", AuthorityInformationAccessOID.OCSP: "ocsp"}
-    return known.get(entry.access_method, entry.access_method.dotted_string)

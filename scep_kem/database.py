@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -73,4 +74,6 @@ def _check_file(path: Path, *, create: bool) -> None:
         raise cannot(f"open the database {path}", error) from None
     if not regular:
         raise UsageError(f"the database {path} is not a regular file")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise UsageError(f"we may not read and write the database {path}; is it another account's?")
     safety.warn_if_readable(path)

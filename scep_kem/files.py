@@ -14,7 +14,7 @@ from cryptography import x509
 from kem.errors import KemError
 from kem.keys import DecapsulationKey
 from pkix.certificates import UNREADABLE, AnyCertificate, Certificate
-from pkix.errors import Malformed, PkixError
+from pkix.errors import Malformed, PasswordNeeded, PkixError
 from pkix.keys import dump_kem_key, dump_private_key, key_type_of, load_key
 from pkix.pem import decode_pem, pem_blocks
 from pkix.pkcs12 import decode_pkcs12
@@ -112,9 +112,9 @@ def read_first_line(path: Path) -> bytes:
     return found
 
 
-def read_key(path: Path, *, password: bytes | None = None) -> SigningKey:
-    """A private key that signs, in PEM. Raises UsageError."""
-    return _signing(read_any_key(path, password=password), path)
+def read_key(path: Path, *, password: bytes | None = None, option: str = "") -> SigningKey:
+    """A private key that signs, in PEM. option: by which its password is given. Raises UsageError."""
+    return _signing(read_any_key(path, password=password, option=option), path)
 
 
 def write_key(path: Path, key: SigningKey | DecapsulationKey) -> None:
@@ -130,28 +130,41 @@ def read_kem_key(path: Path) -> DecapsulationKey:
     return key
 
 
-def read_any_key(path: Path, *, password: bytes | None = None) -> SigningKey | DecapsulationKey:
-    """A private key of either kind in PEM. A file that others may read is warned of. Raises UsageError."""
-    data = read(path)
-    safety.warn_if_readable(path)
-    try:
-        return _checked(load_key(data, password=password))
-    except (PkixError, KemError) as error:
-        raise UsageError(f"{path}: {error}") from None
-
-
-def read_pkcs12(path: Path, *, password: bytes | None = None) -> tuple[SigningKey, list[x509.Certificate]]:
-    """A key that signs and certificates, in no order, from a PKCS #12 file. A file that others may read is warned of.
-    Raises UsageError.
+def read_any_key(path: Path, *, password: bytes | None = None, option: str = "") -> SigningKey | DecapsulationKey:
+    """A private key of either kind in PEM. A file that others may read is warned of. option: by which its password is
+    given. Raises UsageError.
     """
     data = read(path)
+    with _named(path, option):
+        key = _checked(load_key(data, password=password))
     safety.warn_if_readable(path)
-    try:
+    return key
+
+
+def read_pkcs12(
+    path: Path, *, password: bytes | None = None, option: str = ""
+) -> tuple[SigningKey, list[x509.Certificate]]:
+    """A key that signs and certificates, in no order, from a PKCS #12 file. A file that others may read is warned of.
+    option: by which its password is given. Raises UsageError.
+    """
+    data = read(path)
+    with _named(path, option):
         found, certificates = decode_pkcs12(data, password=password)
         key = _checked(found)
+    safety.warn_if_readable(path)
+    return _signing(key, path), certificates
+
+
+@contextlib.contextmanager
+def _named(path: Path, option: str) -> Iterator[None]:
+    """Raises UsageError with the file's name for whatever is wrong with a key."""
+    try:
+        yield
+    except PasswordNeeded as error:
+        advice = f"give its password by {option}" if option else "write it without, as with `openssl pkey`"
+        raise UsageError(f"{path}: {error}; {advice}") from None
     except (PkixError, KemError) as error:
         raise UsageError(f"{path}: {error}") from None
-    return _signing(key, path), certificates
 
 
 def _checked(key: SigningKey | DecapsulationKey) -> SigningKey | DecapsulationKey:

@@ -26,6 +26,8 @@ from scep_kem.errors import UsageError
 from scep_kem.generation_files import check_fits
 from scep_kem.terminal import printable
 
+_BY_OPTION = "--import-key-password-file"
+
 
 def read_imported(
     key_file: Path, cert_file: Path, password_file: Path | None = None, *, now: datetime
@@ -38,7 +40,7 @@ def read_imported(
     if is_pkcs12(files.read(key_file)):
         raise UsageError(f"{key_file} is a PKCS #12 file; give it by --import-pkcs12 alone")
     password = None if password_file is None else files.read_first_line(password_file)
-    key = files.read_key(key_file, password=password)
+    key = files.read_key(key_file, password=password, option=_BY_OPTION)
     found = files.read_certificates(cert_file)
     check_fits(found[0], cert_file, spki_of(key), key_file)
     return _usable(key, found, now)
@@ -49,7 +51,7 @@ def read_pkcs12(
 ) -> tuple[KeyPair, list[x509.Certificate]]:
     """As `read_imported`, from one PKCS #12 file. What it holds beside the CA and its issuers is passed over."""
     password = None if password_file is None else files.read_first_line(password_file)
-    key, certificates = files.read_pkcs12(file, password=password)
+    key, certificates = files.read_pkcs12(file, password=password, option=_BY_OPTION)
     others, spki = list(filter(_can_be_read, certificates)), spki_of(key)
     following = next((item for item in others if Certificate.of(item).spki == spki), None)
     if following is None:
@@ -112,10 +114,10 @@ def check_imported(found: Sequence[x509.Certificate], *, now: datetime) -> None:
             raise UsageError(f"{name} is not issued by the certificate behind it")
 
 
-def check_key_usage(authority: Authority) -> None:
+def check_key_usage(authority: Authority, advice: str = "and this CA has no RA for that") -> None:
     """Raise UsageError unless the CA's key may do what no RA does for it (RFC 8894 section 2.1.2).
 
-    That it signs GetNextCACert is no reason to refuse it.
+    That it signs GetNextCACert is no reason to refuse it. advice: ends the text.
     """
     opens = isinstance(authority.ca.key, rsa.RSAPrivateKey) and authority.ra_decryption is None
     needed = ["digitalSignature"] if authority.ra_signer is None else []
@@ -124,8 +126,20 @@ def check_key_usage(authority: Authority) -> None:
     if missing:
         raise UsageError(
             f"the CA certificate's keyUsage lacks {', '.join(missing)}, which its key needs to sign answers and open "
-            "requests itself (RFC 8894 section 2.1.2); with --ra, an RA does that"
+            f"requests itself (RFC 8894 section 2.1.2), {advice}"
         )
+
+
+def check_new_key(key: SigningKey, generations: Sequence[Authority]) -> None:
+    """Raise UsageError if a generation has the key already. Name and key make an issuer, so two generations with one
+    key would have two CRLs, of which each makes good what the other has revoked.
+    """
+    for authority in generations:
+        if spki_of(key) == authority.certificate.spki:
+            raise UsageError(
+                f"this is the key of the CA {authority.short_identifier}, which is here; `ca import-cert` takes a new "
+                "certificate for it"
+            )
 
 
 def check_renews(authority: Authority, certificate: x509.Certificate) -> None:

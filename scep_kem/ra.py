@@ -74,6 +74,17 @@ def revoke_ra(authority: Authority, only: str | None, *, store: Store, reason: s
         store.revoke(authority.identifier, pair.certificate.serial_number, reason=reason, now=now)
 
 
+def check_not_revoked(authority: Authority, store: Store) -> None:
+    """Raise UsageError if a certificate of the RA is revoked, as after an `abort` that was stopped halfway."""
+    for _title, certificate in authority.by_role:
+        known = store.certificate(authority.identifier, certificate.serial_number)
+        if known is not None and known.revoked_at is not None:
+            raise UsageError(
+                "the RA of the prepared CA has been revoked: `ca rollover --abort` drops that CA, "
+                "`ca replace-ra` gives it another RA"
+            )
+
+
 def record_of(authority: Authority, certificate: x509.Certificate, *, profile: str = "") -> IssuedCertificate:
     """The record of a certificate of which the Store knows nothing, so that it can be revoked.
 

@@ -16,6 +16,7 @@ from pkix.errors import Malformed, PkixError
 from pkix.general_names import rendered
 from pkix.keys import key_type_named, key_type_of
 from pkix.names import name_text
+from pkix.usages import bits_of
 from scep import attributes
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus, UndefinedFailInfo
 from scep.client import Proof
@@ -200,8 +201,10 @@ def describe_certificate(certificate: Certificate) -> list[str]:
     for extension in extensions_of(certificate):
         if isinstance(extension.value, x509.SubjectAlternativeName):
             lines.append(f"names          {', '.join(map(rendered, extension.value))}")
+        if isinstance(extension.value, x509.KeyUsage):
+            lines.append(f"keyUsage       {', '.join(bits_of(extension.value))}")
         if isinstance(extension.value, x509.ExtendedKeyUsage):
-            lines.append(f"usages         {', '.join(map(_usage, extension.value))}")
+            lines.append(f"purposes         {', '.join(map(_usage, extension.value))}")
     return [printable(line) for line in lines]
 
 

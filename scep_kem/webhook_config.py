@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -115,7 +116,12 @@ def _trusted(path: Path) -> list[x509.Certificate]:
 
 
 def _read_secret(path: Path, authentication: Authentication, where: str) -> WebhookSecret:
-    """A file that others may read is warned of, as with keys."""
+    """A file that others may read is warned of, as with keys. What is no file's name may be the secret itself."""
+    if not os.path.exists(path):  # noqa: PTH110 - Path's raises for what is too long for a name
+        raise UsageError(
+            f"{where}.webhook_secret_file: no file has this name, seen from the folder of the configuration; the "
+            "secret itself belongs into the file"
+        )
     try:
         content = files.read(path, secret=True)
         safety.warn_if_readable(path)

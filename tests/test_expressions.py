@@ -27,7 +27,7 @@ import scep_kem
 # Those that read only what the operator wrote: the text of a name on the command line.
 FOR_OPERATORS = {"pkix.names._PART"}
 # A label ends at a full stop, which is in no label, and has 63 characters to be tried in several ways.
-SEPARATED = {"pkix.general_names._HOST"}
+SEPARATED = {"pkix.mail_and_host_names._HOST"}
 UNENDING = 64  # repeats beyond this count as unending
 parser: Any = re._parser  # type: ignore[attr-defined]  # the only reader of the syntax
 

@@ -39,7 +39,7 @@ def cli() -> None:
           --challenge "$(scep-kem challenge new --dir demo-ca)" --out device.pem
 
     \b
-    Exit codes: 0 done or issued, 1 the server cannot be reached or broke the protocol,
+    Exit codes: 0 done or issued, 1 the server or the database cannot be reached, or broke the protocol,
     2 wrong usage or input, 3 still pending, 4 refused by the CA.
     """
 

@@ -40,6 +40,7 @@ from scep_kem.cli.revoking import revoke
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
 from scep_kem.imported_ca import check_imported, read_imported, read_pkcs12
+from scep_kem.ra import check_not_revoked
 from scep_kem.server.routes import crl_path, ungiven
 from scep_kem.terminal import printable, revealed
 
@@ -105,18 +106,20 @@ def _certificates(_context: click.Context, _option: click.Parameter, file: Path)
     show_default=True,
     help="Key of the CA.",
 )
-@click.option("--ra", is_flag=True, help="Answers are signed by an RA certificate instead of the CA's key.")
-@click.option("--ra-key-type", type=Word(KEY_TYPES), help="Key of the RA signer (implies --ra).")
+@click.option("--ra", is_flag=True, help="Answers are signed by an RA's key instead of the CA's.")
+@click.option("--ra-key-type", type=Word(KEY_TYPES), help="Its type; implies --ra.")
 @click.option(
     "--kem",
     "kems",
     type=Word(KEM_KEY_TYPES),
     multiple=True,
-    help="ML-KEM key for the RA, to which clients encrypt; with it, ML-KEM keys are certified. Repeatable.",
+    help="ML-KEM key for the RA, to which clients can encrypt. Repeatable. Which keys are certified, the profile says.",
 )
 @click.option("--no-rsa", is_flag=True, help="No RSA key for the RA: only clients that speak ML-KEM can enrol.")
 @_import_options
+@click.pass_context
 def init(
+    context: click.Context,
     directory: Path,
     subject: str,
     key_type: str,
@@ -131,6 +134,9 @@ def init(
     A CA whose key is not RSA also gets an RSA certificate to which clients encrypt their requests.
     """
     pair, chain = imported or (None, [])
+    for name in ("subject", "key_type"):
+        if pair is not None and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise UsageError(f"--{name.replace('_', '-')} is for a CA that is made; an imported one has its own")
     is_rsa = key_type.startswith("rsa:") if pair is None else isinstance(pair.key, rsa.RSAPrivateKey)
     if no_rsa and (not kems or is_rsa):
         raise UsageError("--no-rsa needs --kem and a CA key that is not RSA")
@@ -175,7 +181,23 @@ def _show(role: str, authority: Authority) -> None:
         click.echo(f"    SHA-1    {hashlib.sha1(der, usedforsecurity=False).hexdigest()}")
         start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         click.echo(f"    valid    from {start:%Y-%m-%d} until {end:%Y-%m-%d}")
+    for serial, (title, certificate) in _still_opened(authority).items():
+        end = certificate.not_valid_after_utc
+        click.echo(f"  earlier {title}, serial {serial:x}: opened until it ends on {end:%Y-%m-%d}")
     _warn(lapses(authority, now=utc_now()))
+
+
+def _still_opened(authority: Authority) -> dict[int, tuple[str, x509.Certificate]]:
+    """Certificates of the RA that a renewal has followed by others, by their serial number."""
+    present = {certificate.serial_number for _title, certificate in authority.by_role}
+    earlier = [pair for ra in authority.earlier for pair in ra.by_role]
+    return {item.serial_number: (title, item) for title, item in earlier if item.serial_number not in present}
+
+
+def _of_ras(found: CaDir) -> set[int]:
+    """Serial numbers of all certificates that requests are opened and answers are signed with."""
+    known = found.load().known
+    return {item.serial_number for of in known for ra in of.ra_sets for _title, item in ra.by_role}
 
 
 def _warn(texts: Iterable[str]) -> None:
@@ -252,16 +274,19 @@ def replace_ra(found: CaDir, only: str | None, identifier: str | None, reason: s
     The old keys open and sign nothing any more, their certificates are served no more and the CRL lists them. Their
     files are kept under names that show the moment. A running server notices by itself.
     """
+    before = _of_ras(found)
     with open_store(found) as store:
         of = generation(found.load(), identifier) if identifier is not None else None
         concerned = found.replace_ra(only, store=store, reason=reason, now=utc_now(), of=of)
     current = found.load().current.identifier
     for authority in concerned:
         _show("current" if authority.identifier == current else "other", authority)
+    revoked = ", ".join(f"{serial:x}" for serial in sorted(before - _of_ras(found)))
     click.echo(
-        "\nThe old certificates are revoked. Clients have to fetch GetCACert before their next request; where the RA's"
-        "\ncertificates were stored or configured by hand, these have to be replaced. A request that was encrypted to"
-        "\nan old key is refused, and its client has to send it again."
+        f"\nThe old certificates are revoked, serial {revoked}."
+        "\nClients have to fetch GetCACert before their next request; where the RA's certificates were stored or"
+        "\nconfigured by hand, these have to be replaced. A request that was encrypted to an old key is refused, and"
+        "\nits client has to send it again."
     )
 
 
@@ -300,6 +325,10 @@ def rollover(found: CaDir, activate: bool, abort: bool, imported: Imported) -> N
     if activate + abort + (imported is not None) > 1:
         raise UsageError("give one of --activate, --abort and what is imported")
     if activate:
+        prepared = found.load().following
+        if prepared is not None:
+            with open_store(found) as store:
+                check_not_revoked(prepared, store)
         _show("current", found.activate_rollover())
     elif abort:
         with open_store(found) as store:
@@ -323,7 +352,12 @@ def import_cert(found: CaDir, certificates: list[x509.Certificate]) -> None:
     issued stays valid, and ID, CRL and URLs stay. A running server notices by itself.
     """
     check_imported(certificates, now=utc_now())
-    _show("renewed", found.import_certificate(certificates))
+    ends = {authority.identifier: authority.ca.certificate.not_valid_after_utc for authority in found.load().known}
+    renewed = found.import_certificate(certificates)
+    _show("renewed", renewed)
+    before, after = ends[renewed.identifier], renewed.ca.certificate.not_valid_after_utc
+    if after < before:
+        _warn([f"it ends on {after:%Y-%m-%d}, the certificate before it on {before:%Y-%m-%d}: is it the right file?"])
 
 
 @ca.command()

@@ -221,7 +221,10 @@ def poll(key_file: Path, out: Path, poll_interval: float, max_polls: int, **prot
     With the --out of the `enroll` or `renew` before, and the key that the certificate is for. Everything else is in the
     file that they left beside --out.
     """
-    pending = Pending.load(pending_file(out))
+    file = pending_file(out)
+    if not os.path.lexists(file):
+        raise UsageError(f"nothing is pending: `enroll` and `renew` leave {file} when they have to wait")
+    pending = Pending.load(file)
     _check_outputs({"--out": out}, {"--key": key_file}, waits=out)
     key = files.read_any_key(key_file)
     exchange = ScepClient(_options(pending.url, protocol, pending)).resume(pending, key)
@@ -405,15 +408,23 @@ def _password(given: str | None, file: Path | None) -> str | None:
     if given is not None and file is not None:
         raise UsageError("give either --challenge or --challenge-file")
     if given is not None:
-        return utf8(given, "the challenge password")
+        return _not_empty(utf8(given, "the challenge password"), "--challenge is empty")
     if file is None:
         return None
     if str(file) == "-":
         return stdin_password()
     try:
-        return files.read(file).decode().rstrip("\r\n")
+        found = files.read(file).decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise UsageError(f"the challenge password in {file} is not UTF-8") from None
+    return _not_empty(found, f"there is no challenge password in {file}")
+
+
+def _not_empty(password: str, why: str) -> str:
+    """A shell that got no password passes on an empty one. Raises UsageError."""
+    if not password:
+        raise UsageError(why)
+    return password
 
 
 def _san(names: tuple[str, ...]) -> list[x509.Extension[x509.ExtensionType]]:

@@ -66,7 +66,6 @@ def _crl(_context: click.Context, _option: click.Parameter, file: Path | None) -
     "found_certificates",
     metavar="PATH...",
     nargs=-1,
-    required=True,
     type=click.Path(path_type=Path, exists=True),
     callback=_certificates,
 )
@@ -88,6 +87,8 @@ def import_issued(
     certificates or a folder of such files. What this CA has not signed is named and skipped, and the exit code is 2
     then. Doing it once more changes nothing.
     """
+    if not found_certificates and crl is None:
+        raise UsageError("give a PATH with certificates, or a --crl")
     authority = generation(found.load(), identifier)
     renewing = configured_profile(found, profile)
     revoked, number = ([], None) if crl is None else _checked(crl, authority)
@@ -108,7 +109,10 @@ def import_issued(
         only_numbers = _revoke(store, authority, revoked)
         for least in filter(None, (number, crl_number)):
             store.pass_crl_number(authority.identifier, least)
-    click.echo(f"{new} recorded, {known} known before, {len(revoked)} revoked by the CRL")
+    listed = "no CRL given" if crl is None else f"{len(revoked)} revoked by the CRL"
+    click.echo(f"{new} recorded, {known} known already, {listed}")
+    if crl is None and crl_number is None:
+        click.echo("our CRLs do not go on from the last number elsewhere: give --crl or --crl-number", err=True)
     for unlike, many in revocable.items():
         if unlike and many:
             click.echo(f"{many} of them can be revoked, but not renewed: {unlike}")

@@ -58,20 +58,20 @@ def list_requests(found: CaDir, everything: bool, as_json: bool) -> None:
 @click.argument("request_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--pem", "as_pem", is_flag=True, help="The PKCS #10 request itself, nothing else.")
-@click.option("--with-secrets", is_flag=True, help="With --pem: also a request that holds a password or response key.")
+@click.option("--with-secrets", is_flag=True, help="Also what holds, or tests, a password or response key.")
 def show_request(found: CaDir, request_id: str, as_json: bool, as_pem: bool, with_secrets: bool) -> None:
     """Show one request and everything that would be issued.
 
     Also what it asked for and does not get, what to look at before approving, and the fingerprint of what is shown.
     """
-    if (as_pem and as_json) or (with_secrets and not as_pem):
-        raise UsageError("--pem goes without --json, and --with-secrets goes with --pem")
+    if as_pem and as_json:
+        raise UsageError("--pem goes without --json")
     with open_store(found) as store:
         item = _find(store, request_id)
         if as_pem:
             click.echo(_pem(open_remembered(found.server_key(), item).read(), with_secrets), nl=False)
             return
-        view = _desk(found, store).view(item)
+        view = _desk(found, store).view(item, with_secrets=with_secrets)
     if as_json:
         click.echo(json.dumps(view.facts))
         return
@@ -136,7 +136,8 @@ def _decide(store: Store, item: Transaction, decision: Decision, reason: str) ->
         store.replace(item, replace(item, decision=decision, reason=reason, updated=utc_now()))
     except StoreConflict:
         raise UsageError(f"request {request_id(item)} has just changed; look again") from None
-    click.echo(f"{decision.value}: {revealed(item.subject)}")
+    before = "" if item.decision is Decision.UNDECIDED else f" (before: {item.decision.value})"
+    click.echo(f"{decision.value}: {revealed(item.subject)}{before}")
 
 
 def _desk(found: CaDir, store: Store) -> Desk:

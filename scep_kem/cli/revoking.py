@@ -54,6 +54,10 @@ def revoke(found: CaDir, serial: str | None, certificate: x509.Certificate | Non
             known = list(store.find_serial(parse_serial(str(serial))))
         else:
             known = [_record(store, generations, certificate)]
+        if len(known) > 1:
+            raise UsageError(
+                f"{len(known)} certificates of several CAs here have the serial {serial}: give one by --cert"
+            )
         if not known:
             raise UsageError(f"no certificate with serial {serial}; for the RA's there is `ca replace-ra`")
         if reason in (HOLD, RELEASE) and any(map(_is_ra, known)):

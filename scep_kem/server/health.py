@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 
+from ca.events import LogEvent
 from ca.lapses import Validity, standing
 from ca.store import StoreUnavailable
 from scep_kem.clock import utc_now
@@ -25,7 +26,7 @@ def health(service: Service) -> Answer:
     """The answer to GET /healthz."""
     generations, now = service.current_generations(), utc_now()
     following = [("next", generations.following)] if generations.following else []
-    certificates, failing, warning = [], False, False
+    certificates, wrong, warning = [], [], False
     for use, authority in (("current", generations.current), *following):
         for item in standing(authority, now=now):
             ends = item.certificate.not_valid_after_utc
@@ -39,14 +40,17 @@ def health(service: Service) -> Answer:
                 }
             )
             ended = item.validity in (Validity.expired, Validity.not_yet)
-            failing |= ended and use == "current" and item.role != "issuer"
+            if ended and use == "current" and item.role != "issuer":
+                wrong.append(f"the certificate {item.role} is not valid")
             warning |= item.validity is not Validity.valid
     database = "ok"
     try:
         service.store.certificate(generations.current.identifier, 0)  # one look-up, however many there are
     except StoreUnavailable:
-        database, failing = "unavailable", True
-    status = "failing" if failing else "warning" if warning else "ok"
+        database = "unavailable"
+        wrong.append("the database cannot be read")
+    status = "failing" if wrong else "warning" if warning else "ok"
     found = {"status": status, "database": database, "certificates": certificates}
     body = json.dumps(found, indent=1).encode() + b"\n"
-    return Answer(body, "application/json", 503 if failing else 200, (("Cache-Control", "no-store"),))
+    events = (LogEvent("request", "failed", {"text": "; ".join(wrong)}, alarming=True),) if wrong else ()
+    return Answer(body, "application/json", 503 if wrong else 200, (("Cache-Control", "no-store"),), events)

@@ -144,7 +144,8 @@ class _Call:
         self._given_up.set()
         if self._peer is not None:
             with contextlib.suppress(OSError):  # it may end by itself at this moment
-                self._peer.shutdown(socket.SHUT_RDWR)
+                # Not the TLS object's own: it forgets the TLS first, and what the thread sends then goes in clear.
+                socket.socket.shutdown(self._peer, socket.SHUT_RDWR)
 
 
 def _connection(config: WebhookConfig) -> http.client.HTTPConnection:
@@ -171,6 +172,8 @@ def _answer(body: bytes) -> tuple[WebhookAnswer, str]:
         document = json.loads(body)
     except RecursionError:
         raise ValueError("the answer is nested too deeply") from None
+    except ValueError:
+        raise ValueError("the answer is no JSON") from None
     if not isinstance(document, dict) or document.get("decision") not in ("approve", "reject", "pending"):
         raise ValueError("the answer has no decision approve, reject or pending")
     reason = document.get("reason", "")

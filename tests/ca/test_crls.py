@@ -199,6 +199,24 @@ def test_a_worker_takes_up_what_another_has_made_since(store: Store) -> None:
     assert one.get(CA, now=NOW + SECOND) == made and made.number == 2
 
 
+def test_after_a_restore_no_crl_from_before_is_served() -> None:
+    """Its revision may be one that the restored database will only reach: it lists what was revoked then, not now."""
+    before, restored = MemoryStore(), MemoryStore()
+    for store, serials in ((before, (1, 2, 3)), (restored, (1,))):
+        recorded(store, 1, 2, 3, 7)
+        crls = Crls(store)
+        for serial in serials:
+            store.revoke(CA.identifier, serial, reason="superseded", now=NOW)
+            crls.get(CA, now=NOW)
+    process = Crls(before)
+    assert listed(process.get(CA, now=NOW)) == {1, 2, 3}
+    process = Crls(restored, process._places)
+    restored.revoke(CA.identifier, 7, reason="keyCompromise", now=NOW)
+    assert listed(process.get(CA, now=NOW)) == {1, 7}
+    empty = MemoryStore()
+    assert listed(Crls(empty, process._places).get(CA, now=NOW)) == set()
+
+
 def test_a_revocation_is_on_the_next_one(store: Store) -> None:
     recorded(store, 5, 6)
     crls = Crls(store)

@@ -37,10 +37,13 @@ CSR, OTHER_CSR = b"\xd1" * 32, b"\xd2" * 32
 MESSAGE, OTHER_MESSAGE = b"\xe1" * 32, b"\xe2" * 32
 
 
-def issue(store: Store, serial: int, again: bool = True, unique: bool = False, **fields: Any) -> None:
+def issue(
+    store: Store, serial: int, again: bool = True, unique: bool = False, formerly: bytes = b"", **fields: Any
+) -> None:
     values: dict[str, Any] = {"spki_hash": KEY, "request_hash": CSR, "message_hashes": (bytes([serial]) * 32,)}
     item = certificate(serial, **(values | {"name": "cn=device"} | fields))
-    store.issue(None, transaction(f"t{serial}", state=State.ISSUED), item, again=again, unique=unique)
+    moved = transaction(f"t{serial}", state=State.ISSUED)
+    store.issue(None, moved, item, again=again, unique=unique, formerly=formerly)
 
 
 def serials(store: Store) -> list[int]:
@@ -117,6 +120,17 @@ class TestRepeatedRequests:
             issue(store, 2, message_hashes=(OTHER_MESSAGE,), again=False)
         issue(store, 3, request_hash=OTHER_CSR, again=False)
         assert serials(store) == [1, 3]
+
+    def test_the_same_request_is_known_by_what_an_earlier_version_kept(self, store: Store) -> None:
+        issue(store, 1, message_hashes=(MESSAGE,))
+        with pytest.raises(RequestRepeated):
+            issue(store, 2, request_hash=OTHER_CSR, formerly=CSR, again=False)
+        with pytest.raises(RequestRepeated):
+            issue(store, 2, request_hash=OTHER_CSR, formerly=CSR, message_hashes=(MESSAGE,))
+        issue(store, 3, request_hash=OTHER_CSR, formerly=b"\xd3" * 32, again=False)
+        issue(store, 4, request_hash=b"", message_hashes=())
+        issue(store, 5, request_hash=b"", message_hashes=(), again=False)
+        assert serials(store) == [1, 3, 4, 5]
 
     def test_what_is_not_known_equals_nothing(self, store: Store) -> None:
         for serial in (1, 2):

@@ -117,7 +117,13 @@ def test_every_tag_length_of_rfc_5084_is_accepted(length: int) -> None:
 def test_an_absent_icv_length_means_12() -> None:
     parameters = sequence(tlv(0x04, NONCE))
     assert opened(forged(tag_length=12, parameters=parameters), KEK).content == CONTENT
-    refused(forged(tag_length=16, parameters=parameters), AlgorithmRefused, "tag of 16 octets and aes-ICVlen 12")
+    refused(
+        forged(tag_length=16, parameters=parameters),
+        AlgorithmRefused,
+        "tag of 16 octets and aes-ICVlen 12, which absence",
+    )
+    refused(forged(tag_length=15, parameters=parameters), AlgorithmRefused, r"; write aes-ICVlen 15$")
+    refused(forged(tag=bytes(8), parameters=parameters), AlgorithmRefused, r"tag of 8 octets and aes-ICVlen 12$")
 
 
 @pytest.mark.parametrize("length", [0, 4, 8, 11, 17, 32])

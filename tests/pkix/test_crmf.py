@@ -219,9 +219,9 @@ def test_the_input_has_the_template_s_key() -> None:
 @pytest.mark.parametrize(
     ("subject", "text"),
     [
-        ("CN=" + "x" * 65, "a commonName of 65 characters"),
-        ("C=Germany", "a countryName of 7 characters"),
-        ("CN=a\x07b", "control characters"),
+        ("CN=" + "x" * 65, "commonName of 65 characters"),
+        ("C=Germany", "countryName of 7 characters"),
+        ("CN=a\x07b", r"commonName holds the control character U\+0007"),
     ],
 )
 def test_names_are_checked_as_in_pkcs_10(subject: str, text: str) -> None:

@@ -52,6 +52,13 @@ def is_outside(
         (EMAIL(".corp.example"), EMAIL("a@corp.example"), False),
         (EMAIL("a@corp.example"), EMAIL("a@CORP.example"), True),
         (EMAIL("a@corp.example"), EMAIL("b@corp.example"), False),
+        (EMAIL("a@corp.example"), EMAIL("a@evil.example"), False),
+        (EMAIL("a@corp.example"), EMAIL("a@b.corp.example"), False),
+        (DNS(""), DNS("a.example"), True),
+        (DNS(""), DNS("*.example"), True),
+        (EMAIL._init_without_validation(""), EMAIL("a@b.example"), True),
+        (URI(""), URI("https://b.example/"), True),
+        (dn(""), dn("CN=x,O=Example"), True),
         (URI("corp.example"), URI("https://corp.example/x"), True),
         (URI("corp.example"), URI("https://a.corp.example/x"), False),
         (URI(".corp.example"), URI("https://a.corp.example:8443/x"), True),
@@ -84,6 +91,20 @@ def test_4_2_1_10_a_name_is_within_a_subtree_or_not(
 )
 def test_4_2_1_10_what_cannot_be_told_is_outside_either_way(base: x509.GeneralName, name: x509.GeneralName) -> None:
     assert is_outside(name, permitted=base, excluded=None) and is_outside(name, permitted=None, excluded=base)
+
+
+def test_what_is_said_names_the_name_the_subtree_and_which_rule_forbids_it() -> None:
+    a, b = DNS("a.example"), DNS("b.example")
+    said = [
+        outside(x509.NameConstraints([b, DNS("c.example")], None), EMPTY, [a]),
+        outside(x509.NameConstraints(None, [a]), EMPTY, [a]),
+        outside(x509.NameConstraints(None, [URI("b.example")]), EMPTY, [URI("urn:x")]),
+    ]
+    assert said == [
+        "dNSName a.example is outside of the permitted dNSName b.example, dNSName c.example",
+        "dNSName a.example is within the excluded subtree dNSName a.example",
+        "URI urn:x cannot be compared with the excluded subtree URI b.example",
+    ]
 
 
 def email(text: str) -> x509.Name:

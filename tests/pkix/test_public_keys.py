@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from kem.structures import SubjectPublicKeyInfo
 from pkix import oids
-from pkix.asn1 import encode
+from pkix.algorithms import AlgorithmPolicy
+from pkix.asn1 import AlgorithmIdentifier, BitString, encode
+from pkix.asn1 import algorithm as identifier
 from pkix.errors import AlgorithmRefused, Malformed, PkixError
-from pkix.keys import KEY_TYPES, generate, spki_of
+from pkix.key_kinds import kind_of
+from pkix.keys import KEY_TYPES, generate, key_type_of, spki_of
 from pkix.pkcs10 import CertificationRequest
 from pkix.public_keys import FERMAT_STEPS, load_public_key
+from pkix.signatures import verify
 from tests.pkix.forge import NULL, algorithm, bit_string, certificate, peer, request_info, rsa_spki, sequence, spki
 from tests.pkix.tlv import Node, integer, tlv
 from tests.world import key
@@ -268,3 +276,72 @@ def test_a_key_of_absurd_size_is_refused_before_anything_is_computed_with_it(mon
     monkeypatch.undo()
     monkeypatch.setattr("pkix.public_keys._check_modulus", computed)
     refused(rsa_spki((1 << 16_000) + 1, 65537), AlgorithmRefused, "RSA key of 16001 bits")
+
+
+# Section 8: what is wrong with a key is said, in words of people
+
+
+POINT = key("ec:P-256").public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)  # type: ignore[union-attr]
+P256 = identifier(oids.EC_PUBLIC_KEY, encode(oids.Oid("1.2.840.10045.3.1.7")))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "octets", "text"),
+    [
+        (P256, POINT[:1] + bytes(64), "its 65 octets are no point on the curve P-256 (1.2.840.10045.3.1.7)"),
+        (P256, POINT[:-1], "its 64 octets are no point on the curve P-256 (1.2.840.10045.3.1.7)"),
+        (identifier(oids.RSA_ENCRYPTION, b"\5\0"), bytes(256), "it is no RSAPublicKey with modulus and publicExponent"),
+        (identifier(oids.ED25519), b"a" * 31, "an Ed25519 key of 31 octets; it must have 32"),
+        (identifier(oids.ML_DSA_44), b"a" * 1311, "an ML-DSA-44 key of 1311 octets; it must have 1312"),
+        (identifier(oids.ML_DSA_65), b"a" * 1951, "an ML-DSA-65 key of 1951 octets; it must have 1952"),
+        (identifier(oids.ML_DSA_87), b"a" * 2591, "an ML-DSA-87 key of 2591 octets; it must have 2592"),
+    ],
+)
+def test_8_what_is_wrong_with_a_key_is_said(scheme: AlgorithmIdentifier, octets: bytes, text: str) -> None:
+    spki = encode(SubjectPublicKeyInfo(algorithm=scheme, subject_public_key=BitString(octets, 0)))
+    with pytest.raises(AlgorithmRefused) as caught:
+        load_public_key(spki, "request")
+    assert caught.value.text.startswith(f"request: the public key is unusable: {text}")
+
+
+def test_8_a_curve_that_is_not_supported_has_its_name() -> None:
+    curve = oids.Oid("1.2.3.4")
+    scheme = identifier(oids.EC_PUBLIC_KEY, encode(curve))
+    spki = encode(SubjectPublicKeyInfo(algorithm=scheme, subject_public_key=BitString(POINT, 0)))
+    with pytest.raises(AlgorithmRefused, match=r"^request: curve 1\.2\.3\.4 is not supported$"):
+        load_public_key(spki, "request")
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        (ed448.Ed448PrivateKey.generate(), "Ed448"),
+        (x25519.X25519PrivateKey.generate(), "X25519"),
+        (ec.generate_private_key(ec.SECP256K1()), r"EC \(secp256k1\)"),
+    ],
+)
+def test_8_no_text_has_a_library_s_name_of_a_class(made: Any, kind: str) -> None:
+    for found in (made, made.public_key()):
+        assert re.fullmatch(kind, kind_of(found))
+    with pytest.raises(AlgorithmRefused, match=f"^key type {kind} is not supported$"):
+        key_type_of(made.public_key())
+
+
+@pytest.mark.parametrize("key_type", ["rsa:2048", "ec:P-256", "ed25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"])
+def test_8_every_kind_of_ours_has_a_name(key_type: str) -> None:
+    words = kind_of(key(key_type)).lower()
+    assert key_type.partition(":")[0] in words
+    assert kind_of(key(key_type).public_key()).lower() == words
+    assert kind_of(object()) == "unknown"
+
+
+@pytest.mark.parametrize("size", [44, 65, 87])
+def test_8_ml_dsa_with_parameters_is_named_as_that(size: int) -> None:
+    public = key(f"ml-dsa-{size}").public_key()
+    oid = {44: oids.ML_DSA_44, 65: oids.ML_DSA_65, 87: oids.ML_DSA_87}[size]
+    for parameters in (b"\5\0", b"\4\0"):
+        text = rf"^signature algorithm ML-DSA-{size} \([0-9.]+\) with parameters; they must be absent \(RFC 9881 "
+        with pytest.raises(AlgorithmRefused, match=text):
+            verify(public, identifier(oid, parameters), hashes.SHA512(), b"", b"", policy=AlgorithmPolicy())
+    with pytest.raises(AlgorithmRefused, match=rf"^signature algorithm Ed25519 .* with a key of type ML-DSA-{size}$"):
+        verify(public, identifier(oids.ED25519), hashes.SHA512(), b"", b"", policy=AlgorithmPolicy())

@@ -115,7 +115,7 @@ def test_ia5string_passes_for_a_directory_string() -> None:
 @pytest.mark.parametrize("where", ["{}x", "x{}", "x{}y"])
 def test_control_characters_are_refused(where: str, character: str) -> None:
     """A program that stops at NUL reads another name than the one that was checked."""
-    with pytest.raises(Malformed, match="a value holds control characters"):
+    with pytest.raises(Malformed, match=r"unusable name: \w+ holds the control character U\+00"):
         check(attribute("2.5.4.3", 0x0C, where.format(character).encode()))
 
 
@@ -174,13 +174,13 @@ def test_10_1_no_bit_string_and_no_rdn_is_empty() -> None:
 def test_10_1_a_bmp_string_has_no_surrogates() -> None:
     """OpenSSL reads no certificate that has them."""
     check(attribute("2.5.4.3", 0x1E, "é\ufffd".encode("utf-16-be")))
-    with pytest.raises(Malformed, match="a value is not valid text of its string type"):
+    with pytest.raises(Malformed, match="commonName is not valid text of its type BMPString"):
         check(attribute("2.5.4.3", 0x1E, "\U0001f600".encode("utf-16-be")))
 
 
 def test_10_1_a_teletex_string_beyond_ascii_is_told_what_to_be() -> None:
     check(attribute("2.5.4.3", 0x14, b"device"))
-    with pytest.raises(Malformed, match="a commonName in TeletexString beyond ASCII; use UTF8String"):
+    with pytest.raises(Malformed, match="commonName in TeletexString beyond ASCII; use UTF8String"):
         check(attribute("2.5.4.3", 0x14, b"\xe9"))
 
 
@@ -190,7 +190,7 @@ def test_10_1_the_text_says_whose_subject_it_is() -> None:
     spki = CertificationRequest.decode(encode_certification_request(KEY, name("CN=a"))).spki
     message = encode_unsigned_message(spki, name("CN=a"), Popo.absent)
     request = replace(CertReqMsg.decode(message), subject_der=template)
-    with pytest.raises(Malformed, match=r"^CRMF request: a organizationName of 0 characters"):
+    with pytest.raises(Malformed, match=r"^CRMF request: organizationName of 0 characters"):
         _ = request.subject
-    with pytest.raises(Malformed, match=r"^PKCS #10 request: a organizationName of 0 characters"):
+    with pytest.raises(Malformed, match=r"^PKCS #10 request: organizationName of 0 characters"):
         subject_of(template)

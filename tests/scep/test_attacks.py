@@ -578,42 +578,7 @@ def test_of_two_approved_requests_for_one_subject_one_is_issued() -> None:
     issued(devices[1].poll())  # as RFC 8894 figure 12 has it
 
 
-# Guessing, withdrawing
-
-
-def test_after_many_wrong_guesses_short_passwords_are_not_looked_up_for_a_while() -> None:
-    world = World("rsa:2048")
-    short, made = world.password("a short password"), world.password("K7QW3ZJ5PDX2M4RTBVYN6HSAFGCEULOI")
-    for at in range(20):
-        guess = world.device(password=f"guess number {at}", transaction_id=f"g{at}")
-        assert refusal(guess.enrol()) == "the challengePassword is not valid"
-    for at, text in enumerate(("another guess", short)):
-        answer = refusal(world.device(password=text, label=text, transaction_id=f"s{at}").enrol())
-        assert answer == "busy: too many wrong challengePasswords; come back in a minute"
-    issued(world.device(password=made, transaction_id="made").enrol())
-    world.tick(timedelta(minutes=1))
-    issued(world.device(password=short, label=short, transaction_id="s1").enrol())
-
-
-def test_guesses_at_one_profile_do_not_slow_another() -> None:
-    guest, admin = two_profiles()
-    short = admin.password("a short password")
-    for at in range(21):
-        guest.device(password=f"guess number {at}", transaction_id=f"g{at}").enrol()
-    issued(admin.device(password=short).enrol())
-
-
-def test_a_webhook_beside_passwords_makes_guessing_no_faster() -> None:
-    """And is still asked about its own, which nobody here knows."""
-    world = World("rsa:2048", webhook=Scripted(*["reject: not mine"] * 21, "approve"))
-    short = world.password("a short password")
-    for at in range(20):
-        assert refusal(world.device(password=f"guess {at}", transaction_id=f"g{at}").enrol()) == "not mine"
-    answer = refusal(world.device(password=short, label="short", transaction_id="s").enrol())
-    assert answer == "busy: too many wrong challengePasswords; come back in a minute"
-    issued(world.device(password="known elsewhere", label="other", transaction_id="o").enrol())
-    world.tick(timedelta(minutes=1))
-    issued(world.device(password=short, label="short", transaction_id="s2").enrol())
+# Withdrawing
 
 
 @pytest.mark.parametrize("one_time", [True, False])

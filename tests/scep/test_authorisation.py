@@ -93,6 +93,15 @@ def test_an_unknown_password_is_refused_even_if_an_operator_could_decide(policy:
     assert not world.store.transactions()
 
 
+def test_a_password_that_is_none_and_ends_with_a_line_end() -> None:
+    """Nothing is compared: it is said whether the password without it is right or not."""
+    world = World()
+    for password in (world.password(), "nonsense"):
+        for end in ("\n", "\r\n"):
+            text = refusal(world.device(password=password + end).enrol())
+            assert text == "the challengePassword is not valid; it ends with a line end"
+
+
 def test_an_empty_password_is_none() -> None:
     world = World(policy=PASSWORDS)
     assert "no challengePassword" in refusal(world.device(password="").enrol())

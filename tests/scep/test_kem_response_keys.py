@@ -204,3 +204,13 @@ def test_the_attribute_s_octets() -> None:
     expected = sequence(tlv(0x04, IDENTIFIER), algorithm(oids.AES256_WRAP), tlv(0x04, KEY))
     assert encode_response_key(IDENTIFIER, KEY) == expected
     assert encode(RESPONSE_KEY) == tlv(0x06, bytes.fromhex("2b0601040181fd59c53e03"))
+
+
+@pytest.mark.parametrize("kem", [policy(ResponseKeyReuse.off), KemPolicy(classic=True)])
+def test_8_where_none_is_taken_none_is_advised(kem: KemPolicy) -> None:
+    """Who has no other way is told of it where GetCACaps lists ResponseKey, and nowhere else."""
+    for settings, advised in ((kem, False), (KemPolicy(), True)):
+        world = World(kem=settings, policy=MANUAL)
+        assert (b"ResponseKey" in world.responder.get_ca_caps()) is advised
+        text = refused(world.device("ed25519").enrol(), text="there is no challengePassword")
+        assert text.endswith("a responseKey in the request is a way, too") is advised

@@ -25,13 +25,13 @@ from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM, AES256_GCM, TRIPLE_DES, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import algorithm, encode, wrap
 from pkix.certificates import Certificate
-from pkix.content import CANNOT_OPEN
+from pkix.content import CANNOT_OPEN, PADDING_WRONG
 from pkix.errors import AlgorithmRefused
 from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import Signer
 from scep.client import ClientSettings, StillPending
 from scep.messages import PkiMessage
-from scep.opening import _STAND_IN
+from scep.opening import _STAND_IN, NOT_LOGGED
 from scep.settings import Settings
 from tests.pkix.tlv import Node
 from tests.scep import craft
@@ -47,7 +47,7 @@ Change = Callable[[World, Device], bytes]  # an envelope that holds nothing righ
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return World()
+    return World(settings=Settings(log_causes=True))
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +167,7 @@ CHANGES: dict[str, Change] = {
         lambda _world, _device: stated(craft.self_made("ec:P-256", "CN=stranger", "stranger"))
     ),
 }
+VISIBLE = "not whole blocks"  # anybody can see what is wrong
 ALL = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 
 
@@ -246,7 +247,8 @@ def test_wrong_padding_alone_stops_nobody(world: World, device: Device, work: Co
     answer = PkiMessage.decode(reply.body)
     assert (str(answer.fail_info.value), answer.fail_info_text) == (BAD_MESSAGE_CHECK, CANNOT_OPEN)
     assert work == {"signatures": 1, "decryptions": 1}
-    assert reply.events[0].details["cause"] == "the padding is wrong (RFC 5652 section 6.3)"
+    found = f"{PADDING_WRONG}; what stands before it is a PKCS #10 request with a right signature"
+    assert reply.events[0].details["cause"] == found
 
 
 def test_a_right_statement_costs_what_garbage_costs(work: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,11 +315,42 @@ def test_nobody_looks_where_a_structure_in_cbc_is_broken(
 # The operator
 
 
+@pytest.mark.parametrize("kind", [*REQUESTS, *QUERIES])
+def test_the_log_does_not_tell_either_unless_nothing_is_at_stake(kind: int) -> None:
+    """Who reads it, and has recorded a request, is as near to the plaintext as who gets different answers."""
+    world = World()
+    device = world.device(password=world.password(PASSWORD))
+    (first, *others) = (
+        sent(world, make(world, device), kind).events for name, make in CHANGES.items() if name != VISIBLE
+    )
+    assert first[0].details["cause"] == NOT_LOGGED
+    assert all(events == first for events in others)
+
+
+@pytest.mark.parametrize("content", [b"x", b""])
+def test_the_log_does_not_tell_how_a_key_under_rsa_failed(content: bytes) -> None:
+    """The key of a recorded request can be put before an envelope in AES-GCM."""
+    world = World()
+    private = world.authority.ca.key
+    assert isinstance(private, rsa.RSAPrivateKey)
+    causes = set()
+    for octets in (b"k" * 16, b"k" * 24, b""):
+        tree = Node.parse(sealed(world, content, AES128_GCM))
+        tree[1][0][1][0][3].content = private.public_key().encrypt(octets, padding.PKCS1v15())
+        causes.add(sent(world, tree.der(), 19).events[0].details["cause"])
+    assert causes == {NOT_LOGGED}
+
+
 FOR_KEM = "Malformed: a request for an ML-KEM key comes in EnvelopedData; AuthEnvelopedData is needed"
 CAUSES = {
-    "key that cannot be unwrapped": ("another length", "cannot be unwrapped", "Malformed"),
-    "key of another length": ("the content-encryption key has another length than the cipher's",),
-    "OAEP that fails": ("the content-encryption key cannot be unwrapped",),
+    "key that cannot be unwrapped": ("PKCS #1 v1.5", PADDING_WRONG, "Malformed"),
+    "key of another length": (
+        "the content-encryption key does not have the 16 octets of AES-128-CBC, or encryptedKey is not encrypted with "
+        "PKCS #1 v1.5 to the key of this certificate",
+    ),
+    "OAEP that fails": (
+        "the content-encryption key cannot be unwrapped: encryptedKey is not encrypted with RSAES-OAEP to this key",
+    ),
     "a key that is too short": ("AlgorithmRefused: PKCS #10 request: RSA key of 1024 bits",),
     "a wrong signature": ("IntegrityFailed: the PKCS #10 request's signature does not verify",),
     "an unsigned request": (FOR_KEM,),
@@ -330,6 +363,63 @@ def test_the_cause_is_in_the_log(world: World, device: Device, which: str) -> No
     (event,) = sent(world, CHANGES[which](world, device), 19).events
     assert any(text in event.details["cause"] for text in CAUSES[which]), event.details
     assert event.details["text"] == CANNOT_OPEN
+
+
+@pytest.mark.parametrize("kind", [*REQUESTS, *QUERIES])
+@ALL
+def test_every_failure_has_a_cause_in_the_log(world: World, device: Device, change: Change, kind: int) -> None:
+    """And of octets that were decrypted with a random key, nothing is said."""
+    (event,) = sent(world, change(world, device), kind).events
+    assert event.details["text"] == CANNOT_OPEN
+    cause = event.details["cause"]
+    assert cause
+    assert not ("content-encryption key" in cause and "Malformed" in cause)
+
+
+def test_every_failure_under_gcm_has_a_cause_in_the_log(world: World, device: Device) -> None:
+    tree = Node.parse(sealed(world, device.request.der, AES128_GCM))
+    tree[1][0][3].content = bytes(16)
+    short, other = Node.parse(tree.der()), Node.parse(tree.der())
+    short[1][0][1][0][3].content = bytes(128)
+    other[1][0][1][0][2] = Node.parse(encode(algorithm(oids.RSAES_OAEP, b"\x30\x00")))
+    for made, cause in (
+        (tree, "the tag is wrong: another key, nonce, ciphertext or authAttrs"),
+        (short, "the content-encryption key cannot be unwrapped: encryptedKey has 128 octets, the key 256"),
+        (other, "encryptedKey is not encrypted with RSAES-OAEP to this key"),
+    ):
+        for kind in (*REQUESTS, *QUERIES):
+            (event,) = sent(world, made.der(), kind).events
+            assert (event.details["text"], cause in event.details["cause"]) == (CANNOT_OPEN, True)
+
+
+@pytest.mark.parametrize(
+    ("octets", "cause"),
+    [(b"", "0 octets, and padding alone fills a block"), (bytes(1001), "1001 octets, not blocks of 16")],
+)
+def test_an_encrypted_content_that_is_not_blocks(world: World, octets: bytes, cause: str) -> None:
+    def change(enveloped: Node) -> None:
+        enveloped[2][2].content = octets
+
+    for kind in (*REQUESTS, *QUERIES):
+        (event,) = sent(world, changed(world, b"x", change), kind).events
+        assert event.details["text"] == CANNOT_OPEN
+        assert event.details["cause"] == f"encryptedContent has {cause} (RFC 5652 section 6.3)"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "nothing"),
+        (b"-----BEGIN CERTIFICATE REQUEST-----\n", "PEM"),
+        (b"MIICWDCCAUACAQAwEz", "base64 text"),
+        (b"\x04\x03\x30\x01\x00", "an OCTET STRING"),
+        (wrap(0x30, encode(oids.DATA) + wrap(0xA0, wrap(0x04, bytes(300)))), "a ContentInfo"),
+        (craft.self_made("rsa:2048", "CN=a", "a").certificate.der, "a certificate"),
+    ],
+)
+def test_what_is_in_the_envelope_instead_is_in_the_log(world: World, content: bytes, kind: str) -> None:
+    (event,) = sent(world, sealed(world, content), 19).events
+    assert event.details["cause"].endswith(f"; the envelope holds {kind}")
 
 
 @pytest.mark.parametrize("kind", QUERIES)
@@ -347,6 +437,14 @@ def test_what_was_read_as_an_object_identifier_is_not_in_the_log(world: World, d
     (event,) = sent(world, sealed(world, request), 19).events
     assert "75.55" not in str(event)
     assert "signature algorithm (an object identifier) does not go with an RSA key" in event.details["cause"]
+
+
+@pytest.mark.parametrize(("oid", "name"), [("1.3.101.113", "Ed448"), ("1.2.840.10040.4.1", "DSA")])
+def test_an_object_identifier_that_has_a_name_is_in_the_log(world: World, device: Device, oid: str, name: str) -> None:
+    spki = wrap(0x30, wrap(0x30, encode(oids.Oid(oid))) + wrap(0x03, b"\0key"))
+    request = craft.signed_pkcs10(device.key, craft.request_info(device, spki=spki))  # type: ignore[arg-type]
+    (event,) = sent(world, sealed(world, request), 19).events
+    assert event.details["cause"].endswith(f"a public key of the kind {name} ({oid}) is not supported")
 
 
 # What stays specific
@@ -379,7 +477,10 @@ def test_under_gcm_only_opening_has_the_one_answer(world: World, device: Device)
     for kind in (*REQUESTS, *QUERIES):
         expected = BAD_MESSAGE_CHECK if kind in REQUESTS else BAD_CERT_ID
         failed(world, message(tree.der(), kind), expected, CANNOT_OPEN)
-    for which, text in (("text", "PKCS #10 request is not valid DER"), ("a wrong signature", "does not verify")):
+    for which, text in (
+        ("text", "the envelope holds an HTML page; it should hold the DER of a PKCS #10 request"),
+        ("a wrong signature", "does not verify"),
+    ):
         plaintext = {"text": b"<html>", "a wrong signature": flipped(device.request.der, -1)}[which]
         found = PkiMessage.decode(sent(world, sealed(world, plaintext, AES128_GCM), 19).body)
         assert text in (found.fail_info_text or "")

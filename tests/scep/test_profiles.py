@@ -17,6 +17,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from ca.authority import Authority, KeyPair, create_authority
 from ca.credentials import add_password, new_password
 from ca.errors import NamesRefused
+from ca.granted import in_bounds
 from ca.methods import AuthorisationPolicy
 from ca.profiles import Profile, check_request
 from ca.requests import CertificateRequest
@@ -114,7 +115,9 @@ def test_every_value_of_an_attribute_must_have_the_form() -> None:
 
 
 def test_a_line_end_passes_no_pattern() -> None:
-    assert "control characters" in refusal(Profile(subject_patterns={"CN": "device$|device"}), subject="CN=device\n")
+    assert "commonName holds the control character U+000A" in refusal(
+        Profile(subject_patterns={"CN": "device$|device"}), subject="CN=device\n"
+    )
 
 
 def test_an_empty_subject_is_allowed_by_a_profile_and_makes_the_names_critical() -> None:
@@ -151,6 +154,9 @@ GENERAL_NAMES: dict[str, x509.GeneralName] = {
 }
 
 
+LABELS = {"dn": "dn (directoryName)"}
+
+
 @pytest.mark.parametrize("kind", GENERAL_NAMES)
 def test_a_profile_names_the_types_of_subject_alt_names(kind: str) -> None:
     wanted = names(GENERAL_NAMES[kind])
@@ -158,7 +164,7 @@ def test_a_profile_names_the_types_of_subject_alt_names(kind: str) -> None:
     assert certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName) == wanted[0]
     others = tuple(item for item in GENERAL_NAMES if item != kind)
     assert refusal(Profile(san_types=others), extensions=wanted) == (
-        f"a subjectAltName of type {kind} is not allowed; this profile allows {', '.join(others)}"
+        f"a subjectAltName of type {LABELS.get(kind, kind)} is not allowed; this profile allows {', '.join(others)}"
     )
 
 
@@ -198,6 +204,59 @@ def test_10_1_a_pattern_for_host_names_is_not_passed_by_upper_case(written: str)
     issued(profile, extensions=names(x509.DNSName("HOST.example")))
 
 
+def upn(text: str) -> x509.OtherName:
+    return x509.OtherName(UPN.type_id, wrap(0x0C, text.encode()))
+
+
+def mailbox(text: str) -> x509.OtherName:
+    return x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9"), wrap(0x0C, text.encode()))
+
+
+EVIL = r"(?!.*[@/]evil\.example).*"
+MAILBOX = "otherName:1.3.6.1.5.5.7.8.9"
+
+
+@pytest.mark.parametrize(
+    ("kind", "pattern", "refused", "passed"),
+    [
+        ("email", EVIL, x509.RFC822Name("a@EVIL.example"), x509.RFC822Name("a@GOOD.example")),
+        ("email", r"a@good\.example", x509.RFC822Name("A@good.example"), x509.RFC822Name("a@Good.EXAMPLE")),
+        (
+            "uri",
+            EVIL,
+            x509.UniformResourceIdentifier("https://Evil.Example:1/"),
+            x509.UniformResourceIdentifier("https://GOOD.example/x"),
+        ),
+        (
+            "uri",
+            r"(?!https:).*",
+            x509.UniformResourceIdentifier("HTTPS://evil.example/"),
+            x509.UniformResourceIdentifier("HTTP://evil.example/"),
+        ),
+        (
+            "uri",
+            r"https://good\.example/a",
+            x509.UniformResourceIdentifier("https://good.example/A"),
+            x509.UniformResourceIdentifier("Https://GOOD.example/a"),
+        ),
+        ("upn", EVIL, upn("a@EVIL.example"), upn("a@GOOD.example")),
+        ("upn", r"a@GOOD\.example", upn("b@good.example"), upn("A@good.example")),
+        (MAILBOX, EVIL, mailbox("ä@EVIL.example"), mailbox("ä@GOOD.example")),
+        (MAILBOX, r"ä@good\.example", mailbox("Ä@good.example"), mailbox("ä@GOOD.example")),
+    ],
+)
+def test_10_1_a_pattern_is_not_passed_by_upper_case_in_a_host(
+    kind: str, pattern: str, refused: x509.GeneralName, passed: x509.GeneralName
+) -> None:
+    """Nor in a scheme, nor in a name of Windows, where case makes no difference. Elsewhere it counts. What is issued
+    stands as it was asked for.
+    """
+    profile = Profile(san_types=(kind,), san_patterns={kind: pattern})
+    assert "does not have the form" in refusal(profile, extensions=names(refused))
+    made = issued(profile, extensions=names(passed))
+    assert list(made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value) == [passed]
+
+
 @pytest.mark.parametrize("word", ["unstructuredName", "UNSTRUCTUREDNAME", "1.2.840.113549.1.9.2"])
 def test_10_1_cisco_s_unstructured_name_can_be_allowed(word: str) -> None:
     subject = "CN=device,1.2.840.113549.1.9.2=router"
@@ -223,7 +282,7 @@ def test_a_subject_alt_name_must_have_the_form_as_a_whole(kind: str, good: str, 
     wanted = names(GENERAL_NAMES[kind])
     types = tuple(GENERAL_NAMES)
     issued(Profile(san_types=types, san_patterns={kind: good}), extensions=wanted)
-    expected = f"a subjectAltName of type {kind} does not have the form this profile asks for"
+    expected = f"a subjectAltName of type {LABELS.get(kind, kind)} does not have the form this profile asks for"
     assert refusal(Profile(san_types=types, san_patterns={kind: bad}), extensions=wanted) == expected
 
 
@@ -231,12 +290,18 @@ def test_a_pattern_is_not_passed_by_what_others_read_as_another_name() -> None:
     """See tests/pkix/test_general_names.py for what every type may hold."""
     posing = x509.DNSName._init_without_validation("www.bank.example\0.corp.example")
     text = refusal(Profile(san_patterns={"dns": r"[^/]*\.corp\.example"}), extensions=names(posing))
-    assert text == "PKCS #10 request: subjectAltName: dNSName is not a host name (RFC 1123)"
+    found = r"'www.bank.example\x00.corp.example', which holds the control character U+0000"
+    assert text == f"PKCS #10 request: subjectAltName: dNSName is not a host name (RFC 1123): {found}"
     subject = name("CN=x").rdns[0]
     posing_subject = x509.Name([x509.NameAttribute(next(iter(subject)).oid, "www.bank.example\0.corp.example")])
     world = World(profile=Profile(subject_patterns={"CN": r"[^/]*\.corp\.example"}))
     request = encode_certification_request(key("rsa:2048"), posing_subject, challenge_password=world.password())
-    craft.failed(world, craft.request(world.device(), content=request), craft.BAD_REQUEST, "control characters")
+    craft.failed(
+        world,
+        craft.request(world.device(), content=request),
+        craft.BAD_REQUEST,
+        "commonName holds the control character U+0000",
+    )
 
 
 def test_patterns_match_a_long_value_as_it_is_issued() -> None:
@@ -508,7 +573,7 @@ SIDS = x509.UniformResourceIdentifier("tag:microsoft.com,2022-09-14:sid:S-1-5-21
 @pytest.mark.parametrize(
     ("extensions", "text"),
     [
-        (names(x509.DNSName("")), "subjectAltName: dNSName is not a host name (RFC 1123)"),
+        (names(x509.DNSName("")), "subjectAltName: dNSName is not a host name (RFC 1123): '', which is empty"),
         (names(x509.UniformResourceIdentifier("tag:microsoft.com,2022-09-14:sid:x")),
          "a URI of tag:microsoft.com holds no security identifier (S-1-...)"),
         ([*names(SIDS), craft.microsoft_sid("S-1-5-21-1-2-3-501")],
@@ -532,7 +597,7 @@ def test_10_1_the_text_says_what_the_request_is_written_in(extensions: list[Any]
 def test_10_1_a_name_that_is_not_allowed_is_refused_before_names_are_compared() -> None:
     """A directoryName in the subjectAltName has no bound yet, and comparing a long one takes seconds."""
     refused = refusal(Profile(), extensions=names(x509.DirectoryName(name("CN=CA,O=Example"))))
-    assert refused.startswith("a subjectAltName of type dn is not allowed")
+    assert refused.startswith("a subjectAltName of type dn (directoryName) is not allowed")
 
 
 def test_10_1_a_name_without_subject_only_where_the_profile_says_so() -> None:
@@ -562,5 +627,32 @@ def test_10_1_a_subject_alt_name_without_names_is_refused() -> None:
 def test_10_1_a_pattern_of_the_subject_alt_name_is_for_the_whole_value(
     kind: str, value: x509.GeneralName, pattern: str
 ) -> None:
-    """And for its case, but in a dns one."""
+    """And for its case, where that makes a difference."""
     assert "does not have the form" in refusal(Profile(san_patterns={kind: pattern}), extensions=names(value))
+
+
+def test_9_what_was_asked_for_and_ignored_is_in_the_log() -> None:
+    """Beside the certificate; the client is told nothing, and an operator who asks finds it."""
+    world = World()
+    wanted = [
+        x509.Extension(x509.BasicConstraints.oid, True, x509.BasicConstraints(ca=True, path_length=None)),
+        extension(key_usage({"digitalSignature", "keyCertSign"})),
+        extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])),
+        extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05" * 200)),
+        *names(x509.DNSName("device.example")),
+    ]
+    device = world.device(password=world.password(), extensions=wanted)
+    (event,) = world.send(device.start()).events
+    assert event.outcome == "SUCCESS"
+    assert event.details["not granted"] == (
+        "other extensions: basicConstraints, critical: a CA; keyUsage: keyCertSign; "
+        f"extendedKeyUsage: codeSigning (1.3.6.1.5.5.7.3.3); other extensions: 1.2.3.4: {'05' * 26}0…"
+    )
+    plain = world.device(password=world.password("another"), label="plain", extensions=names(x509.DNSName("a.example")))
+    (event,) = world.send(plain.start()).events
+    assert (event.outcome, event.details.get("not granted")) == ("SUCCESS", None)
+
+
+def test_9_what_was_ignored_is_told_in_bounds() -> None:
+    assert in_bounds([f"line {at}" for at in range(8)]).endswith("; line 7")
+    assert in_bounds([f"line {at}" for at in range(10)]).endswith("; line 7; and 2 more")

@@ -228,7 +228,11 @@ def test_the_ca_s_certificate_in_place_of_the_ra_s() -> None:
     world = World(ra_key_type="rsa:2048")
     device = world.device()
     sealed = encrypt(device.request.der, [RsaRecipient(world.authority.certificate)], AES128, Random("to the CA"))
-    text = "the certificate of our CA opens none; fetch the others with GetCACert"
+    assert world.authority.ra_decryption is not None
+    serial = f"{world.authority.ra_decryption.certificate.serial_number:x}"
+    subject = world.authority.ra_decryption.certificate.subject.rfc4514_string()
+    instead = f"{subject} (RSA, keyEncipherment, serial number {serial})"
+    text = f"the certificate of our CA opens none; address that of {instead}"
     failed(world, craft.request(device, message=sealed), BAD_MESSAGE_CHECK, text)
 
 
@@ -341,7 +345,7 @@ def test_a_field_of_the_request_is_found_in_the_request(world: World) -> None:
     made = Node.parse(device.request.der)
     made[1][0] = Node(MARK[0], MARK[2:])
     content = made.der()
-    where = f"signatureAlgorithm.algorithm, at offset {content.index(MARK)} of the structure"
+    where = f"signatureAlgorithm.algorithm, at offset {content.index(MARK)} of the enveloped content"
     failed(world, craft.request(device, content=content, cipher=AES128_GCM), BAD_REQUEST, where)
 
 

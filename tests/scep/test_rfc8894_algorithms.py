@@ -277,7 +277,8 @@ def test_3_1_without_challenge_password_it_is_refused_before_anything_is_issued(
     refused = world.device(kind).enrol()
     assert isinstance(refused, Refused)
     assert refused.text is not None
-    assert "signer's key cannot decrypt and there is no challengePassword" in refused.text
+    text = "signer's key cannot decrypt and there is no challengePassword (RFC 8894 section 3.1)"
+    assert refused.text.endswith(f"{text}; a responseKey in the request is a way, too")
     assert not world.store.transactions()
     assert not world.store.certificates()
 

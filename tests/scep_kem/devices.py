@@ -50,7 +50,7 @@ class Device:
     @property
     def certificate(self) -> x509.Certificate:
         """What device.pem holds."""
-        return files.read_certificate(self.out)
+        return files.read_certificates(self.out)[0]
 
     @property
     def names(self) -> set[str]:

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ca.granted import extension_facts
 from ca.profiles import extension
 from ca.store import Decision, State, Transaction
 from kem.keys import encode_public_key
@@ -30,7 +31,6 @@ from scep.client import Issued, KemKey, StillPending
 from scep_kem import approval
 from scep_kem.ca_dir import CaDir
 from scep_kem.clock import utc_now
-from scep_kem.contents import extension_facts
 from scep_kem.terminal import revealed
 from tests.scep_kem.kit import CONFIG, Site, make_ca_dir, run
 from tests.world import Device, kem_key, key
@@ -487,7 +487,6 @@ def test_the_request_itself_is_printed(own: CaDir) -> None:
     found = run("requests", "show", waiting(own, request=request), "--pem", "--dir", own.path).good()
     assert x509.load_pem_x509_csr(found.out.encode()).public_bytes(Encoding.DER) == request and found.err == ""
     run("requests", "show", "00", "--pem", "--json", "--dir", own.path).refused_in_one_line(2, "--pem goes without")
-    run("requests", "show", "00", "--with-secrets", "--dir", own.path).refused_in_one_line(2, "goes with --pem")
 
 
 def test_a_password_in_the_request_is_printed_only_if_asked_for(own: CaDir) -> None:
@@ -506,6 +505,23 @@ def test_a_password_in_the_request_is_printed_only_if_asked_for(own: CaDir) -> N
     assert found.out == ""
     found = run(*given, "--pem", "--with-secrets").good()
     assert "WARNING" in found.err and base64.b64decode("".join(found.out.splitlines()[1:-1])) == request
+
+
+def test_a_hash_that_tests_the_password_is_shown_only_if_asked_for(own: CaDir) -> None:
+    """The certificate tells all else of an ML-KEM request. Nothing else that is shown is made of it, either."""
+    with own.open_store() as store:
+        site = Site(own, store=store, path="/scep/rich")
+        device = site.kem_device(password=site.password("somebody chose it"))
+        assert isinstance(device.enrol(), StillPending)  # challenged
+        (item,) = store.transactions()
+    given = ("requests", "show", approval.request_id(item), "--dir", own.path)
+    digest = device.request.hash
+    (listed,) = run("requests", "list", "--all", "--json", "--dir", own.path).good().out.splitlines()
+    for text in (run(*given).good().out, run(*given, "--json").good().out, listed):
+        assert "withheld, because passwords can be tested with it" in text and digest.hex() not in text
+        assert approval.request_id(replace(item, request_hash=digest)) not in text
+    for more in ((), ("--json",)):
+        assert digest.hex() in run(*given, "--with-secrets", *more).good().out
 
 
 def test_a_response_key_in_the_request_counts_as_a_secret() -> None:

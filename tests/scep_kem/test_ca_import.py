@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ca.authority import KeyPair, new_serial
+from pkix.certificates import Certificate
 from pkix.keys import certificate_hash
 from pkix.signatures import SigningKey
 from pkix.usages import key_usage
@@ -92,11 +93,11 @@ def test_2_2_a_subordinate_ca_is_served_with_its_chain_and_accepted_by_a_client_
     answer = site.get("operation=GetCACert")
     assert answer.headers["Content-Type"] == "application/x-x509-ca-ra-cert"
     anchor = {"root": root, "middle": middle, "ca": pair}[pinned].certificate
-    fingerprint = CaCertificates(anchor, ()).fingerprint
+    fingerprint = CaCertificates(Certificate.of(anchor), ()).fingerprint
     found = CaCertificates.decode(answer.data, fingerprint=fingerprint, now=utc_now())
-    assert found.ca == pair.certificate
+    assert found.ca == Certificate.of(pair.certificate)
     if pinned == "root":
-        assert {root.certificate, middle.certificate, pair.certificate} <= set(found.all)
+        assert {Certificate.of(item.certificate) for item in (root, middle, pair)} <= set(found.all)
     assert isinstance(site.device(password=site.password()).enrol(), Issued)
 
 
@@ -202,7 +203,7 @@ def test_the_printed_fingerprints_are_those_of_the_certificate(tmp_path: Path) -
     made = make_ca_dir(tmp_path / "ca")
     said = run("ca", "show", "--dir", made.path).good().out
     der = made.load().current.ca.certificate.public_bytes(Encoding.DER)
-    assert CaCertificates(x509.load_der_x509_certificate(der), ()).fingerprint in said
+    assert CaCertificates(Certificate.load(der), ()).fingerprint in said
 
 
 # PKCS #12, as Windows and most CAs export
@@ -265,6 +266,12 @@ def test_issue_10_5_a_pkcs12_file_may_be_ber(tmp_path: Path, recwarn: pytest.War
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("option", [("--subject", "CN=x"), ("--key-type", "rsa:2048")])
+def test_what_an_imported_ca_has_itself_is_not_asked_for(tmp_path: Path, option: tuple[str, str]) -> None:
+    said = import_pkcs12(tmp_path, pkcs12_of(certificate("CN=One", key("ec:P-256", "one"))), "--ra", *option)
+    said.refused_in_one_line(2, f"{option[0]} is for a CA that is made")
+
+
 def test_issue_10_5_cross_certificates_make_no_endless_chain(tmp_path: Path) -> None:
     one, other = key("ec:P-256", "one"), key("ec:P-256", "other")
     by_one, by_other = certificate("CN=One", one), certificate("CN=Other", other)
@@ -276,7 +283,7 @@ def test_issue_10_5_cross_certificates_make_no_endless_chain(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("data", "password", "words"),
     [
-        pytest.param("good", None, "is encrypted; give its password", id="no password"),
+        pytest.param("good", None, "is encrypted; give its password by --import-key-password-file", id="no password"),
         pytest.param("good", b"wrong", "damaged, or its password is another one", id="wrong password"),
         pytest.param("cut", PASSWORD, "it is no PKCS #12 file", id="cut"),
         pytest.param("pem", PASSWORD, "it is no PKCS #12 file", id="PEM"),

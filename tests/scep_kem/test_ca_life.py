@@ -79,7 +79,8 @@ def test_renew_ra_makes_new_certificates_and_opens_what_names_the_old(
             assert new.not_valid_after_utc >= old.not_valid_after_utc + timedelta(hours=12)
             assert (Certificate.of(new).spki == Certificate.of(old).spki) is not new_keys and new.subject == old.subject
         served_now = set(site.ca_certificates().all)
-        assert set(after.values()) <= served_now and served_now.isdisjoint(before.values())
+        assert set(map(Certificate.of, after.values())) <= served_now
+        assert served_now.isdisjoint(map(Certificate.of, before.values()))
         # The client that has the old answer to GetCACert: its signer is the old one, too.
         outcome = plain.enrolment.receive(site.send(early).body)
         assert isinstance(outcome, Issued)
@@ -119,10 +120,10 @@ def test_what_is_encrypted_to_an_earlier_ra_of_the_prepared_ca_is_issued_by_that
     own: CaDir, monkeypatch: pytest.MonkeyPatch, later: Callable[[timedelta], None]
 ) -> None:
     prepared = own.prepare_rollover(now=utc_now())
-    got = tuple(map(x509.load_der_x509_certificate, prepared.certificates()))
+    got = tuple(map(Certificate.load, prepared.certificates()))
     with own.open_store() as store:
         site = Site(own, store=store)
-        monkeypatch.setattr(site, "ca_certificates", lambda: CaCertificates(prepared.ca.certificate, got))
+        monkeypatch.setattr(site, "ca_certificates", lambda: CaCertificates(prepared.certificate, got))
         device = site.device(password=site.password(ttl=None))
         later(timedelta(hours=1))
         run("ca", "renew-ra", "--new-keys", "--dir", own.path).good()
@@ -334,7 +335,7 @@ def test_f03_2_1_2_a_ca_that_only_signs_certificates_is_imported_with_an_ra(tmp_
     files.write(tmp_path / "c", files.pem(pair.certificate))
     options = ("--import-key", tmp_path / "k", "--import-cert", tmp_path / "c")
     alone = run("ca", "init", "--dir", tmp_path / "alone", *options)
-    alone.refused_in_one_line(2, "keyUsage lacks digitalSignature", "with --ra")
+    alone.refused_in_one_line(2, "keyUsage lacks digitalSignature", "or --ra")
     own = imported(tmp_path, pair, "--ra")
     site = Site(own)
     assert isinstance(site.device(password=site.password()).enrol(), Issued)
@@ -411,11 +412,11 @@ def test_f03_a_renewed_certificate_takes_the_place_of_the_old(tmp_path: Path) ->
         assert isinstance(issued, Issued)
         before = own.load().current
         files.write(tmp_path / "new.pem", files.pem(new.certificate, root.certificate))
-        run("ca", "import-cert", tmp_path / "new.pem", "--dir", own.path).good()
+        assert "WARNING" not in run("ca", "import-cert", tmp_path / "new.pem", "--dir", own.path).good().out
         current = own.load().current
         assert current.ca.certificate == new.certificate and current.chain == (root.certificate,)
         assert current.identifier == before.identifier and current.fingerprint != before.fingerprint
-        assert site.ca_certificates().ca == new.certificate
+        assert site.ca_certificates().ca == Certificate.of(new.certificate)
         # What the CA has issued is renewed, found and revoked as before, and its CRL stays where it was.
         renewed = device.renewal(issued).enrol()
         assert isinstance(renewed, Issued)
@@ -429,6 +430,70 @@ def test_f03_a_renewed_certificate_takes_the_place_of_the_old(tmp_path: Path) ->
     run("ca", "backup", tmp_path / "backup", "--dir", own.path).good()
     copy = CaDir(tmp_path / "backup").load().current
     assert (copy.by_role, copy.chain, copy.identifier) == (current.by_role, current.chain, current.identifier)
+    files.write(tmp_path / "old.pem", files.pem(old.certificate, root.certificate))
+    assert "is it the right file?" in run("ca", "import-cert", tmp_path / "old.pem", "--dir", own.path).good().out
+
+
+def test_a_renewed_certificate_for_what_no_ra_does_names_no_option_that_the_command_lacks(tmp_path: Path) -> None:
+    private, certifies = key("ec:P-256", "issuing"), ("keyCertSign", "cRLSign")
+    own = imported(tmp_path, made("CN=Issuing", private, usages=("digitalSignature", *certifies)))
+    files.write(tmp_path / "new.pem", files.pem(made("CN=Issuing", private, usages=certifies).certificate))
+    said = run("ca", "import-cert", tmp_path / "new.pem", "--dir", own.path)
+    said.refused_in_one_line(2, "keyUsage lacks digitalSignature", "this CA has no RA for that")
+    assert "--ra" not in said.err
+
+
+@pytest.mark.parametrize("retired", [False, True])
+def test_two_generations_have_two_keys(tmp_path: Path, retired: bool) -> None:
+    """With one key, each of two CRLs would make good what the other has revoked."""
+    root = made("CN=Root", key("ec:P-256", "root"))
+    first, second = (made("CN=Issuing", key("ec:P-256", label), issuer=root) for label in ("issuing", "next"))
+    own = imported(tmp_path, first, "--ra")
+    options = ("--import-key", tmp_path / "import.key", "--import-cert", tmp_path / "new.pem", "--dir", own.path)
+    if retired:
+        before = own.load().current.identifier
+        own.prepare_rollover(now=utc_now(), ca=second)
+        own.activate_rollover()
+        run("ca", "retire", before, "--dir", own.path).good()
+    files.write(tmp_path / "new.pem", files.pem(made("CN=Issuing", first.key, issuer=root).certificate))
+    run("ca", "rollover", *options).refused_in_one_line(2, "this is the key of the CA", "`ca import-cert`")
+    assert own.load().following is None
+
+
+def test_a_serial_number_of_two_cas_is_not_revoked_in_both(own: CaDir) -> None:
+    before = own.load().current
+    own.prepare_rollover(now=utc_now())
+    own.activate_rollover()
+    for index, authority in enumerate((before, own.load().current)):
+        path = own.path.parent / f"{index}.pem"
+        files.write(path, files.pem(issued_elsewhere(authority.ca, f"device {index}", serial=5)))
+        run("ca", "import-issued", path, "--of", authority.short_identifier, "--dir", own.path).good()
+    run("ca", "revoke", "5", "--dir", own.path).refused_in_one_line(2, "2 certificates", "give one by --cert")
+    run("ca", "revoke", "--cert", own.path.parent / "0.pem", "--dir", own.path).good()
+    with own.open_store() as store:
+        assert {item.authority for item in store.find_serial(5) if item.revoked_at} == {before.identifier}
+
+
+def test_a_rollover_that_was_dropped_halfway_is_not_activated(own: CaDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.prepare_rollover(now=utc_now())
+    with monkeypatch.context() as patched, own.open_store() as store:
+        patched.delattr(CaDir, "_write_roles")
+        with pytest.raises(AttributeError, match="_write_roles"):
+            own.abort_rollover(store=store, now=utc_now())
+    run("ca", "rollover", "--activate", "--dir", own.path).refused_in_one_line(2, "has been revoked", "--abort")
+    run("ca", "rollover", "--abort", "--dir", own.path).good()
+
+
+def test_earlier_certificates_of_the_ra_are_shown_until_they_are_replaced(own: CaDir) -> None:
+    before = {f"{item.serial_number:x}" for item in ras(own).values()}
+    run("ca", "renew-ra", "--dir", own.path).good()
+    shown = run("ca", "show", "--dir", own.path).good().out
+    assert all(f"serial {serial}: opened until it ends on 20" in shown for serial in before)
+    now = {f"{item.serial_number:x}" for item in ras(own).values()}
+    said = run("ca", "replace-ra", "--dir", own.path).good().out
+    (line,) = (line for line in said.splitlines() if "are revoked, serial" in line)
+    assert set(line.removesuffix(".").partition("serial ")[2].split(", ")) == before | now
+    assert "opened until" not in run("ca", "show", "--dir", own.path).good().out
 
 
 def test_f03_only_a_certificate_of_the_same_issuer_takes_its_place(tmp_path: Path) -> None:
@@ -520,10 +585,16 @@ def test_f03_what_the_ca_issued_before_renews_is_revoked_and_its_crl_goes_on(tmp
     command = ("ca", "import-issued", tmp_path / "issued", "--crl", tmp_path / "crl", "--dir", own.path)
     said = run(*command)
     assert said.code == 2 and "1 of the CRL are known by their number only" in said.out
-    assert "2 recorded, 0 known before, 2 revoked" in said.out
+    assert "2 recorded, 0 known already, 2 revoked" in said.out
     for words in ("README holds no", "foreign.pem: this CA has not signed it", "CA's own certificate", "3 skipped"):
         assert words in said.err
-    assert "0 recorded, 2 known before" in run(*command).out
+    assert "0 recorded, 2 known already" in run(*command).out
+    run("ca", "import-issued", "--dir", own.path).refused_in_one_line(2, "give a PATH with certificates, or a --crl")
+    later = ("--crl", tmp_path / "later")
+    files.write(tmp_path / "later", crl_of(pair, 42, keyCompromise=bad.serial_number))
+    assert "1 revoked by the CRL" in run("ca", "import-issued", *later, "--dir", own.path).good().out
+    without = run("ca", "import-issued", tmp_path / "issued" / "below", "--dir", own.path).good()
+    assert "no CRL given" in without.out and "give --crl or --crl-number" in without.err
     with own.open_store() as store:
         site = Site(own, store=store)
         identifier = own.load().current.short_identifier
@@ -573,7 +644,7 @@ def test_f03_another_certificate_with_a_known_serial_number_is_named_and_skipped
     for certificate in (first, second):
         files.write(tmp_path / "c.pem", files.pem(certificate))
         said = run("ca", "import-issued", tmp_path / "c.pem", "--dir", own.path)
-    assert said.code == 2 and "0 recorded, 0 known before" in said.out
+    assert said.code == 2 and "0 recorded, 0 known already" in said.out
     assert "c.pem: another certificate with this serial number is known" in said.err
     with own.open_store() as store:
         assert [item.der for item in store.certificates()] == [first.public_bytes(Encoding.DER)]

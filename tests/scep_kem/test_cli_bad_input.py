@@ -24,8 +24,8 @@ def enroll(tmp_path: Path, *arguments: str | Path, url: str = "http://127.0.0.1:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--subject", "O=\\ ,CN=x"], ["a organizationName of nothing but blanks"]),  # issue 10, section 1
-        (["--subject", "C=Germany"], ["a countryName of 7 characters, not 2"]),
+        (["--subject", "O=\\ ,CN=x"], [": organizationName of nothing but blanks"]),  # issue 10, section 1
+        (["--subject", "C=Germany"], [": countryName of 7 characters, not 2"]),
         (["--subject", "CN=a", "--san", "dns:a b"], ["--san 'dns:a b': ", "dNSName is not a host name"]),
         (["--subject", "device"], ["is not a distinguished name", "CN=device,O=Example"]),
         (["--subject", ""], ["the subject is empty"]),
@@ -40,6 +40,7 @@ def enroll(tmp_path: Path, *arguments: str | Path, url: str = "http://127.0.0.1:
             ["either --challenge or"],
         ),
         (["--subject", "CN=a", "--challenge", "\udcff"], ["challenge"]),
+        (["--subject", "CN=a", "--challenge", ""], ["--challenge is empty"]),
         (["--subject", "CN=a", "--save-messages", "/dev/null/x"], ["/dev/null/x"]),
         (["--subject", "CN=a", "--ca-fingerprint", "zz"], ["a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)"]),
         (["--subject", "CN=a", "--ca-fingerprint", "g" * 64], ["fingerprint"]),
@@ -114,7 +115,9 @@ def test_polling_needs_the_file_that_enroll_left(tmp_path: Path, key_file: Path,
     if content is not None:
         (tmp_path / "out.pem.pending").write_bytes(content)
     found = run("poll", "--key", key_file, "--out", tmp_path / "out.pem")
-    found.refused_in_one_line(2, "out.pem.pending", "cannot read" if content is None else "is not a pending enrolment")
+    found.refused_in_one_line(
+        2, "out.pem.pending", "nothing is pending" if content is None else "is not a pending enrolment"
+    )
 
 
 @pytest.mark.parametrize("command", ["getcert", "getcrl", "renew"])

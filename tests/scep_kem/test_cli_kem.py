@@ -174,7 +174,7 @@ def test_an_rsa_key_in_the_place_of_an_ml_kem_key_is_told_in_one_line(tmp_path: 
 def test_an_ml_kem_key_is_made_enrolled_and_kept_private(device: Device) -> None:
     said = device.enroll("--challenge", device.password(), "--require-kem").good()
     assert "key            ml-kem-768\n" in said.out
-    certificate = Certificate.of(files.read_certificate(device.out))
+    certificate = files.read_certificate(device.out)
     assert certificate.is_kem and stat.S_IMODE(device.key.stat().st_mode) == 0o600
     assert files.read_kem_key(device.key).parameter_set.name == "ML-KEM-768"
     assert {path.name for path in device.folder.iterdir()} == {"device.key", "device.pem"}
@@ -185,7 +185,7 @@ def test_an_existing_ml_kem_key_is_used(device: Device) -> None:
     before = device.key.read_bytes()
     device.enroll("--challenge", device.password(), key_type=None).good()
     assert device.key.read_bytes() == before
-    assert Certificate.of(files.read_certificate(device.out)).is_kem
+    assert files.read_certificate(device.out).is_kem
 
 
 def test_the_trace_explains_challenge_and_proof_and_shows_no_secret(device: Device) -> None:
@@ -295,7 +295,7 @@ def test_a_signing_certificate_states_possession(device: Device) -> None:
     device.url += "/statement"
     stating = ("--signing-key", signing[0], "--signing-cert", signing[1])
     said = device.enroll("--challenge", device.password(), *stating, "--trace", subject="CN=both").good().out
-    assert "kemPopChallenge" not in said and Certificate.of(files.read_certificate(device.out)).is_kem
+    assert "kemPopChallenge" not in said and files.read_certificate(device.out).is_kem
 
 
 @pytest.mark.parametrize("option", ["--signing-key", "--signing-cert"])
@@ -324,7 +324,7 @@ def test_a_pending_enrolment_is_polled_with_the_ephemeral_key_that_was_kept(devi
     assert "PRIVATE KEY" in json.loads(file.read_bytes())["signer key"]
     run("requests", "approve", device.waiting("CN=kem waits"), "--dir", device.ca_dir.path).good()
     run("poll", "--key", device.key, "--out", device.out).good()
-    assert Certificate.of(files.read_certificate(device.out)).is_kem and not file.exists()
+    assert files.read_certificate(device.out).is_kem and not file.exists()
 
 
 def test_polling_with_a_signing_key_instead_is_exit_code_2(device: Device) -> None:
@@ -363,7 +363,7 @@ def test_a_renewal_that_was_interrupted_goes_on_by_poll(device: Device, monkeypa
     assert run("renew", *device.where, *old).code == 3
     monkeypatch.undo()
     run("poll", "--key", device.folder / "new.key", "--out", device.folder / "new.pem").good()
-    assert Certificate.of(files.read_certificate(device.folder / "new.pem")).is_kem
+    assert files.read_certificate(device.folder / "new.pem").is_kem
 
 
 @pytest.mark.parametrize("new_key", [True, False])
@@ -372,7 +372,7 @@ def test_an_ml_kem_certificate_is_renewed_by_proving_possession(device: Device, 
     more = ["--new-key", device.folder / "new.key"] if new_key else []
     old = ("--cert", device.out, "--key", device.key, "--out", device.folder / "new.pem")
     run("renew", *device.where, *old, *more).good()
-    certificate = files.read_certificate(device.folder / "new.pem")
+    certificate = files.read_certificates(device.folder / "new.pem")[0]
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert Certificate.of(certificate).is_kem and names.get_values_for_type(x509.DNSName) == ["a.example"]
     if new_key:

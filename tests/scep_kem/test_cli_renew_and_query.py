@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from pkix.keys import key_type_of
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
 from tests.scep_kem.devices import Device, password
@@ -22,7 +24,7 @@ def test_2_5_a_renewal_needs_no_password_and_keeps_names(enrolled: Device, ca_fo
     enrolled.enroll("--challenge", password(ca_folder), "--san", "dns:a.example", subject="CN=keeps,O=Example").good()
     old = enrolled.certificate
     enrolled.signed("renew", out="new.pem").good()
-    new = files.read_certificate(enrolled.folder / "new.pem")
+    new = files.read_certificates(enrolled.folder / "new.pem")[0]
     assert new.subject == old.subject and new.serial_number != old.serial_number
     assert new.public_key() == old.public_key()
     names = [item.extensions.get_extension_for_class(x509.SubjectAlternativeName).value for item in (old, new)]
@@ -39,8 +41,24 @@ def test_2_5_a_renewal_with_every_combination_of_keys(
     more = [] if new_type is None else ["--new-key", device.folder / "new.key", "--key-type", new_type]
     device.signed("renew", *more, out="new.pem").good()
     new_key = device.key if new_type is None else device.folder / "new.key"
-    assert files.read_certificate(device.folder / "new.pem").public_key() == files.read_key(new_key).public_key()
+    assert files.read_certificates(device.folder / "new.pem")[0].public_key() == files.read_key(new_key).public_key()
     assert stat.S_IMODE(new_key.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("key_type", "like"), [("ec:P-384", "ec:P-384"), ("ed25519", "ed25519"), ("rsa:2056", "rsa:2048")]
+)
+def test_a_new_key_is_of_the_type_that_the_old_one_has(
+    make: Callable[..., Device], ca_folder: Path, key_type: str, like: str
+) -> None:
+    """Else a renewal would take a device from its curve, or from ML-DSA, to RSA."""
+    device = make("", "rsa:2048" if key_type == "rsa:2056" else key_type)
+    if key_type == "rsa:2056":
+        files.write_key(device.key, rsa.generate_private_key(65537, 2056))
+    device.enroll("--challenge", password(ca_folder), subject=f"CN=like {key_type[:3]}").good()
+    said = device.signed("renew", "--new-key", device.folder / "new.key", out="new.pem").good().err
+    assert f"a new key is in it, of type {like}" in said
+    assert key_type_of(files.read_key(device.folder / "new.key").public_key()) == like
 
 
 @pytest.mark.parametrize("asked", ["ec:P-384", "ml-kem-768", "rsa:3072"])
@@ -93,7 +111,7 @@ def test_a_certificate_that_is_not_the_keys_is_found_before_anything_is_sent(enr
 def test_4_5_getcert_gets_a_copy(enrolled: Device) -> None:
     serial = f"{enrolled.certificate.serial_number:X}"
     enrolled.signed("getcert", "--serial", serial).good()
-    assert files.read_certificate(enrolled.folder / "answer.pem") == enrolled.certificate
+    assert files.read_certificates(enrolled.folder / "answer.pem")[0] == enrolled.certificate
 
 
 def test_4_5_an_unknown_serial_is_exit_code_4_with_badcertid(enrolled: Device) -> None:

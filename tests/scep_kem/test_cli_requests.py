@@ -100,7 +100,8 @@ def test_a_decision_shows_in_the_list(own: CaDir, command: str, state: str) -> N
 def test_a_decision_may_be_changed_until_the_client_comes(own: CaDir) -> None:
     request_id = waiting(own)
     run("requests", "reject", request_id, "--reason", "who is that?", "--dir", own.path).good()
-    run("requests", "approve", request_id, "--dir", own.path).good()
+    said = run("requests", "approve", request_id, "--dir", own.path).good().out
+    assert said == "approved: CN=device,O=Example (before: rejected)\n"
     with own.open_store() as store:
         (found,) = store.transactions()
     assert (found.decision, found.reason) == (Decision.APPROVED, "")

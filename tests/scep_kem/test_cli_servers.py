@@ -159,7 +159,7 @@ def test_4_7_a_rollover_from_preparation_to_renewal(rolling: tuple[Served, Path]
     device.signed("renew", out="new.pem").good()
     device.enroll("--challenge", password(directory), subject="CN=after").good()
     for file in (tmp_path / "new.pem", device.out):
-        files.read_certificate(file).verify_directly_issued_by(new)
+        files.read_certificates(file)[0].verify_directly_issued_by(new)
 
 
 def test_serve_makes_a_ca_where_there_is_none_and_stops_with_0(tmp_path: Path) -> None:

@@ -153,10 +153,10 @@ def test_every_key_of_authorisation_arrives(written: Any, line: str, field: str,
 def test_the_server_and_algorithm_keys_arrive(written: Any) -> None:
     found = written(
         f'{MINIMUM}database = "sqlite:////elsewhere/store"\n'
-        '[server]\nhost = "::"\nport = 0\nmax_body = 4096\n[algorithms]\nlegacy = true\n'
+        '[server]\nhost = "::"\nport = 0\nmax_body = 4096\nlog_causes = true\n[algorithms]\nlegacy = true\n'
     )
     assert (found.database, found.host, found.port, found.max_body) == ("sqlite:////elsewhere/store", "::", 0, 4096)
-    assert found.settings == Settings(algorithms=AlgorithmPolicy(legacy=True))
+    assert found.settings == Settings(algorithms=AlgorithmPolicy(legacy=True), log_causes=True)
 
 
 @pytest.mark.parametrize(

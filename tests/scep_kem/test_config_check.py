@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tomllib
@@ -105,6 +106,8 @@ WARNINGS = {
     ),
     "extended_key_usage = []\n": "profile default has an empty extended_key_usage: ",
     'san_patterns = { dns = "[[b]" }\n': "profile default has a pattern in san_patterns.dns that a later Python",
+    "san_patterns = { email = '\\S+@CORP[.]example' }\n": "profile default has a pattern in san_patterns.email with",
+    "san_patterns = { uri = 'https://CORP[.]example/' }\n": "profile default has a pattern in san_patterns.uri with",
     'subject_patterns = { O = "[a||b]" }\n': "profile default has a pattern in subject_patterns.O that a later Python",
 }
 
@@ -338,7 +341,7 @@ def test_what_may_be_a_secret_is_not_repeated(tmp_path: Path) -> None:
 def test_no_path_has_a_nul(tmp_path: Path, key: str) -> None:
     path = tmp_path / "scep.toml"
     path.write_text(f'{key} = "a\\u0000b"\n')
-    assert "'a\\x00b' is not possible; " in run("config", "check", "--config", path).err
+    assert ": this is not possible; " in run("config", "check", "--config", path).err
 
 
 def refused(folder: Path, text: str) -> str:
@@ -395,6 +398,28 @@ def test_a_wrong_value_is_one_fault(tmp_path: Path, text: str) -> None:
     refused(tmp_path, f"[profiles.default]\n{text}")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[ca]\ndir = "a"\ndatabase = "postgresql://a:hunter2@b\\u0000"\n', "ca.database: this is not possible"),
+        ('[server]\nhost = "https://user:hunter2@scep.example"\n', "server.host: this is not possible; an address or"),
+        ('[server]\nhost = "user:hunter2@scep.example"\n', "server.host: this is not possible"),
+        ('[server]\nhost = "https://scep.example?token=hunter2"\n', "server.host: this is not possible"),
+        ('[profiles.a]\ncrl_urls = ["http://u:hunter2@ca.example/"]\n', "crl_urls: this is not possible; http, https"),
+        ('[profiles.a]\ncrl_urls = ["http:hunter2"]\n', "crl_urls: this is not possible"),
+        ('[profiles.a]\nissuer_urls = ["ldap://hunter2@h/x"]\n', "issuer_urls: this is not possible"),
+        ('[profiles.a.authorisation]\nwebhook = "https://hunter2\\u0000"\n', "webhook: this is not possible"),
+        ('[profiles.a.authorisation]\nwebhook_ca_file = "hunter2\\u0000"\n', "webhook_ca_file: this is not possible"),
+    ],
+)
+def test_a_value_that_may_hold_a_secret_is_not_repeated(tmp_path: Path, text: str, words: str) -> None:
+    """And no password goes into certificates, which everybody reads."""
+    path = tmp_path / "scep.toml"
+    path.write_text(text if "[ca]" in text else f'[ca]\ndir = "a"\n{text}')
+    _config, faults = examine(path)
+    assert len(faults) == 1 and words in faults[0] and "hunter2" not in faults[0]
+
+
 def test_options_of_a_database_are_read(tmp_path: Path) -> None:
     """Else `serve` meets them, with the library's words."""
     path = tmp_path / "scep.toml"
@@ -448,6 +473,17 @@ def test_sizes_that_are_none(tmp_path: Path, word: str) -> None:
     path.write_text(f'[ca]\ndir = "ca"\n[profiles.default]\nkey_types = ["{word}"]\n', encoding="utf-8")
     with pytest.raises(UsageError, match=r"is not possible.*as in rsa:3072"):
         load(path)
+
+
+def test_a_database_that_we_may_not_open_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """root may open all, so the answer is the test's."""
+    own = make_ca_dir(tmp_path / "ca")
+    path = own.path / "store.sqlite"
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda asked, mode: Path(asked) != path and real(asked, mode))
+    for command in (("config", "check"), ("ca", "list")):
+        said = run(*command, "--dir", own.path)
+        assert said.code == 2 and f"we may not read and write the database {path}" in said.err
 
 
 # The page

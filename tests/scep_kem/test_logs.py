@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from cryptography import x509
 
-from ca.store import StoreBusy
+from ca.store import StoreBusy, StoreUnavailable
 from pkix.pkcs10 import encode_certification_request
 from scep.client import Issued
 from scep_kem import logs
@@ -149,6 +149,18 @@ def test_the_health_check_is_one_that_is_not_logged(site: Site, objects: list[di
     assert objects == []
 
 
+def test_a_health_check_that_fails_is_a_warning_with_the_reasons(
+    site: Site, objects: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_asked: object, **_more: object) -> None:
+        raise StoreUnavailable("secret path")
+
+    monkeypatch.setattr(site.service.store, "certificate", fail)
+    assert site.http.get("/healthz").status_code == 503
+    (line,) = objects
+    assert (line["level"], line["outcome"], line["text"]) == ("WARNING", "failed", "the database cannot be read")
+
+
 # Why PENDING
 
 
@@ -181,7 +193,7 @@ def test_why_pending_a_webhook(tmp_path: Path, objects: list[dict[str, object]])
     assert waits_for(objects) == [
         "the webhook, which has not decided yet",
         "an operator or the webhook",
-        "the webhook, which could not be asked: HTTP status 500",
+        "the webhook, which gave no decision: HTTP status 500",
     ]
 
 

@@ -42,7 +42,7 @@ def pending(**more: object) -> Pending:
         "request": REQUEST,
         "sent": b"the message",
         "capabilities": b"AES\n",
-        "certificate": ca_pair("ec:P-256").certificate,
+        "certificate": Certificate.of(ca_pair("ec:P-256").certificate),
     }
     return Pending(**(arguments | more))  # type: ignore[arg-type]
 
@@ -213,9 +213,9 @@ def test_a_certificate_is_told_with_names_serial_validity_key_and_usages() -> No
     assert lines["serial"] == f"{found.serial_number:x}" and lines["key"] == "ec:P-256"
 
 
-def test_a_usage_without_a_name_is_told_by_its_oid() -> None:
+def test_usages_are_told_and_a_purpose_without_a_name_by_its_oid() -> None:
     lines = dict(line.split(maxsplit=1) for line in describe_certificate(Certificate.of(certificate("device"))))
-    assert lines["usages"] == "1.2.3.4"
+    assert (lines["keyUsage"], lines["purposes"]) == ("digitalSignature", "1.2.3.4")
 
 
 def test_names_that_are_no_text_are_told() -> None:

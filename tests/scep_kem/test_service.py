@@ -54,7 +54,7 @@ def test_4_7_a_prepared_rollover_is_served_by_the_running_service(rolling: Site)
     answer = rolling.get("operation=GetNextCACert")
     assert answer.headers["Content-Type"] == "application/x-x509-next-ca-cert"
     (found,) = decode_next_ca(answer.data, before, rolling.service.config.settings.algorithms)
-    assert found == new.ca.certificate
+    assert found == new.certificate
     assert rolling.ca_certificates().ca == before.ca
 
 
@@ -64,7 +64,7 @@ def test_an_activated_rollover_is_noticed_by_the_running_service(rolling: Site) 
     assert rolling.get("operation=GetNextCACert").status_code == 200
     other.activate_rollover()
     assert rolling.get("operation=GetNextCACert").status_code == 404
-    assert rolling.ca_certificates().ca == new.ca.certificate
+    assert rolling.ca_certificates().ca == new.certificate
     issued = rolling.device(password=rolling.password()).enrol()
     assert isinstance(issued, Issued)
     x509.load_der_x509_certificate(issued.certificate).verify_directly_issued_by(new.ca.certificate)
@@ -91,7 +91,7 @@ def test_a_request_that_waited_over_a_rollover_is_issued_by_the_ca_in_force(roll
     other.activate_rollover()
     (waiting,) = rolling.service.store.transactions(State.AWAITING_APPROVAL)
     rolling.service.store.replace(waiting, replace(waiting, decision=Decision.APPROVED))
-    device.enrolment.ca = CaCertificates(new.ca.certificate, (*device.enrolment.ca.all, new.ca.certificate))
+    device.enrolment.ca = CaCertificates(new.certificate, (*device.enrolment.ca.all, new.certificate))
     issued = device.poll()
     assert isinstance(issued, Issued)
     x509.load_der_x509_certificate(issued.certificate).verify_directly_issued_by(new.ca.certificate)

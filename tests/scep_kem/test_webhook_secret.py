@@ -207,7 +207,15 @@ def test_a_secret_needs_tls_or_loopback(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_found_at_the_start(tmp_path: Path) -> None:
     text = refused(tmp_path, keys("hmac").replace("hook.secret", "absent"))
-    assert f"webhook_secret_file: cannot read {tmp_path / 'absent'}: No such file" in text
+    assert "webhook_secret_file: no file has this name" in text
+
+
+@pytest.mark.parametrize(
+    "secret", ["hunter2-hunter2-hunter2", "x/" * 3000 + "hunter2", "hunter2" * 100, "hunter2\\u0000"]
+)
+def test_a_secret_in_the_place_of_its_file_is_not_repeated(tmp_path: Path, secret: str) -> None:
+    text = refused(tmp_path, keys("hmac").replace("hook.secret", secret))
+    assert "webhook_secret_file: " in text and "hunter2" not in text
 
 
 def test_a_file_that_others_may_read_is_warned_of_and_one_that_they_may_write_refused(

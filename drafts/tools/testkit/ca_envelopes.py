@@ -135,7 +135,7 @@ def _recipients() -> Iterator[Planned]:
         "key-transport",
         "The key transport is RSA-KEM, which nobody announced.",
         BAD_ALG,
-        f"key transport {RSA_KEM}",
+        f"key transport RSA-KEM ({RSA_KEM})",
         "ca-bad-alg",
         transport,
     )
