@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -179,6 +180,17 @@ IN_THE_BLOCK: dict[str, tuple[Change, str]] = {
 def test_rsa_what_is_in_the_block(slip: str) -> None:
     inside, text = IN_THE_BLOCK[slip]
     assert refused(SignedDataForge(peer(), make_signature=lambda der: block(inside(der)))) == text
+
+
+def test_a_hash_that_the_machine_does_not_have_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some do without MD5, or without SHA-1."""
+
+    def hash_of(digest: hashes.HashAlgorithm, data: bytes) -> bytes:
+        raise UnsupportedAlgorithm(digest.name)
+
+    monkeypatch.setattr(signature_slips, "hash_of", hash_of)
+    md5 = digest_info(algorithm(oids.MD5, NULL), bytes(16))
+    assert refused(SignedDataForge(peer(), make_signature=lambda der: block(md5))) == ""
 
 
 def test_rsa_reversed_octets() -> None:

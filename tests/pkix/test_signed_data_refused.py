@@ -359,7 +359,7 @@ def test_5_3_a_signer_identifier_that_names_another_certificate_is_shown_with_th
     there = f"serial number {own.serial_number:x} of issuer CN=peer,O=Example"
     assert no_signer(sid=sid) == f"serial number 7 of issuer CN=other,O=Example; certificates at hand: {there}"
     assert no_signer(sid=sid, certificates=[own.der] * 5).endswith(f"{'; '.join([there] * 3)}; 2 more")
-    assert no_signer(sid=sid, certificates=[NULL]).endswith("certificates at hand: none that can be read")
+    assert no_signer(sid=sid, certificates=[sequence(NULL)]).endswith("certificates at hand: none that can be read")
 
 
 def test_5_3_a_subject_key_identifier_is_shown_with_those_at_hand() -> None:
