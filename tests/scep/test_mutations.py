@@ -398,9 +398,9 @@ def test_a_changed_get_ca_cert_never_passes_the_fingerprint(kinds: tuple[str, st
     except ReplyRefused as error:
         one_line(error.text)
         return
-    assert found.ca == world.authority.ca.certificate
+    assert found.ca.der == world.authority.certificate.der
     known = set(world.authority.certificates())
-    assert {craft.der_of(item) for item in found.all} <= known
+    assert {item.der for item in found.all} <= known
 
 
 @few(300)
@@ -435,4 +435,4 @@ def test_a_changed_get_next_ca_cert_is_refused_or_the_same(data: st.DataObject) 
     except PkixError as error:
         one_line(error.text)
         return
-    assert found == (authority(label="Next CA").ca.certificate,)
+    assert [item.der for item in found] == [authority(label="Next CA").certificate.der]

@@ -249,8 +249,7 @@ def test_an_answer_signed_by_somebody_else_is_refused(device: Device) -> None:
 
 def test_an_answer_signed_by_an_ra_whose_time_is_over_is_told_as_such(world: World, device: Device) -> None:
     old = craft.self_made("rsa:2048", "CN=RA,O=Example", "old RA")
-    lapsed = x509.load_der_x509_certificate(old.certificate.der)
-    device.enrolment.ca = replace(device.enrolment.ca, lapsed=(lapsed,))
+    device.enrolment.ca = replace(device.enrolment.ca, lapsed=(old.certificate,))
     refused(device, granted(device, device.start(), signer=old), ReplyRefused, "GetCACert that is not valid now")
 
 
