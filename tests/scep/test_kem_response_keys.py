@@ -214,3 +214,15 @@ def test_8_where_none_is_taken_none_is_advised(kem: KemPolicy) -> None:
         assert (b"ResponseKey" in world.responder.get_ca_caps()) is advised
         text = refused(world.device("ed25519").enrol(), text="there is no challengePassword")
         assert text.endswith("a responseKey in the request is a way, too") is advised
+
+
+@pytest.mark.parametrize(
+    ("identifier", "octets", "text"),
+    [
+        (IDENTIFIER[:-1], KEY, "responseKey: keyIdentifier of 15 octets does not have 16 octets"),
+        (IDENTIFIER, KEY[:16], "responseKey: key of 16 octets does not fit wrap, whose key has 32"),
+    ],
+)
+def test_8_a_length_that_is_wrong_is_named(identifier: bytes, octets: bytes, text: str) -> None:
+    value = sequence(tlv(0x04, identifier), algorithm(oids.AES256_WRAP), tlv(0x04, octets))
+    refused(device_with(kem_world(), value).enrol(), text=text)
