@@ -180,8 +180,10 @@ def response_key_of(request: CertificationRequest) -> ResponseKey | None:
     length = AES_WRAP_LENGTHS.get(found.wrap.algorithm)
     if length is None or found.wrap.parameters is not None:
         raise AlgorithmRefused("responseKey: wrap is not an AES key wrap without parameters")
-    if len(found.key_identifier) != RESPONSE_KEY_IDENTIFIER_LENGTH or len(found.key) != length:
-        raise Malformed("responseKey: keyIdentifier does not have 16 octets, or key does not fit wrap")
+    if len(found.key_identifier) != RESPONSE_KEY_IDENTIFIER_LENGTH:
+        raise Malformed(f"responseKey: keyIdentifier of {len(found.key_identifier)} octets does not have 16 octets")
+    if len(found.key) != length:
+        raise Malformed(f"responseKey: key of {len(found.key)} octets does not fit wrap, whose key has {length}")
     return found
 
 

@@ -12,12 +12,12 @@ from pkix import oids
 from pkix.algorithms import AES128, AES128_GCM, ContentCipher
 from pkix.asn1 import encode
 from pkix.content import CANNOT_OPEN
-from pkix.errors import DecryptionFailed
+from pkix.errors import DecryptionFailed, Malformed
 from pkix.identities import KekIdentity
-from pkix.pkcs10 import encode_certification_request
+from pkix.pkcs10 import CertificationRequest, encode_certification_request
 from scep.attributes import RESPONSE_KEY, FailInfo
 from scep.client import StillPending
-from scep.kem_pop import encode_response_key
+from scep.kem_pop import encode_response_key, response_key_of
 from scep.settings import KemPolicy, ResponseKeyReuse
 from tests.pkix.forge import algorithm, sequence
 from tests.pkix.tlv import Node, tlv
@@ -214,3 +214,19 @@ def test_8_where_none_is_taken_none_is_advised(kem: KemPolicy) -> None:
         assert (b"ResponseKey" in world.responder.get_ca_caps()) is advised
         text = refused(world.device("ed25519").enrol(), text="there is no challengePassword")
         assert text.endswith("a responseKey in the request is a way, too") is advised
+
+
+@pytest.mark.parametrize(
+    ("identifier", "octets", "text"),
+    [
+        (IDENTIFIER[:-1], KEY, "responseKey: keyIdentifier of 15 octets does not have 16 octets"),
+        (IDENTIFIER, KEY[:16], "responseKey: key of 16 octets does not fit wrap, whose key has 32"),
+    ],
+)
+def test_8_a_length_that_is_wrong_is_named(identifier: bytes, octets: bytes, text: str) -> None:
+    value = sequence(tlv(0x04, identifier), algorithm(oids.AES256_WRAP), tlv(0x04, octets))
+    request = encode_certification_request(
+        key("ed25519"), name("CN=device"), challenge_password="password", attributes=[(RESPONSE_KEY, value)]
+    )
+    with pytest.raises(Malformed, match=f"^{text}$"):
+        response_key_of(CertificationRequest.decode(request))
