@@ -53,6 +53,12 @@ def test_a_device_is_refused_a_purpose_that_the_issuer_above_does_not_have(tmp_p
     assert "extendedKeyUsage 1.3.6.1.5.5.7.3.2 is not one" in told and "CN=Root,O=Good" in told
 
 
+def test_constraints_above_that_cannot_be_read_permit_no_name() -> None:
+    pair, root = chain(x509.UnrecognizedExtension(x509.NameConstraints.oid, b"\x30\x01"))
+    with pytest.raises(NamesRefused, match="the name constraints of the CA CN=Root,O=Good cannot be read"):
+        permitted_subject([pair.certificate, root.certificate], name("CN=x").rdns[0])
+
+
 def test_an_issuer_above_whose_purpose_is_any_forbids_none() -> None:
     _pair, root = chain(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]))
     assert lacking_purposes(root.certificate, [ExtendedKeyUsageOID.CLIENT_AUTH]) == []
