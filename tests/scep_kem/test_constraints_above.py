@@ -59,6 +59,13 @@ def test_constraints_above_that_cannot_be_read_permit_no_name() -> None:
         permitted_subject([pair.certificate, root.certificate], name("CN=x").rdns[0])
 
 
+def test_a_name_below_a_permitted_one_is_found_among_other_forms() -> None:
+    base = x509.DirectoryName(name("OU=Own,O=Good"))
+    pair, root = chain(x509.NameConstraints([x509.DNSName("corp.example"), base], None))
+    found = permitted_subject([pair.certificate, root.certificate], name("CN=x").rdns[0])
+    assert found == name("CN=x,OU=Own,O=Good")
+
+
 def test_an_issuer_above_whose_purpose_is_any_forbids_none() -> None:
     _pair, root = chain(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]))
     assert lacking_purposes(root.certificate, [ExtendedKeyUsageOID.CLIENT_AUTH]) == []
