@@ -113,7 +113,7 @@ def _in_domain(host: str, base: str, *, excluded: bool) -> bool | None:
         return None
     if not domain or host == domain or host.endswith(domain if domain.startswith(".") else f".{domain}"):
         return True
-    return excluded and host.startswith("*.") and domain.removeprefix(".").endswith(host[1:])
+    return excluded and host.startswith("*.") and domain.endswith(host[1:])
 
 
 def _is_host_of(host: str | None, base: str) -> bool | None:

@@ -60,6 +60,13 @@ def is_outside(
         (URI(""), URI("https://b.example/"), True),
         (dn(""), dn("CN=x,O=Example"), True),
         (URI("corp.example"), URI("https://corp.example/x"), True),
+        (URI("corp.example"), URI("ldap+x://corp.example"), True),
+        (URI("corp.example"), URI("https://corp.example?x"), True),
+        (URI("corp.example"), URI("https://corp.example#x"), True),
+        (URI(".corp.example"), URI("https://A.CORP.example/x"), True),
+        (EMAIL(".corp.example"), EMAIL("a@B.CORP.example"), True),
+        (DNS("mycorp.example"), DNS("*.corp.example"), False),
+        (net("::ffff:10.0.0.0/104"), ip("11.0.0.1"), False),
         (URI("corp.example"), URI("https://a.corp.example/x"), False),
         (URI(".corp.example"), URI("https://a.corp.example:8443/x"), True),
         (URI("corp.example"), URI("https://corp.example@evil.example/"), False),
@@ -212,6 +219,7 @@ def test_a_mailbox_is_excluded_in_any_case_and_permitted_as_it_stands() -> None:
         ("ä@evil.example", "b.example", False),
         ("ä@b.example", "a@b.example", None),
         ("a@bücher.example", "b.example", None),
+        ("a\u200b@b.example", "b.example", None),
         ("a@b.example,c@b.example", "b.example", None),
         ("b.example", "b.example", None),
     ],
@@ -261,8 +269,14 @@ def test_4_2_1_10_a_wildcard_is_excluded_with_a_host_it_stands_for() -> None:
 
 def test_4_2_1_10_other_forms_are_free() -> None:
     name = x509.OtherName(x509.ObjectIdentifier("1.2.3"), b"\x05\x00")
-    for item in (EMAIL("a@b.example"), ip("10.0.0.1"), dn("O=x"), name):
+    for item in (EMAIL("a@b.example"), ip("10.0.0.1"), dn("O=x"), name, mailbox("a@b.example")):
         assert not is_outside(item, permitted=DNS("corp.example"), excluded=OTHER)
+    assert not is_text_outside(OTHER, permitted="b.example", excluded="c.example")
+
+
+def test_4_2_1_10_one_of_several_permitted_subtrees_is_enough() -> None:
+    constraints = x509.NameConstraints([DNS("a.example"), DNS("b.example")], None)
+    assert outside(constraints, EMPTY, [DNS("a.example"), DNS("b.example")]) == ""
 
 
 def test_4_2_1_10_the_subject_counts_as_directory_name_and_with_its_email_address() -> None:

@@ -219,6 +219,7 @@ MAILBOX = "otherName:1.3.6.1.5.5.7.8.9"
 @pytest.mark.parametrize(
     ("kind", "pattern", "refused", "passed"),
     [
+        ("dns", r"GOOD\.example", x509.DNSName("evil.example"), x509.DNSName("good.example")),
         ("email", EVIL, x509.RFC822Name("a@EVIL.example"), x509.RFC822Name("a@GOOD.example")),
         ("email", r"a@good\.example", x509.RFC822Name("A@good.example"), x509.RFC822Name("a@Good.EXAMPLE")),
         (

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.authority import RA_VALIDITY, KeyPair
-from ca.constraints import check_names, permitted_subject
+from ca.constraints import check_names, lacking_purposes, permitted_subject
 from ca.errors import NamesRefused
 from pkix.usages import may
 from scep_kem import files
@@ -51,6 +51,24 @@ def test_a_device_is_refused_a_purpose_that_the_issuer_above_does_not_have(tmp_p
     start(tmp_path, *chain(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]))).good()
     told = refusal(Site(CaDir(tmp_path / "ca")), "one", x509.DNSName("a.example"))
     assert "extendedKeyUsage 1.3.6.1.5.5.7.3.2 is not one" in told and "CN=Root,O=Good" in told
+
+
+def test_constraints_above_that_cannot_be_read_permit_no_name() -> None:
+    pair, root = chain(x509.UnrecognizedExtension(x509.NameConstraints.oid, b"\x30\x01"))
+    with pytest.raises(NamesRefused, match="the name constraints of the CA CN=Root,O=Good cannot be read"):
+        permitted_subject([pair.certificate, root.certificate], name("CN=x").rdns[0])
+
+
+def test_a_name_below_a_permitted_one_is_found_among_other_forms() -> None:
+    base = x509.DirectoryName(name("OU=Own,O=Good"))
+    pair, root = chain(x509.NameConstraints([x509.DNSName("corp.example"), base], None))
+    found = permitted_subject([pair.certificate, root.certificate], name("CN=x").rdns[0])
+    assert found == name("CN=x,OU=Own,O=Good")
+
+
+def test_an_issuer_above_whose_purpose_is_any_forbids_none() -> None:
+    _pair, root = chain(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]))
+    assert lacking_purposes(root.certificate, [ExtendedKeyUsageOID.CLIENT_AUTH]) == []
 
 
 def test_the_ra_has_a_name_that_every_issuer_permits(tmp_path: Path) -> None:
