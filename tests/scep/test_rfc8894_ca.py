@@ -113,7 +113,7 @@ def test_2_2_a_client_of_an_intermediate_ca_trusts_the_root() -> None:
     body, _media_type = world.responder.get_ca_cert()
     root = authority(label="Root").identifier
     certificates = CaCertificates.decode(body, fingerprint=root, now=NOW)
-    assert certificates.ca == made.ca.certificate
+    assert certificates.ca == made.certificate
     assert len(certificates.all) == 2
     assert isinstance(world.device(password=world.password()).enrol(), Issued)
 
@@ -159,7 +159,7 @@ def test_4_7_1_of_the_next_ca_only_marked_ras_count(monkeypatch: pytest.MonkeyPa
     monkeypatch.undo()
     assert body is not None and stranger in SignedData.decode(Seen(body).content or b"").certificates
     found = decode_next_ca(body, world.ca_certificates(), AlgorithmPolicy())
-    assert {craft.der_of(item) for item in found} == set(ra.certificates())
+    assert {item.der for item in found} == set(ra.certificates())
 
 
 def rolled_over(world: World) -> CaCertificates:
