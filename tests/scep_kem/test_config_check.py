@@ -128,6 +128,15 @@ def test_what_is_possible_and_perhaps_not_meant_is_a_warning(tmp_path: Path, tex
     assert not (tmp_path / "absent").exists()
 
 
+def test_an_escape_in_a_pattern_is_no_capital_letter(tmp_path: Path) -> None:
+    path = tmp_path / "scep.toml"
+    path.write_text(
+        '[ca]\ndir = "absent"\n[profiles.default]\nauthorisation.renewal = true\n'
+        "san_patterns = { email = '[^@]+@\\S+', uri = 'https://\\S+/A' }\n"
+    )
+    assert "capital" not in run("config", "check", "--config", path).good().err
+
+
 def test_the_folder_of_the_ca_is_looked_at_as_a_server_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "oracledb", None)  # not installed, wherever this runs
     own = make_ca_dir(tmp_path / "ca")
