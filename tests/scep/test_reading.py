@@ -163,6 +163,14 @@ def test_the_client_reads_an_ra_certificate_with_critical_false(world: World) ->
     assert [item.der for item in found.all] == [world.authority.certificate.der]
 
 
+@pytest.mark.parametrize("oid", [BASIC, USAGE, "2.5.29.37", "2.5.29.30"])
+def test_a_certificate_of_which_nobody_knows_what_it_is_good_for_costs_only_itself(world: World, oid: str) -> None:
+    odd = craft.certificate_with(world.authority.ca, extension(oid, b"junk"))
+    ours = world.authority.certificate.der
+    found = CaCertificates.decode(encode_degenerate([odd, ours]), fingerprint=None, now=NOW)
+    assert [item.der for item in found.all] == [ours]
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_an_unreadable_certificate_in_get_ca_cert_costs_only_itself(world: World, first: bool) -> None:
     ours = world.authority.certificate.der
