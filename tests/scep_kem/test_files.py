@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from pkix.asn1 import Oid, encode, octet_string, wrap
 from pkix.certificates import Certificate
-from pkix.keys import KEY_TYPES
+from pkix.keys import KEY_TYPES, dump_private_key
 from pkix.names import name_text
 from pkix.signed_objects import has_issued
 from scep_kem import files
@@ -230,3 +230,10 @@ def test_a_certificate_that_writes_out_a_default_is_kept_octet_for_octet(tmp_pat
     assert describe_certificate(found)[:2] == ["subject        CN=RA", f"issuer         {name_text(found.issuer_name)}"]
     with pytest.raises(UsageError, match=r"odd\.pem: a certificate cannot be read: a DEFAULT value is written out"):
         certificate_option(None, None, tmp_path / "odd.pem")  # type: ignore[arg-type]
+
+
+def test_a_certificate_is_found_behind_its_key(tmp_path: Path) -> None:
+    """As people keep both in one file."""
+    pair = ca_pair("ec:P-256")
+    files.write(tmp_path / "both.pem", dump_private_key(pair.key) + files.pem(pair.certificate), secret=True)
+    assert files.read_certificate(tmp_path / "both.pem") == Certificate.of(pair.certificate)
