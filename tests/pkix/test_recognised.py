@@ -204,7 +204,8 @@ def test_the_client_is_told_what_an_answer_has_in_place_of_an_envelope(name: str
     sent = Seen(device.start())
     with pytest.raises(Malformed) as caught:
         device.enrolment.receive(craft.reply(WORLD, craft.reply_header(sent), octets))
-    assert f"pkcsPKIEnvelope is {text}".startswith(caught.value.text)
+    told = caught.value.text.removesuffix(", not EnvelopedData or AuthEnvelopedData")
+    assert told != caught.value.text and f"pkcsPKIEnvelope is {text}".startswith(told)
 
 
 @pytest.mark.parametrize("name", INSTEAD)

@@ -33,7 +33,7 @@ ARGUMENTS = {
     "ca backup": ("TARGET",),
     "ca add-kem": ("ml-kem-768",),
     "ca import-cert": ("CERTIFICATE",),
-    "ca import-issued": ("CERTIFICATE",),
+    "ca import-issued": ("CERTIFICATE", "--crl-number", "1"),
     "ca retire": ("00",),
     "ca revoke": ("01",),
     "challenge revoke": ("--all",),
