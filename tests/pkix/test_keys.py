@@ -95,7 +95,7 @@ def test_dump_is_unencrypted_pkcs_8_and_loads_again(key_type: str) -> None:
 @pytest.mark.parametrize("password", [None, b"another pass phrase", b""], ids=["none", "wrong", "empty"])
 def test_wrong_password(form: PrivateFormat, password: bytes | None) -> None:
     text = pem(peer().key, form, SECRET)
-    with pytest.raises(Malformed, match="the private key (cannot be read|is encrypted$)") as caught:
+    with pytest.raises(Malformed, match=r"the private key (cannot be read|is encrypted$)") as caught:
         load_private_key(text, password=password)
     assert caught.value.text.isprintable()
     assert SECRET.decode() not in caught.value.text
@@ -131,7 +131,7 @@ GOOD = dump_private_key(peer("ec:P-256").key)
     ],
 )
 def test_garbage_in_pem(text: bytes) -> None:
-    with pytest.raises(Malformed, match="the private key (cannot be read|is encrypted$)") as caught:
+    with pytest.raises(Malformed, match=r"the private key (cannot be read|is encrypted$)") as caught:
         load_private_key(text)
     assert caught.value.text.isprintable()
 
