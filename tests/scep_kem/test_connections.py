@@ -182,7 +182,17 @@ def test_who_is_being_served_is_not_closed_however_long_it_takes(loop: Loop) -> 
     assert channel.connected and not channel.will_close and loop.tasks == [channel]
 
 
+def test_of_many_requests_at_once_the_connection_ends_with_the_last_that_may_wait(loop: Loop) -> None:
+    channel, theirs = loop.connect()
+    ask = ASK.replace(b"Connection: close\r\n", b"")
+    loop.send(channel, theirs, ask * PIPELINED)
+    assert [item.headers.get("CONNECTION") for item in channel.requests] == [None] * PIPELINED
+    loop.send(channel, theirs, ask)
+    assert [item.headers.get("CONNECTION") for item in channel.requests[:PIPELINED]] == [None] * 7 + ["close"]
+
+
 def test_a_client_that_sends_many_requests_without_reading_gets_a_few_answers_and_the_end(config: Config) -> None:
+    """How many it is depends on how many have been answered when the rest arrives."""
     request = b"GET /scep?operation=GetCACaps HTTP/1.1\r\nHost: ca.example\r\n\r\n"
     with serving(config) as port, socket.create_connection(("127.0.0.1", port), timeout=LAST_RESORT) as connection:
         connection.sendall(request * 100)
@@ -190,7 +200,7 @@ def test_a_client_that_sends_many_requests_without_reading_gets_a_few_answers_an
         with contextlib.suppress(ConnectionError):
             while piece := connection.recv(65536):
                 answer += piece
-    assert answer.count(b"HTTP/1.1 200 OK") == PIPELINED and answer.count(b"Connection: close") == 1
+    assert PIPELINED <= answer.count(b"HTTP/1.1 200 OK") < 100 and answer.count(b"Connection: close") == 1
 
 
 def test_no_thread_waits_for_a_client_to_read(loop: Loop) -> None:
