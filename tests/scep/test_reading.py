@@ -127,17 +127,7 @@ def test_a_signing_time_that_nobody_needs(world: World) -> None:
     issued(world, craft.request(device, message=sealed, cms=cms))
 
 
-def test_the_client_reads_an_ra_certificate_with_a_default_written_out(world: World) -> None:
-    extensions = extension(BASIC, b"\x30\x03" + FALSE), extension(USAGE, b"\x03\x02\x05\xa0")
-    odd = craft.certificate_with(world.authority.ca, *extensions)
-    bag = encode_degenerate([odd, world.authority.certificate.der])
-    found = CaCertificates.decode(bag, fingerprint=world.authority.identifier, now=NOW)
-    assert [item.der for item in found.all] == [odd, world.authority.certificate.der]
-    recipient = found.recipient()
-    assert isinstance(recipient, RsaRecipient)
-    assert recipient.certificate.der == odd
-
-
+CA_FALSE = (extension(BASIC, b"\x30\x03" + FALSE), extension(USAGE, b"\x03\x02\x05\xa0"))
 CRITICAL_FALSE = (
     extension(BASIC, b"\x30\x03" + FALSE, FALSE),
     extension(USAGE, b"\x03\x02\x05\xa0", FALSE),
@@ -145,11 +135,12 @@ CRITICAL_FALSE = (
 )
 
 
-def test_the_client_reads_an_ra_certificate_with_critical_false(world: World) -> None:
-    """`cryptography` does not even load it. The CA's signature is over the octets as they came."""
-    odd = craft.certificate_with(world.authority.ca, *CRITICAL_FALSE)
-    with pytest.raises(ValueError, match="EncodedDefault"):
-        x509.load_der_x509_certificate(odd)
+@pytest.mark.parametrize("extensions", [CA_FALSE, CRITICAL_FALSE], ids=["cA FALSE", "critical FALSE"])
+def test_the_client_reads_an_ra_certificate_with_a_default_written_out(
+    world: World, extensions: tuple[bytes, ...]
+) -> None:
+    """The CA's signature is over the octets as they came."""
+    odd = craft.certificate_with(world.authority.ca, *extensions)
     bag = encode_degenerate([odd, world.authority.certificate.der])
     found = CaCertificates.decode(bag, fingerprint=world.authority.identifier, now=NOW)
     assert [item.der for item in found.all] == [odd, world.authority.certificate.der]
@@ -161,6 +152,11 @@ def test_the_client_reads_an_ra_certificate_with_critical_false(world: World) ->
     bag = encode_degenerate([bytes(forged), world.authority.certificate.der])
     found = CaCertificates.decode(bag, fingerprint=world.authority.identifier, now=NOW)
     assert [item.der for item in found.all] == [world.authority.certificate.der]
+
+
+def test_the_library_does_not_even_load_one_with_critical_false(world: World) -> None:
+    with pytest.raises(ValueError, match="EncodedDefault"):
+        x509.load_der_x509_certificate(craft.certificate_with(world.authority.ca, *CRITICAL_FALSE))
 
 
 @pytest.mark.parametrize("oid", [BASIC, USAGE, "2.5.29.37", "2.5.29.30"])
