@@ -13,10 +13,11 @@ from kem.errors import KemError
 from pkix.errors import PkixError
 from scep_kem.cli.ca import ca
 from scep_kem.cli.challenge import challenge
-from scep_kem.cli.client import cacert, caps, enroll, getcert, getcrl, poll, renew
+from scep_kem.cli.client import enroll, poll, renew
 from scep_kem.cli.common import told
 from scep_kem.cli.config import config
 from scep_kem.cli.kem import kem
+from scep_kem.cli.queries import cacert, caps, getcert, getcrl
 from scep_kem.cli.requests import requests
 from scep_kem.cli.server import serve
 from scep_kem.client.transport import TransportError

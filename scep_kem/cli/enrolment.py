@@ -15,10 +15,11 @@ from pkix.errors import PkixError
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
 from scep_kem.cli.common import told
-from scep_kem.client.client import Renewing, ScepClient, Wanted, is_for
+from scep_kem.client.client import ScepClient
 from scep_kem.client.exchange import Exchange, is_busy
 from scep_kem.client.pending import Pending
 from scep_kem.client.transport import TransportError
+from scep_kem.client.wanted import Renewing, Wanted, is_for
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
 from scep_kem.terminal import command, printable

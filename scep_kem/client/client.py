@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ca.credentials import new_password
@@ -17,19 +16,13 @@ from kem.backends import Backends
 from kem.keys import DecapsulationKey, encode_public_key
 from pkix.algorithms import (
     AES128,
-    AES128_GCM,
-    AES192,
-    AES192_GCM,
-    AES256,
     AES256_GCM,
     TRIPLE_DES,
     AlgorithmPolicy,
     ContentCipher,
 )
 from pkix.asn1 import Oid
-from pkix.certificate_builder import Extensions
-from pkix.certificates import Certificate, IssuerAndSerialNumber, is_self_issued
-from pkix.errors import AlgorithmRefused
+from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.keys import generate, message_digest
 from pkix.names import name_text
 from pkix.pkcs10 import (
@@ -38,7 +31,6 @@ from pkix.pkcs10 import (
     encode_statement_request,
     encode_unsigned_request,
 )
-from pkix.public_keys import load_public_key
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
 from scep.attributes import REQUEST_ATTRIBUTES, RESPONSE_KEY, MessageType
@@ -58,120 +50,22 @@ from scep.client import (
 from scep.kem_pop import encode_response_key
 from scep_kem import files
 from scep_kem.client.exchange import Exchange
+from scep_kem.client.options import CIPHERS, DIGESTS, Options
 from scep_kem.client.pending import Pending
-from scep_kem.client.transport import HttpTransport, check_url
+from scep_kem.client.transport import HttpTransport
+from scep_kem.client.wanted import AnyKey, Renewing, Wanted, fits
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError, cannot
 from scep_kem.kem import backends, public_kem_key
 from scep_kem.terminal import printable
 from scep_kem.trace import describe_message, describe_proof
 
-CIPHERS = {
-    "aes128": AES128,
-    "aes192": AES192,
-    "aes256": AES256,
-    "aes128-gcm": AES128_GCM,
-    "aes192-gcm": AES192_GCM,
-    "aes256-gcm": AES256_GCM,
-    "3des": TRIPLE_DES,
-}
-DIGESTS: dict[str, Callable[[], hashes.HashAlgorithm]] = {
-    "sha256": hashes.SHA256,
-    "sha384": hashes.SHA384,
-    "sha512": hashes.SHA512,
-    "sha1": hashes.SHA1,
-}
 EPHEMERAL_PQ = "ml-dsa-65"
 EPHEMERAL = "ec:P-256"
 # The certificate of an ephemeral key is not encrypted, so it does not give away who enrols.
 EPHEMERAL_SUBJECT = x509.Name.from_rfc4514_string("CN=SCEP client")
 
-AnyKey = SigningKey | DecapsulationKey
-
-_FINGERPRINT = re.compile("[0-9A-Fa-f]{64}|[0-9A-Fa-f]{40}")
 _SAVED = re.compile(r"([0-9]+)-(client|server)\.der")
-
-
-def fits(key: AnyKey, spki: bytes) -> bool:
-    """Whether a DER SubjectPublicKeyInfo is the public half of a key."""
-    if isinstance(key, DecapsulationKey):
-        return encode_public_key(public_kem_key(key)) == spki
-    try:
-        return load_public_key(spki, "certificate") == key.public_key()
-    except AlgorithmRefused:
-        return False
-
-
-@dataclass(frozen=True)
-class Options:
-    """url: of the server. fingerprint: of the CA, hex. cipher, digest: names of CIPHERS and DIGESTS, None to choose.
-    legacy: accept, and if need be use, SHA-1 and 3DES. prefer_get: PKIOperation by GET. pss: RSASSA-PSS.
-    require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation of ML-KEM.
-    trace: called with lines about each message. save: folder for the messages' octets, or None.
-    Raises UsageError if url or fingerprint cannot be one.
-    """
-
-    url: str
-    fingerprint: str | None = None
-    cipher: str | None = None
-    digest: str | None = None
-    legacy: bool = False
-    prefer_get: bool = False
-    pss: bool = False
-    require_kem: bool = False
-    kem_backend: str = "automatic"
-    trace: Callable[[str], None] | None = None
-    save: Path | None = None
-
-    def __post_init__(self) -> None:
-        check_url(self.url)
-        if self.fingerprint is not None and not _FINGERPRINT.fullmatch(re.sub("[: ]", "", self.fingerprint)):
-            raise UsageError("a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)")
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A certificate to ask for. key: for which. statement: a signing certificate and its key, to state possession of a
-    KEM key (RFC 9883).
-    """
-
-    key: AnyKey
-    subject: x509.Name
-    extensions: Extensions = ()
-    challenge_password: str | None = None
-    statement: tuple[SigningKey, Certificate] | None = None
-
-
-@dataclass(frozen=True)
-class Renewing:
-    """The certificate to renew and its key, with the files that they are in."""
-
-    key: AnyKey
-    certificate: Certificate
-    key_file: Path
-    cert_file: Path
-
-
-def is_for(pending: Pending, url: str, wanted: Wanted, renewing: Renewing | None) -> bool:
-    """Whether a request that an earlier run left is the one that would be made now.
-
-    The challenge password does not count: a command that makes one has another each time.
-    """
-    request, signed_by = pending.request, pending.certificate
-    if renewing is not None:
-        old = files.read_certificate(pending.renewed[1]) if pending.renewed is not None else signed_by
-        same_signer = old == renewing.certificate
-    elif wanted.statement is not None:
-        same_signer = pending.renewed is None and signed_by == wanted.statement[1]
-    else:
-        same_signer = pending.renewed is None and is_self_issued(signed_by)
-    return (
-        same_signer
-        and pending.url == url
-        and fits(wanted.key, request.spki)
-        and request.subject_der == wanted.subject.public_bytes()
-        and list(request.extensions) == list(wanted.extensions)
-    )
 
 
 @dataclass

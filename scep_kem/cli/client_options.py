@@ -1,0 +1,109 @@
+"""The options of the client's commands, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kem.backends import AUTOMATIC, BACKEND_NAMES
+from scep_kem import files
+from scep_kem.cli.common import FILE, Word, stdin_password, utf8
+from scep_kem.client.options import CIPHERS, DIGESTS, Options
+from scep_kem.client.pending import Pending
+from scep_kem.errors import UsageError, cannot
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+url_option = click.option("--url", required=True, help="SCEP URL of the server, without a query.")
+fingerprint_option = click.option(
+    "--ca-fingerprint", help="SHA-256 (or SHA-1) of the CA certificate, hex. Without it, whatever comes is trusted."
+)
+challenge_options = (
+    click.option("--challenge", help="Challenge password (it shows in the process list; see --challenge-file)."),
+    click.option("--challenge-file", type=FILE, help="File with the challenge password; - is stdin."),
+)
+out_option = click.option("--out", type=FILE, required=True, help="File for the certificate (PEM).")
+
+
+def protocol_options(command: F) -> F:
+    """Options of every command that sends a pkiMessage."""
+    for option in (
+        click.option("--save-messages", type=click.Path(path_type=Path, file_okay=False), help="Keep messages here."),
+        click.option("--trace", is_flag=True, help="Print every message in words."),
+        click.option(
+            "--legacy", is_flag=True, help="Accept SHA-1 and 3DES, and use them if the server knows no better."
+        ),
+        click.option("--pss", is_flag=True, help="Sign with RSASSA-PSS."),
+        click.option("--get", "prefer_get", is_flag=True, help="Send by HTTP GET even if the server can POST."),
+        click.option("--digest", type=Word(DIGESTS), help="Digest; SHA-256 or the key's match by default."),
+        click.option("--cipher", type=Word(CIPHERS), help="Content cipher; by default the best known."),
+        click.option("--require-kem", is_flag=True, help="Go on only if messages can be encrypted to an ML-KEM key."),
+        click.option(
+            "--kem-backend", type=Word((AUTOMATIC, *BACKEND_NAMES)), default=AUTOMATIC, help="Implementation."
+        ),
+        fingerprint_option,
+    ):
+        command = option(command)
+    return command
+
+
+def waiting_options(command: F) -> F:
+    """Options of commands that may have to poll."""
+    for option in (
+        click.option("--max-polls", type=click.IntRange(0), default=0, show_default=True, help="0: do not wait."),
+        click.option("--poll-interval", type=click.FloatRange(0.05), default=5.0, show_default=True, help="Seconds."),
+    ):
+        command = option(command)
+    return command
+
+
+def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = None) -> Options:
+    """earlier: a request to go on with, whose pinned CA stays pinned. Raises UsageError."""
+    save: Path | None = protocol["save_messages"]
+    options = Options(
+        url=url,
+        fingerprint=protocol["ca_fingerprint"] or (earlier.fingerprint if earlier is not None else None),
+        cipher=protocol["cipher"],
+        digest=protocol["digest"],
+        legacy=protocol["legacy"],
+        prefer_get=protocol["prefer_get"],
+        pss=protocol["pss"],
+        require_kem=protocol["require_kem"],
+        kem_backend=protocol["kem_backend"],
+        trace=click.echo if protocol["trace"] else None,
+        save=save,
+    )
+    if save is not None:
+        try:
+            save.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot(f"make {save}", error) from None
+    if options.fingerprint is None:
+        click.echo("no --ca-fingerprint: the CA certificate is not authenticated", err=True)
+    return options
+
+
+def password_of(given: str | None, file: Path | None) -> str | None:
+    if given is not None and file is not None:
+        raise UsageError("give either --challenge or --challenge-file")
+    if given is not None:
+        return _not_empty(utf8(given, "the challenge password"), "--challenge is empty")
+    if file is None:
+        return None
+    if str(file) == "-":
+        return stdin_password()
+    try:
+        found = files.read(file).decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise UsageError(f"the challenge password in {file} is not UTF-8") from None
+    return _not_empty(found, f"there is no challenge password in {file}")
+
+
+def _not_empty(password: str, why: str) -> str:
+    """A shell that got no password passes on an empty one. Raises UsageError."""
+    if not password:
+        raise UsageError(why)
+    return password

@@ -1,0 +1,115 @@
+"""scep-kem getcert, getcrl, caps, cacert: what the client asks of anybody's server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pkix.asn1 import any_of
+from pkix.certificates import IssuerAndSerialNumber
+from scep.attributes import MessageType
+from scep.ca_certificates import ReplyRefused
+from scep.client import Crl, Issued, Refused
+from scep_kem import files
+from scep_kem.cli.client_files import (
+    check_outputs,
+    signer_of,
+)
+from scep_kem.cli.client_options import (
+    fingerprint_option,
+    options_of,
+    out_option,
+    protocol_options,
+    url_option,
+)
+from scep_kem.cli.common import FILE, parse_serial
+from scep_kem.cli.enrolment import (
+    refused,
+    write_certificate,
+)
+from scep_kem.client.client import ScepClient
+from scep_kem.client.options import Options
+from scep_kem.client.transport import HttpTransport, TransportError
+from scep_kem.terminal import printable
+
+
+@click.command()
+@url_option
+@click.option("--cert", "cert_file", type=FILE, required=True, help="A certificate of ours to sign with (PEM).")
+@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
+@click.option("--serial", required=True, help="Serial number wanted, hex.")
+@out_option
+@protocol_options
+def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, **protocol: Any) -> None:
+    """Get a copy of an issued certificate with GetCert."""
+    number = parse_serial(serial)
+    check_outputs({"--out": out}, {"--key": key_file})
+    options = options_of(url, protocol)
+    signer = signer_of(key_file, cert_file, options)
+    client = ScepClient(options)
+    name = IssuerAndSerialNumber(issuer=any_of(client.ca.ca.subject), serial_number=number)
+    outcome = client.query(MessageType.GetCert, name, signer)
+    if isinstance(outcome, Refused):
+        refused(outcome)
+    if not isinstance(outcome, Issued):
+        raise ReplyRefused("the CA answered PENDING to GetCert, which only an enrolment can be")
+    write_certificate(out, outcome)
+
+
+@click.command()
+@url_option
+@click.option("--cert", "cert_file", type=FILE, required=True, help="The certificate whose CRL is wanted (PEM).")
+@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
+@click.option("--out", type=FILE, required=True, help="File for the CRL (PEM).")
+@protocol_options
+def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any) -> None:
+    """Get the CRL with GetCRL."""
+    check_outputs({"--out": out}, {"--key": key_file})
+    options = options_of(url, protocol)
+    signer = signer_of(key_file, cert_file, options)
+    outcome = ScepClient(options).query(MessageType.GetCRL, signer.certificate.issuer_and_serial, signer)
+    if isinstance(outcome, Refused):
+        refused(outcome)
+    if not isinstance(outcome, Crl):
+        raise ReplyRefused("the CA answered PENDING to GetCRL, which only an enrolment can be")
+    try:
+        crl = x509.load_der_x509_crl(outcome.crl)
+    except ValueError:
+        raise ReplyRefused("the CRL received cannot be read") from None
+    files.write(out, crl.public_bytes(Encoding.PEM))
+    click.echo(printable(f"CRL written to {out}"))
+
+
+@click.command()
+@url_option
+def caps(url: str) -> None:
+    """Show what the server says it can (GetCACaps)."""
+    body, _capabilities = HttpTransport(url).capabilities()
+    if body is None:
+        raise TransportError(f"{url}: GetCACaps is answered with an HTTP error, which means no capabilities")
+    for keyword in sorted(body.decode("utf-8", "replace").split()):
+        click.echo(printable(keyword))
+
+
+@click.command()
+@url_option
+@fingerprint_option
+@click.option("--next", "following", is_flag=True, help="The next CA certificate (GetNextCACert), verified.")
+@click.option("--out", type=FILE, help="File for the certificates (PEM); the default is stdout.")
+def cacert(url: str, ca_fingerprint: str | None, following: bool, out: Path | None) -> None:
+    """Get and authenticate the CA's certificates.
+
+    With GetCACert or GetNextCACert.
+    """
+    client = ScepClient(Options(url=url, fingerprint=ca_fingerprint))
+    certificates = client.next_ca() if following else client.ca.all
+    if out is None:
+        click.echo(files.pem(*certificates), nl=False)
+    else:
+        files.write(out, files.pem(*certificates))
+    if not following:
+        click.echo(f"CA fingerprint (SHA-256): {client.ca.fingerprint}", err=True)

@@ -1,0 +1,68 @@
+"""What the client may be told about how to speak with a server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes
+
+from pkix.algorithms import (
+    AES128,
+    AES128_GCM,
+    AES192,
+    AES192_GCM,
+    AES256,
+    AES256_GCM,
+    TRIPLE_DES,
+)
+from scep_kem.client.transport import check_url
+from scep_kem.errors import UsageError
+
+CIPHERS = {
+    "aes128": AES128,
+    "aes192": AES192,
+    "aes256": AES256,
+    "aes128-gcm": AES128_GCM,
+    "aes192-gcm": AES192_GCM,
+    "aes256-gcm": AES256_GCM,
+    "3des": TRIPLE_DES,
+}
+DIGESTS: dict[str, Callable[[], hashes.HashAlgorithm]] = {
+    "sha256": hashes.SHA256,
+    "sha384": hashes.SHA384,
+    "sha512": hashes.SHA512,
+    "sha1": hashes.SHA1,
+}
+
+
+_FINGERPRINT = re.compile("[0-9A-Fa-f]{64}|[0-9A-Fa-f]{40}")
+
+
+@dataclass(frozen=True)
+class Options:
+    """url: of the server. fingerprint: of the CA, hex. cipher, digest: names of CIPHERS and DIGESTS, None to choose.
+    legacy: accept, and if need be use, SHA-1 and 3DES. prefer_get: PKIOperation by GET. pss: RSASSA-PSS.
+    require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation of ML-KEM.
+    trace: called with lines about each message. save: folder for the messages' octets, or None.
+    Raises UsageError if url or fingerprint cannot be one.
+    """
+
+    url: str
+    fingerprint: str | None = None
+    cipher: str | None = None
+    digest: str | None = None
+    legacy: bool = False
+    prefer_get: bool = False
+    pss: bool = False
+    require_kem: bool = False
+    kem_backend: str = "automatic"
+    trace: Callable[[str], None] | None = None
+    save: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_url(self.url)
+        if self.fingerprint is not None and not _FINGERPRINT.fullmatch(re.sub("[: ]", "", self.fingerprint)):
+            raise UsageError("a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)")
