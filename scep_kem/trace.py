@@ -8,7 +8,7 @@ from cryptography import x509
 
 from kem.errors import KemError
 from pkix import oids
-from pkix.algorithms import AlgorithmPolicy
+from pkix.algorithms import DIAGNOSIS
 from pkix.asn1 import decode
 from pkix.certificates import Certificate, extensions_of, load_certificate
 from pkix.enveloped_data import describe
@@ -112,7 +112,7 @@ def _signature(message: PkiMessage, known: Sequence[Certificate]) -> list[str]:
     info = message.signed.signer
     assert info is not None
     try:
-        message.verify(AlgorithmPolicy(legacy=True), known)
+        message.verify(DIAGNOSIS, known)
         verdict = "verified"
     except PkixError as error:
         verdict = error.fact

@@ -36,6 +36,11 @@ def protocol_options(command: F) -> F:
         click.option(
             "--legacy", is_flag=True, help="Accept SHA-1 and 3DES, and use them if the server knows no better."
         ),
+        click.option(
+            "--diagnose",
+            is_flag=True,
+            help="Show what is in an answer that is not accepted, single DES and MD5 too. It stays refused.",
+        ),
         click.option("--pss", is_flag=True, help="Sign with RSASSA-PSS."),
         click.option("--get", "prefer_get", is_flag=True, help="Send by HTTP GET even if the server can POST."),
         click.option("--digest", type=Word(DIGESTS), help="Digest; SHA-256 or the key's match by default."),
@@ -72,6 +77,7 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
         prefer_get=protocol["prefer_get"],
         pss=protocol["pss"],
         require_kem=protocol["require_kem"],
+        diagnose=protocol["diagnose"],
         kem_backend=protocol["kem_backend"],
         trace=click.echo if protocol["trace"] else None,
         save=save,

@@ -14,7 +14,7 @@ from pkix.certificates import Certificate
 from pkix.errors import PkixError
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
-from scep_kem.cli.common import told
+from scep_kem.cli.common import report
 from scep_kem.client.client import ScepClient
 from scep_kem.client.exchange import Exchange, is_busy
 from scep_kem.client.pending import Pending
@@ -83,7 +83,7 @@ def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, mo
         if not exchange.begun:
             file.unlink(missing_ok=True)
             raise
-        click.echo(f"scep-kem: {printable(told(error))}; to go on: {later}", err=True)
+        report(error, f"; to go on: {later}")
         sys.exit(EXIT_FAILURE)
     if isinstance(outcome, StillPending):
         click.echo(f"still pending; later: {later}", err=True)

@@ -305,6 +305,7 @@ class ScepClient:
             policy=policy,
             backends=self._backends,
             require_kem=options.require_kem,
+            diagnose=options.diagnose,
         )
 
     def _record(self, who: str, message: bytes) -> None:
