@@ -27,7 +27,8 @@ from scep.messages import PKI_ENVELOPE, PkiMessage, read_envelope
 
 class AnswerRefused(ReplyRefused):
     """An answer that this client does not accept. body: its octets. said: what it says (`said`). causes: all that is
-    wrong with it, in the order of checking; why: the same in words. diagnosis: lines about what is in it, if that was asked for.
+    wrong with it, in the order of checking; why: the same in words. diagnosis: lines about what is in it, if that was
+    asked for.
     """
 
     def __init__(
