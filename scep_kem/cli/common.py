@@ -106,7 +106,8 @@ def told(error: Exception) -> str:
     """What its text says, and as far as it is known where a structure is broken or which option helps."""
     if isinstance(error, LegacyRefused):
         return f"{error}; or accept it here with --legacy"
-    return errors.located(error) if isinstance(error, PkixError | KemError) else str(error)
+    text = errors.located(error) if isinstance(error, PkixError | KemError) else str(error)
+    return "; ".join((text, *getattr(error, "__notes__", ())))
 
 
 def parse_name(text: str) -> x509.Name:

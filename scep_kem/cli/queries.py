@@ -13,6 +13,7 @@ from pkix.asn1 import any_of
 from pkix.certificates import IssuerAndSerialNumber
 from scep.attributes import MessageType
 from scep.ca_certificates import ReplyRefused
+from scep.capabilities import keywords, remarks
 from scep.client import Crl, Issued, Refused
 from scep_kem import files
 from scep_kem.cli.client_files import (
@@ -21,6 +22,8 @@ from scep_kem.cli.client_files import (
 )
 from scep_kem.cli.client_options import (
     fingerprint_option,
+    http_of,
+    http_options,
     options_of,
     out_option,
     protocol_options,
@@ -35,6 +38,8 @@ from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options
 from scep_kem.client.transport import HttpTransport, TransportError
 from scep_kem.terminal import printable
+
+MOST_REMARKS = 8
 
 
 @click.command()
@@ -86,27 +91,44 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
 
 @click.command()
 @url_option
-def caps(url: str) -> None:
-    """Show what the server says it can (GetCACaps)."""
-    body, _capabilities = HttpTransport(url).capabilities()
-    if body is None:
-        raise TransportError(f"{url}: GetCACaps is answered with an HTTP error, which means no capabilities")
-    for keyword in sorted(body.decode("utf-8", "replace").split()):
+@http_options
+def caps(url: str, **http: Any) -> None:
+    """Show what the server says it can (GetCACaps).
+
+    The keywords are shown as they came; what is odd about them, on stderr.
+    """
+    odd: list[str] = []
+    transport = HttpTransport(url, http_of(http), heard=lambda answer: odd.extend(answer.remarks()))
+    body, _capabilities = transport.capabilities()
+    if transport.no_capabilities:
+        raise TransportError(transport.no_capabilities)
+    for keyword in keywords(body or b""):
         click.echo(printable(keyword))
+    if not keywords(body or b""):
+        odd.append("the answer has no keywords, so the server can only what it must")
+    tell_remarks("GetCACaps", [*odd, *remarks(body or b"")])
+
+
+def tell_remarks(where: str, found: list[str]) -> None:
+    """In one line, what is odd about answers that can be used."""
+    if found:
+        click.echo(printable(f"{where}: {'; '.join(found[:MOST_REMARKS])}"), err=True)
 
 
 @click.command()
 @url_option
 @fingerprint_option
+@http_options
 @click.option("--next", "following", is_flag=True, help="The next CA certificate (GetNextCACert), verified.")
 @click.option("--out", type=FILE, help="File for the certificates (PEM); the default is stdout.")
-def cacert(url: str, ca_fingerprint: str | None, following: bool, out: Path | None) -> None:
+def cacert(url: str, ca_fingerprint: str | None, following: bool, out: Path | None, **http: Any) -> None:
     """Get and authenticate the CA's certificates.
 
     With GetCACert or GetNextCACert.
     """
-    client = ScepClient(Options(url=url, fingerprint=ca_fingerprint))
+    client = ScepClient(Options(url=url, fingerprint=ca_fingerprint, http=http_of(http)))
     certificates = client.next_ca() if following else client.ca.all
+    tell_remarks("HTTP", client.remarks)
     if out is None:
         click.echo(files.pem(*certificates), nl=False)
     else:
