@@ -28,7 +28,6 @@ _EXPECTED = {
 }
 _MOST_SAID = 200  # octets of a server's text that are shown
 _LOOKED_AT = 4096  # octets of a page in which its text is looked for
-_TAGS = re.compile(r"<(script|style)\b.*?</\1|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _MEDIA_TYPE = re.compile(r"[!-~]{1,100}")
 
 
@@ -133,8 +132,10 @@ def _page(body: bytes) -> str:
     title = _title(body)
     if title:
         return f'an HTML page, title "{title}"'
-    text = _TAGS.sub(" ", body[:_LOOKED_AT].decode("utf-8", "replace"))
-    text = said(html.unescape(text[:_LOOKED_AT]).strip().encode("utf-8", "replace"))
+    first, *more = body[:_LOOKED_AT].decode("utf-8", "replace").split("<")
+    tags = [piece.partition(">") for piece in more]
+    texts = [text for tag, _end, text in tags if not tag.lower().startswith(("script", "style"))]
+    text = said(html.unescape(" ".join((first, *texts))).encode())
     return f"an HTML page: {text}" if text else "an HTML page"
 
 

@@ -222,7 +222,7 @@ def test_after_a_lost_answer_the_client_polls(rsa: Device, naps: list[float], ho
     rsa.line.fates = [WAYS_OF_LOSING[how]]
     said = rsa.enroll().good().err
     assert "send the DER octets" not in said  # the advice is for whoever sent it
-    assert how != "a page" or "the answer is no pkiMessage: this is an HTML page; asking" in said
+    assert how != "a page" or "the answer is an HTML page: Log in to the hotel (HTTP 200, " in said
     assert rsa.line.types == ["PKCSReq", "CertPoll"] and naps == [PAUSES[0]]
     assert len(rsa.issued) == before + 1 and not rsa.pending.exists()
 
