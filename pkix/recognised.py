@@ -17,6 +17,7 @@ from pkix.errors import Malformed
 
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 #]{1,40})-----")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")  # without white space
+_BASE64_OF_DER = re.compile(rb"M[A-I]|LS0t")  # or of PEM
 _MARKUP = re.compile(rb"<(!doctype html|html|head|body)\b", re.IGNORECASE)
 _FORM = re.compile(rb"[A-Za-z0-9_.-]{1,32}=")
 _HEX = re.compile(rb"[0-9A-Fa-f]{16,}")  # without white space
@@ -171,9 +172,10 @@ def _text(octets: bytes) -> str:
     compact = b"".join(text.split())
     if _HEX.fullmatch(compact):
         return "hex text"
-    if _BASE64.fullmatch(compact):
+    # Words are made of the same letters; a + that became a blank stands in what begins as base64 of DER or PEM does.
+    if _BASE64.fullmatch(compact) and (b" " not in text or _BASE64_OF_DER.match(text)):
         return _BASE64_TEXT
-    if _PERCENT.fullmatch(compact):
+    if b"%" in compact and _PERCENT.fullmatch(compact):
         return "percent-encoded text"
     return _FORM_TEXT if _FORM.match(text) else _OTHER_TEXT
 
