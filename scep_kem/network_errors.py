@@ -79,7 +79,9 @@ def _no_http(error: http.client.HTTPException) -> str:
     if isinstance(error, http.client.IncompleteRead):
         missing = f", {error.expected} octets before its end" if error.expected else ""
         return f"the answer ended early{missing}"
-    return "what it answered is no HTTP; is this the right port, and does its URL begin with https://?"
+    if isinstance(error, http.client.BadStatusLine | http.client.UnknownProtocol):
+        return "what it answered is no HTTP; is this the right port, and does its URL begin with https://?"
+    return "what it answered is wrong as HTTP"
 
 
 def _operating_system(error: BaseException) -> str:
@@ -91,4 +93,6 @@ def _operating_system(error: BaseException) -> str:
         return "it broke off the connection"
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return (error.strerror if isinstance(error, OSError) else None) or "the connection failed"
+    if isinstance(error, OSError):
+        return error.strerror or "the connection failed"
+    return "what it answered is wrong as HTTP"

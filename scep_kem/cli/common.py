@@ -105,8 +105,9 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def told(error: Exception) -> str:
     """What its text says, and as far as it is known where a structure is broken or which option helps."""
     if isinstance(error, LegacyRefused):
-        return f"{error}; or accept it here with --legacy"
-    text = errors.located(error) if isinstance(error, PkixError | KemError) else str(error)
+        text = f"{error}; or accept it here with --legacy"
+    else:
+        text = errors.located(error) if isinstance(error, PkixError | KemError) else str(error)
     return "; ".join((text, *getattr(error, "__notes__", ())))
 
 

@@ -13,7 +13,6 @@ from pkix.asn1 import any_of
 from pkix.certificates import IssuerAndSerialNumber
 from scep.attributes import MessageType
 from scep.ca_certificates import ReplyRefused
-from scep.capabilities import keywords, remarks
 from scep.client import Crl, Issued, Refused
 from scep_kem import files
 from scep_kem.cli.client_files import (
@@ -34,6 +33,7 @@ from scep_kem.cli.enrolment import (
     refused,
     write_certificate,
 )
+from scep_kem.client.answers import keyword_remarks, shown_keywords
 from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options
 from scep_kem.client.transport import HttpTransport, TransportError
@@ -102,11 +102,12 @@ def caps(url: str, **http: Any) -> None:
     body, _capabilities = transport.capabilities()
     if transport.no_capabilities:
         raise TransportError(transport.no_capabilities)
-    for keyword in keywords(body or b""):
+    shown = shown_keywords(body or b"")
+    for keyword in shown:
         click.echo(printable(keyword))
-    if not keywords(body or b""):
-        odd.append("the answer has no keywords, so the server can only what it must")
-    tell_remarks("GetCACaps", [*odd, *remarks(body or b"")])
+    if not shown:
+        odd.append("the answer is empty, so the server has none of the capabilities")
+    tell_remarks("GetCACaps", [*odd, *keyword_remarks(body or b"")])
 
 
 def tell_remarks(where: str, found: list[str]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pkix.errors import Malformed
 from pkix.recognised import A_CERTIFICATE_ALONE, A_PAGE, begins_as_der, recognise
+from scep.capabilities import keywords, remarks
 from scep.messages import PkiMessage
 from scep_kem.terminal import printable
 
@@ -27,7 +28,8 @@ _EXPECTED = {
     PKI_OPERATION: ("section 4.3", PKI_MESSAGE),
 }
 _MOST_SAID = 200  # octets of a server's text that are shown
-_LOOKED_AT = 4096  # octets of a page in which its text is looked for
+_LOOKED_AT = 4096  # octets of a page, or a list of keywords, that are looked at
+_MOST_KEYWORDS, _MOST_OF_KEYWORD = 64, 80  # that are shown, and characters of each
 _MEDIA_TYPE = re.compile(r"[!-~]{1,100}")
 
 
@@ -115,6 +117,17 @@ class HttpAnswer:
             *([f"    Location {self.location}: {self.not_followed}"] if self.location else []),
             *(f"    ODD: {text}" for text in self.remarks()),
         ]
+
+
+def shown_keywords(body: bytes) -> list[str]:
+    """The keywords of a GetCACaps as they came, in their order and case; of a long list, and of a long one, not all."""
+    found = keywords(body[:_LOOKED_AT])
+    return [word[:_MOST_OF_KEYWORD] for word in found[:_MOST_KEYWORDS]]
+
+
+def keyword_remarks(body: bytes) -> list[str]:
+    """What is odd about those keywords."""
+    return remarks("\n".join(shown_keywords(body)).encode())
 
 
 def said(body: bytes) -> str:

@@ -39,7 +39,7 @@ from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
 from scep.attributes import REQUEST_ATTRIBUTES, RESPONSE_KEY, MessageType
 from scep.ca_certificates import CaCertificates, ReplyRefused
-from scep.capabilities import Capabilities, keywords, remarks
+from scep.capabilities import Capabilities
 from scep.client import (
     ClientSettings,
     Enrolment,
@@ -53,7 +53,7 @@ from scep.client import (
 )
 from scep.kem_pop import encode_response_key
 from scep_kem import files
-from scep_kem.client.answers import PKI_OPERATION, HttpAnswer
+from scep_kem.client.answers import PKI_OPERATION, HttpAnswer, keyword_remarks, shown_keywords
 from scep_kem.client.exchange import Exchange
 from scep_kem.client.options import CIPHERS, DIGESTS, Options
 from scep_kem.client.pending import Pending
@@ -71,7 +71,6 @@ EPHEMERAL = "ec:P-256"
 EPHEMERAL_SUBJECT = x509.Name.from_rfc4514_string("CN=SCEP client")
 
 _SAVED = re.compile(r"([0-9]+)-[A-Za-z]+\.(der|txt)")
-MOST_KEYWORDS = 64  # of a GetCACaps, and remarks on them, that are shown
 
 
 @dataclass
@@ -121,8 +120,8 @@ class ScepClient:
         if self.no_capabilities:
             self._show(f"no capabilities: {self.no_capabilities}")
             return
-        self._show(f"GetCACaps: {', '.join(keywords(self.caps_body)[:MOST_KEYWORDS]) or '(nothing)'}")
-        for text in remarks(self.caps_body)[:MOST_KEYWORDS]:
+        self._show(f"GetCACaps: {', '.join(shown_keywords(self.caps_body)) or '(nothing)'}")
+        for text in keyword_remarks(self.caps_body):
             self._show(f"    ODD: {text}")
 
     @property

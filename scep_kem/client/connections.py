@@ -6,7 +6,14 @@ import re
 import ssl
 
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    DecodeError,
+    HTTPError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+)
 from urllib3.exceptions import SSLError as TlsError
 
 from scep_kem import network_errors
@@ -112,6 +119,8 @@ class Connections:
             if answering:
                 return f"the answer stopped: no more of it within {self._reading:g} seconds"
             return f"connected, but no answer within {self._reading:g} seconds"
+        if isinstance(error, DecodeError):
+            return "the answer is compressed, and cannot be unpacked"
         return network_errors.reason(_innermost(error), host, tls_advice=self._tls_advice)
 
     def _proxy_reason(self, error: BaseException) -> str:

@@ -46,7 +46,7 @@ def test_3_5_2_caps_remarks_on_odd_keywords_in_one_line() -> None:
 def test_3_5_2_caps_says_that_the_answer_is_empty() -> None:
     with Peer((200, b"", CAPS)) as peer:
         found = run("caps", "--url", peer.url).good()
-    assert found.out == "" and found.err.startswith("GetCACaps: the answer has no keywords, ")
+    assert found.out == "" and found.err.startswith("GetCACaps: the answer is empty, ")
 
 
 def test_caps_remarks_on_the_media_type() -> None:
@@ -307,3 +307,12 @@ def test_http_options_in_a_pending_file_that_was_altered(make: Callable[..., Dev
     kept["http"] = json.loads(value) if value == "5" else kept["http"] | json.loads(value) | {"timeout": "x"}
     files.write(file, json.dumps(kept).encode(), secret=True)
     device.poll().refused_in_one_line(2, "is not a pending enrolment of this program")
+
+
+@pytest.mark.parametrize("body", [b"x\n" * 100_000, b"x" * 100_000, b"aes\n" * 100_000])
+def test_a_server_cannot_fill_the_terminal(make: Callable[..., Device], body: bytes) -> None:
+    device = make()
+    with Peer(answering(device.server, GetCACaps=(200, body, CAPS), PKIOperation=(500, body))) as peer:
+        assert len(str(run("caps", "--url", peer.url).good().out)) < 6000
+        found = against(peer, device, "--trace")
+    assert len(found.out) < 40_000 and len(found.err) < 1000
