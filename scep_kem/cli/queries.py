@@ -59,7 +59,7 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
     name = IssuerAndSerialNumber(issuer=any_of(client.ca.ca.subject), serial_number=number)
     outcome = client.query(MessageType.GetCert, name, signer)
     if isinstance(outcome, Refused):
-        refused(outcome)
+        refused(outcome, client.note)
     if not isinstance(outcome, Issued):
         raise ReplyRefused("the CA answered PENDING to GetCert, which only an enrolment can be")
     write_certificate(out, outcome)
@@ -76,9 +76,10 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     check_outputs({"--out": out}, {"--key": key_file})
     options = options_of(url, protocol)
     signer = signer_of(key_file, cert_file, options)
-    outcome = ScepClient(options).query(MessageType.GetCRL, signer.certificate.issuer_and_serial, signer)
+    client = ScepClient(options)
+    outcome = client.query(MessageType.GetCRL, signer.certificate.issuer_and_serial, signer)
     if isinstance(outcome, Refused):
-        refused(outcome)
+        refused(outcome, client.note)
     if not isinstance(outcome, Crl):
         raise ReplyRefused("the CA answered PENDING to GetCRL, which only an enrolment can be")
     try:

@@ -129,14 +129,19 @@ class ScepClient:
         """Why there are none, or empty if the server gave them."""
         return self._transport.no_capabilities
 
+    @property
+    def note(self) -> str:
+        """What to say with whatever may follow from missing capabilities; else empty."""
+        return f"before that, {self.no_capabilities}" if self.no_capabilities else ""
+
     @contextlib.contextmanager
     def noting(self) -> Iterator[None]:
         """Errors that may follow from missing capabilities tell why they are missing."""
         try:
             yield
         except (TransportError, PkixError, KemError) as error:
-            if self.no_capabilities and not hasattr(error, "__notes__"):
-                error.add_note(f"before that, {self.no_capabilities}")
+            if self.note and not hasattr(error, "__notes__"):
+                error.add_note(self.note)
             raise
 
     def enrol(self, wanted: Wanted, renewing: Renewing | None = None) -> Exchange:

@@ -71,7 +71,8 @@ class Refusal(ErrorTask):
         """Answer, with a line in the log as for every request (deploy/LOG.md)."""
         request: Any = self.request
         error = request.error
-        said = "TLS, and this port has plain HTTP" if self.channel.began_as_tls else f"{error.reason}: {error.body}"
+        channel: Any = self.channel
+        said = "TLS, and this port has plain HTTP" if channel.began_as_tls else f"{error.reason}: {error.body}"
         log.info(
             Line("request", "refused", {"text": said, "client": self.channel.addr[0], "http status": int(error.code)})
         )

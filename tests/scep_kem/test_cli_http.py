@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import urllib3
@@ -149,6 +151,22 @@ def test_an_error_of_our_own_after_getcacaps_failed_tells_it(enrolled: Device) -
         again = enrolled.enroll("--challenge", "x", subject="CN=other")
         again.refused_in_one_line(1, "HTTP 404: nor here; before that, GetCACaps: ", "HTTP 404: nothing here")
         assert again.err.count("nothing here") == 1
+
+
+def test_a_refusal_after_getcacaps_failed_tells_it(make: Callable[..., Device]) -> None:
+    """The CA may refuse what it would not have got if its capabilities had been known."""
+    device = make()
+    by = CaDir(device.server.directory).load().current.signer
+
+    def answer(request: Received) -> Answer:
+        if "PKIOperation" not in request.path:
+            return answering(device.server, GetCACaps=(404, b"nothing here"))(request)
+        message = base64.b64decode(parse_qs(urlsplit(request.path).query)["message"][0])
+        return 200, cert_rep(by, message, pki_status=PkiStatus.FAILURE, fail_info=FailInfo.badAlg)
+
+    with Peer(answer) as peer:
+        said = f"refused: badAlg; before that, GetCACaps: {peer.url} answered HTTP 404: nothing here"
+        against(peer, device).refused_in_one_line(4, said)
 
 
 # Trace and saved answers
