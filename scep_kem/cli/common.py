@@ -107,11 +107,12 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def told(error: Exception) -> str:
     """What its text says, and as far as it is known where a structure is broken or which option helps."""
+    text = errors.located(error) if isinstance(error, PkixError | KemError) else str(error)
     if isinstance(error, LegacyRefused) or (isinstance(error, ReplyRefused) and error.legacy):
-        return f"{error}; --legacy accepts that"
-    if isinstance(error, AnswerRefused) and error.old_algorithms and not error.diagnosis:
-        return f"{error}; --diagnose shows what is in it"
-    return errors.located(error) if isinstance(error, PkixError | KemError) else str(error)
+        text = f"{error}; --legacy accepts that"
+    elif isinstance(error, AnswerRefused) and error.old_algorithms and not error.diagnosis:
+        text = f"{error}; --diagnose shows what is in it"
+    return "; ".join((text, *getattr(error, "__notes__", ())))
 
 
 def report(error: Exception, advice: str = "") -> None:
