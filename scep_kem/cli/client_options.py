@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from scep_kem import files
@@ -61,7 +62,11 @@ def waiting_options(command: F) -> F:
 
 
 def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = None) -> Options:
-    """earlier: a request to go on with, whose pinned CA stays pinned. Raises UsageError."""
+    """earlier: a request to go on with, whose pinned CA stays pinned, and whose options hold unless others are given.
+    Raises UsageError.
+    """
+    given = _given(protocol, earlier)
+    protocol = protocol | given
     save: Path | None = protocol["save_messages"]
     options = Options(
         url=url,
@@ -75,6 +80,7 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
         kem_backend=protocol["kem_backend"],
         trace=click.echo if protocol["trace"] else None,
         save=save,
+        given={name: str(value.absolute()) if isinstance(value, Path) else value for name, value in given.items()},
     )
     if save is not None:
         try:
@@ -84,6 +90,25 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
     if options.fingerprint is None:
         click.echo("no --ca-fingerprint: the CA certificate is not authenticated", err=True)
     return options
+
+
+_OF_ONE_RUN = ("ca_fingerprint", "trace", "save_messages")  # or kept in another way
+
+
+def _given(protocol: dict[str, Any], earlier: Pending | None) -> dict[str, Any]:
+    """The options of this command, and where it has none, those of an earlier one."""
+    context = click.get_current_context()
+    kept = earlier.options if earlier is not None else {}
+    found = {}
+    for param in context.command.params:
+        name = param.name or ""
+        if name not in protocol or name in _OF_ONE_RUN:
+            continue
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            found[name] = protocol[name]
+        elif name in kept:
+            found[name] = param.type_cast_value(context, kept[name])
+    return found
 
 
 def password_of(given: str | None, file: Path | None) -> str | None:

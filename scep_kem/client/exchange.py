@@ -219,6 +219,7 @@ class Exchange:
             answered=self.answered,
             capabilities=self.capabilities,
             ca_certificates=self.ca_certificates,
+            options=self.client.options.given,
             answers=self.answers,
             certificate=self.signer,
             signer=self.ephemeral,

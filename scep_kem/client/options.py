@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 
@@ -46,7 +47,8 @@ class Options:
     """url: of the server. fingerprint: of the CA, hex. cipher, digest: names of CIPHERS and DIGESTS, None to choose.
     legacy: accept, and if need be use, SHA-1 and 3DES. prefer_get: PKIOperation by GET. pss: RSASSA-PSS.
     require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation of ML-KEM.
-    trace: called with lines about each message. save: folder for the messages' octets, or None.
+    trace: called with lines about each message. save: folder for the messages' octets, or None. given: what of this was
+    asked for, by the names of the command's options, for a later run; as JSON has it.
     Raises UsageError if url or fingerprint cannot be one.
     """
 
@@ -61,6 +63,7 @@ class Options:
     kem_backend: str = "automatic"
     trace: Callable[[str], None] | None = None
     save: Path | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_url(self.url)

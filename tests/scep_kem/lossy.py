@@ -21,7 +21,7 @@ NOTHING = (503, b"")
 
 class Line:
     """Between client and CA, at the same paths. fates: what becomes of the next messages; the later ones pass. sent:
-    all of them. answers: what the CA answered, heard or not. is_down: nobody answers anything.
+    all of them. ways: HTTP methods of those. answers: what the CA answered, heard or not. is_down: nobody answers anything.
     loses: operations that nobody answers.
     """
 
@@ -30,6 +30,7 @@ class Line:
         self.capabilities = HttpTransport(url).capabilities()
         self.fates: list[Fate] = []
         self.sent: list[bytes] = []
+        self.ways: list[str] = []
         self.answers: list[bytes] = []
         self.held: list[bytes] = []
         self.is_down = False
@@ -49,6 +50,7 @@ class Line:
             return 200, self.ca.get_ca_cert()
         message = request.body or base64.b64decode(query["message"][0])
         self.sent.append(message)
+        self.ways.append(request.method)
         fate = self.fates.pop(0) if self.fates else passes
         return fate(self, message)
 

@@ -265,6 +265,22 @@ def test_going_on_keeps_the_capabilities_that_were_acted_on(rsa: Device) -> None
     assert (kept["answered"], now["answered"]) == (False, True) and now["capabilities"] == kept["capabilities"]
 
 
+def test_going_on_keeps_the_options(rsa: Device) -> None:
+    """What the server needs, `poll` needs as well; it is told once."""
+    rsa.lose(lambda: rsa.enroll("--get", "--digest", "sha512", "--cipher", "aes192", profile="/manual"))
+    assert rsa.poll().code == 3
+    found = rsa.poll("--trace", "--cipher", "aes256")
+    assert found.code == 3 and rsa.line.ways[-3:] == ["GET"] * 3
+    assert "rsa:2048, SHA-512: verified" in found.out and "AES-256-CBC" in found.out
+
+
+def test_an_option_that_is_none_any_more_is_told(rsa: Device) -> None:
+    rsa.lose(lambda: rsa.enroll("--digest", "sha512"))
+    rsa.pending.write_text(rsa.pending.read_text().replace('"sha512"', '"whirlpool"'))
+    found = rsa.poll()
+    assert found.code == 2 and "'whirlpool' is not possible" in found.err and rsa.pending.exists()
+
+
 # Refused
 
 
