@@ -21,8 +21,8 @@ NOTHING = (503, b"")
 
 class Line:
     """Between client and CA, at the same paths. fates: what becomes of the next messages; the later ones pass. sent:
-    all of them. ways: HTTP methods of those. answers: what the CA answered, heard or not. is_down: nobody answers anything.
-    loses: operations that nobody answers.
+    all of them. ways: HTTP methods of those. answers: what the CA answered, heard or not. is_down: nobody
+    answers anything. loses: operations that nobody answers.
     """
 
     def __init__(self, url: str) -> None:
