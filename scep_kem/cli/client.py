@@ -19,6 +19,7 @@ from scep_kem.cli.client_files import (
     can_be_made,
     check_fit,
     check_outputs,
+    check_stated,
     key_of,
     statement_of,
     type_of_key,
@@ -94,6 +95,7 @@ def enroll(
     password = password_of(challenge, challenge_file)
     name, extensions = parse_name(subject), san_of(names)
     statement = statement_of(signing_cert, signing_key)
+    check_stated(statement, key_file, key_type)
     check_outputs({"--out": out, "--ca-out": ca_out}, {"--key": key_file, "--signing-key": signing_key}, waits=out)
     earlier = earlier_request(out, key_file)
     options = options_of(url, protocol, earlier)
@@ -149,6 +151,8 @@ def renew(
         raise UsageError("--key-type is for a new key, so it needs --new-key")
     old, old_key = files.read_certificate(cert_file), files.read_any_key(key_file)
     check_fit(old_key, key_file, old, cert_file)
+    if new_key_file is not None and os.path.realpath(new_key_file) == os.path.realpath(key_file) and not key_type:
+        raise UsageError(f"--new-key and --key are the same file, {key_file}; without --new-key, the key is kept")
     check_outputs({"--out": out}, {"--key": key_file, "--new-key": new_key_file}, waits=out)
     password = password_of(challenge, challenge_file)
     earlier = earlier_request(out, new_key_file or key_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,7 +59,15 @@ def waiting_options(command: F) -> F:
         click.option("--poll-interval", type=click.FloatRange(0.05), default=5.0, show_default=True, help="Seconds."),
     ):
         command = option(command)
-    return command
+
+    @functools.wraps(command)
+    def waiting(*args: Any, **more: Any) -> Any:
+        given = click.get_current_context().get_parameter_source("poll_interval")
+        if given is ParameterSource.COMMANDLINE and not more["max_polls"]:
+            raise UsageError("--poll-interval is between polls, and without --max-polls there are none")
+        return command(*args, **more)
+
+    return waiting  # type: ignore[return-value]
 
 
 def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = None) -> Options:

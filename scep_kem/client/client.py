@@ -23,7 +23,7 @@ from pkix.algorithms import (
 )
 from pkix.asn1 import Oid
 from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.keys import generate, message_digest
+from pkix.keys import generate, key_type_of, message_digest
 from pkix.names import name_text
 from pkix.pkcs10 import (
     CertificationRequest,
@@ -31,7 +31,7 @@ from pkix.pkcs10 import (
     encode_statement_request,
     encode_unsigned_request,
 )
-from pkix.signatures import SigningKey
+from pkix.signatures import SigningKey, shortest_digest
 from pkix.signed_data import Signer
 from scep.attributes import REQUEST_ATTRIBUTES, RESPONSE_KEY, MessageType
 from scep.ca_certificates import CaCertificates, ReplyRefused
@@ -205,12 +205,11 @@ class ScepClient:
         self, wanted: Wanted, request: CertificationRequest, renewing: Renewing | None
     ) -> tuple[Signer, SigningKey | None]:
         """Who signs the pkiMessage, and the key if it is ephemeral."""
-        pss = self.options.pss
         if renewing is not None and not isinstance(renewing.key, DecapsulationKey):
-            return Signer(renewing.key, renewing.certificate, pss=pss), None
+            return self._signed_by(renewing.key, renewing.certificate), None
         if wanted.statement is not None:
             key, certificate = wanted.statement
-            return Signer(key, certificate, pss=pss), key
+            return self._signed_by(key, certificate), key
         ephemeral = None
         if isinstance(wanted.key, DecapsulationKey):
             ephemeral = generate(EPHEMERAL_PQ if self.capabilities.has("ML-DSA") else EPHEMERAL)
@@ -218,7 +217,18 @@ class ScepClient:
         else:
             key, subject = wanted.key, request.subject
         certificate = Certificate.of(self_signed(key, subject, now=utc_now(), random=os.urandom))
-        return Signer(key, certificate, pss=pss), ephemeral
+        return self._signed_by(key, certificate), ephemeral
+
+    def _signed_by(self, key: SigningKey, certificate: Certificate) -> Signer:
+        """Raises UsageError for --pss or --digest with a key that they do not suit."""
+        digest, kind = self.options.digest, key_type_of(key.public_key())
+        if self.options.pss and not isinstance(key, rsa.RSAPrivateKey):
+            raise UsageError(f"--pss is for RSA keys, and the key that signs the message is of type {kind}")
+        if digest is not None and DIGESTS[digest]().digest_size < shortest_digest(key):
+            raise UsageError(
+                f"--digest {digest} does not suit the key that signs the message, of type {kind}; sha512 does"
+            )
+        return Signer(key, certificate, pss=self.options.pss)
 
     def resume(self, pending: Pending, key: AnyKey) -> Exchange:
         """Go on with a request that an earlier run left. Raises UsageError if it is not for this key."""
@@ -233,7 +243,7 @@ class ScepClient:
         signer_key = pending.signer or (files.read_key(pending.signer_file) if pending.signer_file else key)
         if isinstance(signer_key, DecapsulationKey):
             raise UsageError("the key is not the one that the pending request is for")
-        signer = Signer(signer_key, pending.certificate, pss=self.options.pss)
+        signer = self._signed_by(signer_key, pending.certificate)
         enrolment = Enrolment(
             request=request,
             renewal=PkiMessage.decode(pending.sent).message_type is MessageType.RenewalReq,
@@ -263,8 +273,11 @@ class ScepClient:
             answers=pending.answers,
         )
 
-    def query(self, kind: MessageType, name: IssuerAndSerialNumber, signer: Signer) -> Outcome:
-        """GetCert or GetCRL."""
+    def query(
+        self, kind: MessageType, name: IssuerAndSerialNumber, key: SigningKey, certificate: Certificate
+    ) -> Outcome:
+        """GetCert or GetCRL. key, certificate: that sign it."""
+        signer = self._signed_by(key, certificate)
         query = Query(
             kind,
             name,
@@ -307,7 +320,8 @@ class ScepClient:
     def _settings(self, key: SigningKey, *, kem: bool = False) -> ClientSettings:
         """SHA-256 and AES-128-CBC unless told otherwise, the server knows AES-GCM, or, under --legacy, knows no better
         (RFC 8894 section 3.5.2). Who has an ML-KEM certificate knows AES-GCM, whatever became of GetCACaps, and nobody
-        else certifies an ML-KEM key. kem: whether the requested key is one.
+        else certifies an ML-KEM key. kem: whether the requested key is one. Raises UsageError for a cipher that is
+        none for it.
         """
         options, policy = self.options, self._policy()
         gcm = self.capabilities.has("AES-GCM") or kem or bool(self.ca.kem_certificates(self._backends))
@@ -315,6 +329,9 @@ class ScepClient:
         digest = DIGESTS[options.digest]() if options.digest else message_digest(key)
         if options.cipher:
             cipher = CIPHERS[options.cipher]
+            other = "an ML-KEM key" if kem else "--require-kem" if options.require_kem else ""
+            if other and not cipher.authenticated:
+                raise UsageError(f"--cipher {options.cipher} does not go with {other}, which takes AES-GCM: aes256-gcm")
         elif options.legacy and not gcm and not self.capabilities.has("AES"):
             cipher = TRIPLE_DES
         if options.legacy and not options.digest and not self.capabilities.has("SHA-256"):
