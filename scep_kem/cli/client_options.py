@@ -20,9 +20,9 @@ from scep_kem.errors import UsageError, cannot
 F = TypeVar("F", bound=Callable[..., Any])
 
 url_option = click.option("--url", required=True, help="SCEP URL of the server, without a query.")
-fingerprint_option = click.option(
-    "--ca-fingerprint", help="SHA-256 (or SHA-1) of the CA certificate, hex. Without it, whatever comes is trusted."
-)
+_FINGERPRINT = "SHA-256 (or SHA-1) of the CA certificate, hex. "
+fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}Without it, whatever comes is trusted.")
+kept_fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}The default is what was given before.")
 challenge_options = (
     click.option("--challenge", help="Challenge password (it shows in the process list; see --challenge-file)."),
     click.option("--challenge-file", type=FILE, help="File with the challenge password; - is stdin."),
@@ -30,8 +30,8 @@ challenge_options = (
 out_option = click.option("--out", type=FILE, required=True, help="File for the certificate (PEM).")
 
 
-def protocol_options(command: F) -> F:
-    """Options of every command that sends a pkiMessage."""
+def message_options(command: F) -> F:
+    """Options of every command that sends a pkiMessage, but for the CA that it believes."""
     for option in (
         click.option("--save-messages", type=click.Path(path_type=Path, file_okay=False), help="Keep messages here."),
         click.option("--trace", is_flag=True, help="Print every message in words."),
@@ -46,10 +46,14 @@ def protocol_options(command: F) -> F:
         click.option(
             "--kem-backend", type=Word((AUTOMATIC, *BACKEND_NAMES)), default=AUTOMATIC, help="Implementation."
         ),
-        fingerprint_option,
     ):
         command = option(command)
     return command
+
+
+def protocol_options(command: F) -> F:
+    """The same, and --ca-fingerprint."""
+    return fingerprint_option(message_options(command))
 
 
 def waiting_options(command: F) -> F:
