@@ -13,13 +13,14 @@ from click.core import ParameterSource
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from scep_kem import files
 from scep_kem.cli.common import FILE, Word, stdin_password, utf8
+from scep_kem.client.http_options import HttpOptions
 from scep_kem.client.options import CIPHERS, DIGESTS, Options
 from scep_kem.client.pending import Pending
 from scep_kem.errors import UsageError, cannot
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-url_option = click.option("--url", required=True, help="SCEP URL of the server, without a query.")
+url_option = click.option("--url", required=True, help="SCEP URL of the server, without operation=.")
 _FINGERPRINT = "SHA-256 (or SHA-1) of the CA certificate, hex. "
 fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}Without it, whatever comes is trusted.")
 kept_fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}The default is what was given before.")
@@ -30,13 +31,43 @@ challenge_options = (
 out_option = click.option("--out", type=FILE, required=True, help="File for the certificate (PEM).")
 
 
+def http_options(command: F) -> F:
+    """Options of every command that asks a server."""
+    for option in (
+        click.option("--timeout", type=click.FloatRange(0.1, 3600), help="Seconds to connect, and without an octet."),
+        click.option("--tls-ca", type=FILE, help="Certificates (PEM, DER) to trust an https server by."),
+        click.option("--proxy", help="URL of an HTTP proxy; the default is http_proxy, https_proxy and no_proxy."),
+        click.option("--ca-identifier", help="Which CA of the server is meant (message= of GetCACert)."),
+    ):
+        command = option(command)
+    return command
+
+
+def http_of(given: dict[str, Any], earlier: Pending | None = None) -> HttpOptions:
+    """earlier: a request to go on with, whose options stay but for those given. Raises UsageError."""
+    identifier: str | None = given["ca_identifier"]
+    return HttpOptions(
+        ca_identifier=None if identifier is None else utf8(identifier, "--ca-identifier"),
+        proxy=given["proxy"],
+        tls_ca=given["tls_ca"],
+        timeout=given["timeout"],
+        prefer_get=given.get("prefer_get", False),
+    ).or_else(None if earlier is None else earlier.http)
+
+
 def message_options(command: F) -> F:
     """Options of every command that sends a pkiMessage, but for the CA that it believes."""
+    command = http_options(command)
     for option in (
         click.option("--save-messages", type=click.Path(path_type=Path, file_okay=False), help="Keep messages here."),
         click.option("--trace", is_flag=True, help="Print every message in words."),
         click.option(
             "--legacy", is_flag=True, help="Accept SHA-1 and 3DES, and use them if the server knows no better."
+        ),
+        click.option(
+            "--diagnose",
+            is_flag=True,
+            help="Show what is in an answer that is not accepted, single DES and MD5 too. It stays refused.",
         ),
         click.option("--pss", is_flag=True, help="Sign with RSASSA-PSS."),
         click.option("--get", "prefer_get", is_flag=True, help="Send by HTTP GET even if the server can POST."),
@@ -87,13 +118,14 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
         cipher=protocol["cipher"],
         digest=protocol["digest"],
         legacy=protocol["legacy"],
-        prefer_get=protocol["prefer_get"],
+        http=http_of(protocol, earlier),
         pss=protocol["pss"],
         require_kem=protocol["require_kem"],
+        diagnose=protocol["diagnose"],
         kem_backend=protocol["kem_backend"],
         trace=click.echo if protocol["trace"] else None,
         save=save,
-        given={name: str(value.absolute()) if isinstance(value, Path) else value for name, value in given.items()},
+        given=given,
     )
     if save is not None:
         try:
@@ -105,7 +137,7 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
     return options
 
 
-_OF_ONE_RUN = ("ca_fingerprint", "trace", "save_messages")  # or kept in another way
+_KEPT = ("cipher", "digest", "legacy", "pss", "require_kem", "kem_backend")  # HTTP's are in `Pending.http`
 
 
 def _given(protocol: dict[str, Any], earlier: Pending | None) -> dict[str, Any]:
@@ -115,7 +147,7 @@ def _given(protocol: dict[str, Any], earlier: Pending | None) -> dict[str, Any]:
     found = {}
     for param in context.command.params:
         name = param.name or ""
-        if name not in protocol or name in _OF_ONE_RUN:
+        if name not in _KEPT:
             continue
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             found[name] = protocol[name]

@@ -14,7 +14,7 @@ from pkix.certificates import Certificate
 from pkix.errors import PkixError
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
-from scep_kem.cli.common import told
+from scep_kem.cli.common import report
 from scep_kem.client.client import ScepClient
 from scep_kem.client.exchange import MOST_KEPT, Exchange, is_busy
 from scep_kem.client.options import Options
@@ -85,14 +85,14 @@ def end_with_kept(
             client = ScepClient(options, (earlier.capabilities, answer.ca_certificates))
             outcome = client.resume(earlier, key).reread(number, files.read(file, secret=True))
         except (PkixError, KemError, UsageError) as error:
-            click.echo(printable(f"the answer kept in {file} is not accepted: {told(error)}"), err=True)
+            report(error, what=f"the answer kept in {file} is not accepted: ")
             continue
         if outcome is None:
             continue
         click.echo(printable(f"the answer kept in {file} is accepted now"), err=True)
         if ca_out is not None:
             files.write(ca_out, files.pem(*client.ca.all))
-        _end(outcome, out)
+        _end(outcome, out, client.note)
         sys.exit(0)
 
 
@@ -116,25 +116,25 @@ def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, mo
         if exchange.refused is not None:
             kept = printable(f"; this answer is kept in {answer_file(out, exchange.refused)}")
             how = "to read it again, with --legacy or whatever else it takes, and to go on if that does not help"
-        click.echo(f"scep-kem: {printable(told(error))}{kept}; {how}: {later}", err=True)
+        report(error, f"{kept}; {how}: {later}")
         sys.exit(EXIT_FAILURE)
     if isinstance(outcome, StillPending):
         click.echo(f"still pending; later: {later}", err=True)
         sys.exit(EXIT_PENDING)
     if isinstance(outcome, Refused) and is_busy(outcome):
-        refused(outcome, f"; come back later: {later}")
-    _end(outcome, out)
+        refused(outcome, f"come back later: {later}")
+    _end(outcome, out, exchange.client.note)
 
 
-def _end(outcome: Issued | Refused, out: Path) -> None:
-    """Write the certificate or say why there is none, and remove what was kept beside it."""
+def _end(outcome: Issued | Refused, out: Path, note: str) -> None:
+    """Write the certificate or say why there is none, and remove what was kept beside it. note: `ScepClient.note`."""
     if isinstance(outcome, Issued):
         write_certificate(out, outcome)
     pending_file(out).unlink(missing_ok=True)
     for number in range(MOST_KEPT):
         answer_file(out, number).unlink(missing_ok=True)
     if isinstance(outcome, Refused):
-        refused(outcome)
+        refused(outcome, note)
 
 
 def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillPending | Refused:
@@ -167,7 +167,7 @@ def write_certificate(out: Path, issued: Issued) -> None:
 
 def refused(outcome: Refused, advice: str = "") -> NoReturn:
     text = f": {printable(outcome.text)}" if outcome.text else ""
-    click.echo(f"refused: {outcome.fail_info.name}{text}{advice}", err=True)
+    click.echo(f"refused: {outcome.fail_info.name}{text}" + (printable(f"; {advice}") if advice else ""), err=True)
     sys.exit(EXIT_REFUSED)
 
 

@@ -22,6 +22,8 @@ from scep_kem.cli.client_files import (
 )
 from scep_kem.cli.client_options import (
     fingerprint_option,
+    http_of,
+    http_options,
     options_of,
     out_option,
     protocol_options,
@@ -32,10 +34,13 @@ from scep_kem.cli.enrolment import (
     refused,
     write_certificate,
 )
+from scep_kem.client.answers import keyword_remarks, shown_keywords
 from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options
 from scep_kem.client.transport import HttpTransport, TransportError
 from scep_kem.terminal import printable
+
+MOST_REMARKS = 8
 
 
 @click.command()
@@ -55,7 +60,8 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
     outcome = client.query(MessageType.GetCert, name, key, certificate)
     if isinstance(outcome, Refused):
         own = any(item.serial_number == number for item in client.ca.all)
-        refused(outcome, "; `scep-kem cacert` gets a certificate of the CA's with this number" if own else "")
+        advice = "`scep-kem cacert` gets a certificate of the CA's with this number" if own else ""
+        refused(outcome, "; ".join(filter(None, (advice, client.note))))
     if not isinstance(outcome, Issued):
         raise ReplyRefused("the CA answered PENDING to GetCert, which only an enrolment can be")
     write_certificate(out, outcome)
@@ -77,7 +83,7 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     client = ScepClient(options_of(url, protocol))
     outcome = client.query(MessageType.GetCRL, certificate.issuer_and_serial, key, certificate)
     if isinstance(outcome, Refused):
-        refused(outcome)
+        refused(outcome, client.note)
     if not isinstance(outcome, Crl):
         raise ReplyRefused("the CA answered PENDING to GetCRL, which only an enrolment can be")
     try:
@@ -100,27 +106,45 @@ def _crl_urls(certificate: Certificate) -> list[str]:
 
 @click.command()
 @url_option
-def caps(url: str) -> None:
-    """Show what the server says it can (GetCACaps)."""
-    body, _capabilities = HttpTransport(url).capabilities()
-    if body is None:
-        raise TransportError(f"{url}: GetCACaps is answered with an HTTP error, which means no capabilities")
-    for keyword in sorted(body.decode("utf-8", "replace").split()):
+@http_options
+def caps(url: str, **http: Any) -> None:
+    """Show what the server says it can (GetCACaps).
+
+    The keywords are shown as they came; what is odd about them, on stderr.
+    """
+    odd: list[str] = []
+    transport = HttpTransport(url, http_of(http), heard=lambda answer: odd.extend(answer.remarks()))
+    body, _capabilities = transport.capabilities()
+    if transport.no_capabilities:
+        raise TransportError(transport.no_capabilities)
+    shown = shown_keywords(body or b"")
+    for keyword in shown:
         click.echo(printable(keyword))
+    if not shown:
+        odd.append("the answer is empty, so the server has none of the capabilities")
+    tell_remarks("GetCACaps", [*odd, *keyword_remarks(body or b"")])
+
+
+def tell_remarks(where: str, found: list[str]) -> None:
+    """In one line, what is odd about answers that can be used."""
+    if found:
+        click.echo(printable(f"{where}: {'; '.join(found[:MOST_REMARKS])}"), err=True)
 
 
 @click.command()
 @url_option
 @fingerprint_option
+@http_options
 @click.option("--next", "following", is_flag=True, help="The next CA certificate (GetNextCACert), verified.")
 @click.option("--out", type=FILE, help="File for the certificates (PEM); the default is stdout.")
-def cacert(url: str, ca_fingerprint: str | None, following: bool, out: Path | None) -> None:
+def cacert(url: str, ca_fingerprint: str | None, following: bool, out: Path | None, **http: Any) -> None:
     """Get and authenticate the CA's certificates.
 
     With GetCACert or GetNextCACert.
     """
-    client = ScepClient(Options(url=url, fingerprint=ca_fingerprint))
+    client = ScepClient(Options(url=url, fingerprint=ca_fingerprint, http=http_of(http)))
     certificates = client.next_ca() if following else client.ca.all
+    tell_remarks("HTTP", client.remarks)
     if out is None:
         click.echo(files.pem(*certificates), nl=False)
     else:

@@ -430,6 +430,7 @@ def cert_rep(
     *,
     envelope: bytes | None = None,
     digest: HashAlgorithm | None = None,
+    sender_nonce: bytes | None = b"\x01" * 16,
     **attributes: Any,
 ) -> bytes:
     """The CertRep that a CA with this signer sends for a pkiMessage. attributes: of `Header`."""
@@ -437,7 +438,7 @@ def cert_rep(
     header = Header(
         MessageType.CertRep,
         asked.transaction_id,
-        sender_nonce=b"\x01" * 16,
+        sender_nonce=sender_nonce,
         recipient_nonce=asked.sender_nonce,
         **attributes,
     )
