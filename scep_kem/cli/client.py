@@ -26,6 +26,8 @@ from scep_kem.cli.client_files import (
 )
 from scep_kem.cli.client_options import (
     challenge_options,
+    kept_fingerprint_option,
+    message_options,
     options_of,
     out_option,
     password_of,
@@ -181,13 +183,17 @@ def _to_keep(old: Certificate, key_type: str, cert_file: Path, *, names_only: bo
 @click.command()
 @click.option("--key", "key_file", type=FILE, required=True, help="Private key of the pending request (PEM).")
 @out_option
-@protocol_options
+@kept_fingerprint_option
+@message_options
 @waiting_options
 def poll(key_file: Path, out: Path, poll_interval: float, max_polls: int, **protocol: Any) -> None:
     """Go on with an enrolment that is pending or was interrupted.
 
     With the --out of the `enroll` or `renew` before, and the key that the certificate is for. Everything else is in the
-    file that they left beside --out.
+    file that they left beside --out, also the options below that they were given.
+
+    An answer that was refused is kept beside --out, too, and read again before anybody is asked: so --legacy, say, gets
+    a certificate that the CA has issued already.
     """
     file = pending_file(out)
     if not os.path.lexists(file):

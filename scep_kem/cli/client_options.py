@@ -21,9 +21,9 @@ from scep_kem.errors import UsageError, cannot
 F = TypeVar("F", bound=Callable[..., Any])
 
 url_option = click.option("--url", required=True, help="SCEP URL of the server, without operation=.")
-fingerprint_option = click.option(
-    "--ca-fingerprint", help="SHA-256 (or SHA-1) of the CA certificate, hex. Without it, whatever comes is trusted."
-)
+_FINGERPRINT = "SHA-256 (or SHA-1) of the CA certificate, hex. "
+fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}Without it, whatever comes is trusted.")
+kept_fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}The default is what was given before.")
 challenge_options = (
     click.option("--challenge", help="Challenge password (it shows in the process list; see --challenge-file)."),
     click.option("--challenge-file", type=FILE, help="File with the challenge password; - is stdin."),
@@ -55,8 +55,8 @@ def http_of(given: dict[str, Any]) -> HttpOptions:
     )
 
 
-def protocol_options(command: F) -> F:
-    """Options of every command that sends a pkiMessage."""
+def message_options(command: F) -> F:
+    """Options of every command that sends a pkiMessage, but for the CA that it believes."""
     command = http_options(command)
     for option in (
         click.option("--save-messages", type=click.Path(path_type=Path, file_okay=False), help="Keep messages here."),
@@ -77,10 +77,14 @@ def protocol_options(command: F) -> F:
         click.option(
             "--kem-backend", type=Word((AUTOMATIC, *BACKEND_NAMES)), default=AUTOMATIC, help="Implementation."
         ),
-        fingerprint_option,
     ):
         command = option(command)
     return command
+
+
+def protocol_options(command: F) -> F:
+    """The same, and --ca-fingerprint."""
+    return fingerprint_option(message_options(command))
 
 
 def waiting_options(command: F) -> F:
@@ -121,7 +125,7 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
         kem_backend=protocol["kem_backend"],
         trace=click.echo if protocol["trace"] else None,
         save=save,
-        given={name: str(value.absolute()) if isinstance(value, Path) else value for name, value in given.items()},
+        given=given,
     )
     if save is not None:
         try:
@@ -133,7 +137,7 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
     return options
 
 
-_OF_ONE_RUN = ("ca_fingerprint", "trace", "save_messages")  # or kept in another way
+_KEPT = ("cipher", "digest", "legacy", "pss", "require_kem", "kem_backend")  # HTTP's are in `Pending.http`
 
 
 def _given(protocol: dict[str, Any], earlier: Pending | None) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def _given(protocol: dict[str, Any], earlier: Pending | None) -> dict[str, Any]:
     found = {}
     for param in context.command.params:
         name = param.name or ""
-        if name not in protocol or name in _OF_ONE_RUN:
+        if name not in _KEPT:
             continue
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             found[name] = protocol[name]

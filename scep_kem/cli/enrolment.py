@@ -92,7 +92,7 @@ def end_with_kept(
         click.echo(printable(f"the answer kept in {file} is accepted now"), err=True)
         if ca_out is not None:
             files.write(ca_out, files.pem(*client.ca.all))
-        _end(outcome, out)
+        _end(outcome, out, client.note)
         sys.exit(0)
 
 

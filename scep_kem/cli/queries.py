@@ -60,7 +60,8 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
     outcome = client.query(MessageType.GetCert, name, key, certificate)
     if isinstance(outcome, Refused):
         own = any(item.serial_number == number for item in client.ca.all)
-        refused(outcome, "`scep-kem cacert` gets a certificate of the CA's with this number" if own else client.note)
+        advice = "`scep-kem cacert` gets a certificate of the CA's with this number" if own else ""
+        refused(outcome, "; ".join(filter(None, (advice, client.note))))
     if not isinstance(outcome, Issued):
         raise ReplyRefused("the CA answered PENDING to GetCert, which only an enrolment can be")
     write_certificate(out, outcome)

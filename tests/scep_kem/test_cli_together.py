@@ -70,16 +70,19 @@ def test_nor_does_an_ephemeral_key_suit_everything(lossy: LossyDevice, option: l
     assert lossy.line.sent == [] and not lossy.pending.exists()
 
 
-def test_a_renewal_and_a_poll_are_no_exception(make: Callable[..., Device], server: Served, ca_folder: Path) -> None:
+def test_a_renewal_is_no_exception(make: Callable[..., Device], server: Served, ca_folder: Path) -> None:
     device = make("", "ec:P-256")
     device.enroll("--challenge", password(ca_folder), subject="CN=no exception").good()
     nothing_sent(server, lambda: device.signed("renew", "--pss"), "--pss is for RSA keys")
     assert device.names == {"device.key", "device.pem"}
-    waiting = make("/manual", "ec:P-256")
-    waiting.out = waiting.folder / "waiting.pem"
-    assert waiting.enroll("--challenge", "to encrypt under", subject="CN=no exception either").code == 3
-    nothing_sent(server, lambda: waiting.poll("--pss"), "--pss is for RSA keys")
-    assert "waiting.pem.pending" in waiting.names
+
+
+def test_nor_is_a_poll(lossy: LossyDevice) -> None:
+    files.write_key(lossy.key, key("ec:P-256", "live device"))
+    lossy.lose(lossy.enroll)
+    kept = lossy.pending.read_bytes()
+    lossy.poll("--pss").refused_in_one_line(2, "--pss is for RSA keys")
+    assert lossy.line.sent == [] and lossy.pending.read_bytes() == kept
 
 
 # --cipher

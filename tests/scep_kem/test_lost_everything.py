@@ -224,10 +224,13 @@ def test_the_server_may_be_another_process_by_then(tmp_path: Path, lossy_ca: CaD
 
 
 @pytest.mark.parametrize("what", FATES)
-@pytest.mark.parametrize("kind", ["rsa:2048", "ed25519", "ml-kem-768"])
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [("rsa:2048", "enroll"), ("ed25519", "enroll"), ("ml-kem-768", "enroll"), ("rsa:2048", "renew")],
+)
 @pytest.mark.parametrize("kems", [(), ("ml-kem-768",)], ids=["RSA", "ML-KEM"])
 def test_a_request_is_encrypted_anew_if_the_key_that_could_open_it_is_gone(
-    tmp_path: Path, kind: str, what: str, kems: tuple[str, ...]
+    tmp_path: Path, kind: str, command: str, what: str, kems: tuple[str, ...]
 ) -> None:
     if kind == "ml-kem-768" and not kems:
         return
@@ -236,7 +239,7 @@ def test_a_request_is_encrypted_anew_if_the_key_that_could_open_it_is_gone(
     with serving(settings) as port:
         line = Line(f"http://127.0.0.1:{port}/scep")
         with Peer(line) as peer:
-            case = Case(Device(tmp_path, line, peer.url, ca), kind, "enroll")
+            case = Case(Device(tmp_path, line, peer.url, ca), kind, command)
             line.fates = [FATES[what], *[is_gone] * len(PAUSES)]
             assert case.give().code == 1
     run("ca", "replace-ra", "--reason", "keyCompromise", "--dir", ca.path).good()
@@ -249,11 +252,11 @@ def test_a_request_is_encrypted_anew_if_the_key_that_could_open_it_is_gone(
         said = case.give().good().err
     lost = what == "request"
     assert ("the CA has other certificates than when the request was made; encrypting it anew" in said) == lost
-    assert line.types[:3] == (
-        ["CertPoll", "PKCSReq", "PKCSReq"] if lost else ["CertPoll", "CertPoll+"][: exchanges(kind)]
-    )
+    request = "PKCSReq" if command == "enroll" else "RenewalReq"
+    polls = ["CertPoll", "CertPoll+"][: exchanges(kind)]
+    assert line.types[:3] == (["CertPoll", request, request] if lost else polls)
     assert len({PkiMessage.decode(message).transaction_id for message in line.sent}) == 1
-    assert sum(case.subject in item for item in case.device.issued) == 1
+    assert sum(case.subject in item for item in case.device.issued) == case.issued_before + 1
 
 
 def test_a_request_that_is_refused_again_is_not_encrypted_anew_for_the_same_ca(lossy: Device) -> None:
