@@ -27,7 +27,19 @@ def enroll(tmp_path: Path, *arguments: str | Path, url: str = "http://127.0.0.1:
         (["--subject", "O=\\ ,CN=x"], [": organizationName of nothing but blanks"]),  # issue 10, section 1
         (["--subject", "C=Germany"], [": countryName of 7 characters, not 2"]),
         (["--subject", "CN=a", "--san", "dns:a b"], ["--san 'dns:a b': ", "dNSName is not a host name"]),
-        (["--subject", "device"], ["is not a distinguished name", "CN=device,O=Example"]),
+        (["--subject", "device"], ["is not a distinguished name: 'device' has no =", "CN=device,O=Example"]),
+        # Issue 11, section 3: the part and the rule
+        (["--subject", "XX=a"], ["'XX=a': there is no attribute 'XX'; known: CN, O, OU, C, "]),
+        (["--subject", "O=b,serialnumer=a"], ["there is no attribute 'serialnumer' (is serialNumber meant?); known: "]),
+        (["--subject", "O=b,CN=" + "a" * 65], [f" CN={'a' * 65}: commonName of 65 characters, not 1 to 64 (RFC 5280"]),
+        (["--subject", "O=b,C=Germany"], ["scep-kem: C=Germany: countryName of 7 characters, not 2 (RFC 5280"]),
+        (["--subject", "O=Example, Inc.,CN=a"], ["'Inc.' has no =; a , or + in a value is written \\, or \\+"]),
+        (["--subject", "CN=a,O="], ["is not a distinguished name: O has no value"]),
+        (
+            ["--subject", "CN=a,emailAddress=\u00fc@b"],
+            ["emailAddress=\u00fc@b: emailAddress with characters that it cannot"],
+        ),
+        (["--subject", "CN=\udcff"], ["the subject is not UTF-8"]),
         (["--subject", ""], ["the subject is empty"]),
         (["--subject", "CN=a", "--san", "device.example"], ["--san", "dns:NAME, ip:ADDRESS, email:ADDRESS or uri:URI"]),
         (["--subject", "CN=a", "--san", "dns:"], ["dns:NAME"]),
