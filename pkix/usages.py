@@ -32,7 +32,10 @@ _ATTRIBUTES = {
 }
 _ONLY = {"encipherOnly": "encipher_only", "decipherOnly": "decipher_only"}  # say more of keyAgreement
 
+KEY_USAGES = (*_ATTRIBUTES, *_ONLY)
+"""The bits of keyUsage, in RFC 5280's order."""
 NON_REPUDIATION = "nonRepudiation"  # another name of contentCommitment
+_BY_WORD = {name.lower(): name for name in KEY_USAGES} | {NON_REPUDIATION.lower(): "contentCommitment"}
 
 _SIGNING = frozenset({"digitalSignature", "contentCommitment", "keyCertSign", "cRLSign"})
 _POSSIBLE = {
@@ -49,6 +52,14 @@ def possible_usages(key_type: str) -> frozenset[str]:
     """The bits of keyUsage that a key can have, by its type as `pkix.keys` names it: "ec:P-256", "ml-dsa-65"."""
     kind = key_type.partition(":")[0]
     return _POSSIBLE.get(kind) or _POSSIBLE[kind.rpartition("-")[0]]
+
+
+def usage_bit(word: str) -> str:
+    """The bit of keyUsage that a name, in any case, means. Raises ValueError."""
+    try:
+        return _BY_WORD[word.lower()]
+    except KeyError:
+        raise ValueError(word) from None
 
 
 def key_usage(names: Collection[str]) -> x509.KeyUsage:

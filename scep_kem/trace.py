@@ -16,6 +16,7 @@ from pkix.errors import Malformed, PkixError
 from pkix.general_names import rendered
 from pkix.keys import key_type_named, key_type_of
 from pkix.names import name_text
+from pkix.purposes import purpose_name
 from pkix.usages import bits_of
 from scep import attributes
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus, UndefinedFailInfo
@@ -204,9 +205,5 @@ def describe_certificate(certificate: Certificate) -> list[str]:
         if isinstance(extension.value, x509.KeyUsage):
             lines.append(f"keyUsage       {', '.join(bits_of(extension.value))}")
         if isinstance(extension.value, x509.ExtendedKeyUsage):
-            lines.append(f"purposes         {', '.join(map(_usage, extension.value))}")
+            lines.append(f"purposes       {', '.join(map(purpose_name, extension.value))}")
     return [printable(line) for line in lines]
-
-
-def _usage(usage: x509.ObjectIdentifier) -> str:
-    return usage.dotted_string if usage._name == "Unknown OID" else usage._name

@@ -39,7 +39,8 @@ from scep_kem.cli.enrolment import (
     exchange_of,
     pending_file,
 )
-from scep_kem.cli.requested import san_of
+from scep_kem.cli.request_file import check_alone, wanted_of
+from scep_kem.cli.requested import check_usages, extensions_asked, requested_options, usages_of
 from scep_kem.client.client import ScepClient
 from scep_kem.client.pending import Pending
 from scep_kem.client.wanted import Renewing, Wanted
@@ -55,8 +56,9 @@ from scep_kem.errors import UsageError
     show_default=DEFAULT_KEY_TYPE,
     help="Of a new key.",
 )
-@click.option("--subject", required=True, help='Subject, like "CN=device,O=Example".')
-@click.option("--san", "names", multiple=True, help="dns:NAME, ip:ADDRESS, email:ADDRESS or uri:URI; repeatable.")
+@click.option("--subject", help='Subject, like "CN=device,O=Example", or /O=Example/CN=device for the same.')
+@requested_options
+@click.option("--csr", "csr_file", type=FILE, help="PKCS #10 request (PEM or DER) to send as it is; --key is its key.")
 @click.option("--signing-cert", type=FILE, help="For an ML-KEM key: a signing certificate of ours (PEM), to state ...")
 @click.option("--signing-key", type=FILE, help="... possession with (RFC 9883), and its private key.")
 @challenge_options[0]
@@ -69,8 +71,12 @@ def enroll(
     url: str,
     key_file: Path,
     key_type: str | None,
-    subject: str,
+    subject: str | None,
     names: tuple[str, ...],
+    usages: tuple[str, ...],
+    purposes: tuple[str, ...],
+    sid: str | None,
+    csr_file: Path | None,
     signing_cert: Path | None,
     signing_key: Path | None,
     challenge: str | None,
@@ -89,13 +95,30 @@ def enroll(
     If the CA says PENDING and --max-polls is used up, exit code 3; `scep-kem poll` goes on later. So does the same
     command, also after an interruption.
     """
-    password = password_of(challenge, challenge_file)
-    name, extensions = parse_name(subject), san_of(names)
     statement = statement_of(signing_cert, signing_key)
-    check_outputs({"--out": out, "--ca-out": ca_out}, {"--key": key_file, "--signing-key": signing_key}, waits=out)
+    check_outputs(
+        {"--out": out, "--ca-out": ca_out},
+        {"--key": key_file, "--signing-key": signing_key, "--csr": csr_file},
+        waits=out,
+    )
+    if csr_file is not None:
+        asked = {"--subject": subject, "--san": names, "--key-usage": usages, "--eku": purposes, "--sid": sid}
+        check_alone(asked | {"--challenge": challenge, "--challenge-file": challenge_file, "--key-type": key_type})
+        key = files.read_any_key(key_file)
+        wanted = wanted_of(csr_file, key, key_file, statement, signer=key)
+    elif subject is not None:
+        password, name, bits = password_of(challenge, challenge_file), parse_name(subject), usages_of(usages)
+        extensions = extensions_asked(names, bits, purposes, sid)
+        if not os.path.lexists(key_file):
+            check_usages(bits, key_type or DEFAULT_KEY_TYPE)
+    else:
+        raise UsageError("give --subject, or with --csr a request that has one")
     earlier = earlier_request(out, key_file)
     options = options_of(url, protocol, earlier)
-    wanted = Wanted(key_of(key_file, key_type, DEFAULT_KEY_TYPE), name, extensions, password, statement)
+    if csr_file is None:
+        key = key_of(key_file, key_type, DEFAULT_KEY_TYPE)
+        check_usages(bits, type_of_key(key))
+        wanted = Wanted(key, name, extensions, password, statement)
     check_same(earlier, url, wanted, None, out)
     client = ScepClient(options)
     if ca_out is not None:

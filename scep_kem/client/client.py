@@ -137,6 +137,8 @@ class ScepClient:
         """The PKCS #10 request. Where the answer can be encrypted to nothing else, it brings a response key or, if the
         server does not know those, a renewal brings a fresh challenge password.
         """
+        if wanted.request is not None:
+            return wanted.request.der
         password, attributes = wanted.challenge_password, self._attributes(wanted, renewing)
         if isinstance(wanted.key, DecapsulationKey):
             return self._kem_request(wanted, wanted.key, attributes)

@@ -1,0 +1,99 @@
+"""--csr: a PKCS #10 request that was made elsewhere, and is sent as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from kem.errors import KemError
+from kem.keys import DecapsulationKey
+from pkix.algorithms import AlgorithmPolicy
+from pkix.asn1 import encode
+from pkix.certificates import Certificate
+from pkix.errors import Malformed, PkixError
+from pkix.pem import decode_pem, pem_blocks
+from pkix.pkcs10 import CertificationRequest
+from pkix.recognised import A_REQUEST_ALONE, recognise
+from pkix.requests import Form
+from scep.attributes import REQUEST_ATTRIBUTES
+from scep.kem_pop import response_key_of
+from scep_kem import files
+from scep_kem.cli.common import told
+from scep_kem.client.wanted import AnyKey, Statement, Wanted, fits
+from scep_kem.errors import UsageError
+from scep_kem.terminal import printable
+
+_LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")  # RFC 7468 section 7
+_ITS_OWN = "the request in --csr is sent as it is, so it does not go with"
+
+
+def check_alone(given: dict[str, object]) -> None:
+    """given: by option, what else would say what is asked for. Raises UsageError for what is there."""
+    more = [option for option, value in given.items() if value]
+    if more:
+        raise UsageError(f"{_ITS_OWN} {', '.join(more)}")
+
+
+def wanted_of(file: Path, key: AnyKey, key_file: Path, statement: Statement | None, *, signer: AnyKey) -> Wanted:
+    """What a file with a request asks for. key: the one that it should be for. signer: the key that signs the message.
+    Raises UsageError, also if nobody could read the answer.
+    """
+    request = _read(file)
+    try:
+        if not fits(key, request.spki):
+            raise UsageError(f"{key_file} is not the key of the request in {file}")
+        # Whether it is accepted is for the CA to say; here it is to be right.
+        request.verify(AlgorithmPolicy(legacy=True), _stated_by(request, statement, file))
+        _check_readable(request, file, signer)
+        subject = request.subject
+    except (PkixError, KemError) as error:
+        raise UsageError(f"{file}: {told(error)}") from None
+    if request.challenge_password is None:
+        click.echo(printable(f"the request in {file} has no challengePassword, and none can be added"), err=True)
+    return Wanted(key, subject, (), request.challenge_password, statement, request)
+
+
+def _read(file: Path) -> CertificationRequest:
+    data = files.read(file)
+    blocks = pem_blocks(data)
+    found = [text for label, text in blocks if label in _LABELS]
+    if len(found) > 1:
+        raise UsageError(f"{file} holds {len(found)} requests; one is sent")
+    try:
+        der = decode_pem(found[0], f"the request in {file}") if found else data
+        if blocks and not found:
+            labels = ", ".join(label for label, _ in blocks)
+            raise UsageError(f"{file} holds {labels}, and no CERTIFICATE REQUEST")
+        return CertificationRequest.decode(der, single_valued=REQUEST_ATTRIBUTES)
+    except Malformed as error:
+        seen = recognise(data)
+        what = seen.what if seen is not None and not found and seen.what != A_REQUEST_ALONE else ""
+        raise UsageError(f"{file} is {what}, and no PKCS #10 request" if what else f"{file}: {told(error)}") from None
+
+
+def _stated_by(request: CertificationRequest, statement: Statement | None, file: Path) -> Certificate | None:
+    """The certificate of a statement of possession (RFC 9883), None if the request has none. Raises UsageError."""
+    stated = request.statement if request.form is Form.statement else None
+    if stated is None:
+        if statement is not None:
+            raise UsageError(f"--signing-cert is for a statement of possession, and the request in {file} has none")
+        return None
+    if statement is None and stated.certificate is None:
+        raise UsageError(f"{file} states possession with a certificate that is not in it; give --signing-cert")
+    certificate = statement[1] if statement is not None else Certificate.load(encode(stated.certificate))
+    if not certificate.is_identified_by(stated.signer):
+        raise UsageError(f"the statement of possession in {file} names another certificate")
+    return certificate
+
+
+def _check_readable(request: CertificationRequest, file: Path, signer: AnyKey) -> None:
+    """Whether the answer can be encrypted under something that we have (RFC 8894 section 3.1). Raises UsageError."""
+    if request.is_kem or isinstance(signer, rsa.RSAPrivateKey | DecapsulationKey):
+        return
+    if not request.challenge_password and response_key_of(request) is None:
+        raise UsageError(
+            f"{file}: this key cannot decrypt the answer, which is then encrypted under the challengePassword, and the "
+            "request has none; make it anew with one, or let this command make it, without --csr"
+        )
