@@ -9,14 +9,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kem.errors import KemError
 from kem.keys import DecapsulationKey
+from pkix import recognised
 from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import encode
 from pkix.certificates import Certificate
 from pkix.errors import Malformed, PkixError
+from pkix.names import read_name
 from pkix.pem import decode_pem, pem_blocks
 from pkix.pkcs10 import CertificationRequest
-from pkix.recognised import A_REQUEST_ALONE, recognise
 from pkix.requests import Form
+from pkix.subjects import check_subject
 from scep.attributes import REQUEST_ATTRIBUTES
 from scep.kem_pop import response_key_of
 from scep_kem import files
@@ -26,6 +28,7 @@ from scep_kem.errors import UsageError
 from scep_kem.terminal import printable
 
 _LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")  # RFC 7468 section 7
+_WANTED = recognised.Wanted("request", ())
 _ITS_OWN = "the request in --csr is sent as it is, so it does not go with"
 
 
@@ -47,12 +50,20 @@ def wanted_of(file: Path, key: AnyKey, key_file: Path, statement: Statement | No
         # Whether it is accepted is for the CA to say; here it is to be right.
         request.verify(AlgorithmPolicy(legacy=True), _stated_by(request, statement, file))
         _check_readable(request, file, signer)
-        subject = request.subject
+        subject = read_name(request.subject_der, request.what)
     except (PkixError, KemError) as error:
         raise UsageError(f"{file}: {told(error)}") from None
+    try:
+        check_subject(request.subject_der, f"the request in {file}")
+    except Malformed as error:
+        _say(f"{error.text}; it is sent as it is")
     if request.challenge_password is None:
-        click.echo(printable(f"the request in {file} has no challengePassword, and none can be added"), err=True)
+        _say(f"the request in {file} has no challengePassword, and none can be added")
     return Wanted(key, subject, (), request.challenge_password, statement, request)
+
+
+def _say(line: str) -> None:
+    click.echo(printable(line), err=True)
 
 
 def _read(file: Path) -> CertificationRequest:
@@ -68,9 +79,10 @@ def _read(file: Path) -> CertificationRequest:
             raise UsageError(f"{file} holds {labels}, and no CERTIFICATE REQUEST")
         return CertificationRequest.decode(der, single_valued=REQUEST_ATTRIBUTES)
     except Malformed as error:
-        seen = recognise(data)
-        what = seen.what if seen is not None and not found and seen.what != A_REQUEST_ALONE else ""
-        raise UsageError(f"{file} is {what}, and no PKCS #10 request" if what else f"{file}: {told(error)}") from None
+        seen = None if found else recognised.recognise(data, _WANTED)
+        if seen is None or seen.what == recognised.A_REQUEST_ALONE:
+            raise UsageError(f"{file}: {told(error)}") from None
+        raise UsageError(f"{file} is {seen.what.removesuffix(' alone')}, not a PKCS #10 request") from None
 
 
 def _stated_by(request: CertificationRequest, statement: Statement | None, file: Path) -> Certificate | None:

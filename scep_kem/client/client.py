@@ -105,7 +105,7 @@ class ScepClient:
         that cannot sign, by an ephemeral key.
         """
         request = CertificationRequest.decode(self._request(wanted, renewing), single_valued=REQUEST_ATTRIBUTES)
-        signer, ephemeral = self._signer(wanted, request, renewing)
+        signer, ephemeral = self._signer(wanted, renewing)
         old = renewing.certificate if renewing is not None else None
         renewed = None
         if renewing is not None and isinstance(renewing.key, DecapsulationKey) and old is not None:
@@ -181,9 +181,7 @@ class ScepClient:
             return []
         return [(RESPONSE_KEY, encode_response_key(os.urandom(16), os.urandom(32)))]
 
-    def _signer(
-        self, wanted: Wanted, request: CertificationRequest, renewing: Renewing | None
-    ) -> tuple[Signer, SigningKey | None]:
+    def _signer(self, wanted: Wanted, renewing: Renewing | None) -> tuple[Signer, SigningKey | None]:
         """Who signs the pkiMessage, and the key if it is ephemeral."""
         pss = self.options.pss
         if renewing is not None and not isinstance(renewing.key, DecapsulationKey):
@@ -196,7 +194,7 @@ class ScepClient:
             ephemeral = generate(EPHEMERAL_PQ if self.capabilities.has("ML-DSA") else EPHEMERAL)
             key, subject = ephemeral, EPHEMERAL_SUBJECT
         else:
-            key, subject = wanted.key, request.subject
+            key, subject = wanted.key, wanted.subject
         certificate = Certificate.of(self_signed(key, subject, now=utc_now(), random=os.urandom))
         return Signer(key, certificate, pss=pss), ephemeral
 
