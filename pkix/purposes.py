@@ -7,7 +7,7 @@ of IPsec (RFC 4945 section 5.1.3.12) are what older devices still ask for.
 from __future__ import annotations
 
 from pkix.asn1 import Oid
-from pkix.usages import CMC_CA, CMC_RA
+from pkix.usages import CMC_CA, CMC_RA, REQUEST_AGENT
 
 _KP = "1.3.6.1.5.5.7.3"
 _MICROSOFT = "1.3.6.1.4.1.311"
@@ -33,7 +33,7 @@ PURPOSES = {
     "pkinitClientAuth": Oid("1.3.6.1.5.2.3.4"),  # RFC 4556
     "pkinitKDC": Oid("1.3.6.1.5.2.3.5"),
     "smartcardLogon": Oid(f"{_MICROSOFT}.20.2.2"),
-    "certificateRequestAgent": Oid(f"{_MICROSOFT}.20.2.1"),
+    "certificateRequestAgent": REQUEST_AGENT,
     "encryptingFileSystem": Oid(f"{_MICROSOFT}.10.3.4"),
     "msDocumentSigning": Oid(f"{_MICROSOFT}.10.3.12"),
     "anyExtendedKeyUsage": Oid("2.5.29.37.0"),

@@ -53,7 +53,7 @@ def _check_value(kind: Oid, value: TLV, whose: str) -> None:
         raise Malformed(f"{whose}: {known.name} with characters that it cannot have (RFC 5280 appendix A)")
     if tag == TELETEX and not bytes(value.data).isascii():
         # As Latin-1 by some and as UTF-8 by others, so a renewal could turn one name into another.
-        raise Malformed(f"{whose}: {known.name} in TeletexString beyond ASCII; use UTF8String")
+        raise Malformed(f"{whose}: {known.name} in TeletexString beyond ASCII", advice="use UTF8String")
     text = _text(tag, bytes(value.data), known, f"{whose}: unusable name: {known.name}")
     length = len(bytes(value.data)) - 1 if text is None else len(text)  # of a BIT STRING, without the count of bits
     if not known.least <= length <= known.most:
@@ -74,6 +74,6 @@ def _text(tag: int, octets: bytes, known: AttributeType, what: str) -> str | Non
         if unicodedata.category(character) == "Cc":
             raise Malformed(f"{what} holds the control character U+{ord(character):04X}")
         if tag == PRINTABLE and character not in PRINTABLE_CHARACTERS:
-            advice = "; use UTF8String" if known.tags is not ASCII_ONLY else ""  # of which X.520 has no other type
-            raise Malformed(f"{what} is a PrintableString, which cannot hold {character!a}{advice}")
+            advice = "use UTF8String" if known.tags is not ASCII_ONLY else ""  # of which X.520 has no other type
+            raise Malformed(f"{what} is a PrintableString, which cannot hold {character!a}", advice=advice)
     return text

@@ -20,6 +20,8 @@ from pkix.extensions import find
 
 CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")  # id-kp-cmcRA, RFC 10002
 CMC_CA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.27")  # id-kp-cmcCA
+REQUEST_AGENT = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.1")  # Microsoft's Certificate Request Agent: NDES's RA
+RA_MARKS = frozenset({CMC_RA, REQUEST_AGENT})  # who has one of them is taken for an RA, by some client at least
 
 _ATTRIBUTES = {
     "digitalSignature": "digital_signature",
@@ -102,6 +104,11 @@ def is_cmc_ra(certificate: AnyCertificate) -> bool:
     not.
     """
     return CMC_RA in (extended_usages(extensions_of(certificate)) or ())
+
+
+def is_request_agent(certificate: AnyCertificate) -> bool:
+    """Whether the extendedKeyUsage says Certificate Request Agent, as those of the RA of Microsoft's NDES do."""
+    return REQUEST_AGENT in (extended_usages(extensions_of(certificate)) or ())
 
 
 def is_ca(certificate: AnyCertificate) -> bool:
