@@ -38,12 +38,12 @@ def describe_message(body: bytes, known: Sequence[Certificate]) -> list[str]:
     lines = [
         f"{value_or_odd(lambda: message.message_type.name)}, {len(body)} octets",
         f"transactionID  {fault or message.transaction_id}",
-        *_part("attributes", lambda: _attributes(message)),
-        *_part("kemPopChallenge", lambda: _challenge(message)),
-        *_part("kemPopConfirm", lambda: _confirmation(message)),
+        *part("attributes", lambda: _attributes(message)),
+        *part("kemPopChallenge", lambda: _challenge(message)),
+        *part("kemPopConfirm", lambda: _confirmation(message)),
         *_certificates(message, known),
-        *_part("signed by", lambda: _signature(message, known)),
-        *_part("pkcsPKIEnvelope", lambda: _envelope(message)),
+        *part("signed by", lambda: _signature(message, known)),
+        *part("pkcsPKIEnvelope", lambda: _envelope(message)),
     ]
     return [printable(line) for line in lines]
 
@@ -62,7 +62,7 @@ def _read(body: bytes) -> tuple[PkiMessage, str]:
         return PkiMessage(signed, ""), f"ODD: {error.fact}"
 
 
-def _part(name: str, read: Callable[[], list[str]]) -> list[str]:
+def part(name: str, read: Callable[[], list[str]]) -> list[str]:
     """Lines about one part of a message. One that cannot be read is marked as odd, and does not hide the others."""
     try:
         return read()
@@ -120,7 +120,7 @@ def _attributes(message: PkiMessage) -> list[str]:
     lines.append(f"senderNonce    {value_or_odd(lambda: _nonce(message.sender_nonce))}")
     if is_reply or attributes.RECIPIENT_NONCE in there:
         lines.append(f"recipientNonce {misplaced}{value_or_odd(lambda: _nonce(message.recipient_nonce))}")
-    lines += _part("signingTime", time)
+    lines += part("signingTime", time)
     lines += [f"{'attribute':<14} {_other(message, oid)}" for oid in (*present, *present.odd) if oid not in _SHOWN]
     return lines
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from scep.capabilities import Capabilities
 from scep.client import (
     ClientSettings,
     Enrolment,
+    Issued,
     KemKey,
     Outcome,
     Proof,
@@ -59,6 +60,7 @@ from scep_kem.errors import UsageError, cannot
 from scep_kem.kem import backends, public_kem_key
 from scep_kem.terminal import printable
 from scep_kem.trace import describe_message, describe_proof
+from scep_kem.trace_contents import describe_issued, describe_request
 
 EPHEMERAL_PQ = "ml-dsa-65"
 EPHEMERAL = "ec:P-256"
@@ -254,7 +256,10 @@ class ScepClient:
             settings=self._settings(signer.key),
             random=os.urandom,
         )
-        return query.receive(self.send(query.start(now=utc_now())))
+        outcome = query.receive(self.send(query.start(now=utc_now())))
+        if isinstance(outcome, Issued):
+            self.tell_issued(outcome)
+        return outcome
 
     def next_ca(self) -> tuple[Certificate, ...]:
         """GetNextCACert, verified."""
@@ -271,15 +276,17 @@ class ScepClient:
         return reply
 
     def tell_request(self, request: CertificationRequest) -> None:
-        """Trace the hash by which the CA's operator knows a request."""
-        self._show(f"request SHA-256 {request.hash.hex()}, of its PKCS #10")
+        """Trace what a request asks for, and the hash by which the CA's operator knows it."""
+        self._show_all(describe_request(request))
+
+    def tell_issued(self, issued: Issued) -> None:
+        """Trace what an opened answer holds."""
+        self._show_all(describe_issued(issued, self.ca.all))
 
     def explain(self, proof: Proof | None) -> None:
         """Trace how a challenge is answered."""
         if proof is not None:
-            self._show("")
-            for line in describe_proof(proof):
-                self._show(line)
+            self._show_all(["", *describe_proof(proof)])
 
     def _policy(self) -> AlgorithmPolicy:
         return AlgorithmPolicy(legacy=self.options.legacy)
@@ -315,6 +322,10 @@ class ScepClient:
         if self.options.save is not None:
             self._saved += 1
             files.write(self.options.save / f"{self._saved:02d}-{who}.der", message, secret=True)
+
+    def _show_all(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._show(line)
 
     def _show(self, line: str) -> None:
         if self.options.trace is not None:

@@ -130,7 +130,10 @@ class Exchange:
             PkiMessage.decode(body, advise=False)
         except Malformed as error:
             raise AnswerLost(f"the answer is no pkiMessage: {error}") from None
-        return self.enrolment.receive(body)
+        outcome = self.enrolment.receive(body)
+        if isinstance(outcome, Issued):
+            self.client.tell_issued(outcome)
+        return outcome
 
     def _is_unknown(self, outcome: Result) -> bool:
         """Whether a CertPoll was refused because the request never arrived.
