@@ -31,7 +31,7 @@ from scep_kem.cli.client_options import (
     url_option,
     waiting_options,
 )
-from scep_kem.cli.common import FILE, Word, parse_name
+from scep_kem.cli.common import FILE, Word
 from scep_kem.cli.enrolment import (
     carry_out,
     check_same,
@@ -39,8 +39,8 @@ from scep_kem.cli.enrolment import (
     exchange_of,
     pending_file,
 )
-from scep_kem.cli.request_file import check_alone, wanted_of
-from scep_kem.cli.requested import check_usages, extensions_asked, requested_options, usages_of
+from scep_kem.cli.request_file import check_alone, csr_option, wanted_of
+from scep_kem.cli.requested import Asked, requested_options
 from scep_kem.client.client import ScepClient
 from scep_kem.client.pending import Pending
 from scep_kem.client.wanted import Renewing, Wanted
@@ -56,9 +56,7 @@ from scep_kem.errors import UsageError
     show_default=DEFAULT_KEY_TYPE,
     help="Of a new key.",
 )
-@click.option("--subject", help='Subject, like "CN=device,O=Example", or /O=Example/CN=device for the same.')
 @requested_options
-@click.option("--csr", "csr_file", type=FILE, help="PKCS #10 request (PEM or DER) to send as it is; --key is its key.")
 @click.option("--signing-cert", type=FILE, help="For an ML-KEM key: a signing certificate of ours (PEM), to state ...")
 @click.option("--signing-key", type=FILE, help="... possession with (RFC 9883), and its private key.")
 @challenge_options[0]
@@ -71,12 +69,7 @@ def enroll(
     url: str,
     key_file: Path,
     key_type: str | None,
-    subject: str | None,
-    names: tuple[str, ...],
-    usages: tuple[str, ...],
-    purposes: tuple[str, ...],
-    sid: str | None,
-    csr_file: Path | None,
+    asked: Asked,
     signing_cert: Path | None,
     signing_key: Path | None,
     challenge: str | None,
@@ -95,30 +88,16 @@ def enroll(
     If the CA says PENDING and --max-polls is used up, exit code 3; `scep-kem poll` goes on later. So does the same
     command, also after an interruption.
     """
+    alone = {"--challenge": challenge, "--challenge-file": challenge_file, "--key-type": key_type}
+    asked.check(key_file, key_type or DEFAULT_KEY_TYPE, alone)
+    password = password_of(challenge, challenge_file)
     statement = statement_of(signing_cert, signing_key)
-    check_outputs(
-        {"--out": out, "--ca-out": ca_out},
-        {"--key": key_file, "--signing-key": signing_key, "--csr": csr_file},
-        waits=out,
-    )
-    if csr_file is not None:
-        asked = {"--subject": subject, "--san": names, "--key-usage": usages, "--eku": purposes, "--sid": sid}
-        check_alone(asked | {"--challenge": challenge, "--challenge-file": challenge_file, "--key-type": key_type})
-        key = files.read_any_key(key_file)
-        wanted = wanted_of(csr_file, key, key_file, statement, signer=key)
-    elif subject is not None:
-        password, name, bits = password_of(challenge, challenge_file), parse_name(subject), usages_of(usages)
-        extensions = extensions_asked(names, bits, purposes, sid)
-        if not os.path.lexists(key_file):
-            check_usages(bits, key_type or DEFAULT_KEY_TYPE)
-    else:
-        raise UsageError("give --subject, or with --csr a request that has one")
+    inputs = {"--key": key_file, "--signing-key": signing_key, "--csr": asked.csr}
+    check_outputs({"--out": out, "--ca-out": ca_out}, inputs, waits=out)
     earlier = earlier_request(out, key_file)
     options = options_of(url, protocol, earlier)
-    if csr_file is None:
-        key = key_of(key_file, key_type, DEFAULT_KEY_TYPE)
-        check_usages(bits, type_of_key(key))
-        wanted = Wanted(key, name, extensions, password, statement)
+    key = files.read_any_key(key_file) if asked.csr else key_of(key_file, key_type, DEFAULT_KEY_TYPE)
+    wanted = asked.wanted(key, key_file, password, statement)
     check_same(earlier, url, wanted, None, out)
     client = ScepClient(options)
     if ca_out is not None:
@@ -136,6 +115,7 @@ def enroll(
     type=Word(NEW_KEYS),
     help="Of a new key; by default as before, or rsa:2048 for RSA of a size that is not made here.",
 )
+@csr_option
 @challenge_options[0]
 @challenge_options[1]
 @out_option
@@ -147,6 +127,7 @@ def renew(
     key_file: Path,
     new_key_file: Path | None,
     key_type: str | None,
+    csr_file: Path | None,
     challenge: str | None,
     challenge_file: Path | None,
     out: Path,
@@ -160,20 +141,23 @@ def renew(
     decrypt, a response key or a fresh challenge password is sent along, because the answer has to be encrypted under
     something. An ML-KEM certificate is renewed by proving possession of the old and of the new key.
     """
+    if csr_file is not None:
+        check_alone({"--challenge": challenge, "--challenge-file": challenge_file, "--key-type": key_type})
     if key_type is not None and new_key_file is None:
         raise UsageError("--key-type is for a new key, so it needs --new-key")
     old, old_key = files.read_certificate(cert_file), files.read_any_key(key_file)
     check_fit(old_key, key_file, old, cert_file)
-    check_outputs({"--out": out}, {"--key": key_file, "--new-key": new_key_file}, waits=out)
+    check_outputs({"--out": out}, {"--key": key_file, "--new-key": new_key_file, "--csr": csr_file}, waits=out)
     password = password_of(challenge, challenge_file)
     earlier = earlier_request(out, new_key_file or key_file)
     options = options_of(url, protocol, earlier)
-    new_key = key_of(new_key_file, key_type, can_be_made(type_of_key(old_key))) if new_key_file else old_key
-    extensions = _names_to_keep(old, cert_file)
-    wanted, renewing = (
-        Wanted(new_key, old.subject_name, extensions, password),
-        Renewing(old_key, old, key_file, cert_file),
-    )
+    renewing = Renewing(old_key, old, key_file, cert_file)
+    if csr_file is not None:
+        requested_file = new_key_file or key_file
+        wanted = wanted_of(csr_file, files.read_any_key(requested_file), requested_file, None, signer=old_key)
+    else:
+        new_key = key_of(new_key_file, key_type, can_be_made(type_of_key(old_key))) if new_key_file else old_key
+        wanted = Wanted(new_key, old.subject_name, _names_to_keep(old, cert_file), password)
     check_same(earlier, url, wanted, renewing, out)
     exchange = exchange_of(ScepClient(options), earlier, wanted, renewing)
     carry_out(exchange, out, new_key_file or key_file, poll_interval, max_polls)

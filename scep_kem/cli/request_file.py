@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -22,7 +23,7 @@ from pkix.subjects import check_subject
 from scep.attributes import REQUEST_ATTRIBUTES
 from scep.kem_pop import response_key_of
 from scep_kem import files
-from scep_kem.cli.common import told
+from scep_kem.cli.common import FILE, told
 from scep_kem.client.wanted import AnyKey, Statement, Wanted, fits
 from scep_kem.errors import UsageError
 from scep_kem.terminal import printable
@@ -31,10 +32,14 @@ _LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")  # RFC 7468 section
 _WANTED = recognised.Wanted("request", ())
 _ITS_OWN = "the request in --csr is sent as it is, so it does not go with"
 
+csr_option = click.option(
+    "--csr", "csr_file", type=FILE, help="PKCS #10 request (PEM or DER) to send as it is; its key has to be there."
+)
 
-def check_alone(given: dict[str, object]) -> None:
+
+def check_alone(given: Mapping[str, object]) -> None:
     """given: by option, what else would say what is asked for. Raises UsageError for what is there."""
-    more = [option for option, value in given.items() if value]
+    more = [option for option, value in given.items() if value not in (None, ())]
     if more:
         raise UsageError(f"{_ITS_OWN} {', '.join(more)}")
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from cryptography import x509
 
 from pkix.asn1 import Oid, any_of, encode, wrap
 from pkix.attribute_types import IA5
+from pkix.certificate_builder import Extensions
 from pkix.errors import Malformed, PkixError
 from pkix.general_names import UPN, checked_text, comparable_general_name
 from pkix.microsoft_sid import is_sid, sid_extension
 from pkix.purposes import PURPOSES, purpose
 from pkix.usages import KEY_USAGES, key_usage, possible_usages, usage_bit
-from scep_kem.cli.client_options import F
+from scep_kem.cli.client_files import type_of_key
 from scep_kem.cli.common import parse_name, utf8
+from scep_kem.cli.request_file import check_alone, csr_option, wanted_of
+from scep_kem.client.wanted import AnyKey, Statement, Wanted
 from scep_kem.config_faults import not_known
 from scep_kem.errors import UsageError
 
@@ -26,21 +33,76 @@ T = TypeVar("T")
 SAN_FORMS = "dns:NAME, ip:ADDRESS, email:ADDRESS, uri:URI, upn:USER@DOMAIN, dn:SUBJECT, rid:OID or other:OID;UTF8:TEXT"
 
 
-def requested_options(command: F) -> F:
-    """Options of what a certificate shall have in its extensions."""
+@dataclass(frozen=True)
+class Asked:
+    """What a certificate is to have. csr: file of a request that says all of it; then there is nothing else.
+
+    name: of --subject. usages: the bits of keyUsage in `extensions`.
+    """
+
+    csr: Path | None
+    name: x509.Name
+    extensions: Extensions
+    usages: frozenset[str]
+
+    def check(self, key_file: Path, key_type: str, others: Mapping[str, object]) -> None:
+        """Before a key is made. key_type: of one that would be. others: by option, what does not go with --csr. Raises
+        UsageError.
+        """
+        if self.csr is not None:
+            check_alone(others)
+        elif not os.path.lexists(key_file):
+            check_usages(self.usages, key_type)
+
+    def wanted(self, key: AnyKey, key_file: Path, password: str | None, statement: Statement | None) -> Wanted:
+        """A certificate for a key. Raises UsageError."""
+        if self.csr is not None:
+            return wanted_of(self.csr, key, key_file, statement, signer=key)
+        check_usages(self.usages, type_of_key(key))
+        return Wanted(key, self.name, self.extensions, password, statement)
+
+
+def requested_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of what a certificate shall have, which the command gets as `asked`."""
+
+    @functools.wraps(command)
+    def with_asked(
+        *,
+        subject: str | None,
+        names: tuple[str, ...],
+        usages: tuple[str, ...],
+        purposes: tuple[str, ...],
+        sid: str | None,
+        csr_file: Path | None,
+        **more: Any,
+    ) -> None:
+        name, bits = x509.Name([]), frozenset[str]()
+        extensions: Extensions = ()
+        if csr_file is not None:
+            check_alone({"--subject": subject, "--san": names, "--key-usage": usages, "--eku": purposes, "--sid": sid})
+        elif subject is None:
+            raise UsageError("give --subject, or with --csr a request that has one")
+        else:
+            name, bits = parse_name(subject), usages_of(usages)
+            extensions = extensions_asked(names, bits, purposes, sid)
+        command(asked=Asked(csr_file, name, extensions, bits), **more)
+
+    decorated: Callable[..., None] = with_asked
     for option in (
+        csr_option,
         click.option("--sid", help="Account of Windows (S-1-5-21-...), for Microsoft's extension."),
         click.option("--eku", "purposes", multiple=True, help="Extended key usage, as clientAuth, or OID; repeatable."),
         click.option("--key-usage", "usages", multiple=True, help="Bit of keyUsage, as digitalSignature; repeatable."),
         click.option("--san", "names", multiple=True, help=f"{SAN_FORMS}; repeatable."),
+        click.option("--subject", help='Subject, like "CN=device,O=Example", or /O=Example/CN=device for the same.'),
     ):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
 def extensions_asked(
     names: Sequence[str], usages: frozenset[str], purposes: Sequence[str], sid: str | None
-) -> list[x509.Extension[x509.ExtensionType]]:
+) -> Extensions:
     """The extensions to ask for. usages: bits, as `usages_of` gives them. Raises UsageError."""
     values: list[x509.ExtensionType] = []
     if names:

@@ -201,3 +201,40 @@ def test_a_statement_is_checked_with_its_certificate(make: Callable[..., Device]
     enroll(device, stated, *other).refused_in_one_line(2, "the statement of possession in", "names another certificate")
     unsigned = encode_unsigned_request(spki, name("CN=a"))
     enroll(device, unsigned, *other).refused_in_one_line(2, "--signing-cert is for a statement of possession, and")
+
+
+def renewed(device: Device, request: bytes, *arguments: str | Path) -> Result:
+    """`renew` with a request in a file."""
+    (device.folder / "request.csr").write_bytes(request)
+    return device.signed("renew", "--csr", device.folder / "request.csr", *arguments, out="renewed.pem")
+
+
+@pytest.mark.parametrize("key_type", ["rsa:2048", "ed25519"])
+def test_a_renewal_sends_one_too(make: Callable[..., Device], ca_folder: Path, key_type: str) -> None:
+    """An RSA certificate's key decrypts the answer, whatever the new key is; another needs something in the request."""
+    device, subject = make("", key_type), f"CN=renews with {key_type[:3]}"
+    device.enroll("--challenge", password(ca_folder), subject=subject).good()
+    new = key("ec:P-256", "new")
+    files.write_key(device.folder / "new.key", new)
+    more = {} if key_type == "rsa:2048" else {"challenge_password": SECRET}
+    bare, der = (encode_certification_request(new, name(subject), **given) for given in ({}, more))  # type: ignore[arg-type]
+    pair = ("--new-key", device.folder / "new.key")
+    if more:
+        renewed(device, bare, *pair).refused_in_one_line(2, "this key cannot decrypt the answer")
+    renewed(device, der).refused_in_one_line(2, f"{device.key} is not the key of the request in ")
+    for other in (["--challenge", "x"], ["--key-type", "ec:P-256"]):
+        renewed(device, der, *pair, *other).refused_in_one_line(2, f"so it does not go with {other[0]}")
+    renewed(device, der, *pair).good()
+    assert files.read_certificates(device.folder / "renewed.pem")[0].public_key() == new.public_key()
+
+
+def test_a_renewal_makes_no_key_for_it(enrolled: Device) -> None:
+    found = renewed(enrolled, csr(), "--new-key", enrolled.folder / "new.key")
+    found.refused_in_one_line(2, "cannot read", "new.key")
+    assert not (enrolled.folder / "new.key").exists()
+
+
+def test_an_empty_option_is_one(make: Callable[..., Device]) -> None:
+    """A shell that got no password passes on an empty one."""
+    enroll(make(), csr(), "--challenge", "").refused_in_one_line(2, "so it does not go with --challenge\n")
+    enroll(make(), csr(), "--subject", "").refused_in_one_line(2, "so it does not go with --subject\n")
