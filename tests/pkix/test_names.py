@@ -243,6 +243,7 @@ def test_10_1_a_written_name_is_meant_in_both_directions() -> None:
         (r'CN=the "device",O=x', r'CN=the \"device\",O=x'),
         ("O=a/b,CN=x", "O=a/b,CN=x"),
         ("/C=DE/O=Example/CN=device", "CN=device,O=Example,C=DE"),
+        ('/O="d"/CN=x', r'CN=x,O=\"d\"'),  # as openssl req -subj reads it
         (" / O = Example, Inc. / CN = device + serialNumber = 7 ", r"CN=device+serialNumber=7,O=Example\, Inc."),
         (r'/O=a\/b\+c;"d"/CN=x', r'CN=x,O=a/b\+c\;\"d\"'),
     ],

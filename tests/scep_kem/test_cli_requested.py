@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from ca.profiles import EXTENDED_KEY_USAGES
 from pkix.asn1 import Oid, any_of
 from pkix.certificates import encode_extension
 from pkix.extensions import read_extensions
@@ -136,6 +137,8 @@ def test_the_purposes_are_those_of_their_documents() -> None:
         "ANY_EXTENDED_KEY_USAGE": "anyExtendedKeyUsage",
     }
     assert len(ours) == len(PURPOSES)
+    named = {"clientAuth", "serverAuth", "emailProtection", "codeSigning", "smartcardLogon", "ipsecIKE"}
+    assert {name: PURPOSES[name] for name in named} == EXTENDED_KEY_USAGES  # as deploy/CONFIGURATION.md lists them
 
 
 def test_purposes_and_bits_in_any_case_and_joined_by_commas() -> None:

@@ -156,6 +156,21 @@ def test_11_3_what_stands_under_another_identifier_is_shown_there() -> None:
         assert line in lines, lines
 
 
+def test_11_3_of_a_request_too_what_is_there_more_than_once_is_shown() -> None:
+    crafted = failure()
+    crafted.attributes[attributes.MESSAGE_TYPE] = [wrap(0x13, b"19")]
+    for oid in (attributes.PKI_STATUS, attributes.FAIL_INFO, attributes.FAIL_INFO_TEXT, attributes.RECIPIENT_NONCE):
+        crafted.attributes[oid] = crafted.attributes[oid] * 2
+    lines = describe_message(crafted.encode(), [])
+    for begin in (
+        "pkiStatus      ODD, only a CertRep has it: ODD: signed attribute pkiStatus ",
+        "failInfo       ODD, only a FAILURE has it: ODD: signed attribute failInfo ",
+        "failInfoText   ODD, only a FAILURE has it: ODD: signed attribute failInfoText ",
+        "recipientNonce ODD, only a CertRep has it: ODD: signed attribute recipientNonce ",
+    ):
+        assert any(line.startswith(begin) for line in lines), lines
+
+
 @pytest.mark.parametrize("status", ["0", "3", "7"])
 def test_11_3_what_only_a_failure_has_is_shown_of_others_too(status: str) -> None:
     crafted = failure()
