@@ -8,7 +8,7 @@ from cryptography import x509
 
 from kem.errors import KemError
 from pkix import oids
-from pkix.algorithms import AlgorithmPolicy
+from pkix.algorithms import DIAGNOSIS
 from pkix.asn1 import Oid, decode
 from pkix.certificates import Certificate, extensions_of, is_self_issued, load_certificate
 from pkix.enveloped_data import describe
@@ -120,6 +120,7 @@ def _attributes(message: PkiMessage) -> list[str]:
     lines.append(f"senderNonce    {value_or_odd(lambda: _nonce(message.sender_nonce))}")
     if is_reply or attributes.RECIPIENT_NONCE in there:
         lines.append(f"recipientNonce {misplaced}{value_or_odd(lambda: _nonce(message.recipient_nonce))}")
+    lines += _repeated(message)
     lines += part("signingTime", time)
     lines += [f"{'attribute':<14} {_other(message, oid)}" for oid in (*present, *present.odd) if oid not in _SHOWN]
     return lines
@@ -128,10 +129,8 @@ def _attributes(message: PkiMessage) -> list[str]:
 def _nonce(octets: bytes | None) -> str:
     if octets is None:
         return "ODD: there is none"
-    odd = (
-        "" if len(octets) == attributes.NONCE_LENGTH else f"ODD, {len(octets)} octets, not {attributes.NONCE_LENGTH}: "
-    )
-    return odd + octets.hex()
+    length, right = len(octets), attributes.NONCE_LENGTH
+    return octets.hex() if length == right else f"ODD, {length} octets, not {right}: {octets.hex()}"
 
 
 def _other(message: PkiMessage, oid: Oid) -> str:
@@ -140,6 +139,15 @@ def _other(message: PkiMessage, oid: Oid) -> str:
     meant = f" (is {name}, {ours.dotted_string}, meant?)" if name else ""
     value = value_or_odd(lambda: (message.attribute(oid) or b"").hex()[:64])
     return f"ODD, unknown: {oids.name(oid)}{meant}, {value}"
+
+
+def _repeated(message: PkiMessage) -> list[str]:
+    """Whoever answers has to make a nonce, too (RFC 8894 section 3.2.1.5); some repeat the one that they got."""
+    try:
+        same = message.sender_nonce is not None and message.sender_nonce == message.recipient_nonce
+    except PkixError:  # told already
+        same = False
+    return [f"{'senderNonce':<14} ODD: it is the recipientNonce, not one that the sender has made"] if same else []
 
 
 def _status(message: PkiMessage) -> str:
@@ -161,7 +169,7 @@ def _signature(message: PkiMessage, known: Sequence[Certificate]) -> list[str]:
     info = message.signed.signer
     assert info is not None
     try:
-        message.verify(AlgorithmPolicy(legacy=True), known)
+        message.verify(DIAGNOSIS, known)
         verdict = "verified"
     except PkixError as error:
         verdict = error.fact
