@@ -14,9 +14,10 @@ from collections.abc import Collection
 
 from cryptography import x509
 
-from pkix.certificates import AnyCertificate, extension_of, extensions_of
+from pkix.certificates import AnyCertificate, Certificate, extension_of, extensions_of
 from pkix.errors import Malformed
 from pkix.extensions import find
+from pkix.keys import key_type_named, key_type_of
 
 CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")  # id-kp-cmcRA, RFC 10002
 CMC_CA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.27")  # id-kp-cmcCA
