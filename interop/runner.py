@@ -14,11 +14,12 @@ from interop.kit.bench import Bench
 from interop.kit.cases import Case, CaseFailed, Missing, NotToBeHad, Outcome, Peer, Status
 from interop.kit.install import CHECKOUT, InstallFailed
 from interop.kit.process import Processes
-from interop.kit.servers import SERVERS, Server
+from interop.kit.servers import Server
 from interop.peers import PEERS
+from interop.servers import SERVERS
 
 WORK = CHECKOUT / "interop" / "runs"
-SERVERS_OF_SCEP_PEERS = ("ours", "micromdm", "micromdm-stock", "jscep")
+SERVERS_OF_SCEP_PEERS = ("ours", "micromdm", "micromdm-stock", "jscep", "step-ca", "ndes")
 CELLS = {Status.PASS: "PASS", Status.FAIL: "FAIL", Status.MISSING: "missing", Status.NOT_TO_BE_HAD: "n/a"}
 
 

@@ -26,8 +26,9 @@ class Bench:
         self._fronts: list[Front] = []
         self._log_start = server.log.stat().st_size
 
-    def url(self, *, manual: bool = False, hide: Sequence[str] = ()) -> str:
-        """URL of the server behind a recording proxy; `hide` removes capabilities, `manual` needs an operator."""
+    def url(self, *, manual: bool = False, path: str | None = None, hide: Sequence[str] = ()) -> str:
+        """URL of the server behind a recording proxy. `hide` removes capabilities, `manual` needs an operator. path:
+        another than the server's usual ones."""
         port = self.server.port
         if hide:
             front = Front(port, frozenset(hide))
@@ -35,7 +36,7 @@ class Bench:
             port = front.port
         tee = Tee(port)
         self._tees.append(tee)
-        return f"http://127.0.0.1:{tee.port}{self.server.profile_path(manual=manual)}"
+        return f"http://127.0.0.1:{tee.port}{path or self.server.profile_path(manual=manual)}"
 
     def need(self, ability: str) -> None:
         """Skip the case on a control server that cannot do what it is about."""

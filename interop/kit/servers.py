@@ -1,7 +1,4 @@
-"""The servers that cases run against: our responder, and the two real ones that our client is tried on.
-
-`--against` runs the peers' cases on one of the real ones too, as a control: what fails there as well is the peer's.
-"""
+"""What a server is to a case, and our responder in all its variants. Other people's are in `other_servers`."""
 
 from __future__ import annotations
 
@@ -278,72 +275,6 @@ class NoServer(Server):
 
     def launch(self) -> Background:
         raise NotImplementedError
-
-
-class MicromdmServer(Server):
-    """micromdm's server with AES-128-CBC answers; SHA-1 signatures, for which it has no switch."""
-
-    cipher = "aes"
-
-    def launch(self) -> Background:
-        depot = self.folder / "depot"
-        shutil.rmtree(depot, ignore_errors=True)
-        stock = str(install.require_built("micromdm") / "scepserver")
-        init = (stock, "ca", "-init", "-keySize", "2048", "-key-password", "x", "-depot", str(depot))
-        made = self.processes.run(init, cwd=self.folder)
-        if made.code != 0:
-            raise CaseFailed(f"scepserver ca -init failed: {made.text}")
-        return self.processes.start(self.serve_command(depot), cwd=self.folder, log=self.log)
-
-    def serve_command(self, depot: Path) -> tuple[str, ...]:
-        """The command line of the server on this depot."""
-        driver = str(install.require_built("micromdm") / "micromdm-driver")
-        return (driver, "serve", str(self.folder / "written-ca.pem"), str(depot), STATIC_CHALLENGE)
-
-
-class StockMicromdmServer(MicromdmServer):
-    """micromdm's `scepserver` as its authors ship it: answers in single DES with SHA-1."""
-
-    def serve_command(self, depot: Path) -> tuple[str, ...]:
-        stock = str(install.require_built("micromdm") / "scepserver")
-        # It does not say when it listens, and takes no port 0; a shell prints the line the others print.
-        port = install.free_port()
-        listen = f"-http-addr 127.0.0.1:{port} -challenge {STATIC_CHALLENGE}"
-        serve = f"{stock} -depot {depot} {listen} -capass x -allowrenew 0"
-        announce = f"echo URL: http://127.0.0.1:{port}/scep"
-        wait = f"until (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep 0.05; done"
-        return ("bash", "-c", f"{serve} & {wait}; {announce}; wait")
-
-
-class JscepServer(Server):
-    """jscep's ScepServlet around the toy CA of interop/jscep: answers in 3DES with SHA-1."""
-
-    abilities = frozenset({"pending", "getcert", "getcrl", "refusal"})
-
-    def launch(self) -> Background:
-        return self.processes.start(
-            (*install.java_command("jscep", "interop.ToyCa"), str(self.folder / "written-ca.pem"), STATIC_CHALLENGE),
-            cwd=self.folder,
-            log=self.log,
-        )
-
-
-SERVERS: dict[str, type[Server]] = {
-    "none": NoServer,
-    "ours": OurResponder,
-    "ours-ra": RaResponder,
-    "ours-kem": KemResponder,
-    "ours-kem-ra": KemRaResponder,
-    "ours-kem-only": KemOnlyResponder,
-    "ours-ml-dsa": MlDsaResponder,
-    "ours-liboqs": LiboqsResponder,
-    "ours-production": ProductionResponder,
-    "ours-classic": ClassicResponder,
-    "ours-classic-ra": ClassicRaResponder,
-    "micromdm": MicromdmServer,
-    "micromdm-stock": StockMicromdmServer,
-    "jscep": JscepServer,
-}
 
 
 def scep_kem() -> str:
