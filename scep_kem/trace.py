@@ -16,7 +16,7 @@ from pkix.errors import Malformed, PkixError
 from pkix.general_names import rendered
 from pkix.keys import key_type_named, key_type_of
 from pkix.names import name_text
-from pkix.usages import bits_of
+from pkix.usages import bits_of, purpose_name
 from scep import attributes
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus, UndefinedFailInfo
 from scep.client import Proof
@@ -47,7 +47,7 @@ def _part(name: str, read: Callable[[], list[str]]) -> list[str]:
     try:
         return read()
     except (PkixError, KemError) as error:
-        return [f"{name:<14} ODD: {error}"]
+        return [f"{name:<14} ODD: {error.fact}"]
 
 
 def _value(read: Callable[[], str]) -> str:
@@ -55,7 +55,7 @@ def _value(read: Callable[[], str]) -> str:
     try:
         return read()
     except PkixError as error:
-        return f"ODD: {error}"
+        return f"ODD: {error.fact}"
 
 
 _SHOWN = {
@@ -115,7 +115,7 @@ def _signature(message: PkiMessage, known: Sequence[Certificate]) -> list[str]:
         message.verify(AlgorithmPolicy(legacy=True), known)
         verdict = "verified"
     except PkixError as error:
-        verdict = str(error)
+        verdict = error.fact
     digest = oids.label(info.digest_algorithm.algorithm)
     return [f"signed by      {_subject(signer)}, {_key(signer)}, {digest}: {verdict}"]
 
@@ -204,9 +204,5 @@ def describe_certificate(certificate: Certificate) -> list[str]:
         if isinstance(extension.value, x509.KeyUsage):
             lines.append(f"keyUsage       {', '.join(bits_of(extension.value))}")
         if isinstance(extension.value, x509.ExtendedKeyUsage):
-            lines.append(f"purposes         {', '.join(map(_usage, extension.value))}")
+            lines.append(f"purposes         {', '.join(map(purpose_name, extension.value))}")
     return [printable(line) for line in lines]
-
-
-def _usage(usage: x509.ObjectIdentifier) -> str:
-    return usage.dotted_string if usage._name == "Unknown OID" else usage._name
