@@ -1,13 +1,15 @@
-"""A SCEP server that behaves as captured answers of NDES do: `python -m interop.client_ndes.server FOLDER CHALLENGE`.
+"""A SCEP server that behaves as captured answers of NDES do.
 
-http://127.0.0.1:PORT/certsrv/mscep/mscep.dll, and the variants of VARIANTS below a folder of that name. It prints its
-URL when it listens, and writes `NAME.pem` for each certificate of the bag into FOLDER.
+    python -m interop.client_ndes.server FOLDER CHALLENGE
 
-OpenSSL's `cms` opens and makes the enveloped data, `cryptography` makes certificates and signatures, and the CertRep is
-put together here octet by octet. What is imitated: an RA of two certificates with the extended key usage Certificate
-Request Agent and a CA without keyEncipherment; a CertRep whose SignedData has no certificates, no signingTime, and an
-attribute 1.3.6.1.4.1.311.21.38; refusals of badRequest alone or of HTTP 500 with HTML. Which cipher and digest NDES takes
-was not seen; it answers in those of the request. Content of PKCSReq: a challengePassword, or a signer of this CA.
+http://127.0.0.1:PORT/certsrv/mscep/mscep.dll, and each of VARIANTS below a folder of its name. It prints its URL when it
+listens, and keeps its certificates and keys in FOLDER.
+
+OpenSSL's `cms` opens and makes the enveloped data, `cryptography` makes certificates and signatures, and the CertRep
+is put together here octet by octet. What is imitated: an RA of two certificates with the extended key usage Certificate
+Request Agent, and a CA without keyEncipherment; a CertRep whose SignedData has no certificates and no signingTime but an
+attribute 1.3.6.1.4.1.311.21.38; refusals with badRequest alone, or with HTTP 500 and HTML. Cipher and digest of an
+answer are those of the request. A request needs the challenge password, or a signer with a certificate of this CA.
 """
 
 from __future__ import annotations
@@ -109,25 +111,34 @@ class Ndes:
     folder: Path
     challenge: str
     waiting: dict[bytes, tuple[x509.CertificateSigningRequest, int]] = field(default_factory=dict)
+    pairs: dict[str, authorities.Pair] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         ca = authorities.make("Corp-Issuing-CA", ("digital_signature", "key_cert_sign", "crl_sign"))
-        agent, signs, deciphers = "NDES-MSCEP-RA", ("digital_signature",), ("key_encipherment",)
-        self.ca = self.keep("ca", ca)
-        self.signing = self.keep("signing", authorities.make(agent, signs, ca, ca=False, purpose=REQUEST_AGENT))
-        self.encryption = self.keep("encryption", authorities.make(agent, deciphers, ca, ca=False, purpose=REQUEST_AGENT))
-        self.expired = self.keep("expired", authorities.make(agent, deciphers, ca, ca=False, purpose=REQUEST_AGENT, days=-2))
+        self.keep("ca", ca)
+        for name, usage, days in (
+            ("signing", "digital_signature", 700),
+            ("encryption", "key_encipherment", 700),
+            ("expired", "key_encipherment", -2),
+        ):
+            options = {"ca": False, "purpose": REQUEST_AGENT, "days": days}
+            self.keep(name, authorities.make("NDES-MSCEP-RA", (usage,), ca, **options))
+
+    @property
+    def ca(self) -> authorities.Pair:
+        """The CA's own."""
+        return self.pairs["ca"]
 
     def file(self, name: str) -> str:
         """Of a certificate; the key's ends in .key instead."""
         return str(self.folder / f"{name}.pem")
 
-    def keep(self, name: str, pair: authorities.Pair) -> authorities.Pair:
+    def keep(self, name: str, pair: authorities.Pair) -> None:
         """Write its files, for OpenSSL."""
+        self.pairs[name] = pair
         Path(self.file(name)).write_bytes(pair.certificate_pem)
         (self.folder / f"{name}.key").write_bytes(pair.key_pem)
-        return pair
 
     def bag(self, variant: Variant) -> bytes:
         """The body of GetCACert."""
@@ -264,7 +275,7 @@ class Operation:
         if fail_info is not None:
             attributes[f"{SCEP}{FAIL_INFO}"] = tlv(0x13, fail_info.encode())
         encoded = b"".join(sorted(tlv(0x30, oid(kind), tlv(0x31, value)) for kind, value in attributes.items()))
-        agent = self.server.signing
+        agent = self.server.pairs["signing"]
         signature = agent.key.sign(tlv(0x31, encoded), padding.PKCS1v15(), digest)
         serial = agent.certificate.serial_number
         number = tlv(0x02, serial.to_bytes(serial.bit_length() // 8 + 1))

@@ -1,4 +1,4 @@
-"""Our client against step-ca (github.com/smallstep/certificates), built from the Go module proxy with the small main here.
+"""Our client against step-ca (github.com/smallstep/certificates), built with the small main here.
 
 main.go makes step-ca's authority from a ca.json and mounts its SCEP handlers. What SCEP has no use for is left out of
 the build: databases, cloud key stores, and google.golang.org/api, for which no_cloud/ stands.

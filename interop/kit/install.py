@@ -20,7 +20,12 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = CHECKOUT / ".cache" / "interop"
 SOURCES = {
     "micromdm": ("micromdm/go.mod", "micromdm/go.sum", "micromdm/*.go"),
-    "step-ca": ("client_step_ca/go.mod", "client_step_ca/go.sum", "client_step_ca/*.go", "client_step_ca/no_cloud/**/*.go"),
+    "step-ca": (
+        "client_step_ca/go.mod",
+        "client_step_ca/go.sum",
+        "client_step_ca/*.go",
+        "client_step_ca/no_cloud/**/*.go",
+    ),
     "jscep": ("jscep/pom.xml", "jscep/src/main/java/interop/*.java"),
     "bouncycastle": ("bouncycastle/pom.xml", "bouncycastle/src/main/java/interop/*.java"),
 }
