@@ -130,6 +130,14 @@ class OurResponder(Server):
         """The command line of the server on this folder."""
         return (scep_kem(), "serve", "--dir", directory, "--port", "0")
 
+    def restart(self) -> None:
+        """Stop the responder and start it again on the same port."""
+        self.child.stop()
+        self.log.write_bytes(b"")
+        command = (*self.serve_command(str(self.folder / "ca"))[:-1], str(self.port))
+        self.child = self.processes.start(command, cwd=self.folder, log=self.log)
+        self._port()
+
     def choose_authority(self, body: bytes) -> x509.Certificate:
         """From the disk, whatever else the answer holds."""
         (found,) = (self.folder / "ca").glob("ca-*/ca.cert.pem")
