@@ -8,7 +8,7 @@ from cryptography import x509
 
 from kem.errors import KemError
 from pkix import oids
-from pkix.algorithms import AlgorithmPolicy
+from pkix.algorithms import DIAGNOSIS
 from pkix.asn1 import decode
 from pkix.certificates import Certificate, extensions_of, load_certificate
 from pkix.enveloped_data import describe
@@ -85,6 +85,7 @@ def _attributes(message: PkiMessage) -> list[str]:
         lines.append(f"pkiStatus      {misplaced}{_value(lambda: _status(message))}")
     lines += _part("senderNonce", lambda: nonce("senderNonce", lambda: message.sender_nonce))
     lines += _part("recipientNonce", lambda: nonce("recipientNonce", lambda: message.recipient_nonce))
+    lines += _repeated(message)
     lines += _part("signingTime", time)
     for oid in present:
         if oid not in _SHOWN:
@@ -92,6 +93,15 @@ def _attributes(message: PkiMessage) -> list[str]:
                 f"{'attribute':<14} ODD, unknown: {oids.name(oid)}, {(message.attribute(oid) or b'').hex()[:64]}"
             )
     return lines
+
+
+def _repeated(message: PkiMessage) -> list[str]:
+    """Whoever answers has to make a nonce, too (RFC 8894 section 3.2.1.5); some repeat the one that they got."""
+    try:
+        same = message.sender_nonce is not None and message.sender_nonce == message.recipient_nonce
+    except PkixError:  # told already
+        same = False
+    return [f"{'senderNonce':<14} ODD: it is the recipientNonce, not one that the sender has made"] if same else []
 
 
 def _status(message: PkiMessage) -> str:
@@ -112,7 +122,7 @@ def _signature(message: PkiMessage, known: Sequence[Certificate]) -> list[str]:
     info = message.signed.signer
     assert info is not None
     try:
-        message.verify(AlgorithmPolicy(legacy=True), known)
+        message.verify(DIAGNOSIS, known)
         verdict = "verified"
     except PkixError as error:
         verdict = error.fact

@@ -11,13 +11,14 @@ import click
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from scep_kem import files
 from scep_kem.cli.common import FILE, Word, stdin_password, utf8
+from scep_kem.client.http_options import HttpOptions
 from scep_kem.client.options import CIPHERS, DIGESTS, Options
 from scep_kem.client.pending import Pending
 from scep_kem.errors import UsageError, cannot
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-url_option = click.option("--url", required=True, help="SCEP URL of the server, without a query.")
+url_option = click.option("--url", required=True, help="SCEP URL of the server, without operation=.")
 fingerprint_option = click.option(
     "--ca-fingerprint", help="SHA-256 (or SHA-1) of the CA certificate, hex. Without it, whatever comes is trusted."
 )
@@ -28,13 +29,43 @@ challenge_options = (
 out_option = click.option("--out", type=FILE, required=True, help="File for the certificate (PEM).")
 
 
+def http_options(command: F) -> F:
+    """Options of every command that asks a server."""
+    for option in (
+        click.option("--timeout", type=click.FloatRange(0.1, 3600), help="Seconds to connect, and without an octet."),
+        click.option("--tls-ca", type=FILE, help="Certificates (PEM, DER) to trust an https server by."),
+        click.option("--proxy", help="URL of an HTTP proxy; the default is http_proxy, https_proxy and no_proxy."),
+        click.option("--ca-identifier", help="Which CA of the server is meant (message= of GetCACert)."),
+    ):
+        command = option(command)
+    return command
+
+
+def http_of(given: dict[str, Any], earlier: Pending | None = None) -> HttpOptions:
+    """earlier: a request to go on with, whose options stay but for those given. Raises UsageError."""
+    identifier: str | None = given["ca_identifier"]
+    return HttpOptions(
+        ca_identifier=None if identifier is None else utf8(identifier, "--ca-identifier"),
+        proxy=given["proxy"],
+        tls_ca=given["tls_ca"],
+        timeout=given["timeout"],
+        prefer_get=given.get("prefer_get", False),
+    ).or_else(None if earlier is None else earlier.http)
+
+
 def protocol_options(command: F) -> F:
     """Options of every command that sends a pkiMessage."""
+    command = http_options(command)
     for option in (
         click.option("--save-messages", type=click.Path(path_type=Path, file_okay=False), help="Keep messages here."),
         click.option("--trace", is_flag=True, help="Print every message in words."),
         click.option(
             "--legacy", is_flag=True, help="Accept SHA-1 and 3DES, and use them if the server knows no better."
+        ),
+        click.option(
+            "--diagnose",
+            is_flag=True,
+            help="Show what is in an answer that is not accepted, single DES and MD5 too. It stays refused.",
         ),
         click.option("--pss", is_flag=True, help="Sign with RSASSA-PSS."),
         click.option("--get", "prefer_get", is_flag=True, help="Send by HTTP GET even if the server can POST."),
@@ -69,9 +100,10 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
         cipher=protocol["cipher"],
         digest=protocol["digest"],
         legacy=protocol["legacy"],
-        prefer_get=protocol["prefer_get"],
+        http=http_of(protocol, earlier),
         pss=protocol["pss"],
         require_kem=protocol["require_kem"],
+        diagnose=protocol["diagnose"],
         kem_backend=protocol["kem_backend"],
         trace=click.echo if protocol["trace"] else None,
         save=save,

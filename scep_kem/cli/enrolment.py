@@ -14,7 +14,7 @@ from pkix.certificates import Certificate
 from pkix.errors import PkixError
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
-from scep_kem.cli.common import told
+from scep_kem.cli.common import report
 from scep_kem.client.client import ScepClient
 from scep_kem.client.exchange import Exchange, is_busy
 from scep_kem.client.pending import Pending
@@ -83,18 +83,18 @@ def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, mo
         if not exchange.begun:
             file.unlink(missing_ok=True)
             raise
-        click.echo(f"scep-kem: {printable(told(error))}; to go on: {later}", err=True)
+        report(error, f"; to go on: {later}")
         sys.exit(EXIT_FAILURE)
     if isinstance(outcome, StillPending):
         click.echo(f"still pending; later: {later}", err=True)
         sys.exit(EXIT_PENDING)
     if isinstance(outcome, Refused) and is_busy(outcome):
-        refused(outcome, f"; come back later: {later}")
+        refused(outcome, f"come back later: {later}")
     if isinstance(outcome, Issued):
         write_certificate(out, outcome)
     file.unlink(missing_ok=True)
     if isinstance(outcome, Refused):
-        refused(outcome)
+        refused(outcome, exchange.client.note)
 
 
 def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillPending | Refused:
@@ -121,7 +121,7 @@ def write_certificate(out: Path, issued: Issued) -> None:
 
 def refused(outcome: Refused, advice: str = "") -> NoReturn:
     text = f": {printable(outcome.text)}" if outcome.text else ""
-    click.echo(f"refused: {outcome.fail_info.name}{text}{advice}", err=True)
+    click.echo(f"refused: {outcome.fail_info.name}{text}" + (printable(f"; {advice}") if advice else ""), err=True)
     sys.exit(EXIT_REFUSED)
 
 

@@ -21,6 +21,8 @@ from scep_kem.cli.client_files import (
 )
 from scep_kem.cli.client_options import (
     fingerprint_option,
+    http_of,
+    http_options,
     options_of,
     out_option,
     protocol_options,
@@ -31,10 +33,13 @@ from scep_kem.cli.enrolment import (
     refused,
     write_certificate,
 )
+from scep_kem.client.answers import keyword_remarks, shown_keywords
 from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options
 from scep_kem.client.transport import HttpTransport, TransportError
 from scep_kem.terminal import printable
+
+MOST_REMARKS = 8
 
 
 @click.command()
@@ -54,7 +59,7 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
     name = IssuerAndSerialNumber(issuer=any_of(client.ca.ca.subject), serial_number=number)
     outcome = client.query(MessageType.GetCert, name, signer)
     if isinstance(outcome, Refused):
-        refused(outcome)
+        refused(outcome, client.note)
     if not isinstance(outcome, Issued):
         raise ReplyRefused("the CA answered PENDING to GetCert, which only an enrolment can be")
     write_certificate(out, outcome)
@@ -71,9 +76,10 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     check_outputs({"--out": out}, {"--key": key_file})
     options = options_of(url, protocol)
     signer = signer_of(key_file, cert_file, options)
-    outcome = ScepClient(options).query(MessageType.GetCRL, signer.certificate.issuer_and_serial, signer)
+    client = ScepClient(options)
+    outcome = client.query(MessageType.GetCRL, signer.certificate.issuer_and_serial, signer)
     if isinstance(outcome, Refused):
-        refused(outcome)
+        refused(outcome, client.note)
     if not isinstance(outcome, Crl):
         raise ReplyRefused("the CA answered PENDING to GetCRL, which only an enrolment can be")
     try:
@@ -86,27 +92,45 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
 
 @click.command()
 @url_option
-def caps(url: str) -> None:
-    """Show what the server says it can (GetCACaps)."""
-    body, _capabilities = HttpTransport(url).capabilities()
-    if body is None:
-        raise TransportError(f"{url}: GetCACaps is answered with an HTTP error, which means no capabilities")
-    for keyword in sorted(body.decode("utf-8", "replace").split()):
+@http_options
+def caps(url: str, **http: Any) -> None:
+    """Show what the server says it can (GetCACaps).
+
+    The keywords are shown as they came; what is odd about them, on stderr.
+    """
+    odd: list[str] = []
+    transport = HttpTransport(url, http_of(http), heard=lambda answer: odd.extend(answer.remarks()))
+    body, _capabilities = transport.capabilities()
+    if transport.no_capabilities:
+        raise TransportError(transport.no_capabilities)
+    shown = shown_keywords(body or b"")
+    for keyword in shown:
         click.echo(printable(keyword))
+    if not shown:
+        odd.append("the answer is empty, so the server has none of the capabilities")
+    tell_remarks("GetCACaps", [*odd, *keyword_remarks(body or b"")])
+
+
+def tell_remarks(where: str, found: list[str]) -> None:
+    """In one line, what is odd about answers that can be used."""
+    if found:
+        click.echo(printable(f"{where}: {'; '.join(found[:MOST_REMARKS])}"), err=True)
 
 
 @click.command()
 @url_option
 @fingerprint_option
+@http_options
 @click.option("--next", "following", is_flag=True, help="The next CA certificate (GetNextCACert), verified.")
 @click.option("--out", type=FILE, help="File for the certificates (PEM); the default is stdout.")
-def cacert(url: str, ca_fingerprint: str | None, following: bool, out: Path | None) -> None:
+def cacert(url: str, ca_fingerprint: str | None, following: bool, out: Path | None, **http: Any) -> None:
     """Get and authenticate the CA's certificates.
 
     With GetCACert or GetNextCACert.
     """
-    client = ScepClient(Options(url=url, fingerprint=ca_fingerprint))
+    client = ScepClient(Options(url=url, fingerprint=ca_fingerprint, http=http_of(http)))
     certificates = client.next_ca() if following else client.ca.all
+    tell_remarks("HTTP", client.remarks)
     if out is None:
         click.echo(files.pem(*certificates), nl=False)
     else:

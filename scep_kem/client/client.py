@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ca.credentials import new_password
 from kem.backends import Backends
+from kem.errors import KemError
 from kem.keys import DecapsulationKey, encode_public_key
 from pkix.algorithms import (
     AES128,
@@ -23,6 +25,7 @@ from pkix.algorithms import (
 )
 from pkix.asn1 import Oid
 from pkix.certificates import Certificate, IssuerAndSerialNumber
+from pkix.errors import PkixError
 from pkix.keys import generate, message_digest
 from pkix.names import name_text
 from pkix.pkcs10 import (
@@ -31,6 +34,7 @@ from pkix.pkcs10 import (
     encode_statement_request,
     encode_unsigned_request,
 )
+from pkix.recognised import begins_as_der
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
 from scep.attributes import REQUEST_ATTRIBUTES, RESPONSE_KEY, MessageType
@@ -49,10 +53,11 @@ from scep.client import (
 )
 from scep.kem_pop import encode_response_key
 from scep_kem import files
+from scep_kem.client.answers import PKI_OPERATION, HttpAnswer, keyword_remarks, shown_keywords
 from scep_kem.client.exchange import Exchange
 from scep_kem.client.options import CIPHERS, DIGESTS, Options
 from scep_kem.client.pending import Pending
-from scep_kem.client.transport import HttpTransport
+from scep_kem.client.transport import HttpTransport, TransportError
 from scep_kem.client.wanted import AnyKey, Renewing, Wanted, fits
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError, cannot
@@ -65,12 +70,14 @@ EPHEMERAL = "ec:P-256"
 # The certificate of an ephemeral key is not encrypted, so it does not give away who enrols.
 EPHEMERAL_SUBJECT = x509.Name.from_rfc4514_string("CN=SCEP client")
 
-_SAVED = re.compile(r"([0-9]+)-(client|server)\.der")
+_SAVED = re.compile(r"([0-9]+)-[A-Za-z]+\.(der|txt)")
 
 
 @dataclass
 class ScepClient:
-    """A session with one server: capabilities (caps_body: as received) and CA certificates are fetched once."""
+    """A session with one server: capabilities (caps_body: as received) and CA certificates are fetched once. remarks:
+    what is wrong with HTTP in answers that can be used.
+    """
 
     options: Options
     capabilities: Capabilities = field(init=False)
@@ -78,13 +85,17 @@ class ScepClient:
     ca: CaCertificates = field(init=False)
 
     def __post_init__(self) -> None:
-        self._saved = _last_saved(self.options.save)
-        self._transport = HttpTransport(self.options.url, prefer_get=self.options.prefer_get)
+        self._saved, self.remarks = _last_saved(self.options.save), list[str]()
+        self._transport = HttpTransport(self.options.url, self.options.http, heard=self._heard)
         self._backends: Backends = backends(self.options.kem_backend)
         body, self.capabilities = self._transport.capabilities()
         # No answer counts as an empty one, so that a CA that did answer notices who suppressed it.
         self.caps_body = body or b""
-        self._show(f"GetCACaps: {', '.join(sorted(self.capabilities.keywords)) or '(nothing)'}")
+        self._show_capabilities()
+        with self.noting():
+            self._fetch_ca()
+
+    def _fetch_ca(self) -> None:
         body = self._transport.get_ca_cert()
         self.ca = CaCertificates.decode(
             body, fingerprint=self.options.fingerprint, now=utc_now(), policy=self._policy()
@@ -103,6 +114,35 @@ class ScepClient:
             raise ReplyRefused("ML-KEM is required, and GetCACert has no ML-KEM certificate that we can use")
         if not self.capabilities.has("KEM-PoP"):
             self._show("GetCACaps does not list KEM-PoP, but the CA has an ML-KEM certificate: going on with ML-KEM")
+
+    def _show_capabilities(self) -> None:
+        """As they came, in their order and case."""
+        if self.no_capabilities:
+            self._show(f"no capabilities: {self.no_capabilities}")
+            return
+        self._show(f"GetCACaps: {', '.join(shown_keywords(self.caps_body)) or '(nothing)'}")
+        for text in keyword_remarks(self.caps_body):
+            self._show(f"    ODD: {text}")
+
+    @property
+    def no_capabilities(self) -> str:
+        """Why there are none, or empty if the server gave them."""
+        return self._transport.no_capabilities
+
+    @property
+    def note(self) -> str:
+        """What to say with whatever may follow from missing capabilities; else empty."""
+        return f"before that, {self.no_capabilities}" if self.no_capabilities else ""
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[None]:
+        """Errors that may follow from missing capabilities tell why they are missing."""
+        try:
+            yield
+        except (TransportError, PkixError, KemError) as error:
+            if self.note and not hasattr(error, "__notes__"):
+                error.add_note(self.note)
+            raise
 
     def enrol(self, wanted: Wanted, renewing: Renewing | None = None) -> Exchange:
         """A PKCSReq signed with a self-signed certificate, or a RenewalReq signed with the one to renew; for a key
@@ -254,19 +294,21 @@ class ScepClient:
             settings=self._settings(signer.key),
             random=os.urandom,
         )
-        return query.receive(self.send(query.start(now=utc_now())))
+        with self.noting():
+            return query.receive(self.send(query.start(now=utc_now())))
 
     def next_ca(self) -> tuple[Certificate, ...]:
         """GetNextCACert, verified."""
-        return decode_next_ca(self._transport.get_next_ca_cert(), self.ca, self._policy())
+        with self.noting():
+            return decode_next_ca(self._transport.get_next_ca_cert(), self.ca, self._policy())
 
     def send(self, message: bytes) -> bytes:
         """One PKIOperation, traced and saved."""
         self._record("client", message)
-        keywords = self.capabilities.keywords
+        known = self.capabilities.keywords
         if self.ca.kem_certificates(self._backends):
-            keywords |= {"postpkioperation"}  # who has such a certificate takes POST, whatever became of GetCACaps
-        reply = self._transport.pki_operation(message, Capabilities(keywords))
+            known |= {"postpkioperation"}  # who has such a certificate takes POST, whatever became of GetCACaps
+        reply = self._transport.pki_operation(message, Capabilities(known))
         self._record("server", reply)
         return reply
 
@@ -305,6 +347,7 @@ class ScepClient:
             policy=policy,
             backends=self._backends,
             require_kem=options.require_kem,
+            diagnose=options.diagnose,
         )
 
     def _record(self, who: str, message: bytes) -> None:
@@ -312,9 +355,22 @@ class ScepClient:
         arrow = "client -> CA" if who == "client" else "CA -> client"
         for index, line in enumerate(describe_message(message, self.ca.all)):
             self._show(f"{arrow}  {line}" if index == 0 else f"    {line}")
-        if self.options.save is not None:
-            self._saved += 1
-            files.write(self.options.save / f"{self._saved:02d}-{who}.der", message, secret=True)
+        if who == "client":
+            self._save(who, message)
+
+    def _heard(self, answer: HttpAnswer) -> None:
+        """Trace and keep what came over HTTP, also what is no answer."""
+        self.remarks += answer.remarks()
+        for line in answer.lines():
+            self._show(line)
+        self._save("server" if answer.operation == PKI_OPERATION else answer.operation, answer.body)
+
+    def _save(self, what: str, octets: bytes) -> None:
+        if self.options.save is None:
+            return
+        self._saved += 1
+        name = f"{self._saved:02d}-{what}.{'der' if begins_as_der(octets) else 'txt'}"
+        files.write(self.options.save / name, octets, secret=True)
 
     def _show(self, line: str) -> None:
         if self.options.trace is not None:

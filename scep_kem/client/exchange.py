@@ -96,6 +96,10 @@ class Exchange:
                 return
 
     def _converse(self, message: bytes, *, polling: bool) -> Result:
+        with self.client.noting():
+            return self._until_answered(message, polling=polling)
+
+    def _until_answered(self, message: bytes, *, polling: bool) -> Result:
         pauses, challenges = iter(PAUSES), 0
         while True:
             try:
@@ -148,6 +152,7 @@ class Exchange:
         """What a later run needs to go on."""
         return Pending(
             url=self.client.options.url,
+            http=self.client.options.http,
             fingerprint=self.client.options.fingerprint,
             transaction_id=self.enrolment.transaction_id,
             request=self.request,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -19,13 +19,15 @@ from pkix.pem import decode_pem, pem_blocks
 from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
 from scep_kem import files
+from scep_kem.client.http_options import HttpOptions
 from scep_kem.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Pending:
     """request: the PKCS #10. sent: octets of the pkiMessage that carried it. answered: whether the CA ever answered,
-    so that it knows of the request. capabilities: the GetCACaps body that was acted on.
+    so that it knows of the request. capabilities: the GetCACaps body that was acted on. http: how the server was
+    reached.
 
     certificate: the one that signed it. signer: its key if it is ephemeral; signer_file: the file of its key if it is
     not the requested one; both None if it is. renewed: for the renewal of a KEM certificate, its file and its key's.
@@ -42,6 +44,7 @@ class Pending:
     signer_file: Path | None = None
     renewed: tuple[Path, Path] | None = None
     answered: bool = True
+    http: HttpOptions = field(default_factory=HttpOptions)
 
     def is_stale(self, now: datetime) -> bool:
         """Whether the certificate that signs its messages has expired, so that no CA would go on with it."""
@@ -52,6 +55,7 @@ class Pending:
         return json.dumps(
             {
                 "url": self.url,
+                "http": self.http.dump(),
                 "ca fingerprint": self.fingerprint,
                 "transactionID": self.transaction_id,
                 "request": base64.b64encode(self.request.der).decode(),
@@ -76,6 +80,7 @@ class Pending:
             renewed, fingerprint = found["renewed"], found["ca fingerprint"]
             return cls(
                 url=_text(found["url"]),
+                http=HttpOptions.load(found["http"]) if "http" in found else HttpOptions(),
                 fingerprint=None if fingerprint is None else _text(fingerprint),
                 transaction_id=_text(found["transactionID"]),
                 request=CertificationRequest.decode(base64.b64decode(found["request"])),
@@ -87,7 +92,7 @@ class Pending:
                 signer_file=None if found["signer key file"] is None else Path(found["signer key file"]),
                 renewed=None if renewed is None else (Path(renewed[0]), Path(renewed[1])),
             )
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, PkixError):
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, PkixError, UsageError):
             raise UsageError(f"{path} is not a pending enrolment of this program") from None
 
 

@@ -424,13 +424,20 @@ class Peer:
         self._server.server_close()
 
 
-def cert_rep(by: Signer, message: bytes, *, envelope: bytes | None = None, **attributes: Any) -> bytes:
+def cert_rep(
+    by: Signer,
+    message: bytes,
+    *,
+    envelope: bytes | None = None,
+    sender_nonce: bytes | None = b"\x01" * 16,
+    **attributes: Any,
+) -> bytes:
     """The CertRep that a CA with this signer sends for a pkiMessage. attributes: of `Header`."""
     asked = PkiMessage.decode(message)
     header = Header(
         MessageType.CertRep,
         asked.transaction_id,
-        sender_nonce=b"\x01" * 16,
+        sender_nonce=sender_nonce,
         recipient_nonce=asked.sender_nonce,
         **attributes,
     )
