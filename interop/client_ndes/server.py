@@ -2,13 +2,13 @@
 
     python -m interop.client_ndes.server FOLDER CHALLENGE
 
-http://127.0.0.1:PORT/certsrv/mscep/mscep.dll, and each of VARIANTS below a folder of its name. It prints its URL when it
-listens, and keeps its certificates and keys in FOLDER.
+serves http://127.0.0.1:PORT/certsrv/mscep/mscep.dll, and each of VARIANTS below a folder of its name. It prints its URL
+when it listens, and keeps its certificates and keys in FOLDER.
 
 OpenSSL's `cms` opens and makes the enveloped data, `cryptography` makes certificates and signatures, and the CertRep
 is put together here octet by octet. What is imitated: an RA of two certificates with the extended key usage Certificate
-Request Agent, and a CA without keyEncipherment; a CertRep whose SignedData has no certificates and no signingTime but an
-attribute 1.3.6.1.4.1.311.21.38; refusals with badRequest alone, or with HTTP 500 and HTML. Cipher and digest of an
+Request Agent, and a CA without keyEncipherment; a CertRep whose SignedData has no certificates and no signingTime but
+an attribute 1.3.6.1.4.1.311.21.38; refusals with badRequest alone, or with HTTP 500 and HTML. Cipher and digest of an
 answer are those of the request. A request needs the challenge password, or a signer with a certificate of this CA.
 """
 

@@ -17,10 +17,10 @@ from cryptography import x509
 from interop.kit import install
 from interop.kit.bench import Bench
 from interop.kit.cases import Peer, check
-from interop.kit.client import REFUSED_BY_CA, REFUSED_BY_US, Client, check_capabilities, probe_client
+from interop.kit.client import REFUSED_BY_CA, REFUSED_BY_US, Client, check_capabilities, check_told, probe_client
 from interop.kit.messages import describe
 
-WRONG_PASSWORD = "refused: badRequest: failed validating challenge password"  # noqa: S105 -- what step-ca says
+WRONG_PASSWORD = "failed validating challenge password"  # noqa: S105 -- what step-ca says
 SEE_THE_LOG = "internal server error; please see the certificate authority logs for more info"
 
 
@@ -92,33 +92,49 @@ def renew(bench: Bench) -> None:
 def refused(bench: Bench) -> None:
     """Case."""
     result = Client(bench, "step5", legacy=True).enroll(bench.url(), "wrong", ok=(REFUSED_BY_CA,))
-    check(WRONG_PASSWORD in result.stderr, f"not shown: {WRONG_PASSWORD}")
+    check_told(result, f"refused: badRequest: {WRONG_PASSWORD}")
+
+
+@PEER.case("refused-sha1", "the same without --legacy: its text, then that we do not accept SHA-1, and what does")
+def refused_sha1(bench: Bench) -> None:
+    """Case."""
+    result = Client(bench, "step6", legacy=False).enroll(bench.url(), "wrong", ok=(REFUSED_BY_US,))
+    check_told(result, "the answer says FAILURE, badRequest", WRONG_PASSWORD, "SHA-1", "--legacy")
 
 
 @PEER.case("too-short", "an RSA key that is too short for it: step-ca's text, which says to look into its log")
 def too_short(bench: Bench) -> None:
     """Case."""
-    client = Client(bench, "step6", legacy=True)
+    client = Client(bench, "step7", legacy=True)
     result = client.enroll(bench.url(path="/scep/strict"), bench.server.challenge(), ok=(REFUSED_BY_CA,))
-    check(SEE_THE_LOG in result.stderr, f"not shown: {SEE_THE_LOG}")
+    check_told(result, SEE_THE_LOG)
     check("at least 3072 bits" in bench.server_log(), "step-ca refused for another reason")
 
 
 @PEER.case("getcrl", "step-ca answers GetCRL with HTTP 500: status and its text are shown")
 def getcrl(bench: Bench) -> None:
     """Case."""
-    client, url = Client(bench, "step7", legacy=True), bench.url()
+    client, url = Client(bench, "step8", legacy=True), bench.url()
     client.enroll(url, bench.server.challenge())
     options = (*client.identity(), "--out", str(bench.folder / "crl.pem"))
     result = client.run("getcrl", url, *options, ok=(REFUSED_BY_US,))
-    for words in ("500", "scep: not implemented"):
-        check(words in result.stderr, f"not shown: {words}")
+    check_told(result, "500", "scep: not implemented")
 
 
 @PEER.case("gcm", "AES-256-GCM inside EnvelopedData, which no standard defines, is refused by that name")
 def gcm(bench: Bench) -> None:
     """Case."""
-    client = Client(bench, "step8", legacy=True)
+    client = Client(bench, "step9", legacy=True)
     result = client.enroll(bench.url(path="/scep/gcm"), bench.server.challenge(), ok=(REFUSED_BY_US,))
-    check("GCM" in result.stderr, "the message does not name GCM")
+    check_told(result, "the answer says SUCCESS", "AES-256-GCM (2.16.840.1.101.3.4.1.46) in EnvelopedData")
+    check(not client.cert.exists(), "a certificate was written")
+
+
+@PEER.case("diagnose", "a provisioner as step-ca makes it, single DES: --diagnose shows the certificate, exit code 1")
+def diagnose(bench: Bench) -> None:
+    """Case."""
+    client, url = Client(bench, "step10", legacy=False), bench.url(path="/scep/stock")
+    result = client.enroll(url, bench.server.challenge(), "--diagnose", ok=(REFUSED_BY_US,))
+    check("DES-CBC" in describe(bench.operations()[0].answer), "the answer was not in DES")
+    check_told(result, "content: DES-CBC, 1 certificate", "CN=step10", "for the requested key", "SHA-1")
     check(not client.cert.exists(), "a certificate was written")

@@ -62,7 +62,7 @@ class Server(abc.ABC):
         self.log = folder / "server.log"
         self.log.write_bytes(b"")
         self.child = self.launch()
-        self.port = self._port()
+        self.port = self.wait_for_port()
         self.authority = self._fetch_authority()
         self.ca_pem = folder / "ca.pem"
         self.ca_pem.write_bytes(self.authority.public_bytes(serialization.Encoding.PEM))
@@ -83,9 +83,12 @@ class Server(abc.ABC):
         """Path of the URL that issues at once, or of the one that leaves requests pending."""
         return self.path
 
-    def _port(self) -> int:
+    def wait_for_port(self, start: int = 0) -> int:
+        """The port that the log names from octet `start` on. Raises CaseFailed."""
+
         def listening() -> int | None:
-            match = re.search(r"^URL: http://127\.0\.0\.1:(\d+)", self.log.read_text(errors="replace"), re.M)
+            text = self.log.read_bytes()[start:].decode("utf-8", "replace")
+            match = re.search(r"^URL: http://127\.0\.0\.1:(\d+)", text, re.M)
             if match is None and self.child.process.poll() is not None:
                 raise CaseFailed(f"the server ended at once:\n{self.log.read_text(errors='replace')}")
             return int(match[1]) if match else None
@@ -133,10 +136,10 @@ class OurResponder(Server):
     def restart(self) -> None:
         """Stop the responder and start it again on the same port."""
         self.child.stop()
-        self.log.write_bytes(b"")
+        before = self.log.stat().st_size
         command = (*self.serve_command(str(self.folder / "ca"))[:-1], str(self.port))
         self.child = self.processes.start(command, cwd=self.folder, log=self.log)
-        self._port()
+        self.wait_for_port(before)
 
     def choose_authority(self, body: bytes) -> x509.Certificate:
         """From the disk, whatever else the answer holds."""
