@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.list:
         return _list(peers)
     if given.command == "install":
-        return _install(peers)
+        return _install(peers, options.jobs)
     return _run(peers, options)
 
 
@@ -72,19 +72,23 @@ def _list(peers: Sequence[Peer]) -> int:
     return 0
 
 
-def _install(peers: Sequence[Peer]) -> int:
-    failed = 0
-    for peer in peers:
-        print(f"== {peer.name}", flush=True)
-        try:
-            peer.install()
-            print(f"   {peer.probe()}")
-        except NotToBeHad as error:
-            print(f"   not to be had: {error}")
-        except (InstallFailed, Missing) as error:
-            print(f"   FAILED: {error}")
-            failed += 1
+def _install(peers: Sequence[Peer], jobs: int) -> int:
+    with ThreadPoolExecutor(jobs) as pool:
+        failed = list(pool.map(_install_peer, peers)).count(False)
     return 1 if failed else 0
+
+
+def _install_peer(peer: Peer) -> bool:
+    """Returns whether it is there now, or is not to be had."""
+    try:
+        peer.install()
+        said, good = peer.probe(), True
+    except NotToBeHad as error:
+        said, good = f"not to be had: {error}", True
+    except (InstallFailed, Missing) as error:
+        said, good = f"FAILED: {error}", False
+    print(f"== {peer.name}\n   {said}", flush=True)
+    return good
 
 
 def _run(peers: Sequence[Peer], options: Options) -> int:

@@ -6,12 +6,14 @@ and a changed driver is built anew.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from interop.kit.cases import Missing
@@ -44,8 +46,21 @@ def step(argv: Sequence[str], *, cwd: Path = CHECKOUT, seconds: int = 900, **env
         raise InstallFailed(f"{argv[0]} ended with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 
 
+_locks: dict[str, threading.Lock] = {}
+
+
+def only_one(name: str) -> threading.Lock:
+    """Held while something of this name is installed: several peers may want it at once."""
+    return _locks.setdefault(name, threading.Lock())
+
+
 def apt_install(*packages: str) -> None:
     """Install Debian packages that are missing; needs root only if there are any."""
+    with only_one("apt"):
+        _apt_install(packages)
+
+
+def _apt_install(packages: Sequence[str]) -> None:
     missing = [name for name in packages if package_version(name) is None]
     if not missing:
         return
@@ -117,27 +132,26 @@ def build_step_ca() -> None:
 
 def _build_go(name: str, source: Path, commands: Mapping[str, str], *options: str) -> None:
     """commands: the package of each file. Raises InstallFailed, also if the toolchain is older than go.mod asks."""
-    target = _fresh(name)
-    if target is None:
-        return
-    if shutil.which("go") is None:
-        apt_install("golang-go", "ca-certificates")
-    for output, package in commands.items():
-        file = str(target / output)
-        step(("go", "build", "-buildvcs=false", "-trimpath", *options, "-o", file, package), cwd=source)
-    _done(target)
+    with _building(name) as target:
+        if target is None:
+            return
+        if shutil.which("go") is None:
+            apt_install("golang-go", "ca-certificates")
+        for output, package in commands.items():
+            file = str(target / output)
+            step(("go", "build", "-buildvcs=false", "-trimpath", *options, "-o", file, package), cwd=source)
 
 
 def build_java(name: str) -> None:
     """The jar of a driver in Java, interop/NAME, and the jars it needs, with Maven."""
-    target = _fresh(name)
-    if target is None:
-        return
-    if shutil.which("mvn") is None or shutil.which("java") is None:
-        apt_install("maven", "default-jdk-headless")
-    pom = CHECKOUT / "interop" / name / "pom.xml"
-    step(("mvn", "-B", "-q", "-f", str(pom), f"-Dbuild.folder={target}", "package"))
-    _done(target)
+    with _building(name) as target:
+        if target is None:
+            return
+        if shutil.which("mvn") is None or shutil.which("java") is None:
+            apt_install("maven", "default-jdk-headless")
+        pom = CHECKOUT / "interop" / name / "pom.xml"
+        with only_one("maven"):  # not made for two at once on one repository
+            step(("mvn", "-B", "-q", "-f", str(pom), f"-Dbuild.folder={target}", "package"))
 
 
 def java_command(name: str, main_class: str) -> tuple[str, ...]:
@@ -155,16 +169,16 @@ def free_port() -> int:
         return port
 
 
-def _fresh(name: str) -> Path | None:
+@contextlib.contextmanager
+def _building(name: str) -> Iterator[Path | None]:
     """An empty target folder with older builds of the same thing removed, or None if it is built."""
     target = built(name)
-    if (target / "done").exists():
-        return None
-    for old in CACHE.glob(f"{name}-*"):
-        shutil.rmtree(old)
-    target.mkdir(parents=True)
-    return target
-
-
-def _done(target: Path) -> None:
-    (target / "done").write_text("")
+    with only_one(name):
+        if (target / "done").exists():
+            yield None
+            return
+        for old in CACHE.glob(f"{name}-*"):
+            shutil.rmtree(old)
+        target.mkdir(parents=True)
+        yield target
+        (target / "done").write_text("")
