@@ -48,12 +48,12 @@ from scep.client import (
     Outcome,
     Proof,
     Query,
-    decode_next_ca,
     new_transaction_id,
     self_signed,
 )
 from scep.kem_pop import encode_response_key
 from scep.messages import PkiMessage
+from scep.next_ca import decode_next_ca
 from scep_kem import files
 from scep_kem.client.answers import PKI_OPERATION, HttpAnswer, keyword_remarks, shown_keywords
 from scep_kem.client.exchange import Exchange
@@ -335,10 +335,11 @@ class ScepClient:
             self.tell_issued(outcome)
         return outcome
 
-    def next_ca(self) -> tuple[Certificate, ...]:
-        """GetNextCACert, verified."""
+    def next_ca(self, fingerprint: str | None = None) -> tuple[Certificate, ...]:
+        """GetNextCACert, verified. fingerprint: of the next CA, hex."""
         with self.noting():
-            return decode_next_ca(self._transport.get_next_ca_cert(), self.ca, self._policy())
+            body = self._transport.get_next_ca_cert()
+            return decode_next_ca(body, self.ca, self._policy(), fingerprint=fingerprint)
 
     def send(self, message: bytes) -> bytes:
         """One PKIOperation, traced and saved."""
