@@ -77,6 +77,6 @@ def _certified(beside: list[bytes], ca: CaCertificates, policy: AlgorithmPolicy)
     names = [f"{hashlib.sha256(item.der).hexdigest()} ({name_text(item.subject_name)})" for item in authorities]
     raise ReplyRefused(
         "GetNextCACert has its certificates beside the signed content, as older drafts had it, where the signature "
-        "does not cover them: anybody on the way may have put them there; give the fingerprint of the next CA, which you "
-        f"have from somebody else; received: {', '.join(names) or 'no certificate of a CA'}"
+        "does not cover them: anybody on the way may have put them there; give the fingerprint of the next CA, which "
+        f"you have from somebody else; received: {', '.join(names) or 'no certificate of a CA'}"
     )
