@@ -14,11 +14,10 @@ from pkix.certificates import Certificate, extensions_of, is_self_issued, load_c
 from pkix.enveloped_data import describe
 from pkix.errors import Malformed, PkixError
 from pkix.general_names import rendered
-from pkix.keys import key_type_named, key_type_of
 from pkix.names import name_text
 from pkix.purposes import purpose_name
 from pkix.signed_data import SignedData
-from pkix.usages import bits_of, is_ca, is_cmc_ra, is_request_agent
+from pkix.usages import bits_of, certified_key_type, is_ca, is_cmc_ra, is_request_agent
 from scep import attributes
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus, UndefinedFailInfo
 from scep.client import Proof
@@ -195,7 +194,7 @@ def _envelope(message: PkiMessage) -> list[str]:
 def _key(certificate: Certificate) -> str:
     """Its type as configuration and command line have it, or what its algorithm is called."""
     try:
-        return key_type_named(certificate.spki) if certificate.is_kem else key_type_of(certificate.public_key)
+        return certified_key_type(certificate)
     except PkixError:
         return oids.label(certificate.key_algorithm)
 

@@ -116,11 +116,11 @@ def told(error: Exception) -> str:
     return "; ".join((text, *getattr(error, "__notes__", ())))
 
 
-def report(error: Exception, advice: str = "") -> None:
+def report(error: Exception, advice: str = "", *, begin: str = "scep-kem: ") -> None:
     """One line on stderr, after those of a diagnosis."""
     for line in error.diagnosis if isinstance(error, AnswerRefused) else ():
         click.echo(printable(line), err=True)
-    click.echo(f"scep-kem: {printable(told(error))}{advice}", err=True)
+    click.echo(f"{printable(begin + told(error))}{advice}", err=True)
 
 
 def parse_name(text: str) -> x509.Name:
