@@ -14,10 +14,10 @@ from ca.authority import Authority, KeyPair
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
 from pkix.certificates import Certificate, extension_of, is_self_issued, load_certificate
 from pkix.errors import PkixError
+from pkix.file_kinds import is_pkcs12
 from pkix.keys import spki_of
 from pkix.name_constraints import constraints_of
 from pkix.names import name_text
-from pkix.pkcs12 import is_pkcs12
 from pkix.signatures import SigningKey
 from pkix.signed_objects import has_issued
 from pkix.usages import is_ca, may
