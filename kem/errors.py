@@ -10,13 +10,16 @@ from kem.der_faults import Undecoded
 
 
 class KemError(Exception):
-    """Base of the errors below. undecoded: the octets of which `text` says that they are no DER."""
+    """Base of the errors below. `text` is what is wrong (`fact`) and then, if that is said apart, what the peer is to
+    do (`advice`). undecoded: the octets of which `text` says that they are no DER.
+    """
 
     undecoded: Undecoded | None = None
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
+    def __init__(self, fact: str, advice: str = "") -> None:
+        self.fact = fact
+        self.text = f"{fact}; {advice}" if advice else fact
+        super().__init__(self.text)
 
 
 class MalformedStructure(KemError):

@@ -73,7 +73,7 @@ def mac_parameters(structure: KemBMParameter) -> MacParameters:
     kdf, mac = kdf_by_identifier(structure.kdf), mac_by_identifier(structure.mac)
     given = MacParameters(kdf, structure.len, mac)
     if given not in (POP_SHA256, POP_SHA512):
-        raise UnsupportedAlgorithm(f"macParams ({given}); use ({POP_SHA256}) or ({POP_SHA512})")
+        raise UnsupportedAlgorithm(f"macParams ({given})", f"use ({POP_SHA256}) or ({POP_SHA512})")
     return given
 
 

@@ -51,7 +51,7 @@ _BY_OID = {kdf.oid: kdf for kdf in (HKDF_SHA256, HKDF_SHA384, HKDF_SHA512)}
 def by_identifier(identifier: AlgorithmIdentifier) -> Kdf:
     """The KDF an AlgorithmIdentifier names. Raises UnsupportedAlgorithm, MalformedStructure (parameters present)."""
     if identifier.algorithm not in _BY_OID:
-        raise UnsupportedAlgorithm(f"KDF {identifier.algorithm.dotted_string} is not supported; use HKDF-SHA256")
+        raise UnsupportedAlgorithm(f"KDF {identifier.algorithm.dotted_string} is not supported", "use HKDF-SHA256")
     kdf = _BY_OID[identifier.algorithm]
     if identifier.parameters is not None:
         raise MalformedStructure(f"{kdf.name} with algorithm parameters; they must be absent (RFC 8619 section 2)")

@@ -47,7 +47,7 @@ def by_identifier(identifier: AlgorithmIdentifier) -> Mac:
     Raises UnsupportedAlgorithm, MalformedStructure.
     """
     if identifier.algorithm not in _BY_OID:
-        raise UnsupportedAlgorithm(f"MAC {identifier.algorithm.dotted_string} is not supported; use HMAC-SHA256")
+        raise UnsupportedAlgorithm(f"MAC {identifier.algorithm.dotted_string} is not supported", "use HMAC-SHA256")
     mac = _BY_OID[identifier.algorithm]
     if not (identifier.parameters is None or isinstance(identifier.parameters, Null)):
         raise MalformedStructure(f"{mac.name} with algorithm parameters; they must be NULL or absent")

@@ -78,8 +78,8 @@ class AlgorithmPolicy:
         if oid in _LEGACY_DIGESTS:
             if self.legacy:
                 return _LEGACY_DIGESTS[oid]
-            raise LegacyRefused("digest SHA-1 is accepted only under the legacy policy; use SHA-256")
-        raise AlgorithmRefused(f"digest {oids.name(oid)} is not supported; use SHA-256")
+            raise LegacyRefused("digest SHA-1 is accepted only under the legacy policy", "use SHA-256")
+        raise AlgorithmRefused(f"digest {oids.name(oid)} is not supported", "use SHA-256")
 
     def cipher(self, oid: Oid, *, authenticated: bool = False) -> ContentCipher:
         """The cipher for a contentEncryptionAlgorithm of EnvelopedData or (authenticated) AuthEnvelopedData.
@@ -89,24 +89,24 @@ class AlgorithmPolicy:
         if authenticated:
             return self._authenticated_cipher(oid)
         if not self.aes_cbc:
-            raise AlgorithmRefused("EnvelopedData is not enabled; use AuthEnvelopedData with AES-128-GCM")
+            raise AlgorithmRefused("EnvelopedData is not enabled", "use AuthEnvelopedData with AES-128-GCM")
         if oid in _CBC:
             return _CBC[oid]
         if oid == oids.DES_EDE3_CBC:
             if self.legacy:
                 return TRIPLE_DES
-            raise LegacyRefused("cipher 3DES-CBC is accepted only under the legacy policy; use AES-128-CBC")
+            raise LegacyRefused("cipher 3DES-CBC is accepted only under the legacy policy", "use AES-128-CBC")
         if oid in _GCM:
             raise AlgorithmRefused(
                 f"cipher {oids.name(oid)} in EnvelopedData: GCM belongs in AuthEnvelopedData (RFC 5083, RFC 5084)"
             )
-        raise AlgorithmRefused(f"cipher {oids.name(oid)} is not supported; use AES-128-CBC")
+        raise AlgorithmRefused(f"cipher {oids.name(oid)} is not supported", "use AES-128-CBC")
 
     def _authenticated_cipher(self, oid: Oid) -> ContentCipher:
         if not self.aes_gcm:
-            raise AlgorithmRefused("AuthEnvelopedData is not enabled; use EnvelopedData with AES-128-CBC")
+            raise AlgorithmRefused("AuthEnvelopedData is not enabled", "use EnvelopedData with AES-128-CBC")
         if oid not in _GCM:
-            raise AlgorithmRefused(f"cipher {oids.name(oid)} in AuthEnvelopedData; use AES-GCM")
+            raise AlgorithmRefused(f"cipher {oids.name(oid)} in AuthEnvelopedData", "use AES-GCM")
         return _GCM[oid]
 
 

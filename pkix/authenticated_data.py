@@ -205,7 +205,7 @@ def _read_attributes(inner: _AuthenticatedData) -> Mapping[Oid, TLV]:
 def _mac_digest(scheme: AlgorithmIdentifier) -> hashes.HashAlgorithm:
     """The hash of an HMAC. Raises AlgorithmRefused."""
     if scheme.algorithm not in _MACS or parameters_der(scheme) not in (None, NULL):
-        raise AlgorithmRefused(f"MAC {oids.name(scheme.algorithm)} in AuthenticatedData; use HMAC-SHA256")
+        raise AlgorithmRefused(f"MAC {oids.name(scheme.algorithm)} in AuthenticatedData", "use HMAC-SHA256")
     return _MACS[scheme.algorithm]
 
 

@@ -106,10 +106,11 @@ def _gcm_nonce(cipher: ContentCipher, scheme: AlgorithmIdentifier, tag: bytes) -
     nonce = parameters.aes_nonce
     length = MIN_GCM_TAG_LENGTH if parameters.aes_icv_len is None else parameters.aes_icv_len
     if not MIN_GCM_TAG_LENGTH <= length <= GCM_TAG_LENGTH or len(tag) != length:
-        text = f"{cipher.name} with a tag of {len(tag)} octets and aes-ICVlen {number(length)}"
+        fact, advice = f"{cipher.name} with a tag of {len(tag)} octets and aes-ICVlen {number(length)}", ""
         if parameters.aes_icv_len is None and MIN_GCM_TAG_LENGTH < len(tag) <= GCM_TAG_LENGTH:
-            text += f", which absence means (RFC 5084 section 3.2); write aes-ICVlen {len(tag)}"
-        raise AlgorithmRefused(text)
+            fact += ", which absence means (RFC 5084 section 3.2)"
+            advice = f"write aes-ICVlen {len(tag)}"
+        raise AlgorithmRefused(fact, advice)
     if not 8 <= len(nonce) <= MAX_GCM_NONCE_LENGTH:
         raise AlgorithmRefused(f"{cipher.name} with a nonce of {len(nonce)} octets")
     return nonce

@@ -270,14 +270,14 @@ def _addressed_to_nobody(recipient_infos: TLV, identities: Sequence[Identity], e
     Malformed.
     """
     for info in elements(recipient_infos):
-        fault = fault_of(info, identities, expected.useless)
+        fault, advice = fault_of(info, identities, expected.useless)
         if fault:
-            return DecryptionFailed(f"the envelope cannot be opened by us: {fault}")
+            return DecryptionFailed(f"the envelope cannot be opened by us: {fault}", advice=advice)
     named = list(filter(None, map(whom, elements(recipient_infos))))
     but = f", but {named[0]}" if named else ""
     but += f" and {len(named) - 1} others" if len(named) > 1 else ""
-    advice = f"; {expected.advice}" if expected.advice else ""
-    return DecryptionFailed(f"the envelope is addressed to none of our certificates{but}{advice}")
+    fact = f"the envelope is addressed to none of our certificates{but}"
+    return DecryptionFailed(fact, advice=expected.advice)
 
 
 def _content_key(
@@ -308,7 +308,7 @@ def _check_recipient(info: TLV, cipher: ContentCipher, policy: AlgorithmPolicy) 
     """An ML-KEM recipient and CBC do not go together. Raises AlgorithmRefused."""
     if cipher.authenticated or policy.kem_in_cbc or decode_kem_recipient_info(info) is None:
         return
-    raise AlgorithmRefused("a KEMRecipientInfo in EnvelopedData with CBC; use AuthEnvelopedData with AES-GCM")
+    raise AlgorithmRefused("a KEMRecipientInfo in EnvelopedData with CBC", "use AuthEnvelopedData with AES-GCM")
 
 
 def inspect(

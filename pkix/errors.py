@@ -11,25 +11,30 @@ from kem.errors import KemError
 
 
 class PkixError(Exception):
-    """Base of the errors below; `text` is one line fit to be shown to the peer.
+    """Base of the errors below; `text` is one line fit to be shown to the peer: what is wrong (`fact`) and then what
+    the peer is to do (`advice`), if that is said apart. To somebody who did not send it, only the fact is of use.
 
     undecoded: the octets of which `text` says that they are no DER.
     """
 
     undecoded: Undecoded | Broken | None = None
 
-    def __init__(self, text: str) -> None:
-        # Names and reasons that others wrote may hold line ends and terminal escapes.
-        one_line = " ".join(text.split())
-        self.text = "".join(character if character.isprintable() else "\ufffd" for character in one_line)
+    def __init__(self, fact: str, advice: str = "") -> None:
+        self.fact = _one_line(fact)
+        self.text = _one_line(f"{fact}; {advice}") if advice else self.fact
         super().__init__(self.text)
+
+
+def _one_line(text: str) -> str:
+    """Names and reasons that others wrote may hold line ends and terminal escapes."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in " ".join(text.split()))
 
 
 class Malformed(PkixError):
     """The bytes are not the structure they should be."""
 
-    def __init__(self, text: str, undecoded: Undecoded | Broken | None = None) -> None:
-        super().__init__(text)
+    def __init__(self, fact: str, undecoded: Undecoded | Broken | None = None, *, advice: str = "") -> None:
+        super().__init__(fact, advice)
         self.undecoded = undecoded
 
 
@@ -55,8 +60,8 @@ class DecryptionFailed(PkixError):
     cause: what went wrong, for the operator alone; it holds nothing secret.
     """
 
-    def __init__(self, text: str, cause: str = "") -> None:
-        super().__init__(text)
+    def __init__(self, fact: str, cause: str = "", *, advice: str = "") -> None:
+        super().__init__(fact, advice)
         self.cause = cause
 
 

@@ -160,8 +160,9 @@ _SHOWN = 128  # characters of a name or number in a text
 _READ = "KeyTransRecipientInfo with RSA and KEMRecipientInfo with ML-KEM are read"
 
 
-def fault_of(info: TLV, identities: Sequence[Identity], useless: Useless) -> str:
-    """Why a RecipientInfo is none that these can open; empty if it is just somebody else's. Raises Malformed.
+def fault_of(info: TLV, identities: Sequence[Identity], useless: Useless) -> tuple[str, str]:
+    """Why a RecipientInfo is none that these can open, and what its sender is to do; empty if it is just somebody
+    else's. Raises Malformed.
 
     useless: certificates of ours that open nothing, and what to say of each.
     """
@@ -169,19 +170,21 @@ def fault_of(info: TLV, identities: Sequence[Identity], useless: Useless) -> str
     if tag == SEQUENCE_TAG:
         rid = parse(info, KeyTransRecipientInfo, "KeyTransRecipientInfo").rid
         if any(isinstance(item, KemIdentity) and item.is_named_by(rid) for item in identities):
-            return "a KeyTransRecipientInfo for our ML-KEM certificate; use KEMRecipientInfo (RFC 9629, RFC 9936)"
-        return next((said for known, said in useless if known.is_identified_by(rid)), "")
+            return "a KeyTransRecipientInfo for our ML-KEM certificate", "use KEMRecipientInfo (RFC 9629, RFC 9936)"
+        return next((said for known, said in useless if known.is_identified_by(rid)), ""), ""
     if kem is not None:
         for item in identities:
             if isinstance(item, KemIdentity) and item.is_named_by(kem.rid):
-                return f"a KEMRecipientInfo with {oids.name(kem.kem.algorithm)} for our {oids.label(item.kem)} key"
+                return f"a KEMRecipientInfo with {oids.name(kem.kem.algorithm)} for our {oids.label(item.kem)} key", ""
             if isinstance(item, RsaIdentity) and item.certificate.is_identified_by(kem.rid):
-                return "a KEMRecipientInfo for our RSA certificate; use KeyTransRecipientInfo (RFC 5652 section 6.2.1)"
-        return next((said for known, said in useless if known.is_identified_by(kem.rid)), "")
+                advice = "use KeyTransRecipientInfo (RFC 5652 section 6.2.1)"
+                return "a KEMRecipientInfo for our RSA certificate", advice
+        return next((said for known, said in useless if known.is_identified_by(kem.rid)), ""), ""
     if tag == KEY_AGREE_TAG:
-        return f"a KeyAgreeRecipientInfo; {_READ}"
+        return "a KeyAgreeRecipientInfo", _READ
     if tag == PASSWORD_TAG:
-        return f"a PasswordRecipientInfo, for which we have no password; {_READ}"
+        return "a PasswordRecipientInfo, for which we have no password", _READ
     if tag == KEK_TAG:
-        return "" if any(isinstance(item, KekIdentity) for item in identities) else f"a KEKRecipientInfo; {_READ}"
-    return f"a recipient of a type that is not supported; {_READ}"
+        known = any(isinstance(item, KekIdentity) for item in identities)
+        return ("", "") if known else ("a KEKRecipientInfo", _READ)
+    return "a recipient of a type that is not supported", _READ

@@ -78,7 +78,7 @@ def load_public_key(spki: bytes, whose: str) -> PublicKey:
     bound = PssParameters.of(scheme) if _has_pss_parameters(scheme) else None
     octets = bytes(info.subject_public_key.as_bytes())
     if scheme.algorithm == oids.EC_PUBLIC_KEY and octets[:1] and octets[0] not in _UNCOMPRESSED_OR_COMPRESSED:
-        raise Malformed(f"{whose}: an EC point in hybrid form; send it uncompressed (RFC 5480 section 2.2)")
+        raise Malformed(f"{whose}: an EC point in hybrid form", advice="send it uncompressed (RFC 5480 section 2.2)")
     if scheme.algorithm == oids.ED25519:
         _check_ed25519(octets, whose)
     if scheme.algorithm in _ML_DSA:

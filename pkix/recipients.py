@@ -216,9 +216,9 @@ def rsa_padding(scheme: AlgorithmIdentifier) -> padding.AsymmetricPadding:
     if scheme.algorithm == oids.RSA_ENCRYPTION:
         return padding.PKCS1v15()
     if scheme.algorithm in (oids.ML_KEM_512, oids.ML_KEM_768, oids.ML_KEM_1024):
-        raise Malformed("KeyTransRecipientInfo with an ML-KEM algorithm; use KEMRecipientInfo (RFC 9936)")
+        raise Malformed("KeyTransRecipientInfo with an ML-KEM algorithm", advice="use KEMRecipientInfo (RFC 9936)")
     if scheme.algorithm != oids.RSAES_OAEP:
-        raise AlgorithmRefused(f"key transport {oids.name(scheme.algorithm)}; use RSA PKCS #1 v1.5 or RSAES-OAEP")
+        raise AlgorithmRefused(f"key transport {oids.name(scheme.algorithm)}", "use RSA PKCS #1 v1.5 or RSAES-OAEP")
     params = decode(RsaesOaepParams, parameters_der(scheme) or b"\x30\x00", "RSAES-OAEP-params")
     digest = _oaep_digest(params.hash_algorithm)
     mgf_digest: hashes.HashAlgorithm = hashes.SHA1()  # noqa: S303 - the default of RFC 8017
@@ -304,7 +304,7 @@ def wrap_length(scheme: AlgorithmIdentifier, what: str) -> int:
     """Octets of the key of an AES key wrap. what: the structure that names it, for texts. Raises AlgorithmRefused."""
     length = AES_WRAP_LENGTHS.get(scheme.algorithm)
     if length is None:
-        raise AlgorithmRefused(f"{what} with key wrap {oids.name(scheme.algorithm)}; use AES key wrap (RFC 3565)")
+        raise AlgorithmRefused(f"{what} with key wrap {oids.name(scheme.algorithm)}", "use AES key wrap (RFC 3565)")
     if scheme.parameters is not None:
         name = oids.name(scheme.algorithm)
         raise AlgorithmRefused(f"{what}: {name} has parameters; they must be absent (RFC 3565 section 2.3.2)")

@@ -204,7 +204,7 @@ def _check_ml_dsa(key: MlDsaPublicKey, scheme: AlgorithmIdentifier, digest: hash
             f"signature algorithm {oids.name(oid)} with parameters; they must be absent (RFC 9881 section 2)"
         )
     if digest.digest_size < shortest:
-        raise AlgorithmRefused(f"digest {digest.name} with {oids.label(oid)}; use SHA-512 (RFC 9882 section 3.3)")
+        raise AlgorithmRefused(f"digest {digest.name} with {oids.label(oid)}", "use SHA-512 (RFC 9882 section 3.3)")
 
 
 def _mismatch(scheme: AlgorithmIdentifier, key: PublicKey) -> AlgorithmRefused:
@@ -213,4 +213,4 @@ def _mismatch(scheme: AlgorithmIdentifier, key: PublicKey) -> AlgorithmRefused:
 
 
 def _unfit(scheme: AlgorithmIdentifier, key: str, use: str) -> AlgorithmRefused:
-    return AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} does not go {key}; use {use}")
+    return AlgorithmRefused(f"signature algorithm {oids.name(scheme.algorithm)} does not go {key}", f"use {use}")

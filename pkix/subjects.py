@@ -52,7 +52,7 @@ def _check_value(kind: Oid, value: TLV, whose: str) -> None:
         raise Malformed(f"{whose}: {known.name} with characters that it cannot have (RFC 5280 appendix A)")
     if tag == TELETEX and not bytes(value.data).isascii():
         # As Latin-1 by some and as UTF-8 by others, so a renewal could turn one name into another.
-        raise Malformed(f"{whose}: {known.name} in TeletexString beyond ASCII; use UTF8String")
+        raise Malformed(f"{whose}: {known.name} in TeletexString beyond ASCII", advice="use UTF8String")
     text = _text(tag, bytes(value.data), f"{whose}: unusable name: {known.name}")
     length = len(bytes(value.data)) - 1 if text is None else len(text)  # of a BIT STRING, without the count of bits
     if not known.least <= length <= known.most:
@@ -73,5 +73,5 @@ def _text(tag: int, octets: bytes, what: str) -> str | None:
         if unicodedata.category(character) == "Cc":
             raise Malformed(f"{what} holds the control character U+{ord(character):04X}")
         if tag == PRINTABLE and character not in PRINTABLE_CHARACTERS:
-            raise Malformed(f"{what} is a PrintableString, which cannot hold {character!a}; use UTF8String")
+            raise Malformed(f"{what} is a PrintableString, which cannot hold {character!a}", advice="use UTF8String")
     return text

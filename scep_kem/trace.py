@@ -47,7 +47,7 @@ def _part(name: str, read: Callable[[], list[str]]) -> list[str]:
     try:
         return read()
     except (PkixError, KemError) as error:
-        return [f"{name:<14} ODD: {error}"]
+        return [f"{name:<14} ODD: {error.fact}"]
 
 
 def _value(read: Callable[[], str]) -> str:
@@ -55,7 +55,7 @@ def _value(read: Callable[[], str]) -> str:
     try:
         return read()
     except PkixError as error:
-        return f"ODD: {error}"
+        return f"ODD: {error.fact}"
 
 
 _SHOWN = {
@@ -115,7 +115,7 @@ def _signature(message: PkiMessage, known: Sequence[Certificate]) -> list[str]:
         message.verify(AlgorithmPolicy(legacy=True), known)
         verdict = "verified"
     except PkixError as error:
-        verdict = str(error)
+        verdict = error.fact
     digest = oids.label(info.digest_algorithm.algorithm)
     return [f"signed by      {_subject(signer)}, {_key(signer)}, {digest}: {verdict}"]
 
