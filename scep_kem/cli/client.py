@@ -36,6 +36,7 @@ from scep_kem.cli.enrolment import (
     carry_out,
     check_same,
     earlier_request,
+    end_with_kept,
     exchange_of,
     pending_file,
 )
@@ -97,6 +98,7 @@ def enroll(
     options = options_of(url, protocol, earlier)
     wanted = Wanted(key_of(key_file, key_type, DEFAULT_KEY_TYPE), name, extensions, password, statement)
     check_same(earlier, url, wanted, None, out)
+    end_with_kept(options, earlier, wanted.key, out, ca_out)
     client = ScepClient(options)
     if ca_out is not None:
         files.write(ca_out, files.pem(*client.ca.all))
@@ -152,6 +154,7 @@ def renew(
         Renewing(old_key, old, key_file, cert_file),
     )
     check_same(earlier, url, wanted, renewing, out)
+    end_with_kept(options, earlier, new_key, out)
     exchange = exchange_of(ScepClient(options), earlier, wanted, renewing)
     carry_out(exchange, out, new_key_file or key_file, poll_interval, max_polls)
 
@@ -182,5 +185,7 @@ def poll(key_file: Path, out: Path, poll_interval: float, max_polls: int, **prot
     pending = Pending.load(file)
     check_outputs({"--out": out}, {"--key": key_file}, waits=out)
     key = files.read_any_key(key_file)
-    exchange = ScepClient(options_of(pending.url, protocol, pending)).resume(pending, key)
+    options = options_of(pending.url, protocol, pending)
+    end_with_kept(options, pending, key, out)
+    exchange = ScepClient(options).resume(pending, key)
     carry_out(exchange, out, key_file, poll_interval, max_polls)

@@ -13,9 +13,8 @@ from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
 from scep_kem import files
-from scep_kem.cli.enrolment import (
-    pending_file,
-)
+from scep_kem.cli.enrolment import answer_file, pending_file
+from scep_kem.client.exchange import MOST_KEPT
 from scep_kem.client.options import Options
 from scep_kem.client.wanted import AnyKey, fits
 from scep_kem.config_faults import nearest
@@ -34,7 +33,12 @@ def check_outputs(outputs: dict[str, Path | None], keys: dict[str, Path | None],
     Later would be too late: then the certificate is issued and its challenge password used up.
     """
     if waits is not None:
-        outputs = outputs | {"the file that keeps the request": pending_file(waits)}
+        kept = {"the file that keeps the request": pending_file(waits)}
+        outputs = (
+            outputs
+            | kept
+            | {f"a file that keeps answers ({number + 1})": answer_file(waits, number) for number in range(MOST_KEPT)}
+        )
     for option, path in outputs.items():
         if path is None:
             continue

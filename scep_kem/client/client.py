@@ -48,6 +48,7 @@ from scep.client import (
     self_signed,
 )
 from scep.kem_pop import encode_response_key
+from scep.messages import PkiMessage
 from scep_kem import files
 from scep_kem.client.exchange import Exchange
 from scep_kem.client.options import CIPHERS, DIGESTS, Options
@@ -70,24 +71,33 @@ _SAVED = re.compile(r"([0-9]+)-(client|server)\.der")
 
 @dataclass
 class ScepClient:
-    """A session with one server: capabilities (caps_body: as received) and CA certificates are fetched once."""
+    """A session with one server: capabilities and CA certificates are fetched once (caps_body, ca_body: as received).
+
+    kept: both bodies from an earlier run, so that nobody has to be asked for them.
+    """
 
     options: Options
+    kept: tuple[bytes, bytes] | None = None
     capabilities: Capabilities = field(init=False)
     caps_body: bytes = field(init=False)
+    ca_body: bytes = field(init=False)
     ca: CaCertificates = field(init=False)
 
     def __post_init__(self) -> None:
         self._saved = _last_saved(self.options.save)
         self._transport = HttpTransport(self.options.url, prefer_get=self.options.prefer_get)
         self._backends: Backends = backends(self.options.kem_backend)
-        body, self.capabilities = self._transport.capabilities()
-        # No answer counts as an empty one, so that a CA that did answer notices who suppressed it.
-        self.caps_body = body or b""
-        self._show(f"GetCACaps: {', '.join(sorted(self.capabilities.keywords)) or '(nothing)'}")
-        body = self._transport.get_ca_cert()
-        self.ca = CaCertificates.decode(body, fingerprint=self.options.fingerprint, now=utc_now())
-        self._show(f"GetCACert: {len(body)} octets, {len(self.ca.all)} certificate(s)")
+        if self.kept is not None:
+            self.caps_body, self.ca_body = self.kept
+            self.capabilities = Capabilities.decode(self.caps_body)
+        else:
+            body, self.capabilities = self._transport.capabilities()
+            # No answer counts as an empty one, so that a CA that did answer notices who suppressed it.
+            self.caps_body = body or b""
+            self._show(f"GetCACaps: {', '.join(sorted(self.capabilities.keywords)) or '(nothing)'}")
+            self.ca_body = self._transport.get_ca_cert()
+        self.ca = CaCertificates.decode(self.ca_body, fingerprint=self.options.fingerprint, now=utc_now())
+        self._show(f"GetCACert: {len(self.ca_body)} octets, {len(self.ca.all)} certificate(s)")
         for certificate in self.ca.all:
             self._show(f"    {name_text(certificate.subject_name)}")
         if self.options.require_kem:
@@ -130,7 +140,15 @@ class ScepClient:
             signer_file = renewing.key_file
         files_of_old = (renewing.key_file, renewing.cert_file) if renewing is not None and renewed else None
         return Exchange(
-            self, enrolment, request, signer.certificate, ephemeral, signer_file, files_of_old, self.caps_body
+            self,
+            enrolment,
+            request,
+            signer.certificate,
+            ephemeral,
+            signer_file,
+            files_of_old,
+            self.caps_body,
+            self.ca_body,
         )
 
     def _request(self, wanted: Wanted, renewing: Renewing | None) -> bytes:
@@ -214,7 +232,7 @@ class ScepClient:
         signer = Signer(signer_key, pending.certificate, pss=self.options.pss)
         enrolment = Enrolment(
             request=request,
-            renewal=False,
+            renewal=PkiMessage.decode(pending.sent).message_type is MessageType.RenewalReq,
             ca=self.ca,
             signer=signer,
             transaction_id=pending.transaction_id,
@@ -234,9 +252,11 @@ class ScepClient:
             pending.signer_file,
             pending.renewed,
             pending.capabilities,
+            pending.ca_certificates,
             resumed=True,
             answered=pending.answered,
             begun=True,
+            answers=pending.answers,
         )
 
     def query(self, kind: MessageType, name: IssuerAndSerialNumber, signer: Signer) -> Outcome:

@@ -386,7 +386,7 @@ def test_going_on_keeps_the_pinned_ca(rsa: Device) -> None:
     rsa.pending.write_text(rsa.pending.read_text().replace(rsa.where[1], "0" * 64))
     rsa.where = ()
     found = rsa.enroll()
-    found.refused_in_one_line(1, "no certificate has the fingerprint")
+    assert found.code == 1 and "no certificate has the fingerprint" in found.err.splitlines()[-1]
     assert rsa.pending.exists() and rsa.line.sent == []
 
 
@@ -452,7 +452,7 @@ def test_an_answer_that_cannot_be_believed_leaves_what_is_needed_to_go_on(device
 
     device.line.fates = [passes, replayed]
     found = device.kem()
-    found.refused_in_one_line(1, "recipientNonce is not our senderNonce", "to go on: scep-kem poll")
+    found.refused_in_one_line(1, "recipientNonce is not our senderNonce", f"kept in {device.folder}", "scep-kem poll")
     device.poll().good()
 
 
@@ -466,7 +466,9 @@ def test_it_says_where_a_challenge_is_broken(device: Device) -> None:
     device.line.fates = [broken]
     found = device.kem()
     found.refused_in_one_line(
-        1, "kemPopChallenge is not valid DER", "; version, at offset 2 of the structure, should be an INTEGER; to go on"
+        1,
+        "kemPopChallenge is not valid DER",
+        "; version, at offset 2 of the structure, should be an INTEGER; this answer is kept",
     )
 
 
