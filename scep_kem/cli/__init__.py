@@ -14,18 +14,15 @@ from pkix.errors import PkixError
 from scep_kem.cli.ca import ca
 from scep_kem.cli.challenge import challenge
 from scep_kem.cli.client import enroll, poll, renew
-from scep_kem.cli.common import told
+from scep_kem.cli.common import EXIT_FAILURE, EXIT_USAGE, exit_code, told
 from scep_kem.cli.config import config
 from scep_kem.cli.kem import kem
 from scep_kem.cli.queries import cacert, caps, getcert, getcrl
 from scep_kem.cli.requests import requests
 from scep_kem.cli.server import serve
 from scep_kem.client.transport import TransportError
-from scep_kem.errors import MachineError, UsageError
+from scep_kem.errors import UsageError
 from scep_kem.terminal import printable
-
-EXIT_FAILURE = 1
-EXIT_USAGE = 2
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -64,12 +61,8 @@ def main() -> None:
         # Whoever reads our output has seen enough; at its end Python would try once more to write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILURE)
-    except MachineError as error:
-        _stop(str(error), EXIT_FAILURE)
-    except UsageError as error:
-        _stop(str(error), EXIT_USAGE)
-    except (TransportError, PkixError, KemError, StoreUnavailable, StoreVersionError) as error:
-        _stop(told(error), EXIT_FAILURE)
+    except (UsageError, TransportError, PkixError, KemError, StoreUnavailable, StoreVersionError) as error:
+        _stop(told(error), exit_code(error))
 
 
 def _stop(line: str, code: int) -> None:

@@ -11,6 +11,8 @@ import click
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from scep_kem import files
 from scep_kem.cli.common import FILE, Word, stdin_password, utf8
+from scep_kem.cli.password_files import STDIN, claim_stdin, password_in
+from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.options import CIPHERS, DIGESTS, Options
 from scep_kem.client.pending import Pending
 from scep_kem.errors import UsageError, cannot
@@ -23,14 +25,27 @@ fingerprint_option = click.option(
 )
 challenge_options = (
     click.option("--challenge", help="Challenge password (it shows in the process list; see --challenge-file)."),
-    click.option("--challenge-file", type=FILE, help="File with the challenge password; - is stdin."),
+    click.option(
+        "--challenge-file", type=FILE, callback=claim_stdin, help="File with the challenge password; - is stdin."
+    ),
 )
 out_option = click.option("--out", type=FILE, required=True, help="File for the certificate (PEM).")
+
+
+def _keys(context: click.Context, option: click.Parameter, file: Path | None) -> KeyFiles:
+    return KeyFiles(password_in(context, option, file))
 
 
 def protocol_options(command: F) -> F:
     """Options of every command that sends a pkiMessage."""
     for option in (
+        click.option(
+            "--key-password-file",
+            "keys",
+            type=FILE,
+            callback=_keys,
+            help="File whose first line is the password of encrypted keys, and of a new one; - is stdin.",
+        ),
         click.option("--save-messages", type=click.Path(path_type=Path, file_okay=False), help="Keep messages here."),
         click.option("--trace", is_flag=True, help="Print every message in words."),
         click.option(
@@ -73,6 +88,7 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
         pss=protocol["pss"],
         require_kem=protocol["require_kem"],
         kem_backend=protocol["kem_backend"],
+        keys=protocol["keys"],
         trace=click.echo if protocol["trace"] else None,
         save=save,
     )
@@ -93,8 +109,8 @@ def password_of(given: str | None, file: Path | None) -> str | None:
         return _not_empty(utf8(given, "the challenge password"), "--challenge is empty")
     if file is None:
         return None
-    if str(file) == "-":
-        return stdin_password()
+    if file == STDIN:
+        return _not_empty(stdin_password(), "--challenge-file -: stdin is empty; its first line should be the password")
     try:
         found = files.read(file).decode().rstrip("\r\n")
     except UnicodeDecodeError:

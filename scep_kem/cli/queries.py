@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pkix.asn1 import any_of
-from pkix.certificates import IssuerAndSerialNumber
+from pkix.certificates import Certificate, IssuerAndSerialNumber
 from scep.attributes import MessageType
 from scep.ca_certificates import ReplyRefused
 from scep.client import Crl, Issued, Refused
@@ -27,17 +27,17 @@ from scep_kem.cli.client_options import (
     url_option,
 )
 from scep_kem.cli.common import FILE, parse_serial
-from scep_kem.cli.enrolment import (
-    refused,
-    write_certificate,
-)
+from scep_kem.cli.enrolment import refused
+from scep_kem.cli.outputs import write_certificate
+from scep_kem.cli.report import Reporting, json_option, note
 from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options
 from scep_kem.client.transport import HttpTransport, TransportError
 from scep_kem.terminal import printable
 
 
-@click.command()
+@click.command(cls=Reporting)
+@json_option
 @url_option
 @click.option("--cert", "cert_file", type=FILE, required=True, help="A certificate of ours to sign with (PEM).")
 @click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
@@ -57,10 +57,11 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
         refused(outcome)
     if not isinstance(outcome, Issued):
         raise ReplyRefused("the CA answered PENDING to GetCert, which only an enrolment can be")
-    write_certificate(out, outcome)
+    write_certificate(out, Certificate.load(outcome.certificate))
 
 
-@click.command()
+@click.command(cls=Reporting)
+@json_option
 @url_option
 @click.option("--cert", "cert_file", type=FILE, required=True, help="The certificate whose CRL is wanted (PEM).")
 @click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
@@ -81,10 +82,12 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     except ValueError:
         raise ReplyRefused("the CRL received cannot be read") from None
     files.write(out, crl.public_bytes(Encoding.PEM))
+    note(crl=crl.public_bytes(Encoding.PEM).decode())
     click.echo(printable(f"CRL written to {out}"))
 
 
-@click.command()
+@click.command(cls=Reporting)
+@json_option
 @url_option
 def caps(url: str) -> None:
     """Show what the server says it can (GetCACaps)."""
@@ -95,7 +98,8 @@ def caps(url: str) -> None:
         click.echo(printable(keyword))
 
 
-@click.command()
+@click.command(cls=Reporting)
+@json_option
 @url_option
 @fingerprint_option
 @click.option("--next", "following", is_flag=True, help="The next CA certificate (GetNextCACert), verified.")

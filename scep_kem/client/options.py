@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
@@ -18,6 +18,7 @@ from pkix.algorithms import (
     AES256_GCM,
     TRIPLE_DES,
 )
+from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.transport import check_url
 from scep_kem.errors import UsageError
 
@@ -46,7 +47,7 @@ class Options:
     """url: of the server. fingerprint: of the CA, hex. cipher, digest: names of CIPHERS and DIGESTS, None to choose.
     legacy: accept, and if need be use, SHA-1 and 3DES. prefer_get: PKIOperation by GET. pss: RSASSA-PSS.
     require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation of ML-KEM.
-    trace: called with lines about each message. save: folder for the messages' octets, or None.
+    keys: reads private keys. trace: called with lines about each message. save: folder for the messages' octets, or None.
     Raises UsageError if url or fingerprint cannot be one.
     """
 
@@ -59,6 +60,7 @@ class Options:
     pss: bool = False
     require_kem: bool = False
     kem_backend: str = "automatic"
+    keys: KeyFiles = field(default_factory=KeyFiles)
     trace: Callable[[str], None] | None = None
     save: Path | None = None
 

@@ -33,7 +33,7 @@ def fits(key: AnyKey, spki: bytes) -> bool:
 @dataclass(frozen=True)
 class Wanted:
     """A certificate to ask for. key: for which. statement: a signing certificate and its key, to state possession of a
-    KEM key (RFC 9883).
+    KEM key (RFC 9883). statement_key_file: where the latter is.
     """
 
     key: AnyKey
@@ -41,6 +41,7 @@ class Wanted:
     extensions: Extensions = ()
     challenge_password: str | None = None
     statement: tuple[SigningKey, Certificate] | None = None
+    statement_key_file: Path | None = None
 
 
 @dataclass(frozen=True)
