@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pkix.asn1 import any_of
 from pkix.certificates import Certificate, IssuerAndSerialNumber
+from pkix.usages import is_ca
 from scep.attributes import MessageType
-from scep.ca_certificates import ReplyRefused
+from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.client import Crl, Issued, Refused
 from scep_kem import files
 from scep_kem.cli.client_files import (
@@ -29,7 +31,8 @@ from scep_kem.cli.client_options import (
 from scep_kem.cli.common import FILE, parse_serial
 from scep_kem.cli.enrolment import refused
 from scep_kem.cli.outputs import write_certificate
-from scep_kem.cli.report import Reporting, json_option, note
+from scep_kem.cli.report import Reporting, facts_of, json_option, note
+from scep_kem.client.ca_roles import issuers_of, roles_of
 from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options
 from scep_kem.client.transport import HttpTransport, TransportError
@@ -94,7 +97,9 @@ def caps(url: str) -> None:
     body, _capabilities = HttpTransport(url).capabilities()
     if body is None:
         raise TransportError(f"{url}: GetCACaps is answered with an HTTP error, which means no capabilities")
-    for keyword in sorted(body.decode("utf-8", "replace").split()):
+    found = sorted(body.decode("utf-8", "replace").split())
+    note(url=url, capabilities=found)
+    for keyword in found:
         click.echo(printable(keyword))
 
 
@@ -103,17 +108,35 @@ def caps(url: str) -> None:
 @url_option
 @fingerprint_option
 @click.option("--next", "following", is_flag=True, help="The next CA certificate (GetNextCACert), verified.")
+@click.option("--all", "everything", is_flag=True, help="Also the RA's certificates, which are nothing to trust.")
 @click.option("--out", type=FILE, help="File for the certificates (PEM); the default is stdout.")
-def cacert(url: str, ca_fingerprint: str | None, following: bool, out: Path | None) -> None:
+def cacert(url: str, ca_fingerprint: str | None, following: bool, everything: bool, out: Path | None) -> None:
     """Get and authenticate the CA's certificates.
 
-    With GetCACert or GetNextCACert.
+    With GetCACert or GetNextCACert. The certificates of CAs are written, the one that issues first: a file to trust,
+    as with `openssl verify -CAfile`. What each certificate is for is on stderr.
     """
     client = ScepClient(Options(url=url, fingerprint=ca_fingerprint))
-    certificates = client.next_ca() if following else client.ca.all
+    ca = client.ca
+    received = client.next_ca() if following else ca.all
+    certificates = list(received) if everything else issuers_of(received, ca.ca)
+    _tell(received, ca, following)
     if out is None:
         click.echo(files.pem(*certificates), nl=False)
     else:
         files.write(out, files.pem(*certificates))
     if not following:
-        click.echo(f"CA fingerprint (SHA-256): {client.ca.fingerprint}", err=True)
+        click.echo(f"CA fingerprint (SHA-256): {ca.fingerprint}", err=True)
+
+
+def _tell(received: Sequence[Certificate], ca: CaCertificates, following: bool) -> None:
+    """Say of every certificate what it is for."""
+    facts = []
+    for item in received:
+        roles = ["next CA" if is_ca(item) else "its RA"] if following else roles_of(item, ca)
+        known = facts_of(item)
+        facts.append(known | {"roles": roles})
+        click.echo(printable(f"{known['subject']}: {', '.join(roles)}"), err=True)
+        click.echo(f"    valid   {known['notBefore']} to {known['notAfter']}", err=True)
+        click.echo(f"    SHA-256 {known['sha256']}", err=True)
+    note(certificates=facts, fingerprint=ca.fingerprint)

@@ -118,8 +118,8 @@ class Exchange:
         return None if isinstance(outcome, StillPending) else outcome
 
     def polls(self, interval: float, most: int) -> Iterator[tuple[int, Result]]:
-        """Up to `most` polls with their numbers, `interval` seconds before each, until one is not StillPending. A server
-        that does not answer may be back for the next one. Raises as `start`.
+        """Up to `most` polls with their numbers, `interval` seconds before each, until one is not StillPending. A
+        server that does not answer may be back for the next one. Raises as `start`.
         """
         for count in range(1, most + 1):
             self.sleep(interval)

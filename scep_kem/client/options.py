@@ -47,7 +47,8 @@ class Options:
     """url: of the server. fingerprint: of the CA, hex. cipher, digest: names of CIPHERS and DIGESTS, None to choose.
     legacy: accept, and if need be use, SHA-1 and 3DES. prefer_get: PKIOperation by GET. pss: RSASSA-PSS.
     require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation of ML-KEM.
-    keys: reads private keys. trace: called with lines about each message. save: folder for the messages' octets, or None.
+    keys: reads private keys. trace: called with lines about each message. save: folder for the messages' octets, or
+    None.
     Raises UsageError if url or fingerprint cannot be one.
     """
 
