@@ -28,10 +28,18 @@ def has_issued(issuer: AnyCertificate, certificate: AnyCertificate) -> bool:
     if not same_name(certificate.issuer, issuer.subject):
         return False
     try:
-        verify_signed_object(certificate.der, issuer.public_key, AlgorithmPolicy(legacy=True), "the certificate")
+        verify_issued(issuer, certificate, AlgorithmPolicy(legacy=True))
     except PkixError:
         return False
     return True
+
+
+def verify_issued(issuer: Certificate, certificate: Certificate, policy: AlgorithmPolicy) -> None:
+    """Verify the signature on a certificate with the key of the one that it names as its issuer's.
+
+    Raises Malformed, AlgorithmRefused, IntegrityFailed.
+    """
+    verify_signed_object(certificate.der, issuer.public_key, policy, "the certificate")
 
 
 def verify_signed_object(der: bytes, key: PublicKey, policy: AlgorithmPolicy, what: str) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pkix.certificates import AnyCertificate, extension_of, extensions_of
 from pkix.errors import Malformed
@@ -20,6 +21,14 @@ from pkix.extensions import find
 
 CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")  # id-kp-cmcRA, RFC 10002
 CMC_CA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.27")  # id-kp-cmcCA
+REQUEST_AGENT = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.1")  # Microsoft's Certificate Request Agent: NDES's RA
+_PURPOSES = {
+    CMC_RA: "cmcRA",
+    CMC_CA: "cmcCA",
+    REQUEST_AGENT: "Certificate Request Agent",
+    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "anyExtendedKeyUsage",
+}
+RA_MARKS = frozenset({CMC_RA, REQUEST_AGENT})  # who has one of them is taken for an RA, by some client at least
 
 _ATTRIBUTES = {
     "digitalSignature": "digital_signature",
@@ -86,11 +95,22 @@ def extended_usages(extensions: x509.Extensions) -> list[x509.ObjectIdentifier] 
     return None if found is None else list(found)
 
 
+def purpose_name(usage: x509.ObjectIdentifier) -> str:
+    """What an extended key usage is called, "clientAuth", or its dotted form."""
+    named = _PURPOSES.get(usage, usage._name)
+    return usage.dotted_string if named == "Unknown OID" else named
+
+
 def is_cmc_ra(certificate: AnyCertificate) -> bool:
     """Whether the extendedKeyUsage says cmcRA: an RA of the CA that issued it (RFC 10002). anyExtendedKeyUsage does
     not.
     """
     return CMC_RA in (extended_usages(extensions_of(certificate)) or ())
+
+
+def is_request_agent(certificate: AnyCertificate) -> bool:
+    """Whether the extendedKeyUsage says Certificate Request Agent, as those of the RA of Microsoft's NDES do."""
+    return REQUEST_AGENT in (extended_usages(extensions_of(certificate)) or ())
 
 
 def is_ca(certificate: AnyCertificate) -> bool:

@@ -1,14 +1,13 @@
 """The CA's certificates as a client gets them from GetCACert: reading, authenticating, choosing (RFC 8894 sections 2.2
-and 4.2).
+and 4.2). Whatever is left out of what came is named, with the reason, wherever it may be the cause of an error.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -16,15 +15,16 @@ from kem.backends import Backends
 from kem.keys import decode_public_key
 from kem.weak_keys import check_strength
 from pkix import oids
-from pkix.certificates import Certificate, extensions_of
-from pkix.errors import Malformed, PkixError, located
+from pkix.algorithms import AlgorithmPolicy
+from pkix.certificates import Certificate, extensions_of, is_self_issued
+from pkix.errors import AlgorithmRefused, Malformed, PkixError, located
 from pkix.kem_recipients import KemRecipient
-from pkix.names import name_text
+from pkix.names import name_text, same_name
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.recognised import recognise
 from pkix.signed_data import SignedData
-from pkix.signed_objects import has_issued
-from pkix.usages import extended_usages, is_ca, is_cmc_ra, may
+from pkix.signed_objects import verify_issued
+from pkix.usages import extended_usages, is_ca, is_cmc_ra, is_request_agent, may, purpose_name
 
 MAX_BODY = 512 * 1024  # octets of an answer to GetCACert or GetNextCACert
 
@@ -34,38 +34,62 @@ class ReplyRefused(PkixError):
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A certificate that came along and is not used. der: as it came. certificate: None if it cannot be read. reason:
+    why it is not used.
+    """
+
+    der: bytes
+    certificate: Certificate | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.reason})"
+
+    @property
+    def name(self) -> str:
+        """Its subject."""
+        return "a certificate" if self.certificate is None else name_text(self.certificate.subject_name)
+
+
+@dataclass(frozen=True)
 class CaCertificates:
-    """The authenticated certificates of a CA: `ca` issues, and every one in `all` is it or chains to it or above it.
-    `lapsed` are others that came along, and are not valid now.
+    """The authenticated certificates of a CA: `ca` issues, and every one in `all` is it, or above it up to the one that
+    was trusted, or chains to it. `left_out`: the others that came along.
     """
 
     ca: Certificate
     all: tuple[Certificate, ...]
-    lapsed: tuple[Certificate, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    policy: AlgorithmPolicy = field(default_factory=AlgorithmPolicy)
 
     @classmethod
-    def decode(cls, body: bytes, *, fingerprint: str | None, now: datetime) -> CaCertificates:
+    def decode(
+        cls, body: bytes, *, fingerprint: str | None, now: datetime, policy: AlgorithmPolicy | None = None
+    ) -> CaCertificates:
         """Read GetCACert's body, a certificate or a degenerate SignedData; the media type is not needed to tell.
 
-        fingerprint: hex SHA-256 (or, for old instructions, SHA-1) of a certificate in the body to trust, colons and
-        case do not matter; None trusts what came (section 2.2 allows it in a trusted environment). Certificates
-        that do not chain to the trusted one, or are not valid at `now`, are left out. Raises ReplyRefused.
+        fingerprint: hex SHA-256 (or, for old instructions, SHA-1) of a CA's certificate in the body to trust, colons
+        and case do not matter; None trusts what came (section 2.2 allows it in a trusted environment). policy: of the
+        signatures on certificates. Certificates that do not chain to the trusted one, or are not valid at `now`, or are
+        no CA's and no RA's, are left out. Raises ReplyRefused.
         """
         check_size(body, "GetCACert")
-        certificates = _certificates(body)
-        trusted = _trusted(certificates, fingerprint)
-        current = [item for item in certificates if item.not_before <= now <= item.not_after]
-        if trusted not in current:
-            begin, end = trusted.not_before, trusted.not_after
-            raise ReplyRefused(
-                "GetCACert: the trusted CA certificate is not valid now, but "
-                f"from {begin:%Y-%m-%d} to {end:%Y-%m-%d}; is this clock right?"
-            )
-        valid = _of_ras([item for item in _chained(current, trusted) if item == trusted or _may_be_ra(item)], [trusted])
+        policy = policy or AlgorithmPolicy()
+        found, left_out = loaded(_bag(body))
+        trusted = _trusted(found, left_out, fingerprint)
+        if not _is_valid(trusted, now):
+            raise ReplyRefused(f"GetCACert: the trusted CA certificate is {_not_valid(trusted, now)}")
+        sieve = _Sieve(policy, left_out)
+        current = sieve.keep(found, lambda item: "" if _is_valid(item, now) else _not_valid(item, now))
+        chained = _chained(current, trusted, policy)
+        kept = sieve.keep(current, lambda item: "" if item in chained else _not_below(item, current, trusted, policy))
+        valid = _of_ras(kept, [trusted], sieve)
         issuing = [item for item in valid if is_ca(item)] or [trusted]
-        leaf_most = [item for item in issuing if not any(has_issued(item, other) for other in issuing if other != item)]
-        lapsed = tuple(item for item in certificates if item not in current)
-        return cls(ca=(leaf_most or issuing)[0], all=valid, lapsed=lapsed)
+        leaf_most = [
+            item for item in issuing if not any(_has_issued(item, other, policy) for other in issuing if other != item)
+        ]
+        return cls(ca=(leaf_most or issuing)[0], all=valid, left_out=tuple(sieve.left_out), policy=policy)
 
     @property
     def fingerprint(self) -> str:
@@ -76,9 +100,10 @@ class CaCertificates:
         """Whom to encrypt requests to: an ML-KEM RA certificate, if there is one that `backends` can encapsulate to;
         else an RSA certificate, the RA's for encipherment or the CA's.
 
-        Some servers set only digitalSignature (RFC 8894 section 3.5.2), so keyUsage decides only where it can. Raises
-        ReplyRefused if there is no usable certificate, or no ML-KEM one although it is required, InvalidKey for an
-        ML-KEM key with which anybody could decapsulate.
+        Some servers set only digitalSignature (RFC 8894 section 3.5.2), so keyUsage decides only where it can; but
+        where a certificate was left out, that was probably the one for encipherment. Raises ReplyRefused if there is no
+        usable certificate, or no ML-KEM one although it is required, InvalidKey for an ML-KEM key with which anybody
+        could decapsulate.
         """
         if backends is not None:
             for certificate in reversed(self.kem_certificates(backends)):
@@ -88,23 +113,24 @@ class CaCertificates:
                 return KemRecipient(certificate.key_algorithm, encapsulate, certificate.issuer_and_serial)
         if require_kem:
             raise ReplyRefused(
-                f"GetCACert: no ML-KEM certificate that we can use, and ML-KEM is required{self._left_out()}"
+                f"GetCACert: no ML-KEM certificate that we can use, and ML-KEM is required{self.told_left_out()}"
             )
         rsa_ones = [item for item in self.all if _has_rsa_key(item)]
         if not rsa_ones:
             raise ReplyRefused(
-                f"GetCACert: no certificate has a key that we can encrypt a request to{self._left_out()}"
+                f"GetCACert: no certificate has a key that we can encrypt a request to{self.told_left_out()}"
             )
         best = max(rsa_ones, key=lambda item: (may(item, "keyEncipherment"), not is_ca(item), item == self.ca))
+        if not may(best, "keyEncipherment") and any(map(_may_have_been_an_ra, self.left_out)):
+            raise ReplyRefused(
+                f"GetCACert: no certificate that we may encrypt a request to: the keyUsage of "
+                f"{name_text(best.subject_name)} lacks keyEncipherment{self.told_left_out()}"
+            )
         return RsaRecipient(best)
 
-    def _left_out(self) -> str:
-        """Which certificates came along and are not valid."""
-        told = [
-            f"{name_text(item.subject_name)} (valid from {item.not_before:%Y-%m-%d} to {item.not_after:%Y-%m-%d})"
-            for item in self.lapsed
-        ]
-        return f"; not valid now: {', '.join(told)}" if told else ""
+    def told_left_out(self) -> str:
+        """Which certificates came along and are not used, to go on a text with; empty if all are."""
+        return told_left_out(self.left_out)
 
     def kem_certificates(self, backends: Backends) -> list[Certificate]:
         """RA certificates whose ML-KEM key may and can be encapsulated to, from small parameter sets to large."""
@@ -116,9 +142,31 @@ class CaCertificates:
         """Those that may sign answers: keyUsage, where an RA certificate has it, must include digitalSignature."""
         return [item for item in self.all if is_ca(item) or may(item, "digitalSignature")]
 
-    def issued(self, certificate: Certificate) -> bool:
-        """Whether one of these CAs signed a certificate."""
-        return any(has_issued(issuer, certificate) for issuer in self.all if is_ca(issuer) or issuer == self.ca)
+    def role(self, certificate: Certificate) -> str:
+        """What one of `all` is for, in words."""
+        if certificate == self.ca:
+            return "CA"
+        if is_ca(certificate):
+            return "CA above" if _has_issued(certificate, self.ca, self.policy) else "another CA"
+        return f"RA, {' and '.join(_RA_ROLES[usage] for usage in _RA_ROLES if may(certificate, usage)) or 'no use'}"
+
+    def why_not_issued(self, certificate: Certificate) -> str:
+        """Why none of these CAs has signed a certificate; empty if one has."""
+        issuers = [item for item in self.all if is_ca(item) or item == self.ca]
+        return _why_not_issued(issuers, certificate, self.policy)
+
+    def left_out_as(self, certificate: Certificate) -> LeftOut | None:
+        """Of `left_out`, the one that this is."""
+        return next((item for item in self.left_out if item.der == certificate.der), None)
+
+
+_RA_ROLES = {"digitalSignature": "signs answers", "keyEncipherment": "decrypts requests"}
+
+
+def told_left_out(left_out: Iterable[LeftOut]) -> str:
+    """As `CaCertificates.told_left_out`."""
+    told = ", ".join(map(str, left_out))
+    return f"; left out: {told}" if told else ""
 
 
 def check_size(body: bytes, what: str) -> None:
@@ -129,11 +177,14 @@ def check_size(body: bytes, what: str) -> None:
         raise ReplyRefused(f"{what}: an answer of {len(body)} octets; at most {MAX_BODY} are accepted")
 
 
-def _certificates(body: bytes) -> list[Certificate]:
+def _bag(body: bytes) -> Sequence[bytes]:
+    """DER of each certificate in the body."""
     try:
-        return [Certificate.load(body)]
+        Certificate.load(body)
     except Malformed:
         pass
+    else:
+        return [body]
     try:
         bag = SignedData.decode(body).certificates
     except PkixError as error:
@@ -142,28 +193,28 @@ def _certificates(body: bytes) -> list[Certificate]:
         raise ReplyRefused(f"GetCACert: neither a certificate nor certificates-only SignedData{why}") from None
     if not bag:
         raise ReplyRefused("GetCACert: the answer holds no certificate")
-    found = loadable(bag)
-    if not found:
-        try:
-            Certificate.load(bag[0])
-        except Malformed as error:
-            what = f"only certificates that cannot be read, the first because {error.text}"
-            raise ReplyRefused(f"GetCACert: the answer holds {what}") from None
-    return found
+    return bag
 
 
-def loadable(certificates: Sequence[bytes]) -> list[Certificate]:
-    """Those that can be read; one that nobody can read costs only itself. certificates: DER each."""
-    found = []
+def loaded(certificates: Sequence[bytes]) -> tuple[list[Certificate], list[LeftOut]]:
+    """Those that can be read, and the others: one that nobody can read costs only itself. certificates: DER each."""
+    found, left_out = [], []
     for der in certificates:
-        with contextlib.suppress(Malformed):
+        try:
             found.append(Certificate.load(der))
-    return found
+        except Malformed as error:
+            left_out.append(LeftOut(der, None, f"cannot be read: {error.fact}"))
+    return found, left_out
 
 
-def _trusted(certificates: Sequence[Certificate], fingerprint: str | None) -> Certificate:
+def _trusted(certificates: Sequence[Certificate], left_out: Sequence[LeftOut], fingerprint: str | None) -> Certificate:
     if fingerprint is None:
-        return next((item for item in certificates if is_ca(item)), certificates[0])
+        found = next((item for item in (*filter(is_ca, certificates), *filter(is_self_issued, certificates))), None)
+        if found is None:
+            names = ", ".join(name_text(item.subject_name) for item in certificates)
+            came = f"; there came {names}" if names else ""
+            raise ReplyRefused(f"GetCACert: the answer holds no certificate of a CA{came}{told_left_out(left_out)}")
+        return found
     wanted = fingerprint.replace(":", "").replace(" ", "").lower()
     algorithm = {64: "sha256", 40: "sha1"}.get(len(wanted))
     if algorithm is None:
@@ -172,12 +223,75 @@ def _trusted(certificates: Sequence[Certificate], fingerprint: str | None) -> Ce
     for item in certificates:
         digest = hashlib.new(algorithm, item.der, usedforsecurity=False).hexdigest()
         if hmac.compare_digest(digest.encode(), wanted.encode()):
+            _check_is_ca(item)
             return item
         seen.append(f"{digest} ({name_text(item.subject_name)})")
+    for out in left_out:
+        digest = hashlib.new(algorithm, out.der, usedforsecurity=False).hexdigest()
+        seen.append(f"{digest} ({out.reason})")
     raise ReplyRefused(f"GetCACert: no certificate has the fingerprint {wanted}; received: {', '.join(seen)}")
 
 
-def _chained(certificates: Sequence[Certificate], trusted: Certificate) -> list[Certificate]:
+def _check_is_ca(pinned: Certificate) -> None:
+    """A CA of X.509 v1 has no basicConstraints, but names itself as its issuer. Raises ReplyRefused."""
+    if not is_ca(pinned) and not is_self_issued(pinned):
+        raise ReplyRefused(
+            f"GetCACert: the fingerprint is that of {name_text(pinned.subject_name)}, which is not a CA's certificate; "
+            f"its issuer is {name_text(pinned.issuer_name)}, whose fingerprint is the one to give"
+        )
+
+
+def _is_valid(certificate: Certificate, now: datetime) -> bool:
+    return certificate.not_before <= now <= certificate.not_after
+
+
+def _not_valid(certificate: Certificate, now: datetime) -> str:
+    return (
+        f"not valid now: it is from {certificate.not_before:%Y-%m-%d %H:%M} to {certificate.not_after:%Y-%m-%d %H:%M}, "
+        f"and the clock of this device says {now:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+class _Sieve:
+    """What is left out, in the order in which that was found."""
+
+    def __init__(self, policy: AlgorithmPolicy, left_out: Sequence[LeftOut]) -> None:
+        self.policy = policy
+        self.left_out = list(left_out)
+
+    def keep(self, certificates: Sequence[Certificate], why_not: Callable[[Certificate], str]) -> list[Certificate]:
+        """Those against which there is nothing to say."""
+        kept = []
+        for item in certificates:
+            reason = why_not(item)
+            if reason:
+                self.left_out.append(LeftOut(item.der, item, reason))
+            else:
+                kept.append(item)
+        return kept
+
+
+def _has_issued(issuer: Certificate, certificate: Certificate, policy: AlgorithmPolicy) -> bool:
+    return not _why_not_issued([issuer], certificate, policy)
+
+
+def _why_not_issued(issuers: Sequence[Certificate], certificate: Certificate, policy: AlgorithmPolicy) -> str:
+    """Why none of these has signed a certificate; empty if one has."""
+    named = [item for item in issuers if same_name(certificate.issuer, item.subject)]
+    why = f"its issuer is {name_text(certificate.issuer_name)}"
+    for issuer in named:
+        try:
+            verify_issued(issuer, certificate, policy)
+        except AlgorithmRefused as error:
+            return f"its signature: {error.fact}"
+        except PkixError:
+            why = f"its signature is not by the key of {name_text(issuer.subject_name)}"
+        else:
+            return ""
+    return why
+
+
+def _chained(certificates: Sequence[Certificate], trusted: Certificate, policy: AlgorithmPolicy) -> list[Certificate]:
     """`trusted`, what it signed, what that signed …, in the order received (section 2.2)."""
     reached = [trusted]
     grown = True
@@ -185,41 +299,72 @@ def _chained(certificates: Sequence[Certificate], trusted: Certificate) -> list[
         new = [
             item
             for item in certificates
-            if item not in reached and any(is_ca(issuer) and has_issued(issuer, item) for issuer in reached)
+            if item not in reached and any(is_ca(issuer) and _has_issued(issuer, item, policy) for issuer in reached)
         ]
         reached += new
         grown = bool(new)
     return [item for item in certificates if item in reached]
 
 
-def _may_be_ra(certificate: Certificate) -> bool:
-    """Whether a certificate in GetCACert may speak for the CA.
+def _not_below(
+    certificate: Certificate, certificates: Sequence[Certificate], trusted: Certificate, policy: AlgorithmPolicy
+) -> str:
+    """Why a certificate is not among the `_chained`."""
+    if is_ca(certificate) and _has_issued(certificate, trusted, policy):
+        return "above the trusted CA"
+    why = _why_not_issued([item for item in certificates if is_ca(item)], certificate, policy)
+    return f"not below the trusted CA: {why or f'its issuer is {name_text(certificate.issuer_name)}'}"
+
+
+def _why_not_ra(certificate: Certificate, *, kem: bool) -> str:
+    """Why a certificate in GetCACert may not speak for the CA; empty if it may. kem: whether the bag has an ML-KEM
+    certificate.
 
     The body is not signed, so a man in the middle can add the certificate of any device that this CA certified, and
-    would be taken for the RA. An RA of ours has the extendedKeyUsage cmcRA (RFC 10002); one without any
-    extendedKeyUsage is some other server's, and accepted, but not for ML-KEM, where there are no old servers to be
-    kind to.
+    would be taken for the RA. An RA of ours has the extendedKeyUsage cmcRA (RFC 10002). One without any
+    extendedKeyUsage is some other server's, and one with Microsoft's Certificate Request Agent is NDES's; both are
+    accepted, but not for ML-KEM, where there are no old servers to be kind to: a CA with an ML-KEM certificate marks
+    all its RAs.
     """
-    return (
-        is_ca(certificate)
-        or is_cmc_ra(certificate)
-        or (extended_usages(extensions_of(certificate)) is None and not certificate.is_kem)
-    )
+    if is_ca(certificate) or is_cmc_ra(certificate):
+        return ""
+    if certificate.is_kem or kem:
+        whose = "of an ML-KEM key" if certificate.is_kem else "beside one of an ML-KEM key"
+        return f"{whose}, and its extended key usage does not say cmcRA: not an RA's"
+    usages = extended_usages(extensions_of(certificate))
+    if usages is None or is_request_agent(certificate):
+        return ""
+    named = ", ".join(map(purpose_name, usages))
+    return f"its extended key usage is {named}, neither cmcRA nor Certificate Request Agent: not an RA's"
 
 
-def _of_ras(certificates: Sequence[Certificate], trusted: Sequence[Certificate]) -> tuple[Certificate, ...]:
-    """A CA with an ML-KEM certificate marks all its RAs, so beside one there is nothing to accept without the mark."""
-    if any(item.is_kem for item in certificates):
-        certificates = [item for item in certificates if item in trusted or is_ca(item) or is_cmc_ra(item)]
-    return tuple(certificates)
+def _of_ras(
+    certificates: Sequence[Certificate], trusted: Sequence[Certificate], sieve: _Sieve
+) -> tuple[Certificate, ...]:
+    """Without those that may not speak for the CA, which `trusted` always may."""
+    alone = sieve.keep(certificates, lambda item: "" if item in trusted else _why_not_ra(item, kem=False))
+    kem = any(item.is_kem for item in alone)
+    return tuple(sieve.keep(alone, lambda item: "" if item in trusted else _why_not_ra(item, kem=kem)))
 
 
-def of_next_ca(certificates: Sequence[Certificate]) -> tuple[Certificate, ...]:
-    """Of the certificates that GetNextCACert authenticated, those of CAs, and of RAs that these certified."""
-    issuing = [item for item in certificates if is_ca(item)]
-    ras = [item for item in certificates if _may_be_ra(item) and any(has_issued(issuer, item) for issuer in issuing)]
-    return _of_ras([item for item in certificates if item in issuing or item in ras], issuing)
+def of_next_ca(certificates: Sequence[bytes], policy: AlgorithmPolicy) -> tuple[Certificate, ...]:
+    """Of the certificates that GetNextCACert authenticated, those of CAs, and of RAs that these certified.
+
+    certificates: DER each. Raises ReplyRefused if there is none.
+    """
+    found, left_out = loaded(certificates)
+    sieve = _Sieve(policy, left_out)
+    issuing = [item for item in found if is_ca(item)]
+    kept = sieve.keep(found, lambda item: "" if item in issuing else _why_not_issued(issuing, item, policy))
+    valid = _of_ras(kept, issuing, sieve)
+    if not valid:
+        raise ReplyRefused(f"GetNextCACert carries no certificates{told_left_out(sieve.left_out)}")
+    return valid
 
 
 def _has_rsa_key(certificate: Certificate) -> bool:
     return certificate.key_algorithm == oids.RSA_ENCRYPTION
+
+
+def _may_have_been_an_ra(item: LeftOut) -> bool:
+    return item.certificate is None or not is_ca(item.certificate)

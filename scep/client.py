@@ -44,7 +44,7 @@ from scep.attributes import (
     PkiStatus,
     UndefinedFailInfo,
 )
-from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, loadable, of_next_ca
+from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, of_next_ca
 from scep.kem_pop import Binding, Challenge, comparison, encode_confirm, mac_input, response_key_of
 from scep.messages import PKI_ENVELOPE, Header, PkiMessage, encode_pki_message, read_envelope
 
@@ -221,8 +221,9 @@ class _Conversation:
         message = PkiMessage.decode(body, advise=False)
         known = self.ca.all
         signer = message.verify(self._settings.policy, known)
-        if signer in self.ca.lapsed:
-            raise ReplyRefused("the CertRep is signed by a certificate of GetCACert that is not valid now")
+        left_out = self.ca.left_out_as(signer)
+        if left_out is not None:
+            raise ReplyRefused(f"the CertRep is signed by {left_out}")
         if signer not in known:
             raise ReplyRefused("the CertRep is signed by a certificate that GetCACert did not authenticate")
         if signer not in self.ca.signers():
@@ -399,8 +400,9 @@ class Enrolment(_Conversation):
         return StillPending(challenged=True)
 
     def _check_issued(self, der: bytes) -> None:
-        if not self.ca.issued(Certificate.load(der)):
-            raise ReplyRefused("the certificate received is not signed by the CA")
+        why_not = self.ca.why_not_issued(Certificate.load(der))
+        if why_not:
+            raise ReplyRefused(f"the certificate received is not signed by the CA: {why_not}")
 
 
 class Query(_Conversation):
@@ -460,8 +462,5 @@ def decode_next_ca(body: bytes, ca: CaCertificates, policy: AlgorithmPolicy) -> 
     if signer != ca.ca:
         raise ReplyRefused("GetNextCACert is not signed by the current CA's own key (RFC 8894 section 4.7.1)")
     signed.verify(signer, policy)
-    received = loadable(SignedData.decode(signed.content).certificates) if signed.content else []
-    found = of_next_ca(received)
-    if not found:
-        raise ReplyRefused("GetNextCACert carries no certificates")
-    return found
+    received = SignedData.decode(signed.content).certificates if signed.content else []
+    return of_next_ca(received, policy)

@@ -35,7 +35,7 @@ from pkix.names import comparable, name_text, prepared
 from pkix.pkcs10 import CertificationRequest
 from pkix.public_keys import key_identity
 from pkix.requests import Form
-from pkix.usages import CMC_RA
+from pkix.usages import RA_MARKS
 from scep.attributes import RESPONSE_KEY
 from scep_kem.config import ProfileConfig
 from scep_kem.contents import Facts, certificate_facts, request_facts
@@ -57,7 +57,7 @@ _SENSITIVE_USAGES = {
     ExtendedKeyUsageOID.OCSP_SIGNING: "it can speak for the CA",
     ExtendedKeyUsageOID.TIME_STAMPING: "it can stamp times",
     ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "it is good for everything",
-    CMC_RA: "it can pose as the RA",
+    **dict.fromkeys(RA_MARKS, "it can pose as the RA"),
 }
 _READ_ATTRIBUTES = {
     oids.CHALLENGE_PASSWORD,

@@ -28,7 +28,7 @@ from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
 from pkix.attribute_types import KEYWORDS, attribute_oid
 from pkix.general_names import SAN_TYPES, is_san_type
 from pkix.keys import KEY_TYPES
-from pkix.usages import CMC_RA, NON_REPUDIATION
+from pkix.usages import NON_REPUDIATION, RA_MARKS
 from scep.settings import Pop, ResponseKeyReuse
 from scep_kem.budgets import LONGEST_WEBHOOK
 from scep_kem.config_faults import Faults, ambiguous, impossible, not_known
@@ -215,11 +215,11 @@ def _patterns(check: Callable[[str], bool], words: str, known: Collection[str]) 
 
 
 def _is_usage(text: str) -> bool:
-    """The name of an extended key usage, or an OID, but not the mark of an RA, which whoever has it could pose as."""
+    """The name of an extended key usage, or an OID, but not a mark of an RA, which whoever has it could pose as."""
     if text in EXTENDED_KEY_USAGES:
         return True
     try:
-        return x509.ObjectIdentifier(text) != CMC_RA
+        return x509.ObjectIdentifier(text) not in RA_MARKS
     except ValueError:
         return False
 

@@ -16,7 +16,7 @@ from pkix.errors import Malformed, PkixError
 from pkix.general_names import rendered
 from pkix.keys import key_type_named, key_type_of
 from pkix.names import name_text
-from pkix.usages import bits_of
+from pkix.usages import bits_of, purpose_name
 from scep import attributes
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus, UndefinedFailInfo
 from scep.client import Proof
@@ -117,7 +117,7 @@ def _signature(message: PkiMessage, known: Sequence[Certificate]) -> list[str]:
     except PkixError as error:
         verdict = error.fact
     digest = oids.label(info.digest_algorithm.algorithm)
-    return [f"signed by      {_subject(signer)}, {_key(signer)}, {digest}: {verdict}"]
+    return [f"signed by      {_subject(signer)}, {key_name(signer)}, {digest}: {verdict}"]
 
 
 def _subject(certificate: Certificate) -> str:
@@ -135,7 +135,7 @@ def _envelope(message: PkiMessage) -> list[str]:
     return [f"pkcsPKIEnvelope {len(message.signed.content)} octets: {said}"]
 
 
-def _key(certificate: Certificate) -> str:
+def key_name(certificate: Certificate) -> str:
     """Its type as configuration and command line have it, or what its algorithm is called."""
     try:
         return key_type_named(certificate.spki) if certificate.is_kem else key_type_of(certificate.public_key)
@@ -196,7 +196,7 @@ def describe_certificate(certificate: Certificate) -> list[str]:
         f"issuer         {name_text(certificate.issuer_name)}",
         f"serial         {certificate.serial_number:x}",
         f"valid          {certificate.not_before:%Y-%m-%d %H:%M} to {certificate.not_after:%Y-%m-%d %H:%M} UTC",
-        f"key            {_key(certificate)}",
+        f"key            {key_name(certificate)}",
     ]
     for extension in extensions_of(certificate):
         if isinstance(extension.value, x509.SubjectAlternativeName):
@@ -204,9 +204,5 @@ def describe_certificate(certificate: Certificate) -> list[str]:
         if isinstance(extension.value, x509.KeyUsage):
             lines.append(f"keyUsage       {', '.join(bits_of(extension.value))}")
         if isinstance(extension.value, x509.ExtendedKeyUsage):
-            lines.append(f"purposes         {', '.join(map(_usage, extension.value))}")
+            lines.append(f"purposes         {', '.join(map(purpose_name, extension.value))}")
     return [printable(line) for line in lines]
-
-
-def _usage(usage: x509.ObjectIdentifier) -> str:
-    return usage.dotted_string if usage._name == "Unknown OID" else usage._name

@@ -32,7 +32,7 @@ from scep_kem.cli.common import FILE, parse_serial
 from scep_kem.cli.enrolment import refused
 from scep_kem.cli.outputs import write_certificate
 from scep_kem.cli.report import Reporting, facts_of, json_option, note
-from scep_kem.client.ca_roles import issuers_of, roles_of
+from scep_kem.client.chains import issuers_of
 from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options
 from scep_kem.client.transport import HttpTransport, TransportError
@@ -130,13 +130,16 @@ def cacert(url: str, ca_fingerprint: str | None, following: bool, everything: bo
 
 
 def _tell(received: Sequence[Certificate], ca: CaCertificates, following: bool) -> None:
-    """Say of every certificate what it is for."""
+    """Say of every certificate what it is for, and what is left out and why."""
     facts = []
     for item in received:
-        roles = ["next CA" if is_ca(item) else "its RA"] if following else roles_of(item, ca)
+        role = ("next CA" if is_ca(item) else "its RA") if following else ca.role(item)
         known = facts_of(item)
-        facts.append(known | {"roles": roles})
-        click.echo(printable(f"{known['subject']}: {', '.join(roles)}"), err=True)
+        facts.append({"role": role} | known)
+        click.echo(printable(f"{role}: {known['subject']}, {known['key']}"), err=True)
         click.echo(f"    valid   {known['notBefore']} to {known['notAfter']}", err=True)
         click.echo(f"    SHA-256 {known['sha256']}", err=True)
-    note(certificates=facts, fingerprint=ca.fingerprint)
+    for left_out in ca.left_out:
+        click.echo(printable(f"left out: {left_out}"), err=True)
+    reasons = [{"name": item.name, "reason": item.reason} for item in ca.left_out]
+    note(caSha256=ca.fingerprint, certificates=facts, leftOut=reasons)

@@ -18,6 +18,7 @@ from pkix.names import name_text
 from scep_kem.cli.common import exit_code, told
 from scep_kem.client.transport import TransportError
 from scep_kem.errors import UsageError
+from scep_kem.trace import key_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,6 +86,7 @@ def facts_of(certificate: Certificate) -> dict[str, str]:
     return {
         "subject": name_text(certificate.subject_name),
         "issuer": name_text(certificate.issuer_name),
+        "key": key_name(certificate),
         "serial": f"{certificate.serial_number:x}",
         "notBefore": f"{certificate.not_before:%Y-%m-%dT%H:%M:%SZ}",
         "notAfter": f"{certificate.not_after:%Y-%m-%dT%H:%M:%SZ}",

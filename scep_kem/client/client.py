@@ -96,10 +96,14 @@ class ScepClient:
             self.caps_body = body or b""
             self._show(f"GetCACaps: {', '.join(sorted(self.capabilities.keywords)) or '(nothing)'}")
             self.ca_body = self._transport.get_ca_cert()
-        self.ca = CaCertificates.decode(self.ca_body, fingerprint=self.options.fingerprint, now=utc_now())
+        self.ca = CaCertificates.decode(
+            self.ca_body, fingerprint=self.options.fingerprint, now=utc_now(), policy=self._policy()
+        )
         self._show(f"GetCACert: {len(self.ca_body)} octets, {len(self.ca.all)} certificate(s)")
         for certificate in self.ca.all:
-            self._show(f"    {name_text(certificate.subject_name)}")
+            self._show(f"    {self.ca.role(certificate)}: {name_text(certificate.subject_name)}")
+        for left_out in self.ca.left_out:
+            self._show(f"    left out: {left_out}")
         if self.options.require_kem:
             self._check_kem()
 

@@ -30,6 +30,7 @@ from pkix.recipients import RsaRecipient
 from pkix.signed_data import SignedData, Signer, encode_degenerate
 from scep import attributes as scep
 from scep.attributes import FailInfo, MessageType, UndefinedFailInfo
+from scep.ca_certificates import LeftOut
 from scep.client import (
     ClientSettings,
     Crl,
@@ -249,8 +250,10 @@ def test_an_answer_signed_by_somebody_else_is_refused(device: Device) -> None:
 
 def test_an_answer_signed_by_an_ra_whose_time_is_over_is_told_as_such(world: World, device: Device) -> None:
     old = craft.self_made("rsa:2048", "CN=RA,O=Example", "old RA")
-    device.enrolment.ca = replace(device.enrolment.ca, lapsed=(old.certificate,))
-    refused(device, granted(device, device.start(), signer=old), ReplyRefused, "GetCACert that is not valid now")
+    left_out = LeftOut(old.certificate.der, old.certificate, "not valid now: …")
+    device.enrolment.ca = replace(device.enrolment.ca, left_out=(left_out,))
+    told = r"signed by CN=RA,O=Example \(not valid now"
+    refused(device, granted(device, device.start(), signer=old), ReplyRefused, told)
 
 
 def test_an_answer_signed_by_the_device_itself_is_refused(device: Device) -> None:

@@ -137,7 +137,14 @@ def test_2_2_an_intermediate_that_is_not_valid_now_is_left_out(world: World, lif
     body = degenerate(old, world.authority.ca.certificate)
     certificates = CaCertificates.decode(body, fingerprint=world.authority.identifier, now=NOW)
     assert certificates.all == (world.authority.certificate,)
-    assert [item.der for item in certificates.lapsed] == [craft.der_of(old)]
+    (left_out,) = certificates.left_out
+    assert left_out.der == craft.der_of(old)
+    begin, end = lifetime
+    times = [f"{moment:%Y-%m-%d %H:%M}" for moment in (begin, end, NOW)]
+    assert str(left_out) == (
+        f"CN=old RA (not valid now: it is from {times[0]} to {times[1]}, and the clock of this device says "
+        f"{times[2]} UTC)"
+    )
 
 
 @pytest.mark.parametrize("now", [NOW + timedelta(days=3651), NOW - timedelta(days=2)])
