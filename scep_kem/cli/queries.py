@@ -31,7 +31,7 @@ from scep_kem.cli.client_options import (
 from scep_kem.cli.common import FILE, parse_serial
 from scep_kem.cli.enrolment import refused
 from scep_kem.cli.outputs import write_certificate
-from scep_kem.cli.report import Reporting, facts_of, json_option, note
+from scep_kem.cli.report import Reporting, facts_of, json_option, note, reported
 from scep_kem.client.chains import issuers_of
 from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options
@@ -99,8 +99,9 @@ def caps(url: str) -> None:
         raise TransportError(f"{url}: GetCACaps is answered with an HTTP error, which means no capabilities")
     found = sorted(body.decode("utf-8", "replace").split())
     note(url=url, capabilities=found)
-    for keyword in found:
-        click.echo(printable(keyword))
+    if not reported():
+        for keyword in found:
+            click.echo(printable(keyword))
 
 
 @click.command(cls=Reporting)
@@ -121,10 +122,10 @@ def cacert(url: str, ca_fingerprint: str | None, following: bool, everything: bo
     received = client.next_ca() if following else ca.all
     certificates = list(received) if everything else issuers_of(received, ca.ca)
     _tell(received, ca, following)
-    if out is None:
-        click.echo(files.pem(*certificates), nl=False)
-    else:
+    if out is not None:
         files.write(out, files.pem(*certificates))
+    elif not reported():
+        click.echo(files.pem(*certificates), nl=False)
     if not following:
         click.echo(f"CA fingerprint (SHA-256): {ca.fingerprint}", err=True)
 

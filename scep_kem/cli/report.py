@@ -50,8 +50,9 @@ class Reporting(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; with --json, its object is printed when it has ended."""
-        if not ctx.params.pop("as_json", False):
+        if not ctx.params.pop("as_json"):
             return super().invoke(ctx)
+        ctx.meta[_OPTION] = True
         facts: dict[str, Any] = ctx.meta.setdefault(_FACTS, {})
         first = {"command": ctx.info_name, "status": "done"}
         try:
@@ -68,6 +69,11 @@ class Reporting(click.Command):
 
 
 json_option = click.option(_OPTION, "as_json", is_flag=True, help="One JSON object on stdout; the rest on stderr.")
+
+
+def reported() -> bool:
+    """Whether the result goes into the object of --json, and nowhere else."""
+    return _OPTION in click.get_current_context().meta
 
 
 def given_options() -> dict[str, Any]:
