@@ -13,6 +13,7 @@ import click
 from kem.errors import KemError
 from pkix.certificates import Certificate
 from pkix.errors import PkixError
+from pkix.times import THIS_DEVICE, clock, minute
 from scep.ca_certificates import CaCertificates
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
@@ -42,7 +43,8 @@ def earlier_request(out: Path, key_file: Path) -> Pending | None:
         return None
     pending = Pending.load(file)
     if pending.is_stale(utc_now()) and not pending.answers:
-        click.echo(printable(f"the request in {file} has expired; beginning anew"), err=True)
+        end, said = minute(pending.certificate.not_after), clock(utc_now(), THIS_DEVICE)
+        click.echo(printable(f"the request in {file} has expired on {end}, and {said}; beginning anew"), err=True)
         return None
     if not os.path.lexists(key_file):  # a key made now is not its
         raise _another(out)
