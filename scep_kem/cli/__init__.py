@@ -32,9 +32,9 @@ def cli() -> None:
 
     \b
     A first enrolment, in two terminals:
-      scep-kem serve --dir demo-ca --port 8080
+      scep-kem serve --dir my-ca --port 8080
       scep-kem enroll --url http://127.0.0.1:8080/scep --key device.key --subject "CN=device" \\
-          --challenge "$(scep-kem challenge new --dir demo-ca)" --out device.pem
+          --challenge "$(scep-kem challenge new --dir my-ca)" --out device.pem
 
     \b
     Exit codes: 0 done or issued, 1 the server or the database cannot be reached, or broke the protocol,

@@ -176,8 +176,8 @@ def test_a_renewal_window_names_its_beginning() -> None:
     device, issued = enrolled(world)
     renewing = device.renewal(issued)
     world.tick(timedelta(days=334, hours=23))
-    expected = "the certificate may be renewed from 2027-10-22 12:00 UTC on, and the clock of this CA says 2027-10-22 11:00 UTC"
-    assert refusal(renewing.enrol()) == expected
+    expected = "the certificate may be renewed from 2027-10-22 12:00 UTC on"
+    assert refusal(renewing.enrol()) == f"{expected}, and the clock of this CA says 2027-10-22 11:00 UTC"
     world.tick(timedelta(hours=1))
     certificate(renewing.enrol())
 
