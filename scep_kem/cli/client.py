@@ -184,8 +184,8 @@ def _names_to_keep(old: Certificate, cert_file: Path) -> list[x509.Extension[x50
 def poll(key_file: Path, outputs: Outputs, poll_interval: float, max_polls: int, **protocol: Any) -> None:
     """Go on with an enrolment that is pending or was interrupted.
 
-    With the --out of the `enroll` or `renew` before, and the key that the certificate is for. Everything else is in the
-    file that they left beside --out.
+    With the --out of the `enroll` or `renew` before, and the key that the certificate is for. The request, the server
+    and the pinned CA are in the file that they left beside --out; other options are given again.
     """
     file = pending_file(outputs.certificate)
     if not os.path.lexists(file):

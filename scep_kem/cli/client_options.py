@@ -57,7 +57,7 @@ def protocol_options(command: F) -> F:
         click.option("--cipher", type=Word(CIPHERS), help="Content cipher; by default the best known."),
         click.option("--require-kem", is_flag=True, help="Go on only if messages can be encrypted to an ML-KEM key."),
         click.option(
-            "--kem-backend", type=Word((AUTOMATIC, *BACKEND_NAMES)), default=AUTOMATIC, help="Implementation."
+            "--kem-backend", type=Word((AUTOMATIC, *BACKEND_NAMES)), default=AUTOMATIC, help="Implementation of ML-KEM."
         ),
         fingerprint_option,
     ):
@@ -68,8 +68,16 @@ def protocol_options(command: F) -> F:
 def waiting_options(command: F) -> F:
     """Options of commands that may have to poll."""
     for option in (
-        click.option("--max-polls", type=click.IntRange(0), default=0, show_default=True, help="0: do not wait."),
-        click.option("--poll-interval", type=click.FloatRange(0.05), default=5.0, show_default=True, help="Seconds."),
+        click.option(
+            "--max-polls",
+            type=click.IntRange(0),
+            default=0,
+            show_default=True,
+            help="How often to ask again; 0: do not wait.",
+        ),
+        click.option(
+            "--poll-interval", type=click.FloatRange(0.05), default=5.0, show_default=True, help="Seconds before each."
+        ),
     ):
         command = option(command)
     return command

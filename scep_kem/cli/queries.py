@@ -42,8 +42,8 @@ from scep_kem.terminal import printable
 @click.command(cls=Reporting)
 @json_option
 @url_option
-@click.option("--cert", "cert_file", type=FILE, required=True, help="A certificate of ours to sign with (PEM).")
-@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
+@click.option("--cert", "cert_file", type=FILE, required=True, help="A certificate of ours to sign with (PEM or DER).")
+@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM or DER).")
 @click.option("--serial", required=True, help="Serial number wanted, hex.")
 @out_option
 @protocol_options
@@ -66,8 +66,8 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
 @click.command(cls=Reporting)
 @json_option
 @url_option
-@click.option("--cert", "cert_file", type=FILE, required=True, help="The certificate whose CRL is wanted (PEM).")
-@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
+@click.option("--cert", "cert_file", type=FILE, required=True, help="The certificate whose CRL is wanted (PEM or DER).")
+@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM or DER).")
 @click.option("--out", type=FILE, required=True, help="File for the CRL (PEM).")
 @protocol_options
 def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any) -> None:

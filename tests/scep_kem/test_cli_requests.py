@@ -172,3 +172,11 @@ def test_no_subject_can_forge_a_line_or_control_the_terminal(own: CaDir, command
         assert [sum(line.startswith(word) for line in lines) for word in ("id ", "fingerprint: ")] == [1, 1]
     else:
         assert len(lines) == 1
+
+
+def test_what_was_rejected_is_said_to_be(own: CaDir) -> None:
+    request_id = waiting(own)
+    with own.open_store() as store:
+        (found,) = store.transactions()
+        store.replace(found, replace(found, state=State.FAILED, decision=Decision.REJECTED))
+    run("requests", "approve", request_id, "--dir", own.path).refused_in_one_line(2, "does not wait: it is rejected")
