@@ -73,10 +73,10 @@ def waiting_options(command: F) -> F:
             type=click.IntRange(0),
             default=0,
             show_default=True,
-            help="How often to ask again; 0: do not wait.",
+            help="How often to ask.",
         ),
         click.option(
-            "--poll-interval", type=click.FloatRange(0.05), default=5.0, show_default=True, help="Seconds before each."
+            "--poll-interval", type=click.FloatRange(0.05), default=5.0, show_default=True, help="In seconds."
         ),
     ):
         command = option(command)
