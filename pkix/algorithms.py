@@ -1,8 +1,8 @@
 """Which algorithms are spoken, and under which policy (RFC 8894 sections 2.9 and 7.5).
 
 AES-CBC with 128, 192 or 256-bit keys and AES-GCM unless a policy forbids them, SHA-256/384/512 always; SHA-1 and 3DES
-only where a policy says `legacy`; DES, MD5 and RSA below 2048 bits never. The texts name what was refused and what to
-use instead.
+only where a policy says `legacy`; DES, MD5 and RSA below 2048 bits never, except that `DIAGNOSIS` reads DES and MD5, to
+show people what somebody sent. The texts name what was refused and what to use instead.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _DIGESTS: dict[Oid, hashes.HashAlgorithm] = {
     oids.SHA512: hashes.SHA512(),
 }
 _LEGACY_DIGESTS: dict[Oid, hashes.HashAlgorithm] = {oids.SHA1: hashes.SHA1()}  # noqa: S303 - only under `legacy`
+_OBSOLETE_DIGESTS: dict[Oid, hashes.HashAlgorithm] = {oids.MD5: hashes.MD5()}  # noqa: S303 - only for DIAGNOSIS
 _DIGEST_OIDS = {digest.name: oid for oid, digest in (_DIGESTS | _LEGACY_DIGESTS).items()}
 
 
@@ -45,6 +46,7 @@ AES128 = ContentCipher(oids.AES128_CBC, "AES-128-CBC", 16, 16)
 AES192 = ContentCipher(oids.AES192_CBC, "AES-192-CBC", 24, 16)
 AES256 = ContentCipher(oids.AES256_CBC, "AES-256-CBC", 32, 16)
 TRIPLE_DES = ContentCipher(oids.DES_EDE3_CBC, "3DES-CBC", 24, 8)
+DES = ContentCipher(oids.DES_CBC, "DES-CBC", 8, 8)
 
 AES128_GCM = ContentCipher(oids.AES128_GCM, "AES-128-GCM", 16, 16, authenticated=True)
 AES192_GCM = ContentCipher(oids.AES192_GCM, "AES-192-GCM", 24, 16, authenticated=True)
@@ -60,6 +62,7 @@ class AlgorithmPolicy:
 
     aes_gcm: accept AuthEnvelopedData. ml_dsa: accept ML-DSA signers. aes_cbc: accept EnvelopedData.
     certified_rsa_bits: the smallest and the largest RSA key that a profile certifies, for texts about requested keys.
+    obsolete: read MD5 and single DES as well; what was read so, nobody may trust.
     kem_in_cbc: read a KEMRecipientInfo in EnvelopedData too, which is dangerous (see `pkix.enveloped_data`) unless
     somebody trusted has signed around it, so that this library can be tried against others' CMS.
     """
@@ -69,6 +72,7 @@ class AlgorithmPolicy:
     ml_dsa: bool = True
     aes_cbc: bool = True
     kem_in_cbc: bool = False
+    obsolete: bool = False
     certified_rsa_bits: tuple[int, int] = (MIN_RSA_BITS, MAX_RSA_BITS)
 
     def digest(self, oid: Oid) -> hashes.HashAlgorithm:
@@ -79,6 +83,8 @@ class AlgorithmPolicy:
             if self.legacy:
                 return _LEGACY_DIGESTS[oid]
             raise LegacyRefused("digest SHA-1 is accepted only under the legacy policy", "use SHA-256")
+        if self.obsolete and oid in _OBSOLETE_DIGESTS:
+            return _OBSOLETE_DIGESTS[oid]
         raise AlgorithmRefused(f"digest {oids.name(oid)} is not supported", "use SHA-256")
 
     def cipher(self, oid: Oid, *, authenticated: bool = False) -> ContentCipher:
@@ -96,6 +102,8 @@ class AlgorithmPolicy:
             if self.legacy:
                 return TRIPLE_DES
             raise LegacyRefused("cipher 3DES-CBC is accepted only under the legacy policy", "use AES-128-CBC")
+        if self.obsolete and oid == oids.DES_CBC:
+            return DES
         if oid in _GCM:
             raise AlgorithmRefused(
                 f"cipher {oids.name(oid)} in EnvelopedData: GCM belongs in AuthEnvelopedData (RFC 5083, RFC 5084)"
@@ -108,6 +116,9 @@ class AlgorithmPolicy:
         if oid not in _GCM:
             raise AlgorithmRefused(f"cipher {oids.name(oid)} in AuthEnvelopedData", "use AES-GCM")
         return _GCM[oid]
+
+
+DIAGNOSIS = AlgorithmPolicy(legacy=True, obsolete=True)
 
 
 def digest_oid(digest: hashes.HashAlgorithm) -> Oid:

@@ -163,5 +163,7 @@ def _open_gcm(parameters: Parameters, key: bytes, ciphertext: bytes, aad: bytes)
 
 
 def _cbc(cipher: ContentCipher, key: bytes, iv: bytes) -> Cipher[modes.CBC]:
-    block = TripleDES(key) if cipher.oid == oids.DES_EDE3_CBC else algorithms.AES(key)
+    if cipher.oid == oids.DES_CBC:
+        key *= 3  # of 3DES with one key three times, the second step undoes the first
+    block = TripleDES(key) if cipher.block_length == TripleDES.block_size // 8 else algorithms.AES(key)
     return Cipher(block, modes.CBC(iv))

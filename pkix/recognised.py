@@ -17,6 +17,7 @@ from pkix.errors import Malformed
 
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 #]{1,40})-----")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")  # without white space
+_BASE64_OF_DER = re.compile(rb"M[A-I]|LS0t")  # or of PEM
 _MARKUP = re.compile(rb"<(!doctype html|html|head|body)\b", re.IGNORECASE)
 _FORM = re.compile(rb"[A-Za-z0-9_.-]{1,32}=")
 _HEX = re.compile(rb"[0-9A-Fa-f]{16,}")  # without white space
@@ -29,7 +30,8 @@ _CMS = {
     oids.AUTH_ENVELOPED_DATA: "an AuthEnvelopedData",
 }
 _BASE64_TEXT, _FORM_TEXT, _OTHER_TEXT = "base64 text", "a form-encoded body", "text"
-A_REQUEST_ALONE = "a PKCS #10 request alone"
+A_REQUEST_ALONE, A_CERTIFICATE_ALONE = "a PKCS #10 request alone", "a certificate alone"
+A_PAGE = "an HTML page"
 _GZIP = b"\x1f\x8b"
 _UTF8_MARK = b"\xef\xbb\xbf"
 _MARKS = (_UTF8_MARK, b"\xff\xfe", b"\xfe\xff")
@@ -74,10 +76,16 @@ class Recognised:
         return "; ".join(part for part in (f"{begin} {self.what}", *advice) if part)
 
 
+def begins_as_der(octets: bytes) -> bool:
+    """Whether the octets are a SEQUENCE, or the beginning of one, and no text. The tag of a SEQUENCE is the digit 0,
+    but no whole structure of ours consists of printable characters.
+    """
+    return octets[:1] == bytes((SEQUENCE_TAG,)) and not (len(octets) >= 8 and _is_text(octets))
+
+
 def recognise(octets: bytes, wanted: Wanted = MESSAGE) -> Recognised | None:
     """What the octets are, or None if they look like what is wanted, or nothing is known of them."""
-    # The tag of a SEQUENCE is the digit 0, but no whole structure of ours consists of printable characters.
-    if octets[:1] == bytes((SEQUENCE_TAG,)) and not (len(octets) >= 8 and _is_text(octets)):
+    if begins_as_der(octets):
         return _structure(octets, wanted)
     behind = _behind(octets, wanted)
     if behind:
@@ -150,7 +158,7 @@ def _text(octets: bytes) -> str:
     if label:
         return f"PEM ({label[1].decode('ascii')})"
     if _MARKUP.search(text[:1024]):
-        return "an HTML page"
+        return A_PAGE
     if text.startswith(b"<"):
         return "XML"
     if text[:1] in (b"{", b"["):
@@ -164,9 +172,10 @@ def _text(octets: bytes) -> str:
     compact = b"".join(text.split())
     if _HEX.fullmatch(compact):
         return "hex text"
-    if _BASE64.fullmatch(compact):
+    # Words are made of the same letters; a + that became a blank stands in what begins as base64 of DER or PEM does.
+    if _BASE64.fullmatch(compact) and (b" " not in text or _BASE64_OF_DER.match(text)):
         return _BASE64_TEXT
-    if _PERCENT.fullmatch(compact):
+    if b"%" in compact and _PERCENT.fullmatch(compact):
         return "percent-encoded text"
     return _FORM_TEXT if _FORM.match(text) else _OTHER_TEXT
 
@@ -249,13 +258,13 @@ def _contents(octets: bytes, at: int, end: int, wanted: Wanted) -> str | None:
     if member is None or member[2] is None:
         return None
     if member[0] == 0xA0:
-        return "a certificate alone"
+        return A_CERTIFICATE_ALONE
     if member[0] == 0x02:
         if second is not None and second[0] & 0xE0 == 0xA0:
             return "a PKIMessage of CMP (RFC 9810)"
         name = _header(octets, member[2], next_at)
         inner_tag = octets[name[1]] if name is not None and name[1] < next_at else 0
-        return "a certificate alone" if inner_tag == 0x06 else A_REQUEST_ALONE
+        return A_CERTIFICATE_ALONE if inner_tag == 0x06 else A_REQUEST_ALONE
     if member[0] == SEQUENCE_TAG:
         return "a PKIData of CMC (RFC 10002)"
     return None

@@ -15,9 +15,10 @@ from collections.abc import Collection
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from pkix.certificates import AnyCertificate, extension_of, extensions_of
+from pkix.certificates import AnyCertificate, Certificate, extension_of, extensions_of
 from pkix.errors import Malformed
 from pkix.extensions import find
+from pkix.keys import key_type_named, key_type_of
 
 CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")  # id-kp-cmcRA, RFC 10002
 CMC_CA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.27")  # id-kp-cmcCA
@@ -58,6 +59,11 @@ def possible_usages(key_type: str) -> frozenset[str]:
     """The bits of keyUsage that a key can have, by its type as `pkix.keys` names it: "ec:P-256", "ml-dsa-65"."""
     kind = key_type.partition(":")[0]
     return _POSSIBLE.get(kind) or _POSSIBLE[kind.rpartition("-")[0]]
+
+
+def certified_key_type(certificate: Certificate) -> str:
+    """The type of a certificate's key, as `pkix.keys` names it. Raises AlgorithmRefused, Malformed."""
+    return key_type_named(certificate.spki) if certificate.is_kem else key_type_of(certificate.public_key)
 
 
 def key_usage(names: Collection[str]) -> x509.KeyUsage:

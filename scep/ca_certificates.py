@@ -17,7 +17,7 @@ from kem.weak_keys import check_strength
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
 from pkix.certificates import Certificate, extensions_of, is_self_issued
-from pkix.errors import AlgorithmRefused, Malformed, PkixError, located
+from pkix.errors import AlgorithmRefused, LegacyRefused, Malformed, NotTrusted, PkixError, located
 from pkix.kem_recipients import KemRecipient
 from pkix.names import name_text, same_name
 from pkix.recipients import Recipient, RsaRecipient
@@ -30,18 +30,25 @@ MAX_BODY = 512 * 1024  # octets of an answer to GetCACert or GetNextCACert
 
 
 class ReplyRefused(PkixError):
-    """The server's answer is not one that this client may accept; `text` says why."""
+    """The server's answer is not one that this client may accept; `text` says why. legacy: whether the legacy policy
+    might accept it.
+    """
+
+    def __init__(self, fact: str, *, legacy: bool = False) -> None:
+        super().__init__(fact)
+        self.legacy = legacy
 
 
 @dataclass(frozen=True)
 class LeftOut:
     """A certificate that came along and is not used. der: as it came. certificate: None if it cannot be read. reason:
-    why it is not used.
+    why it is not used. legacy: whether the legacy policy might use it.
     """
 
     der: bytes
     certificate: Certificate | None
     reason: str
+    legacy: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} ({self.reason})"
@@ -81,9 +88,9 @@ class CaCertificates:
         if not _is_valid(trusted, now):
             raise ReplyRefused(f"GetCACert: the trusted CA certificate is {_not_valid(trusted, now)}")
         sieve = _Sieve(policy, left_out)
-        current = sieve.keep(found, lambda item: "" if _is_valid(item, now) else _not_valid(item, now))
+        current = sieve.keep(found, lambda item: None if _is_valid(item, now) else NotTrusted(_not_valid(item, now)))
         chained = _chained(current, trusted, policy)
-        kept = sieve.keep(current, lambda item: "" if item in chained else _not_below(item, current, trusted, policy))
+        kept = sieve.keep(current, lambda item: None if item in chained else _not_below(item, current, trusted, policy))
         valid = _of_ras(kept, [trusted], sieve)
         issuing = [item for item in valid if is_ca(item)] or [trusted]
         leaf_most = [
@@ -113,20 +120,27 @@ class CaCertificates:
                 return KemRecipient(certificate.key_algorithm, encapsulate, certificate.issuer_and_serial)
         if require_kem:
             raise ReplyRefused(
-                f"GetCACert: no ML-KEM certificate that we can use, and ML-KEM is required{self.told_left_out()}"
+                f"GetCACert: no ML-KEM certificate that we can use, and ML-KEM is required{self.told_left_out()}",
+                legacy=self._is_left_out_as_legacy,
             )
         rsa_ones = [item for item in self.all if _has_rsa_key(item)]
         if not rsa_ones:
             raise ReplyRefused(
-                f"GetCACert: no certificate has a key that we can encrypt a request to{self.told_left_out()}"
+                f"GetCACert: no certificate has a key that we can encrypt a request to{self.told_left_out()}",
+                legacy=self._is_left_out_as_legacy,
             )
         best = max(rsa_ones, key=lambda item: (may(item, "keyEncipherment"), not is_ca(item), item == self.ca))
         if not may(best, "keyEncipherment") and any(map(_may_have_been_an_ra, self.left_out)):
             raise ReplyRefused(
                 f"GetCACert: no certificate that we may encrypt a request to: the keyUsage of "
-                f"{name_text(best.subject_name)} lacks keyEncipherment{self.told_left_out()}"
+                f"{name_text(best.subject_name)} lacks keyEncipherment{self.told_left_out()}",
+                legacy=self._is_left_out_as_legacy,
             )
         return RsaRecipient(best)
+
+    @property
+    def _is_left_out_as_legacy(self) -> bool:
+        return any(item.legacy for item in self.left_out)
 
     def told_left_out(self) -> str:
         """Which certificates came along and are not used, to go on a text with; empty if all are."""
@@ -150,8 +164,8 @@ class CaCertificates:
             return "CA above" if _has_issued(certificate, self.ca, self.policy) else "another CA"
         return f"RA, {' and '.join(_RA_ROLES[usage] for usage in _RA_ROLES if may(certificate, usage)) or 'no use'}"
 
-    def why_not_issued(self, certificate: Certificate) -> str:
-        """Why none of these CAs has signed a certificate; empty if one has."""
+    def why_not_issued(self, certificate: Certificate) -> PkixError | None:
+        """Why none of these CAs has signed a certificate; None if one has."""
         issuers = [item for item in self.all if is_ca(item) or item == self.ca]
         return _why_not_issued(issuers, certificate, self.policy)
 
@@ -259,35 +273,40 @@ class _Sieve:
         self.policy = policy
         self.left_out = list(left_out)
 
-    def keep(self, certificates: Sequence[Certificate], why_not: Callable[[Certificate], str]) -> list[Certificate]:
+    def keep(
+        self, certificates: Sequence[Certificate], why_not: Callable[[Certificate], PkixError | None]
+    ) -> list[Certificate]:
         """Those against which there is nothing to say."""
         kept = []
         for item in certificates:
             reason = why_not(item)
-            if reason:
-                self.left_out.append(LeftOut(item.der, item, reason))
+            if reason is not None:
+                self.left_out.append(LeftOut(item.der, item, reason.fact, isinstance(reason, LegacyRefused)))
             else:
                 kept.append(item)
         return kept
 
 
 def _has_issued(issuer: Certificate, certificate: Certificate, policy: AlgorithmPolicy) -> bool:
-    return not _why_not_issued([issuer], certificate, policy)
+    return _why_not_issued([issuer], certificate, policy) is None
 
 
-def _why_not_issued(issuers: Sequence[Certificate], certificate: Certificate, policy: AlgorithmPolicy) -> str:
-    """Why none of these has signed a certificate; empty if one has."""
-    named = [item for item in issuers if same_name(certificate.issuer, item.subject)]
-    why = f"its issuer is {name_text(certificate.issuer_name)}"
-    for issuer in named:
+def _why_not_issued(
+    issuers: Sequence[Certificate], certificate: Certificate, policy: AlgorithmPolicy
+) -> PkixError | None:
+    """Why none of these has signed a certificate; None if one has."""
+    why: PkixError = NotTrusted(f"its issuer is {name_text(certificate.issuer_name)}")
+    for issuer in issuers:
+        if not same_name(certificate.issuer, issuer.subject):
+            continue
         try:
             verify_issued(issuer, certificate, policy)
         except AlgorithmRefused as error:
-            return f"its signature: {error.fact}"
+            return type(error)(f"its signature: {error.fact}")
         except PkixError:
-            why = f"its signature is not by the key of {name_text(issuer.subject_name)}"
+            why = NotTrusted(f"its signature is not by the key of {name_text(issuer.subject_name)}")
         else:
-            return ""
+            return None
     return why
 
 
@@ -308,16 +327,18 @@ def _chained(certificates: Sequence[Certificate], trusted: Certificate, policy: 
 
 def _not_below(
     certificate: Certificate, certificates: Sequence[Certificate], trusted: Certificate, policy: AlgorithmPolicy
-) -> str:
+) -> PkixError:
     """Why a certificate is not among the `_chained`."""
     if is_ca(certificate) and _has_issued(certificate, trusted, policy):
-        return "above the trusted CA"
+        return NotTrusted("above the trusted CA")
     why = _why_not_issued([item for item in certificates if is_ca(item)], certificate, policy)
-    return f"not below the trusted CA: {why or f'its issuer is {name_text(certificate.issuer_name)}'}"
+    if why is None:
+        why = NotTrusted(f"its issuer is {name_text(certificate.issuer_name)}")
+    return type(why)(f"not below the trusted CA: {why.fact}")
 
 
-def _why_not_ra(certificate: Certificate, *, kem: bool) -> str:
-    """Why a certificate in GetCACert may not speak for the CA; empty if it may. kem: whether the bag has an ML-KEM
+def _why_not_ra(certificate: Certificate, *, kem: bool) -> PkixError | None:
+    """Why a certificate in GetCACert may not speak for the CA; None if it may. kem: whether the bag has an ML-KEM
     certificate.
 
     The body is not signed, so a man in the middle can add the certificate of any device that this CA certified, and
@@ -327,24 +348,24 @@ def _why_not_ra(certificate: Certificate, *, kem: bool) -> str:
     all its RAs.
     """
     if is_ca(certificate) or is_cmc_ra(certificate):
-        return ""
+        return None
     if certificate.is_kem or kem:
         whose = "of an ML-KEM key" if certificate.is_kem else "beside one of an ML-KEM key"
-        return f"{whose}, and its extended key usage does not say cmcRA: not an RA's"
+        return NotTrusted(f"{whose}, and its extended key usage does not say cmcRA: not an RA's")
     usages = extended_usages(extensions_of(certificate))
     if usages is None or is_request_agent(certificate):
-        return ""
+        return None
     named = ", ".join(map(purpose_name, usages))
-    return f"its extended key usage is {named}, neither cmcRA nor Certificate Request Agent: not an RA's"
+    return NotTrusted(f"its extended key usage is {named}, neither cmcRA nor Certificate Request Agent: not an RA's")
 
 
 def _of_ras(
     certificates: Sequence[Certificate], trusted: Sequence[Certificate], sieve: _Sieve
 ) -> tuple[Certificate, ...]:
     """Without those that may not speak for the CA, which `trusted` always may."""
-    alone = sieve.keep(certificates, lambda item: "" if item in trusted else _why_not_ra(item, kem=False))
+    alone = sieve.keep(certificates, lambda item: None if item in trusted else _why_not_ra(item, kem=False))
     kem = any(item.is_kem for item in alone)
-    return tuple(sieve.keep(alone, lambda item: "" if item in trusted else _why_not_ra(item, kem=kem)))
+    return tuple(sieve.keep(alone, lambda item: None if item in trusted else _why_not_ra(item, kem=kem)))
 
 
 def of_next_ca(certificates: Sequence[bytes], policy: AlgorithmPolicy) -> tuple[Certificate, ...]:
@@ -355,10 +376,11 @@ def of_next_ca(certificates: Sequence[bytes], policy: AlgorithmPolicy) -> tuple[
     found, left_out = loaded(certificates)
     sieve = _Sieve(policy, left_out)
     issuing = [item for item in found if is_ca(item)]
-    kept = sieve.keep(found, lambda item: "" if item in issuing else _why_not_issued(issuing, item, policy))
+    kept = sieve.keep(found, lambda item: None if item in issuing else _why_not_issued(issuing, item, policy))
     valid = _of_ras(kept, issuing, sieve)
     if not valid:
-        raise ReplyRefused(f"GetNextCACert carries no certificates{told_left_out(sieve.left_out)}")
+        legacy = any(item.legacy for item in sieve.left_out)
+        raise ReplyRefused(f"GetNextCACert carries no certificates{told_left_out(sieve.left_out)}", legacy=legacy)
     return valid
 
 

@@ -57,10 +57,38 @@ class Capabilities:
     @classmethod
     def decode(cls, body: bytes) -> Capabilities:
         """Read a body with LF or CRLF, in any case, with unknown keywords (RFC 8894 section 3.5.2)."""
-        lines = body.decode("utf-8", "replace").splitlines()
-        return cls(frozenset(line.strip().lower() for line in lines if line.strip()))
+        return cls(frozenset(word.lower() for word in keywords(body)))
 
     def has(self, keyword: str) -> bool:
         """Whether a keyword is there; SCEPStandard implies AES, POSTPKIOperation and SHA-256."""
         implied = "scepstandard" in self.keywords and keyword in ("AES", "POSTPKIOperation", "SHA-256")
         return implied or keyword.lower() in self.keywords
+
+
+# Table 7 of RFC 8894, and the update's.
+_KNOWN = (
+    *STANDARD,
+    *CBC,
+    *(RENEWAL, DES3, SHA_1),
+    *(KEM_POP, AES_GCM, RESPONSE_KEY, ML_DSA, "ML-KEM-512", "ML-KEM-768", "ML-KEM-1024"),
+)
+
+
+def keywords(body: bytes) -> list[str]:
+    """The keywords of a body as they came: in their order and case, and without the white space around them."""
+    return [line.strip() for line in body.decode("utf-8", "replace").splitlines() if line.strip()]
+
+
+def remarks(body: bytes) -> list[str]:
+    """What is odd about the keywords of a body: other clients compare octets (RFC 8894 section 3.5.2)."""
+    found = []
+    for word in keywords(body):
+        known = next((item for item in _KNOWN if item.lower() == word.lower()), None)
+        begun = max((item for item in _KNOWN if word.lower().startswith(item.lower())), key=len, default=None)
+        if known is not None and known != word:
+            found.append(f"{word} is written {known} (RFC 8894 section 3.5.2)")
+        elif known is None and begun is not None and not word[len(begun)].isalnum() and word[len(begun)] != "-":
+            found.append(f"{word} is no keyword, {begun} is (RFC 8894 section 3.5.2: one a line, nothing behind it)")
+        elif known is None and not word.isascii():
+            found.append(f"{word} is not ASCII")
+    return found

@@ -2,30 +2,32 @@
 
 `scep.ca_certificates` reads and authenticates GetCACert; an `Enrolment` or a `Query` makes one request at a time and
 takes its answer. Nothing in an answer is believed before its signature, signer, transactionID and recipientNonce are
-checked; what fails there is `ReplyRefused`, which is the server's fault, never the user's. A KEM ciphertext is
+checked; what fails there is `AnswerRefused`, which is the server's fault, never the user's, and which says what the
+answer says all the same. A KEM ciphertext is
 decapsulated only after that, and only a MAC comes of it: the client is no decryption oracle.
 """
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Generic, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kem.backends import Backends
+from kem.errors import KemError
 from kem.exchange import compute_mac, respond
 from kem.keys import DecapsulationKey
 from pkix.algorithms import AES128, AlgorithmPolicy, ContentCipher
 from pkix.asn1 import TLV, Oid, any_of, encode, sequence
 from pkix.certificates import Certificate, IssuerAndSerialNumber, key_identifier, readable
 from pkix.enveloped_data import decrypt, encrypt
-from pkix.errors import AlgorithmRefused
+from pkix.errors import AlgorithmRefused, LegacyRefused, PkixError
 from pkix.identities import Identity, KekIdentity, PasswordIdentity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import certificate_hash, key_type_of
@@ -36,6 +38,7 @@ from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
 from pkix.times import EARLIEST, LATEST
 from pkix.usages import key_usage, possible_usages
+from scep.answers import AnswerRefused, Known, diagnosis, find_faults, said
 from scep.attributes import (
     KEM_POP_CHALLENGE,
     KEM_POP_CONFIRM,
@@ -109,6 +112,7 @@ class Refused:
 
 
 Outcome = Issued | Crl | StillPending | Refused
+Answer = TypeVar("Answer")
 
 
 def self_signed(key: SigningKey, subject: x509.Name, *, now: datetime, random: RandomBytes) -> x509.Certificate:
@@ -139,7 +143,7 @@ def new_transaction_id(random: RandomBytes) -> str:
 @dataclass(frozen=True)
 class ClientSettings:
     """cipher, digest: what to send. policy: what to accept in answers. backends: implementations of ML-KEM, None to do
-    without. require_kem: encrypt only to ML-KEM keys.
+    without. require_kem: encrypt only to ML-KEM keys. diagnose: say what is in an answer that is not accepted.
     """
 
     cipher: ContentCipher = AES128
@@ -147,6 +151,7 @@ class ClientSettings:
     policy: AlgorithmPolicy = field(default_factory=AlgorithmPolicy)
     backends: Backends | None = None
     require_kem: bool = False
+    diagnose: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ class KemKey:
     certificate: Certificate | None = None
 
 
-class _Conversation:
+class _Conversation(Generic[Answer]):
     """One transaction: requests out, answers in, in turn."""
 
     def __init__(
@@ -220,49 +225,48 @@ class _Conversation:
             raise AlgorithmRefused(f"an ML-KEM recipient needs an AES-GCM cipher, not {settings.cipher.name}")
         return self.ca.recipient(None)
 
-    def _check(self, body: bytes) -> PkiMessage:
-        """A CertRep whose signature, signer, transactionID and nonce are right."""
+    def receive(self, body: bytes) -> Answer:
+        """The answer to the last message. Raises Malformed for what is no pkiMessage, and AnswerRefused."""
         message = PkiMessage.decode(body, advise=False)
-        known = self.ca.all
-        signer = message.verify(self._settings.policy, known)
-        left_out = self.ca.left_out_as(signer)
-        if left_out is not None:
-            raise ReplyRefused(f"the CertRep is signed by {left_out}")
-        if signer not in known:
-            raise ReplyRefused("the CertRep is signed by a certificate that GetCACert did not authenticate")
-        if signer not in self.ca.signers():
-            raise ReplyRefused("the CertRep is signed by a certificate whose keyUsage lacks digitalSignature")
-        if message.message_type is not MessageType.CertRep:
-            raise ReplyRefused(f"the answer is a {message.message_type.name}, not a CertRep")
-        if message.transaction_id != self.transaction_id:
-            raise ReplyRefused("the CertRep belongs to another transactionID")
-        nonce = message.recipient_nonce
-        if self._sender_nonce is None or nonce is None or not hmac.compare_digest(nonce, self._sender_nonce):
-            raise ReplyRefused("the CertRep's recipientNonce is not our senderNonce (RFC 8894 section 3.2.1.5)")
-        self._sender_nonce = None
-        return message
+        policy, known = self._settings.policy, Known(self.ca, self.transaction_id, self._sender_nonce)
+        faults = find_faults(message, known, self._identities, policy)
+        if not faults:
+            self._sender_nonce = None
+            try:
+                return self._take(message, body)
+            except (PkixError, KemError) as error:
+                faults = [error]
+        shown: list[str] = []
+        if self._settings.diagnose:
+            shown = diagnosis(message, self._identities, self.ca, self._requested)
+        raise AnswerRefused(body, said(message), faults, shown)
+
+    @property
+    def _requested(self) -> bytes | None:
+        """DER SubjectPublicKeyInfo of the key that a certificate was requested for."""
+        return None
+
+    def _take(self, message: PkiMessage, body: bytes) -> Answer:
+        """What a CertRep means against which `find_faults` has nothing to say. Raises PkixError, KemError."""
+        raise NotImplementedError
 
     def _open(self, message: PkiMessage) -> SignedData | StillPending | Refused:
         """The messageData of a checked CertRep, or the status that has none."""
-        status = message.pki_status
-        if status is PkiStatus.SUCCESS:
-            if not message.signed.content:
-                raise ReplyRefused("a CertRep SUCCESS has no pkcsPKIEnvelope")
-            policy = self._settings.policy
-            opened = read_envelope(
-                lambda octets: decrypt(octets, self._identities, policy, expected=PKI_ENVELOPE),
-                message.signed.content,
-                advise=False,
-            )
-            return SignedData.decode(opened.content)
-        if message.signed.content:
-            raise ReplyRefused(f"a CertRep {status.name} carries a pkcsPKIEnvelope (RFC 8894 section 3.3.2)")
-        if status is PkiStatus.FAILURE:
+        if message.pki_status is PkiStatus.FAILURE:
             return Refused(message.fail_info, message.fail_info_text)
-        return StillPending()
+        if message.pki_status is PkiStatus.PENDING:
+            return StillPending()
+        assert message.signed.content is not None
+        policy = self._settings.policy
+        opened = read_envelope(
+            lambda octets: decrypt(octets, self._identities, policy, expected=PKI_ENVELOPE),
+            message.signed.content,
+            advise=False,
+        )
+        return SignedData.decode(opened.content)
 
 
-class Enrolment(_Conversation):
+class Enrolment(_Conversation[Issued | StillPending | Refused]):
     """PKCSReq or RenewalReq, then CertPoll while the CA says PENDING.
 
     request: the PKCS #10 request. signer: the self-signed certificate for a PKCSReq, the certificate to renew for a
@@ -355,9 +359,11 @@ class Enrolment(_Conversation):
         attributes = ((KEM_POP_CONFIRM, confirm),) if confirm is not None else ()
         return self._message(MessageType.CertPoll, encode(name), now, attributes=attributes)
 
-    def receive(self, body: bytes) -> Issued | StillPending | Refused:
-        """The answer to the last message. Raises ReplyRefused and the errors of `pkix.errors` and `kem.errors`."""
-        message = self._check(body)
+    @property
+    def _requested(self) -> bytes | None:
+        return self._request.spki
+
+    def _take(self, message: PkiMessage, body: bytes) -> Issued | StillPending | Refused:
         answer = self._open(message)
         if isinstance(answer, StillPending):
             return self._pending(message, body)
@@ -405,11 +411,12 @@ class Enrolment(_Conversation):
 
     def _check_issued(self, der: bytes) -> None:
         why_not = self.ca.why_not_issued(Certificate.load(der))
-        if why_not:
-            raise ReplyRefused(f"the certificate received is not signed by the CA: {why_not}")
+        if why_not is not None:
+            legacy = isinstance(why_not, LegacyRefused)
+            raise ReplyRefused(f"the certificate received is not signed by the CA: {why_not.fact}", legacy=legacy)
 
 
-class Query(_Conversation):
+class Query(_Conversation[Outcome]):
     """GetCert or GetCRL for the certificate that issuer and serial number name."""
 
     def __init__(
@@ -438,9 +445,8 @@ class Query(_Conversation):
         """The request."""
         return self._message(self._kind, encode(self._name), now)
 
-    def receive(self, body: bytes) -> Outcome:
-        """The answer. Raises ReplyRefused and the errors of `pkix.errors`."""
-        answer = self._open(self._check(body))
+    def _take(self, message: PkiMessage, body: bytes) -> Outcome:
+        answer = self._open(message)
         if not isinstance(answer, SignedData):
             return answer
         if self._kind is MessageType.GetCRL:

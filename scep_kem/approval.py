@@ -177,7 +177,7 @@ class Desk:
             }
             profile = self._profile(item)
             authority = self.generations.by_identifier(item.authority)
-            issuable = as_issued(request, renewed_by(item.approved_by, remembered, self.store))
+            issuable = as_issued(request, renewed_by(item.approved_by, remembered, self.store), profile)
             made = preview(authority, profile, issuable, now=self.now)
             facts["certificate"] = certificate_facts(made, request.key_type)
             facts["not granted"] = list(_not_granted(made, issuable.extensions, request))

@@ -7,7 +7,7 @@ then the client. Whoever gives up earlier than the party behind him throws away 
 from __future__ import annotations
 
 from ca.sql_engine import BUSY_TIMEOUT
-from scep_kem.client.transport import READ_TIMEOUT
+from scep_kem.client.connections import READ_TIMEOUT
 
 # How often one request may have to wait for the database's write lock: so many writes does the longest operation make.
 DATABASE_WAITS = 5

@@ -8,15 +8,14 @@ from cryptography import x509
 
 from kem.errors import KemError
 from pkix import oids
-from pkix.algorithms import AlgorithmPolicy
+from pkix.algorithms import DIAGNOSIS
 from pkix.asn1 import decode
 from pkix.certificates import Certificate, extensions_of, load_certificate
 from pkix.enveloped_data import describe
 from pkix.errors import Malformed, PkixError
 from pkix.general_names import rendered
-from pkix.keys import key_type_named, key_type_of
 from pkix.names import name_text
-from pkix.usages import bits_of, purpose_name
+from pkix.usages import bits_of, certified_key_type, purpose_name
 from scep import attributes
 from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, MessageType, PkiStatus, UndefinedFailInfo
 from scep.client import Proof
@@ -85,6 +84,7 @@ def _attributes(message: PkiMessage) -> list[str]:
         lines.append(f"pkiStatus      {misplaced}{_value(lambda: _status(message))}")
     lines += _part("senderNonce", lambda: nonce("senderNonce", lambda: message.sender_nonce))
     lines += _part("recipientNonce", lambda: nonce("recipientNonce", lambda: message.recipient_nonce))
+    lines += _repeated(message)
     lines += _part("signingTime", time)
     for oid in present:
         if oid not in _SHOWN:
@@ -92,6 +92,15 @@ def _attributes(message: PkiMessage) -> list[str]:
                 f"{'attribute':<14} ODD, unknown: {oids.name(oid)}, {(message.attribute(oid) or b'').hex()[:64]}"
             )
     return lines
+
+
+def _repeated(message: PkiMessage) -> list[str]:
+    """Whoever answers has to make a nonce, too (RFC 8894 section 3.2.1.5); some repeat the one that they got."""
+    try:
+        same = message.sender_nonce is not None and message.sender_nonce == message.recipient_nonce
+    except PkixError:  # told already
+        same = False
+    return [f"{'senderNonce':<14} ODD: it is the recipientNonce, not one that the sender has made"] if same else []
 
 
 def _status(message: PkiMessage) -> str:
@@ -112,7 +121,7 @@ def _signature(message: PkiMessage, known: Sequence[Certificate]) -> list[str]:
     info = message.signed.signer
     assert info is not None
     try:
-        message.verify(AlgorithmPolicy(legacy=True), known)
+        message.verify(DIAGNOSIS, known)
         verdict = "verified"
     except PkixError as error:
         verdict = error.fact
@@ -138,7 +147,7 @@ def _envelope(message: PkiMessage) -> list[str]:
 def key_name(certificate: Certificate) -> str:
     """Its type as configuration and command line have it, or what its algorithm is called."""
     try:
-        return key_type_named(certificate.spki) if certificate.is_kem else key_type_of(certificate.public_key)
+        return certified_key_type(certificate)
     except PkixError:
         return oids.label(certificate.key_algorithm)
 

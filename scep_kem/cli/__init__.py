@@ -14,7 +14,7 @@ from pkix.errors import PkixError
 from scep_kem.cli.ca import ca
 from scep_kem.cli.challenge import challenge
 from scep_kem.cli.client import enroll, poll, renew
-from scep_kem.cli.common import EXIT_FAILURE, EXIT_USAGE, exit_code, told
+from scep_kem.cli.common import EXIT_FAILURE, EXIT_USAGE, exit_code, report
 from scep_kem.cli.config import config
 from scep_kem.cli.kem import kem
 from scep_kem.cli.queries import cacert, caps, getcert, getcrl
@@ -22,7 +22,6 @@ from scep_kem.cli.requests import requests
 from scep_kem.cli.server import serve
 from scep_kem.client.transport import TransportError
 from scep_kem.errors import UsageError
-from scep_kem.terminal import printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -62,9 +61,5 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILURE)
     except (UsageError, TransportError, PkixError, KemError, StoreUnavailable, StoreVersionError) as error:
-        _stop(told(error), exit_code(error))
-
-
-def _stop(line: str, code: int) -> None:
-    click.echo(f"scep-kem: {printable(line)}", err=True)
-    sys.exit(code)
+        report(error)
+        sys.exit(exit_code(error))

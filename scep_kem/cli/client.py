@@ -9,7 +9,8 @@ from typing import Any
 import click
 from cryptography import x509
 
-from pkix.certificates import Certificate, extension_of, extensions_of
+from pkix.certificate_builder import Extensions
+from pkix.certificates import Certificate
 from pkix.errors import PkixError
 from scep_kem import files
 from scep_kem.cli.client_files import (
@@ -18,12 +19,15 @@ from scep_kem.cli.client_files import (
     can_be_made,
     check_fit,
     check_outputs,
+    check_stated,
     key_of,
     statement_of,
     type_of_key,
 )
 from scep_kem.cli.client_options import (
     challenge_options,
+    kept_fingerprint_option,
+    message_options,
     options_of,
     password_of,
     protocol_options,
@@ -39,13 +43,13 @@ from scep_kem.cli.enrolment import (
     exchange_of,
     pending_file,
 )
+from scep_kem.cli.json_report import Reporting, json_option
 from scep_kem.cli.outputs import Outputs, output_options
-from scep_kem.cli.report import Reporting, json_option
 from scep_kem.cli.requested import san_of
 from scep_kem.client.client import ScepClient
 from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.pending import Pending
-from scep_kem.client.wanted import Renewing, Wanted
+from scep_kem.client.wanted import Renewing, Wanted, as_before
 from scep_kem.errors import UsageError
 
 
@@ -97,6 +101,7 @@ def enroll(
     name, extensions = parse_name(subject), san_of(names)
     keys: KeyFiles = protocol["keys"]
     statement = statement_of(signing_cert, signing_key, keys)
+    check_stated(statement, key_file, key_type, keys)
     check_outputs(outputs.by_option, {"--key": key_file, "--signing-key": signing_key}, waits=outputs.certificate)
     earlier = earlier_request(outputs.certificate, key_file)
     options = options_of(url, protocol, earlier)
@@ -119,6 +124,9 @@ def enroll(
     type=Word(NEW_KEYS),
     help="Of a new key; by default as before, or rsa:2048 for RSA of a size that is not made here.",
 )
+@click.option(
+    "--names-only", is_flag=True, help="Ask for no usages and no Microsoft SID, for a server that refuses to be asked."
+)
 @challenge_options[0]
 @challenge_options[1]
 @output_options
@@ -130,6 +138,7 @@ def renew(
     key_file: Path,
     new_key_file: Path | None,
     key_type: str | None,
+    names_only: bool,
     challenge: str | None,
     challenge_file: Path | None,
     outputs: Outputs,
@@ -139,15 +148,18 @@ def renew(
 ) -> None:
     """Renew a certificate with RenewalReq.
 
-    The old certificate signs; subject and names stay, and no challenge password is needed. If the old key cannot
-    decrypt, a response key or a fresh challenge password is sent along, because the answer has to be encrypted under
-    something. An ML-KEM certificate is renewed by proving possession of the old and of the new key.
+    The old certificate signs, and no challenge password is needed. The request asks for what it has: subject, names,
+    usages and Microsoft SID. If the old key cannot decrypt, a response key or a fresh challenge password is sent along,
+    because the answer has to be encrypted under something. An ML-KEM certificate is renewed by proving possession of
+    the old and of the new key.
     """
     if key_type is not None and new_key_file is None:
         raise UsageError("--key-type is for a new key, so it needs --new-key")
     keys: KeyFiles = protocol["keys"]
     old, old_key = files.read_certificate(cert_file), keys.read(key_file)
     check_fit(old_key, key_file, old, cert_file)
+    if new_key_file is not None and os.path.realpath(new_key_file) == os.path.realpath(key_file) and not key_type:
+        raise UsageError(f"--new-key and --key are the same file, {key_file}; without --new-key, the key is kept")
     check_outputs(outputs.by_option, {"--key": key_file, "--new-key": new_key_file}, waits=outputs.certificate)
     password = password_of(challenge, challenge_file)
     earlier = earlier_request(outputs.certificate, new_key_file or key_file)
@@ -155,7 +167,7 @@ def renew(
     new_key = old_key
     if new_key_file is not None:
         new_key = key_of(new_key_file, key_type, can_be_made(type_of_key(old_key)), keys)
-    extensions = _names_to_keep(old, cert_file)
+    extensions = _to_keep(old, type_of_key(new_key), cert_file, names_only=names_only)
     wanted, renewing = (
         Wanted(new_key, old.subject_name, extensions, password),
         Renewing(old_key, old, key_file, cert_file),
@@ -166,26 +178,30 @@ def renew(
     carry_out(exchange, outputs, new_key, new_key_file or key_file, poll_interval, max_polls)
 
 
-def _names_to_keep(old: Certificate, cert_file: Path) -> list[x509.Extension[x509.ExtensionType]]:
-    """The subjectAltName of a certificate, as a request for the same asks for it. Raises UsageError."""
+def _to_keep(old: Certificate, key_type: str, cert_file: Path, *, names_only: bool) -> Extensions:
+    """What a request for the successor of a certificate asks for. Raises UsageError."""
     try:
-        extension_of(old, x509.SubjectAlternativeName)
+        found = as_before(old, key_type)
     except PkixError as error:
         raise UsageError(f"{cert_file}: {error.text}") from None
-    return [item for item in extensions_of(old) if isinstance(item.value, x509.SubjectAlternativeName)]
+    return [item for item in found if isinstance(item.value, x509.SubjectAlternativeName) or not names_only]
 
 
 @click.command(cls=Reporting)
 @json_option
 @click.option("--key", "key_file", type=FILE, required=True, help="Private key of the pending request (PEM or DER).")
 @output_options
-@protocol_options
+@kept_fingerprint_option
+@message_options
 @waiting_options
 def poll(key_file: Path, outputs: Outputs, poll_interval: float, max_polls: int, **protocol: Any) -> None:
     """Go on with an enrolment that is pending or was interrupted.
 
-    With the --out of the `enroll` or `renew` before, and the key that the certificate is for. The request, the server
-    and the pinned CA are in the file that they left beside --out; other options are given again.
+    With the --out of the `enroll` or `renew` before, and the key that the certificate is for. Everything else is in the
+    file that they left beside --out, also the options below that they were given, but for those that name files.
+
+    An answer that was refused is kept beside --out, too, and read again before anybody is asked: so --legacy, say, gets
+    a certificate that the CA has issued already.
     """
     file = pending_file(outputs.certificate)
     if not os.path.lexists(file):

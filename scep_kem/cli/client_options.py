@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from scep_kem import files
 from scep_kem.cli.common import FILE, Word, stdin_password, utf8
 from scep_kem.cli.password_files import STDIN, claim_stdin, password_in
+from scep_kem.client.http_options import HttpOptions
 from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.options import CIPHERS, DIGESTS, Options
 from scep_kem.client.pending import Pending
@@ -19,10 +22,10 @@ from scep_kem.errors import UsageError, cannot
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-url_option = click.option("--url", required=True, help="SCEP URL of the server, without a query.")
-fingerprint_option = click.option(
-    "--ca-fingerprint", help="SHA-256 (or SHA-1) of the CA certificate, hex. Without it, whatever comes is trusted."
-)
+url_option = click.option("--url", required=True, help="SCEP URL of the server, without operation=.")
+_FINGERPRINT = "SHA-256 (or SHA-1) of the CA certificate, hex. "
+fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}Without it, whatever comes is trusted.")
+kept_fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}The default is what was given before.")
 challenge_options = (
     click.option("--challenge", help="Challenge password (it shows in the process list; see --challenge-file)."),
     click.option(
@@ -36,8 +39,33 @@ def _keys(context: click.Context, option: click.Parameter, file: Path | None) ->
     return KeyFiles(password_in(context, option, file))
 
 
-def protocol_options(command: F) -> F:
-    """Options of every command that sends a pkiMessage."""
+def http_options(command: F) -> F:
+    """Options of every command that asks a server."""
+    for option in (
+        click.option("--timeout", type=click.FloatRange(0.1, 3600), help="Seconds to connect, and without an octet."),
+        click.option("--tls-ca", type=FILE, help="Certificates (PEM, DER) to trust an https server by."),
+        click.option("--proxy", help="URL of an HTTP proxy; the default is http_proxy, https_proxy and no_proxy."),
+        click.option("--ca-identifier", help="Which CA of the server is meant (message= of GetCACert)."),
+    ):
+        command = option(command)
+    return command
+
+
+def http_of(given: dict[str, Any]) -> HttpOptions:
+    """Raises UsageError."""
+    identifier: str | None = given["ca_identifier"]
+    return HttpOptions(
+        ca_identifier=None if identifier is None else utf8(identifier, "--ca-identifier"),
+        proxy=given["proxy"],
+        tls_ca=given["tls_ca"],
+        timeout=given["timeout"],
+        prefer_get=given.get("prefer_get", False),
+    )
+
+
+def message_options(command: F) -> F:
+    """Options of every command that sends a pkiMessage, but for the CA that it believes."""
+    command = http_options(command)
     for option in (
         click.option(
             "--key-password-file",
@@ -51,6 +79,11 @@ def protocol_options(command: F) -> F:
         click.option(
             "--legacy", is_flag=True, help="Accept SHA-1 and 3DES, and use them if the server knows no better."
         ),
+        click.option(
+            "--diagnose",
+            is_flag=True,
+            help="Show what is in an answer that is not accepted, single DES and MD5 too. It stays refused.",
+        ),
         click.option("--pss", is_flag=True, help="Sign with RSASSA-PSS."),
         click.option("--get", "prefer_get", is_flag=True, help="Send by HTTP GET even if the server can POST."),
         click.option("--digest", type=Word(DIGESTS), help="Digest; SHA-256 or the key's match by default."),
@@ -59,10 +92,14 @@ def protocol_options(command: F) -> F:
         click.option(
             "--kem-backend", type=Word((AUTOMATIC, *BACKEND_NAMES)), default=AUTOMATIC, help="Implementation of ML-KEM."
         ),
-        fingerprint_option,
     ):
         command = option(command)
     return command
+
+
+def protocol_options(command: F) -> F:
+    """The same, and --ca-fingerprint."""
+    return fingerprint_option(message_options(command))
 
 
 def waiting_options(command: F) -> F:
@@ -80,11 +117,23 @@ def waiting_options(command: F) -> F:
         ),
     ):
         command = option(command)
-    return command
+
+    @functools.wraps(command)
+    def waiting(*args: Any, **more: Any) -> Any:
+        given = click.get_current_context().get_parameter_source("poll_interval")
+        if given is ParameterSource.COMMANDLINE and not more["max_polls"]:
+            raise UsageError("--poll-interval is between polls, and without --max-polls there are none")
+        return command(*args, **more)
+
+    return waiting  # type: ignore[return-value]
 
 
 def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = None) -> Options:
-    """earlier: a request to go on with, whose pinned CA stays pinned. Raises UsageError."""
+    """earlier: a request to go on with, whose pinned CA stays pinned, and whose options hold unless others are given.
+    Raises UsageError.
+    """
+    given = _given(protocol, earlier)
+    protocol = protocol | given
     save: Path | None = protocol["save_messages"]
     options = Options(
         url=url,
@@ -92,13 +141,16 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
         cipher=protocol["cipher"],
         digest=protocol["digest"],
         legacy=protocol["legacy"],
-        prefer_get=protocol["prefer_get"],
+        http=http_of(protocol),
         pss=protocol["pss"],
         require_kem=protocol["require_kem"],
+        diagnose=protocol["diagnose"],
         kem_backend=protocol["kem_backend"],
         keys=protocol["keys"],
         trace=click.echo if protocol["trace"] else None,
         save=save,
+        # A later run may be started in another folder.
+        given={name: str(value.absolute()) if isinstance(value, Path) else value for name, value in given.items()},
     )
     if save is not None:
         try:
@@ -108,6 +160,28 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
     if options.fingerprint is None:
         click.echo("no --ca-fingerprint: the CA certificate is not authenticated", err=True)
     return options
+
+
+_KEPT = (
+    *("cipher", "digest", "legacy", "pss", "require_kem", "kem_backend"),
+    *("prefer_get", "ca_identifier", "proxy", "tls_ca", "timeout"),
+)
+
+
+def _given(protocol: dict[str, Any], earlier: Pending | None) -> dict[str, Any]:
+    """The options of this command, and where it has none, those of an earlier one."""
+    context = click.get_current_context()
+    kept = earlier.options if earlier is not None else {}
+    found = {}
+    for param in context.command.params:
+        name = param.name or ""
+        if name not in _KEPT:
+            continue
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            found[name] = protocol[name]
+        elif name in kept:
+            found[name] = param.type_cast_value(context, kept[name])
+    return found
 
 
 def password_of(given: str | None, file: Path | None) -> str | None:

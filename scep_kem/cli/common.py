@@ -22,12 +22,15 @@ from pkix import errors, names
 from pkix.certificates import load_certificate
 from pkix.errors import LegacyRefused, PkixError
 from pkix.subjects import check_subject
+from scep.answers import AnswerRefused
+from scep.ca_certificates import ReplyRefused
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
 from scep_kem.config import load
 from scep_kem.config_faults import impossible, nearest
 from scep_kem.errors import MachineError, UsageError
 from scep_kem.owner import as_owner
+from scep_kem.terminal import printable
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 MOST = 1_000_000  # records that a list shows: all there are
@@ -114,9 +117,19 @@ def exit_code(error: Exception) -> int:
 
 def told(error: Exception) -> str:
     """What its text says, and as far as it is known where a structure is broken or which option helps."""
-    if isinstance(error, LegacyRefused):
-        return f"{error}; or accept it here with --legacy"
-    return errors.located(error) if isinstance(error, PkixError | KemError) else str(error)
+    text = errors.located(error) if isinstance(error, PkixError | KemError) else str(error)
+    if isinstance(error, LegacyRefused) or (isinstance(error, ReplyRefused) and error.legacy):
+        text = f"{error}; --legacy accepts that"
+    elif isinstance(error, AnswerRefused) and error.old_algorithms and not error.diagnosis:
+        text = f"{error}; --diagnose shows what is in it"
+    return "; ".join((text, *getattr(error, "__notes__", ())))
+
+
+def report(error: Exception, advice: str = "", *, begin: str = "scep-kem: ") -> None:
+    """One line on stderr, after those of a diagnosis."""
+    for line in error.diagnosis if isinstance(error, AnswerRefused) else ():
+        click.echo(printable(line), err=True)
+    click.echo(f"{printable(begin + told(error))}{advice}", err=True)
 
 
 def parse_name(text: str) -> x509.Name:

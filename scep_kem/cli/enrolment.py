@@ -14,12 +14,11 @@ from kem.errors import KemError
 from pkix.certificates import Certificate
 from pkix.errors import PkixError
 from pkix.times import THIS_DEVICE, clock, minute
-from scep.ca_certificates import CaCertificates
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
-from scep_kem.cli.common import EXIT_FAILURE, told
+from scep_kem.cli.common import EXIT_FAILURE, report, told
+from scep_kem.cli.json_report import given_options, note
 from scep_kem.cli.outputs import Outputs
-from scep_kem.cli.report import given_options, note
 from scep_kem.client.client import ScepClient
 from scep_kem.client.exchange import MOST_KEPT, Exchange, is_busy
 from scep_kem.client.options import Options
@@ -87,12 +86,12 @@ def end_with_kept(options: Options, earlier: Pending | None, key: AnyKey, output
             client = ScepClient(options, (earlier.capabilities, answer.ca_certificates))
             outcome = client.resume(earlier, key).reread(number, files.read(file, secret=True))
         except (PkixError, KemError, UsageError) as error:
-            click.echo(printable(f"the answer kept in {file} is not accepted: {told(error)}"), err=True)
+            report(error, begin=f"the answer kept in {file} is not accepted: ")
             continue
         if outcome is None:
             continue
         click.echo(printable(f"the answer kept in {file} is accepted now"), err=True)
-        _end(outcome, outputs, client.ca, key)
+        _end(outcome, outputs, client, key)
         sys.exit(0)
 
 
@@ -115,30 +114,30 @@ def carry_out(exchange: Exchange, outputs: Outputs, key: AnyKey, key_file: Path,
             raise
         kept, how = "", "to go on"
         if exchange.refused is not None:
-            kept = printable(f"; this answer is kept in {answer_file(out, exchange.refused)}")
+            kept = f"; this answer is kept in {answer_file(out, exchange.refused)}"
             how = "to read it again, with --legacy or whatever else it takes, and to go on if that does not help"
         note(status="error", error=told(error), goOn=later)
-        click.echo(f"scep-kem: {printable(told(error))}{kept}; {how}: {later}", err=True)
+        report(error, f"{printable(kept)}; {how}: {later}")
         sys.exit(EXIT_FAILURE)
     if isinstance(outcome, StillPending):
         note(status="pending", goOn=later)
         click.echo(f"still pending; later: {later}", err=True)
         sys.exit(EXIT_PENDING)
     if isinstance(outcome, Refused) and is_busy(outcome):
-        refused(outcome, f"; come back later: {later}")
-    _end(outcome, outputs, exchange.client.ca, key)
+        refused(outcome, f"come back later: {later}")
+    _end(outcome, outputs, exchange.client, key)
 
 
-def _end(outcome: Issued | Refused, outputs: Outputs, ca: CaCertificates, key: AnyKey) -> None:
+def _end(outcome: Issued | Refused, outputs: Outputs, client: ScepClient, key: AnyKey) -> None:
     """Write the certificate or say why there is none, and remove what was kept beside it."""
     out = outputs.certificate
     if isinstance(outcome, Issued):
-        outputs.write(Certificate.load(outcome.certificate), ca, key)
+        outputs.write(Certificate.load(outcome.certificate), client.ca, key)
     pending_file(out).unlink(missing_ok=True)
     for number in range(MOST_KEPT):
         answer_file(out, number).unlink(missing_ok=True)
     if isinstance(outcome, Refused):
-        refused(outcome)
+        refused(outcome, client.note)
 
 
 def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillPending | Refused:
@@ -165,7 +164,7 @@ def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillP
 def refused(outcome: Refused, advice: str = "") -> NoReturn:
     note(status="refused", refused={"failInfo": outcome.fail_info.name, "text": outcome.text})
     text = f": {printable(outcome.text)}" if outcome.text else ""
-    click.echo(f"refused: {outcome.fail_info.name}{text}{advice}", err=True)
+    click.echo(f"refused: {outcome.fail_info.name}{text}" + (printable(f"; {advice}") if advice else ""), err=True)
     sys.exit(EXIT_REFUSED)
 
 

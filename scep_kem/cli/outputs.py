@@ -14,8 +14,8 @@ from pkix.certificates import Certificate
 from scep.ca_certificates import CaCertificates
 from scep_kem import files
 from scep_kem.cli.common import FILE
+from scep_kem.cli.json_report import note
 from scep_kem.cli.password_files import password_file_option
-from scep_kem.cli.report import note
 from scep_kem.client.chains import chain_of
 from scep_kem.client.wanted import AnyKey
 from scep_kem.errors import UsageError

@@ -11,7 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pkix.asn1 import any_of
-from pkix.certificates import Certificate, IssuerAndSerialNumber
+from pkix.certificates import Certificate, IssuerAndSerialNumber, extension_of
+from pkix.errors import PkixError
 from pkix.usages import is_ca
 from scep.attributes import MessageType
 from scep.ca_certificates import CaCertificates, ReplyRefused
@@ -19,10 +20,12 @@ from scep.client import Crl, Issued, Refused
 from scep_kem import files
 from scep_kem.cli.client_files import (
     check_outputs,
-    signer_of,
+    querier_of,
 )
 from scep_kem.cli.client_options import (
     fingerprint_option,
+    http_of,
+    http_options,
     options_of,
     out_option,
     protocol_options,
@@ -30,13 +33,16 @@ from scep_kem.cli.client_options import (
 )
 from scep_kem.cli.common import FILE, parse_serial
 from scep_kem.cli.enrolment import refused
+from scep_kem.cli.json_report import Reporting, facts_of, json_option, note, reported
 from scep_kem.cli.outputs import write_certificate
-from scep_kem.cli.report import Reporting, facts_of, json_option, note, reported
+from scep_kem.client.answers import keyword_remarks, shown_keywords
 from scep_kem.client.chains import issuers_of
 from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options
 from scep_kem.client.transport import HttpTransport, TransportError
 from scep_kem.terminal import printable
+
+MOST_REMARKS = 8
 
 
 @click.command(cls=Reporting)
@@ -51,13 +57,15 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
     """Get a copy of an issued certificate with GetCert."""
     number = parse_serial(serial)
     check_outputs({"--out": out}, {"--key": key_file})
-    options = options_of(url, protocol)
-    signer = signer_of(key_file, cert_file, options)
-    client = ScepClient(options)
+    instead = "; or get it by HTTP where the CA publishes them"
+    key, certificate = querier_of(key_file, cert_file, "GetCert", instead, protocol["keys"])
+    client = ScepClient(options_of(url, protocol))
     name = IssuerAndSerialNumber(issuer=any_of(client.ca.ca.subject), serial_number=number)
-    outcome = client.query(MessageType.GetCert, name, signer)
+    outcome = client.query(MessageType.GetCert, name, key, certificate)
     if isinstance(outcome, Refused):
-        refused(outcome)
+        own = any(item.serial_number == number for item in client.ca.all)
+        advice = "`scep-kem cacert` gets a certificate of the CA's with this number" if own else ""
+        refused(outcome, "; ".join(filter(None, (advice, client.note))))
     if not isinstance(outcome, Issued):
         raise ReplyRefused("the CA answered PENDING to GetCert, which only an enrolment can be")
     write_certificate(out, Certificate.load(outcome.certificate))
@@ -73,11 +81,13 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
 def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any) -> None:
     """Get the CRL with GetCRL."""
     check_outputs({"--out": out}, {"--key": key_file})
-    options = options_of(url, protocol)
-    signer = signer_of(key_file, cert_file, options)
-    outcome = ScepClient(options).query(MessageType.GetCRL, signer.certificate.issuer_and_serial, signer)
+    urls = " or ".join(_crl_urls(files.read_certificate(cert_file)))
+    instead = f"; or get the CRL from {urls or 'the URL where the CA publishes it'}"
+    key, certificate = querier_of(key_file, cert_file, "GetCRL", instead, protocol["keys"])
+    client = ScepClient(options_of(url, protocol))
+    outcome = client.query(MessageType.GetCRL, certificate.issuer_and_serial, key, certificate)
     if isinstance(outcome, Refused):
-        refused(outcome)
+        refused(outcome, client.note)
     if not isinstance(outcome, Crl):
         raise ReplyRefused("the CA answered PENDING to GetCRL, which only an enrolment can be")
     try:
@@ -89,38 +99,67 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     click.echo(printable(f"CRL written to {out}"))
 
 
+def _crl_urls(certificate: Certificate) -> list[str]:
+    """That the certificate names."""
+    try:
+        points = extension_of(certificate, x509.CRLDistributionPoints) or ()
+    except PkixError:
+        return []
+    names = [name for point in points for name in point.full_name or ()]
+    return [name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)]
+
+
 @click.command(cls=Reporting)
 @json_option
 @url_option
-def caps(url: str) -> None:
-    """Show what the server says it can (GetCACaps)."""
-    body, _capabilities = HttpTransport(url).capabilities()
-    if body is None:
-        raise TransportError(f"{url}: GetCACaps is answered with an HTTP error, which means no capabilities")
-    found = sorted(body.decode("utf-8", "replace").split())
-    note(url=url, capabilities=found)
+@http_options
+def caps(url: str, **http: Any) -> None:
+    """Show what the server says it can (GetCACaps).
+
+    The keywords are shown as they came; what is odd about them, on stderr.
+    """
+    odd: list[str] = []
+    transport = HttpTransport(url, http_of(http), heard=lambda answer: odd.extend(answer.remarks()))
+    body, _capabilities = transport.capabilities()
+    if transport.no_capabilities:
+        raise TransportError(transport.no_capabilities)
+    shown = shown_keywords(body or b"")
+    note(url=url, capabilities=shown)
     if not reported():
-        for keyword in found:
+        for keyword in shown:
             click.echo(printable(keyword))
+    if not shown:
+        odd.append("the answer is empty, so the server has none of the capabilities")
+    tell_remarks("GetCACaps", [*odd, *keyword_remarks(body or b"")])
+
+
+def tell_remarks(where: str, found: list[str]) -> None:
+    """In one line, what is odd about answers that can be used."""
+    if found:
+        click.echo(printable(f"{where}: {'; '.join(found[:MOST_REMARKS])}"), err=True)
 
 
 @click.command(cls=Reporting)
 @json_option
 @url_option
 @fingerprint_option
+@http_options
 @click.option("--next", "following", is_flag=True, help="The next CA certificate (GetNextCACert), verified.")
 @click.option("--all", "everything", is_flag=True, help="Also the RA's certificates, which are nothing to trust.")
 @click.option("--out", type=FILE, help="File for the certificates (PEM); the default is stdout.")
-def cacert(url: str, ca_fingerprint: str | None, following: bool, everything: bool, out: Path | None) -> None:
+def cacert(
+    url: str, ca_fingerprint: str | None, following: bool, everything: bool, out: Path | None, **http: Any
+) -> None:
     """Get and authenticate the CA's certificates.
 
     With GetCACert or GetNextCACert. The certificates of CAs are written, the one that issues first: a file to trust,
     as with `openssl verify -CAfile`. What each certificate is for is on stderr.
     """
-    client = ScepClient(Options(url=url, fingerprint=ca_fingerprint))
+    client = ScepClient(Options(url=url, fingerprint=ca_fingerprint, http=http_of(http)))
     ca = client.ca
     received = client.next_ca() if following else ca.all
     certificates = list(received) if everything else issuers_of(received, ca.ca)
+    tell_remarks("HTTP", client.remarks)
     _tell(received, ca, following)
     if out is not None:
         files.write(out, files.pem(*certificates))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ca.credentials import new_password
 from kem.backends import Backends
+from kem.errors import KemError
 from kem.keys import DecapsulationKey, encode_public_key
 from pkix.algorithms import (
     AES128,
@@ -23,7 +25,8 @@ from pkix.algorithms import (
 )
 from pkix.asn1 import Oid
 from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.keys import generate, message_digest
+from pkix.errors import PkixError
+from pkix.keys import generate, key_type_of, message_digest
 from pkix.names import name_text
 from pkix.pkcs10 import (
     CertificationRequest,
@@ -31,7 +34,8 @@ from pkix.pkcs10 import (
     encode_statement_request,
     encode_unsigned_request,
 )
-from pkix.signatures import SigningKey
+from pkix.recognised import begins_as_der
+from pkix.signatures import SigningKey, shortest_digest
 from pkix.signed_data import Signer
 from scep.attributes import REQUEST_ATTRIBUTES, RESPONSE_KEY, MessageType
 from scep.ca_certificates import CaCertificates, ReplyRefused
@@ -50,10 +54,11 @@ from scep.client import (
 from scep.kem_pop import encode_response_key
 from scep.messages import PkiMessage
 from scep_kem import files
+from scep_kem.client.answers import PKI_OPERATION, HttpAnswer, keyword_remarks, shown_keywords
 from scep_kem.client.exchange import Exchange
 from scep_kem.client.options import CIPHERS, DIGESTS, Options
 from scep_kem.client.pending import Pending
-from scep_kem.client.transport import HttpTransport
+from scep_kem.client.transport import HttpTransport, TransportError
 from scep_kem.client.wanted import AnyKey, Renewing, Wanted, fits
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError, cannot
@@ -66,14 +71,15 @@ EPHEMERAL = "ec:P-256"
 # The certificate of an ephemeral key is not encrypted, so it does not give away who enrols.
 EPHEMERAL_SUBJECT = x509.Name.from_rfc4514_string("CN=SCEP client")
 
-_SAVED = re.compile(r"([0-9]+)-(client|server)\.der")
+_SAVED = re.compile(r"([0-9]+)-[A-Za-z]+\.(der|txt)")
 
 
 @dataclass
 class ScepClient:
     """A session with one server: capabilities and CA certificates are fetched once (caps_body, ca_body: as received).
 
-    kept: both bodies from an earlier run, so that nobody has to be asked for them.
+    kept: both bodies from an earlier run, so that nobody has to be asked for them. remarks: what is wrong with HTTP in
+    answers that can be used.
     """
 
     options: Options
@@ -84,18 +90,23 @@ class ScepClient:
     ca: CaCertificates = field(init=False)
 
     def __post_init__(self) -> None:
-        self._saved = _last_saved(self.options.save)
-        self._transport = HttpTransport(self.options.url, prefer_get=self.options.prefer_get)
+        self._saved, self.remarks = _last_saved(self.options.save), list[str]()
+        self._transport = HttpTransport(self.options.url, self.options.http, heard=self._heard)
         self._backends: Backends = backends(self.options.kem_backend)
         if self.kept is not None:
             self.caps_body, self.ca_body = self.kept
             self.capabilities = Capabilities.decode(self.caps_body)
-        else:
-            body, self.capabilities = self._transport.capabilities()
-            # No answer counts as an empty one, so that a CA that did answer notices who suppressed it.
-            self.caps_body = body or b""
-            self._show(f"GetCACaps: {', '.join(sorted(self.capabilities.keywords)) or '(nothing)'}")
+            self._read_ca()
+            return
+        body, self.capabilities = self._transport.capabilities()
+        # No answer counts as an empty one, so that a CA that did answer notices who suppressed it.
+        self.caps_body = body or b""
+        self._show_capabilities()
+        with self.noting():
             self.ca_body = self._transport.get_ca_cert()
+            self._read_ca()
+
+    def _read_ca(self) -> None:
         self.ca = CaCertificates.decode(
             self.ca_body, fingerprint=self.options.fingerprint, now=utc_now(), policy=self._policy()
         )
@@ -113,6 +124,35 @@ class ScepClient:
             raise ReplyRefused("ML-KEM is required, and GetCACert has no ML-KEM certificate that we can use")
         if not self.capabilities.has("KEM-PoP"):
             self._show("GetCACaps does not list KEM-PoP, but the CA has an ML-KEM certificate: going on with ML-KEM")
+
+    def _show_capabilities(self) -> None:
+        """As they came, in their order and case."""
+        if self.no_capabilities:
+            self._show(f"no capabilities: {self.no_capabilities}")
+            return
+        self._show(f"GetCACaps: {', '.join(shown_keywords(self.caps_body)) or '(nothing)'}")
+        for text in keyword_remarks(self.caps_body):
+            self._show(f"    ODD: {text}")
+
+    @property
+    def no_capabilities(self) -> str:
+        """Why there are none, or empty if the server gave them."""
+        return self._transport.no_capabilities
+
+    @property
+    def note(self) -> str:
+        """What to say with whatever may follow from missing capabilities; else empty."""
+        return f"before that, {self.no_capabilities}" if self.no_capabilities else ""
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[None]:
+        """Errors that may follow from missing capabilities tell why they are missing."""
+        try:
+            yield
+        except (TransportError, PkixError, KemError) as error:
+            if self.note and not hasattr(error, "__notes__"):
+                error.add_note(self.note)
+            raise
 
     def enrol(self, wanted: Wanted, renewing: Renewing | None = None) -> Exchange:
         """A PKCSReq signed with a self-signed certificate, or a RenewalReq signed with the one to renew; for a key
@@ -207,12 +247,11 @@ class ScepClient:
         self, wanted: Wanted, request: CertificationRequest, renewing: Renewing | None
     ) -> tuple[Signer, SigningKey | None]:
         """Who signs the pkiMessage, and the key if it is ephemeral."""
-        pss = self.options.pss
         if renewing is not None and not isinstance(renewing.key, DecapsulationKey):
-            return Signer(renewing.key, renewing.certificate, pss=pss), None
+            return self._signed_by(renewing.key, renewing.certificate), None
         if wanted.statement is not None:
             key, certificate = wanted.statement
-            return Signer(key, certificate, pss=pss), None
+            return self._signed_by(key, certificate), None
         ephemeral = None
         if isinstance(wanted.key, DecapsulationKey):
             ephemeral = generate(EPHEMERAL_PQ if self.capabilities.has("ML-DSA") else EPHEMERAL)
@@ -220,7 +259,18 @@ class ScepClient:
         else:
             key, subject = wanted.key, request.subject
         certificate = Certificate.of(self_signed(key, subject, now=utc_now(), random=os.urandom))
-        return Signer(key, certificate, pss=pss), ephemeral
+        return self._signed_by(key, certificate), ephemeral
+
+    def _signed_by(self, key: SigningKey, certificate: Certificate) -> Signer:
+        """Raises UsageError for --pss or --digest with a key that they do not suit."""
+        digest, kind = self.options.digest, key_type_of(key.public_key())
+        if self.options.pss and not isinstance(key, rsa.RSAPrivateKey):
+            raise UsageError(f"--pss is for RSA keys, and the key that signs the message is of type {kind}")
+        if digest is not None and DIGESTS[digest]().digest_size < shortest_digest(key):
+            raise UsageError(
+                f"--digest {digest} does not suit the key that signs the message, of type {kind}; sha512 does"
+            )
+        return Signer(key, certificate, pss=self.options.pss)
 
     def resume(self, pending: Pending, key: AnyKey) -> Exchange:
         """Go on with a request that an earlier run left. Raises UsageError if it is not for this key."""
@@ -235,7 +285,7 @@ class ScepClient:
         signer_key = pending.signer or (keys.read_signing(pending.signer_file) if pending.signer_file else key)
         if isinstance(signer_key, DecapsulationKey):
             raise UsageError("the key is not the one that the pending request is for")
-        signer = Signer(signer_key, pending.certificate, pss=self.options.pss)
+        signer = self._signed_by(signer_key, pending.certificate)
         enrolment = Enrolment(
             request=request,
             renewal=PkiMessage.decode(pending.sent).message_type is MessageType.RenewalReq,
@@ -265,8 +315,11 @@ class ScepClient:
             answers=pending.answers,
         )
 
-    def query(self, kind: MessageType, name: IssuerAndSerialNumber, signer: Signer) -> Outcome:
-        """GetCert or GetCRL."""
+    def query(
+        self, kind: MessageType, name: IssuerAndSerialNumber, key: SigningKey, certificate: Certificate
+    ) -> Outcome:
+        """GetCert or GetCRL. key, certificate: that sign it."""
+        signer = self._signed_by(key, certificate)
         query = Query(
             kind,
             name,
@@ -276,19 +329,21 @@ class ScepClient:
             settings=self._settings(signer.key),
             random=os.urandom,
         )
-        return query.receive(self.send(query.start(now=utc_now())))
+        with self.noting():
+            return query.receive(self.send(query.start(now=utc_now())))
 
     def next_ca(self) -> tuple[Certificate, ...]:
         """GetNextCACert, verified."""
-        return decode_next_ca(self._transport.get_next_ca_cert(), self.ca, self._policy())
+        with self.noting():
+            return decode_next_ca(self._transport.get_next_ca_cert(), self.ca, self._policy())
 
     def send(self, message: bytes) -> bytes:
         """One PKIOperation, traced and saved."""
         self._record("client", message)
-        keywords = self.capabilities.keywords
+        known = self.capabilities.keywords
         if self.ca.kem_certificates(self._backends):
-            keywords |= {"postpkioperation"}  # who has such a certificate takes POST, whatever became of GetCACaps
-        reply = self._transport.pki_operation(message, Capabilities(keywords))
+            known |= {"postpkioperation"}  # who has such a certificate takes POST, whatever became of GetCACaps
+        reply = self._transport.pki_operation(message, Capabilities(known))
         self._record("server", reply)
         return reply
 
@@ -309,7 +364,8 @@ class ScepClient:
     def _settings(self, key: SigningKey, *, kem: bool = False) -> ClientSettings:
         """SHA-256 and AES-128-CBC unless told otherwise, the server knows AES-GCM, or, under --legacy, knows no better
         (RFC 8894 section 3.5.2). Who has an ML-KEM certificate knows AES-GCM, whatever became of GetCACaps, and nobody
-        else certifies an ML-KEM key. kem: whether the requested key is one.
+        else certifies an ML-KEM key. kem: whether the requested key is one. Raises UsageError for a cipher that is
+        none for it.
         """
         options, policy = self.options, self._policy()
         gcm = self.capabilities.has("AES-GCM") or kem or bool(self.ca.kem_certificates(self._backends))
@@ -317,6 +373,9 @@ class ScepClient:
         digest = DIGESTS[options.digest]() if options.digest else message_digest(key)
         if options.cipher:
             cipher = CIPHERS[options.cipher]
+            other = "an ML-KEM key" if kem else "--require-kem" if options.require_kem else ""
+            if other and not cipher.authenticated:
+                raise UsageError(f"--cipher {options.cipher} does not go with {other}, which takes AES-GCM: aes256-gcm")
         elif options.legacy and not gcm and not self.capabilities.has("AES"):
             cipher = TRIPLE_DES
         if options.legacy and not options.digest and not self.capabilities.has("SHA-256"):
@@ -327,6 +386,7 @@ class ScepClient:
             policy=policy,
             backends=self._backends,
             require_kem=options.require_kem,
+            diagnose=options.diagnose,
         )
 
     def _record(self, who: str, message: bytes) -> None:
@@ -334,9 +394,22 @@ class ScepClient:
         arrow = "client -> CA" if who == "client" else "CA -> client"
         for index, line in enumerate(describe_message(message, self.ca.all)):
             self._show(f"{arrow}  {line}" if index == 0 else f"    {line}")
-        if self.options.save is not None:
-            self._saved += 1
-            files.write(self.options.save / f"{self._saved:02d}-{who}.der", message, secret=True)
+        if who == "client":
+            self._save(who, message)
+
+    def _heard(self, answer: HttpAnswer) -> None:
+        """Trace and keep what came over HTTP, also what is no answer."""
+        self.remarks += answer.remarks()
+        for line in answer.lines():
+            self._show(line)
+        self._save("server" if answer.operation == PKI_OPERATION else answer.operation, answer.body)
+
+    def _save(self, what: str, octets: bytes) -> None:
+        if self.options.save is None:
+            return
+        self._saved += 1
+        name = f"{self._saved:02d}-{what}.{'der' if begins_as_der(octets) else 'txt'}"
+        files.write(self.options.save / name, octets, secret=True)
 
     def _show(self, line: str) -> None:
         if self.options.trace is not None:

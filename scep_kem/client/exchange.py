@@ -135,6 +135,10 @@ class Exchange:
                 return
 
     def _converse(self, message: bytes, *, polling: bool) -> Result:
+        with self.client.noting():
+            return self._until_answered(message, polling=polling)
+
+    def _until_answered(self, message: bytes, *, polling: bool) -> Result:
         pauses, challenges, repeated = iter(PAUSES), 0, False
         while True:
             try:
@@ -219,6 +223,7 @@ class Exchange:
             answered=self.answered,
             capabilities=self.capabilities,
             ca_certificates=self.ca_certificates,
+            options=self.client.options.given,
             answers=self.answers,
             certificate=self.signer,
             signer=self.ephemeral,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 
@@ -18,8 +19,9 @@ from pkix.algorithms import (
     AES256_GCM,
     TRIPLE_DES,
 )
+from scep_kem.client.http_options import HttpOptions
 from scep_kem.client.key_files import KeyFiles
-from scep_kem.client.transport import check_url
+from scep_kem.client.urls import check_url
 from scep_kem.errors import UsageError
 
 CIPHERS = {
@@ -45,10 +47,11 @@ _FINGERPRINT = re.compile("[0-9A-Fa-f]{64}|[0-9A-Fa-f]{40}")
 @dataclass(frozen=True)
 class Options:
     """url: of the server. fingerprint: of the CA, hex. cipher, digest: names of CIPHERS and DIGESTS, None to choose.
-    legacy: accept, and if need be use, SHA-1 and 3DES. prefer_get: PKIOperation by GET. pss: RSASSA-PSS.
+    legacy: accept, and if need be use, SHA-1 and 3DES. http: how the server is reached. pss: RSASSA-PSS.
     require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation of ML-KEM.
-    keys: reads private keys. trace: called with lines about each message. save: folder for the messages' octets, or
-    None.
+    keys: reads private keys. diagnose: say what is in an answer that is not accepted. trace: called with lines about
+    each message. save: folder for the messages' octets, or None. given: what of this was asked for, by the names of the
+    command's options, for a later run; as JSON has it.
     Raises UsageError if url or fingerprint cannot be one.
     """
 
@@ -57,13 +60,15 @@ class Options:
     cipher: str | None = None
     digest: str | None = None
     legacy: bool = False
-    prefer_get: bool = False
+    http: HttpOptions = field(default_factory=HttpOptions)
     pss: bool = False
     require_kem: bool = False
+    diagnose: bool = False
     kem_backend: str = "automatic"
     keys: KeyFiles = field(default_factory=KeyFiles)
     trace: Callable[[str], None] | None = None
     save: Path | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_url(self.url)

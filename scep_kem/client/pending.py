@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pkix.certificates import Certificate
 from pkix.errors import PkixError
@@ -54,7 +56,8 @@ class Answer:
 class Pending:
     """request: the PKCS #10. sent: octets of the pkiMessage that carried it. answered: whether the CA ever answered,
     so that it knows of the request. capabilities: the GetCACaps body that was acted on. ca_certificates: the GetCACert
-    body by which `sent` was encrypted; None in a file of an earlier version. answers: those that were refused.
+    body by which `sent` was encrypted; None in a file of an earlier version. options: `Options.given`. answers: those
+    that were refused.
 
     certificate: the one that signed it. signer: its key if it is ephemeral; signer_file: the file of its key if it is
     not the requested one; both None if it is. renewed: for the renewal of a KEM certificate, its file and its key's.
@@ -72,6 +75,7 @@ class Pending:
     renewed: tuple[Path, Path] | None = None
     answered: bool = True
     ca_certificates: bytes | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     answers: tuple[Answer, ...] = ()
 
     def is_stale(self, now: datetime) -> bool:
@@ -92,6 +96,7 @@ class Pending:
                 "CA certificates": None
                 if self.ca_certificates is None
                 else base64.b64encode(self.ca_certificates).decode(),
+                "options": dict(self.options),
                 "answers": [answer.dump() for answer in self.answers],
                 "signer certificate": self.certificate.pem.decode(),
                 "signer key": None if self.signer is None else dump_private_key(self.signer).decode(),
@@ -119,13 +124,14 @@ class Pending:
                 answered=_flag(found.get("answered", True)),
                 capabilities=base64.b64decode(found["capabilities"]),
                 ca_certificates=None if ca_certificates is None else base64.b64decode(_text(ca_certificates)),
+                options=_options(found.get("options", {})),
                 answers=tuple(map(Answer.load, found.get("answers", []))),
                 certificate=_certificate(_text(found["signer certificate"])),
                 signer=None if found["signer key"] is None else load_private_key(found["signer key"].encode()),
                 signer_file=None if found["signer key file"] is None else Path(found["signer key file"]),
                 renewed=None if renewed is None else (Path(renewed[0]), Path(renewed[1])),
             )
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, PkixError):
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, PkixError, UsageError):
             raise UsageError(f"{path} is not a pending enrolment of this program") from None
 
 
@@ -137,6 +143,13 @@ def _certificate(pem: str) -> Certificate:
 def _text(value: object) -> str:
     """Raises TypeError."""
     if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _options(value: object) -> dict[str, Any]:
+    """Raises TypeError."""
+    if not isinstance(value, dict):
         raise TypeError
     return value
 

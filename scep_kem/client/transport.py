@@ -1,26 +1,40 @@
-"""HTTP for the client: GetCACaps, GetCACert, GetNextCACert and PKIOperation by POST or GET (RFC 8894 section 4.1)."""
+"""SCEP over HTTP for the client: GetCACaps, GetCACert, GetNextCACert and PKIOperation by POST or GET (RFC 8894 section
+4.1).
+"""
 
 from __future__ import annotations
 
 import base64
-from urllib.parse import quote, urlsplit
-
-import urllib3
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from scep.capabilities import Capabilities
-from scep_kem.errors import UsageError
-from scep_kem.terminal import printable
+from scep_kem.client.answers import (
+    GET_CA_CAPS,
+    GET_CA_CERT,
+    GET_NEXT_CA_CERT,
+    PKI_MESSAGE,
+    PKI_OPERATION,
+    HttpAnswer,
+)
+from scep_kem.client.connections import WANTS_A_USER, Connections, NoAnswer
+from scep_kem.client.http_options import HttpOptions
+from scep_kem.client.urls import (
+    NotFollowed,
+    check_url,
+    redirected,
+    shown,
+    shown_location,
+    shown_target,
+    target_of,
+)
 
-# Seconds to connect, and without an octet. The client gives up last, so that an answer that is on its way arrives.
-READ_TIMEOUT = 60.0
-TIMEOUT = urllib3.Timeout(connect=10.0, read=READ_TIMEOUT)
 MAX_BODY = 16 << 20  # a CRL can be long
 MAX_UNSIGNED = 1 << 20  # of what GetCACert and GetCACaps answer, which is read before anything authenticates it
+MAX_REDIRECTS = 5
 # From a proxy in front of the CA, or a CA that is overloaded or stopped: nothing is said about the message.
 STATUS_OF_NO_ANSWER = {408, 429, 502, 503, 504}
-
-# Devices often enrol before they know the time; what is wrong with a certificate is said without this.
-urllib3.disable_warnings(urllib3.exceptions.SystemTimeWarning)
+REDIRECTS = {301, 302, 307, 308}
 
 
 class TransportError(Exception):
@@ -35,99 +49,138 @@ class Declined(TransportError):
     """The server did not take the message: an HTTP status of 3xx or 4xx."""
 
 
-def check_url(url: str) -> None:
-    """Raises UsageError if no SCEP server can be at this URL."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # from `port` too, which is read only when asked for
-        usable = False
-    if not usable or " " in url or not url.isprintable():
-        raise UsageError(f"{url!r} is not an http or https URL")
-    if parts.query or parts.fragment:
-        raise UsageError(f"{url!r}: give the URL without ? and #")
-
-
-def read_body(response: urllib3.BaseHTTPResponse, most: int) -> bytes:
-    """The body of an answer, at most `most` octets. Raises urllib3's HTTPError.
-
-    After a longer one, the connection is closed: the rest must not be taken for the next answer.
-    """
-    try:
-        body = response.read(most + 1)
-        if len(body) > most:
-            response.close()
-            raise urllib3.exceptions.HTTPError(f"the answer has more than {most} octets")
-        return body
-    finally:
-        response.release_conn()
-
-
 class HttpTransport:
-    """One server. url: the SCEP URL without a query. prefer_get: send PKIOperation by GET even if POST is there."""
+    """One server. url: the SCEP URL. heard: called with each answer, whatever it is.
 
-    def __init__(self, url: str, *, prefer_get: bool = False) -> None:
+    no_capabilities: why GetCACaps brought none; empty if it brought some.
+    """
+
+    def __init__(
+        self, url: str, options: HttpOptions | None = None, *, heard: Callable[[HttpAnswer], None] | None = None
+    ) -> None:
+        """Raises UsageError."""
         check_url(url)
-        self.url = url
-        self._prefer_get = prefer_get
-        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
+        self.url, self.no_capabilities = url, ""
+        self._options, self._heard = options or HttpOptions(), heard
+        self._connections = Connections(url, self._options)
 
     def capabilities(self) -> tuple[bytes | None, Capabilities]:
-        """GetCACaps: the body and what it says; an HTTP error means that nothing is supported (section 3.5.2).
+        """GetCACaps: the body and what it says; an HTTP error means that nothing is supported (section 3.5.2), and so
+        does a page or whatever else is no list.
 
         Raises AnswerLost for an error that is not the CA's: a client that acted on nothing would look like one whose
         capabilities somebody has suppressed.
         """
-        status, body = self._request("GET", "GetCACaps")
-        if status in STATUS_OF_NO_ANSWER:
-            self._ok(status, body, "GetCACaps")
-        return (body, Capabilities.decode(body)) if status == 200 else (None, Capabilities())
+        answer = self._get(GET_CA_CAPS)
+        if answer.status != 200:
+            refused = self._refused(answer)
+            if answer.status in STATUS_OF_NO_ANSWER:
+                raise refused
+            self.no_capabilities = str(refused)
+            return None, Capabilities()
+        if answer.is_another_form:
+            self.no_capabilities = self._another_form(answer)
+            return answer.body, Capabilities()
+        return answer.body, Capabilities.decode(answer.body)
 
     def get_ca_cert(self) -> bytes:
         """Body of GetCACert."""
-        return self._ok(*self._request("GET", "GetCACert"), "GetCACert")
+        return self._body(self._get(GET_CA_CERT))
 
     def get_next_ca_cert(self) -> bytes:
         """Body of GetNextCACert."""
-        return self._ok(*self._request("GET", "GetNextCACert"), "GetNextCACert")
+        return self._body(self._get(GET_NEXT_CA_CERT))
 
     def pki_operation(self, message: bytes, capabilities: Capabilities) -> bytes:
-        """Send a pkiMessage and return the answer's body: by POST if the server can (section 4.1, a MUST)."""
-        if capabilities.has("POSTPKIOperation") and not self._prefer_get:
-            answer = self._request("POST", "PKIOperation", body=message)
+        """Send a pkiMessage and return the answer's body: by POST if the server can (section 4.1, a MUST).
+
+        A pkiMessage is an answer under any HTTP status: it is signed, which HTTP is not, and has the CA's own reason.
+        """
+        if capabilities.has("POSTPKIOperation") and not self._options.prefer_get:
+            answer = self._ask("POST", PKI_OPERATION, target_of(self.url, PKI_OPERATION), message)
         else:
-            answer = self._request("GET", "PKIOperation", message=message)
-        return self._ok(*answer, "PKIOperation")
+            encoded = base64.b64encode(message).decode("ascii")
+            answer = self._ask("GET", PKI_OPERATION, target_of(self.url, PKI_OPERATION, encoded))
+        if answer.status != 200 and answer.is_pki_message:
+            return answer.body
+        return self._body(answer)
 
-    def _request(
-        self, method: str, operation: str, *, body: bytes | None = None, message: bytes | None = None
-    ) -> tuple[int, bytes]:
-        target = f"{self.url}?operation={operation}"
-        if message is not None:
-            target += f"&message={quote(base64.b64encode(message), safe='')}"
-        headers = {"Content-Type": "application/x-pki-message"} if body is not None else {}
+    def _get(self, operation: str) -> HttpAnswer:
+        return self._ask("GET", operation, target_of(self.url, operation, self._options.ca_identifier))
+
+    def _ask(self, method: str, operation: str, url: str, body: bytes | None = None) -> HttpAnswer:
+        """One request, sent on where the server redirects it to, with the same method and body. Raises
+        TransportError.
+        """
+        asked = [url]
+        while True:
+            status, headers, content = self._exchange(method, operation, asked[-1], body)
+            answer = HttpAnswer(
+                operation=operation,
+                method=method,
+                target=shown_target(asked[0]),
+                sent=len(body or b""),
+                status=status,
+                content_type=headers.get("Content-Type", ""),
+                body=content,
+                redirects=tuple(map(shown_target, asked[1:])),
+            )
+            location = headers.get("Location", "") if 300 <= status < 400 else ""
+            if location:
+                try:
+                    asked.append(_following(status, location, asked))
+                    continue
+                except NotFollowed as error:
+                    answer = replace(answer, location=shown_location(asked[-1], location), not_followed=str(error))
+            if self._heard is not None:
+                self._heard(answer)
+            return answer
+
+    def _exchange(
+        self, method: str, operation: str, url: str, body: bytes | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        headers = {} if body is None else {"Content-Type": PKI_MESSAGE}
+        most = MAX_BODY if operation == PKI_OPERATION else MAX_UNSIGNED
         try:
-            response = self._pool.request(method, target, body=body, headers=headers, preload_content=False)
-            content = read_body(response, MAX_BODY if operation == "PKIOperation" else MAX_UNSIGNED)
-        except urllib3.exceptions.SSLError as error:
-            raise TransportError(f"{self.url}: {_reason(error)}") from None
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise AnswerLost(f"{self.url}: {_reason(error)}") from None
-        return response.status, content
+            return self._connections.exchange(method, url, body, headers, most)
+        except NoAnswer as error:
+            kind = AnswerLost if error.sent else TransportError
+            raise kind(f"{operation}: {shown(self.url)}: {error}") from None
 
-    def _ok(self, status: int, body: bytes, operation: str) -> bytes:
-        if status == 200:
-            return body
-        said = printable(" ".join(body[:200].decode("utf-8", "replace").split()))
+    def _body(self, answer: HttpAnswer) -> bytes:
+        """Raises TransportError for what cannot be a right answer; AnswerLost if the CA may have got a message."""
+        if answer.status != 200:
+            raise self._refused(answer)
+        if answer.is_another_form:
+            kind = AnswerLost if answer.operation == PKI_OPERATION else TransportError
+            raise kind(self._another_form(answer))
+        return answer.body
+
+    def _another_form(self, answer: HttpAnswer) -> str:
+        should = "" if answer.operation == GET_CA_CAPS else ", not DER"
+        return f"{answer.operation}: the answer is {answer.described()}{should}; is {shown(self.url)} the SCEP URL?"
+
+    def _refused(self, answer: HttpAnswer) -> TransportError:
+        """An HTTP status other than 200."""
+        status, proxy = answer.status, self._connections.proxy
         kind = AnswerLost if status in STATUS_OF_NO_ANSWER else Declined if 300 <= status < 500 else TransportError
-        raise kind(f"{operation}: {self.url} answered HTTP {status}" + (f": {said}" if said else ""))
+        text = f"{answer.operation}: {shown(self.url)} answered HTTP {status}"
+        if answer.location:
+            text += f", Location {answer.location}: {answer.not_followed}"
+        elif status == 407 and proxy is not None:
+            text += f", which is the proxy {proxy}{WANTS_A_USER}"
+        else:
+            text += answer.told()
+        return kind(text)
 
 
-def _reason(error: Exception) -> str:
-    """urllib3 wraps what happened several times; the innermost text is the readable one."""
-    inner: BaseException = error
-    while (following := inner.__cause__ or getattr(inner, "reason", None)) and isinstance(following, BaseException):
-        inner = following
-    if isinstance(inner, OSError) and inner.strerror:
-        return inner.strerror
-    return str(inner).rsplit(": ", 1)[-1] or type(inner).__name__
+def _following(status: int, location: str, asked: list[str]) -> str:
+    """Where a redirect leads to. asked: the URLs that were asked for, the latest last. Raises NotFollowed."""
+    if status not in REDIRECTS:
+        raise NotFollowed("that status redirects no request of ours")
+    url = redirected(asked[-1], location)
+    if url in asked:
+        raise NotFollowed("that was asked for already")
+    if len(asked) > MAX_REDIRECTS:
+        raise NotFollowed(f"no more than {MAX_REDIRECTS} redirects are followed")
+    return url

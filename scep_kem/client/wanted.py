@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
 
 from kem.keys import DecapsulationKey, encode_public_key
 from pkix.certificate_builder import Extensions
-from pkix.certificates import Certificate, is_self_issued
+from pkix.certificates import Certificate, extension_of, extensions_of, is_self_issued
 from pkix.errors import AlgorithmRefused
+from pkix.microsoft_sid import MICROSOFT_SID
 from pkix.public_keys import load_public_key
 from pkix.signatures import SigningKey
+from pkix.usages import key_usage, possible_usages, usage_names
 from scep_kem import files
 from scep_kem.client.pending import Pending
 from scep_kem.kem import public_kem_key
@@ -52,6 +55,28 @@ class Renewing:
     certificate: Certificate
     key_file: Path
     cert_file: Path
+
+
+_AS_THEY_ARE = (
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    ExtensionOID.EXTENDED_KEY_USAGE,
+    MICROSOFT_SID,
+)
+_OF_CAS = {"keyCertSign", "cRLSign"}
+
+
+def as_before(old: Certificate, key_type: str) -> Extensions:
+    """What a request for the successor of a certificate asks for: its names, keyUsage, extendedKeyUsage and Microsoft
+    SID. Constraints, identifiers, policies and URLs are the CA's own affair. key_type: of the requested key, as
+    `pkix.keys` names it; usages that it cannot have are left out. Raises Malformed for what cannot be read.
+    """
+    for kind in (x509.SubjectAlternativeName, x509.ExtendedKeyUsage, x509.KeyUsage):
+        extension_of(old, kind)
+    usages = (usage_names(extensions_of(old)) or frozenset()) & possible_usages(key_type) - _OF_CAS
+    found = [item for item in extensions_of(old) if item.oid in _AS_THEY_ARE]
+    if usages:
+        found.append(x509.Extension(ExtensionOID.KEY_USAGE, True, key_usage(usages)))
+    return found
 
 
 def is_for(pending: Pending, url: str, wanted: Wanted, renewing: Renewing | None) -> bool:

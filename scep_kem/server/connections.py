@@ -58,6 +58,8 @@ LARGE = _IN_MEMORY // PIPELINED // 2
 
 # Octets of large answers that stay in memory until clients have read them.
 UNREAD = 1 << 28
+# The first octet of a TLS connection (RFC 8446 section 5.1), which no request of HTTP has.
+TLS_HANDSHAKE = b"\x16"
 
 
 class Refusal(ErrorTask):
@@ -69,7 +71,8 @@ class Refusal(ErrorTask):
         """Answer, with a line in the log as for every request (deploy/LOG.md)."""
         request: Any = self.request
         error = request.error
-        said = f"{error.reason}: {error.body}"
+        channel: Any = self.channel
+        said = "TLS, and this port has plain HTTP" if channel.began_as_tls else f"{error.reason}: {error.body}"
         log.info(
             Line("request", "refused", {"text": said, "client": self.channel.addr[0], "http status": int(error.code)})
         )
@@ -95,6 +98,7 @@ class Channel(HTTPChannel):
     requests: list[Any]
     requests_lock: threading.Lock
     outbufs: list[Any]
+    began_as_tls = False
     _since = 0.0
     _unwanted = False  # another thread than the main loop wants it closed
 
@@ -104,8 +108,13 @@ class Channel(HTTPChannel):
             self._make_room()
 
     def received(self, data: bytes) -> bool:
-        """Octets of a request. One that is incomplete counts as quiet since its first octet."""
+        """Octets of a request. One that is incomplete counts as quiet since its first octet. What begins as TLS is
+        ended here: its client sends no more before it has an answer, and both would wait for each other.
+        """
         before = self.request
+        if before is None and data.startswith(TLS_HANDSHAKE):
+            self.began_as_tls = True
+            data += b"\r\n\r\n"
         more: bool = super().received(data)
         if self.request is not None:
             if self.request is not before:

@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 from ca.applications import Application
 from ca.store import IssuedCertificate
 from ca.webhook import WebhookAnswer
+from scep_kem import network_errors
 from scep_kem.budgets import WEBHOOK_CALLS
 from scep_kem.clock import utc_now
 from scep_kem.terminal import printable
@@ -65,9 +66,19 @@ class HttpWebhook:
         try:
             return _answer(self._post(json.dumps(question).encode()))
         except (http.client.HTTPException, OSError, ValueError) as error:
-            reason = _reason(error)[:MAX_REASON]
+            reason = self._reason(error)[:MAX_REASON]
             log.warning("webhook %s: %s", self._shown, reason)
             return WebhookAnswer.UNREACHABLE, reason
+
+    def _reason(self, error: Exception) -> str:
+        """For the log. What is no HTTP is not repeated: it may be our own request come back, with its secret."""
+        if isinstance(error, TimeoutError):
+            return _out_of_time(self._config)
+        ours = type(error) is OSError and error.errno is None
+        if ours or not isinstance(error, OSError | http.client.HTTPException):
+            return printable(str(error))
+        host = urlsplit(self._config.url).hostname or ""
+        return network_errors.reason(error, host, tls_advice="name the file of its CA's in webhook_ca_file")
 
     def _post(self, question: bytes) -> bytes:
         """The body of the answer. Raises HTTPException, OSError, ValueError."""
@@ -102,7 +113,7 @@ class _Call:
             found = self._done.get(timeout=max(self._until - time.monotonic(), 0.0))
         except queue.Empty:
             self._give_up()
-            raise TimeoutError(f"no answer within {self._config.timeout:g} seconds") from None
+            raise TimeoutError(_out_of_time(self._config)) from None
         if isinstance(found, Exception):
             raise found
         return found
@@ -149,21 +160,21 @@ class _Call:
 
 
 def _connection(config: WebhookConfig) -> http.client.HTTPConnection:
-    """Not connected yet. Raises OSError for a ca_file that cannot be used. Its time-out is for single steps."""
+    """Not connected yet. Raises ValueError for a ca_file that cannot be used. Its time-out is for single steps."""
     parts = urlsplit(config.url)
     host = parts.hostname or ""
     # Always with a port: without one, the end of an IPv6 address is taken for it.
     if parts.scheme != "https":
         return http.client.HTTPConnection(host, parts.port or 80, timeout=config.timeout)
-    context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
+    try:
+        context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
+    except OSError:
+        raise ValueError(f"webhook_ca_file: {config.ca_file} holds no certificate that TLS can use") from None
     return http.client.HTTPSConnection(host, parts.port or 443, timeout=config.timeout, context=context)
 
 
-def _reason(error: Exception) -> str:
-    """For the log. What is no HTTP is not repeated: it may be our own request come back, with its secret."""
-    if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
-        return f"what came is no HTTP answer ({type(error).__name__})"
-    return printable(str(error) or type(error).__name__)
+def _out_of_time(config: WebhookConfig) -> str:
+    return f"no answer within {config.timeout:g} seconds"
 
 
 def _answer(body: bytes) -> tuple[WebhookAnswer, str]:

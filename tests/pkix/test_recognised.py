@@ -41,6 +41,8 @@ INSTEAD = {
     "base64": (base64.b64encode(MESSAGE), "base64 text", AS_IT_IS),
     "base64 with line ends": (base64.encodebytes(MESSAGE), "base64 text", AS_IT_IS),
     "base64url": (base64.urlsafe_b64encode(MESSAGE).rstrip(b"="), "base64 text", AS_IT_IS),
+    "base64 with blanks": (base64.b64encode(MESSAGE).replace(b"A", b" "), "base64 text", AS_IT_IS),
+    "words": (b"Operation not supported here", "text", AS_IT_IS),
     "base64 of a request": (base64.b64encode(CSR), "base64 text of a PKCS #10 request alone", AS_IT_IS),
     "PEM": (b"-----BEGIN CMS-----\n" + base64.encodebytes(MESSAGE) + b"-----END CMS-----\n", "PEM (CMS)", AS_IT_IS),
     "PEM request": (b"-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n", "PEM (CERTIFICATE REQUEST)", AS_IT_IS),

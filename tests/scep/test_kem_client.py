@@ -415,5 +415,6 @@ def test_the_ra_s_decryption_certificate_signs_no_answers() -> None:
     assert decryption is not None
     signer = Signer(decryption.key, craft.Certificate.of(decryption.certificate))
     assert refuses(backend, device, resigned(world, body, {}, signer=signer)) == (
-        "the CertRep is signed by a certificate whose keyUsage lacks digitalSignature"
+        "the answer says PENDING, but we do not accept it: the CertRep is signed by a certificate whose keyUsage lacks "
+        "digitalSignature"
     )

@@ -18,6 +18,7 @@ from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import algorithm, encode, wrap
 from pkix.certificates import Certificate
+from pkix.errors import LegacyRefused
 from pkix.recipients import RsaRecipient
 from pkix.signatures import NULL
 from pkix.signed_data import Signer, encode_degenerate, encode_signed_data
@@ -189,6 +190,9 @@ def test_sha_1_in_certificates_is_for_the_legacy_policy() -> None:
         "CN=RA keyEncipherment (not below the trusted CA: its signature: digest SHA-1 is accepted only under the "
         "legacy policy)"
     ]
+    with pytest.raises(ReplyRefused, match="no certificate that we may encrypt") as refusal:
+        read(body, ca.certificate).recipient()
+    assert refusal.value.legacy
     assert ra in [item.der for item in read(body, ca.certificate, LEGACY).all]
 
 
@@ -197,8 +201,11 @@ def test_sha_1_in_the_certificate_issued_is_for_the_legacy_policy(policy: Algori
     ca = ca_pair()
     issued = Certificate.decode(with_sha_1(ca, ra_pair(ca, "digitalSignature", [CLIENT_AUTH]).certificate))
     why_not = read(bag(ca.certificate), ca.certificate, policy).why_not_issued(issued)
-    told = "" if policy.legacy else "its signature: digest SHA-1 is accepted only under the legacy policy"
-    assert why_not == told
+    if policy.legacy:
+        assert why_not is None
+    else:
+        assert isinstance(why_not, LegacyRefused)
+        assert why_not.fact == "its signature: digest SHA-1 is accepted only under the legacy policy"
 
 
 # The fingerprint

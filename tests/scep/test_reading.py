@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -12,11 +14,12 @@ from pkix.algorithms import AES128, AES128_GCM, AlgorithmPolicy
 from pkix.asn1 import algorithm, encode, octet_string, wrap
 from pkix.certificates import Certificate
 from pkix.enveloped_data import encrypt, inspect
-from pkix.errors import DecryptionFailed, Malformed, located
+from pkix.errors import Malformed
 from pkix.recipients import KekRecipient, PasswordRecipient, RsaRecipient
 from pkix.signed_data import encode_degenerate
 from pkix.usages import CMC_RA
 from scep import attributes as scep
+from scep.answers import AnswerRefused
 from scep.client import CaCertificates, Issued, ReplyRefused
 from tests.pkix.tlv import Node
 from tests.scep import craft
@@ -266,9 +269,9 @@ def test_the_client_is_told_no_server_s_advice(world: World) -> None:
     ):
         device = world.device()
         sent = Seen(device.start())
-        with pytest.raises(DecryptionFailed, match=text) as caught:
+        with pytest.raises(AnswerRefused, match=text) as caught:
             device.enrolment.receive(craft.reply(world, craft.reply_header(sent), sealed))
-        assert "GetCACert" not in caught.value.text
+        assert not re.search("GetCACert|are read|; ", caught.value.text)
 
 
 def test_a_recipient_that_cannot_be_read_alone(world: World) -> None:
@@ -357,8 +360,6 @@ def test_the_client_learns_where_an_answer_is_broken(world: World) -> None:
     device = world.device()
     request = Seen(device.start())
     message = craft.reply(world, craft.reply_header(request, 3) | {scep.RECIPIENT_NONCE: [MARK]}, None)
-    with pytest.raises(Malformed) as caught:
+    with pytest.raises(AnswerRefused) as caught:
         device.enrolment.receive(message)
-    assert located(caught.value, message).endswith(
-        f"at offset {message.index(MARK)} of the message, should be an OCTET STRING"
-    )
+    assert caught.value.text.endswith(f"at offset {message.index(MARK)} of the message, should be an OCTET STRING")

@@ -29,6 +29,7 @@ from pkix.pkcs10 import CertificationRequest
 from pkix.recipients import RsaRecipient
 from pkix.signed_data import SignedData, Signer, encode_degenerate
 from scep import attributes as scep
+from scep.answers import AnswerRefused
 from scep.attributes import FailInfo, MessageType, UndefinedFailInfo
 from scep.ca_certificates import LeftOut
 from scep.client import (
@@ -80,8 +81,9 @@ def granted(device: Device, sent: bytes, inside: bytes | None = None, **changed:
 
 
 def refused(device: Device, body: bytes, error: type[PkixError], text: str) -> None:
-    with pytest.raises(error, match=text):
+    with pytest.raises(AnswerRefused, match=text) as refusal:
         device.enrolment.receive(body)
+    assert any(isinstance(cause, error) for cause in refusal.value.causes)
 
 
 def test_the_liar_can_tell_the_truth(device: Device) -> None:

@@ -31,7 +31,7 @@ from unittest import mock
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
 from flask import Flask
 from flask.testing import FlaskClient
 from waitress import wasyncore
@@ -424,17 +424,27 @@ class Peer:
         self._server.server_close()
 
 
-def cert_rep(by: Signer, message: bytes, *, envelope: bytes | None = None, **attributes: Any) -> bytes:
+def cert_rep(
+    by: Signer,
+    message: bytes,
+    *,
+    envelope: bytes | None = None,
+    sender_nonce: bytes | None = b"\x01" * 16,
+    digest: HashAlgorithm | None = None,
+    **attributes: Any,
+) -> bytes:
     """The CertRep that a CA with this signer sends for a pkiMessage. attributes: of `Header`."""
     asked = PkiMessage.decode(message)
     header = Header(
         MessageType.CertRep,
         asked.transaction_id,
-        sender_nonce=b"\x01" * 16,
+        sender_nonce=sender_nonce,
         recipient_nonce=asked.sender_nonce,
         **attributes,
     )
-    return encode_pki_message(header, envelope, by, SHA256(), certificates=[by.certificate.der], now=utc_now())
+    return encode_pki_message(
+        header, envelope, by, digest or SHA256(), certificates=[by.certificate.der], now=utc_now()
+    )
 
 
 def unused_port() -> int:

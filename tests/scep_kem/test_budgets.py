@@ -17,7 +17,7 @@ from pkix.algorithms import AES256_GCM
 from scep.client import ClientSettings, Issued
 from scep.responder import Responder
 from scep_kem import budgets, gunicorn
-from scep_kem.client import transport
+from scep_kem.client import connections
 from scep_kem.config import Config
 from scep_kem.config_keys import AUTHORISATION
 from scep_kem.server.connections import MAX_HEADER
@@ -51,7 +51,7 @@ def test_who_waits_for_a_crl_and_then_makes_one_is_answered_in_time() -> None:
 
 
 def test_everybody_has_the_time_that_is_named_there() -> None:
-    assert transport.TIMEOUT.read_timeout == budgets.CLIENT
+    assert connections.READ_TIMEOUT == budgets.CLIENT
     assert gunicorn.timeout == nginx("proxy_read_timeout") == budgets.SERVER
     assert WebhookConfig("https://decide.example/").timeout == budgets.WEBHOOK
     longest = AUTHORISATION["webhook_timeout_seconds"].check

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from scep.attributes import MessageType
+from scep.ca_certificates import CaCertificates
+from scep.capabilities import Capabilities
 from scep.messages import PkiMessage
+from scep_kem.clock import utc_now
 from tests.scep_kem.devices import Device, password, pending
 from tests.scep_kem.kit import Served
 
@@ -56,8 +59,12 @@ def test_messages_are_saved_as_they_went_over_the_wire(make: Callable[..., Devic
     device = make("/manual")
     folder = device.folder / "new" / "messages"
     pending(device, ca_folder, "CN=saved", "--save-messages", str(folder))
-    saved = {path.name: PkiMessage.decode(path.read_bytes()).message_type for path in folder.iterdir()}
-    assert saved == {"01-client.der": MessageType.PKCSReq, "02-server.der": MessageType.CertRep}
+    names = {"01-GetCACaps.txt", "02-GetCACert.der", "03-client.der", "04-server.der"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert Capabilities.decode((folder / "01-GetCACaps.txt").read_bytes()).has("POSTPKIOperation")
+    CaCertificates.decode((folder / "02-GetCACert.der").read_bytes(), fingerprint=None, now=utc_now())
+    saved = [PkiMessage.decode((folder / name).read_bytes()).message_type for name in sorted(names)[2:]]
+    assert saved == [MessageType.PKCSReq, MessageType.CertRep]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
@@ -68,10 +75,10 @@ def test_messages_of_a_later_poll_do_not_replace_those_of_the_enrolment(
     device = make("/manual")
     folder = device.folder / "messages"
     pending(device, ca_folder, "CN=saved too", "--save-messages", str(folder))
-    first = (folder / "01-client.der").read_bytes()
+    first = (folder / "03-client.der").read_bytes()
     device.poll("--save-messages", folder)
-    assert (folder / "01-client.der").read_bytes() == first
-    assert len(list(folder.iterdir())) == 4
+    assert (folder / "03-client.der").read_bytes() == first
+    assert len(list(folder.iterdir())) == 8
 
 
 # Nothing leaks

@@ -222,3 +222,14 @@ def test_a_client_that_goes_away_in_the_middle_leaves_the_server_running(port: i
         with socket.create_connection(("127.0.0.1", port), timeout=LAST_RESORT) as connection:
             connection.sendall(piece)
     assert raw(port, b"GET /scep?operation=GetCACaps HTTP/1.1\r\n" + CLOSE + b"\r\n")[0] == 200
+
+
+@pytest.mark.parametrize("rest", [b"", b"\x00\x01\r\nfc\n"])
+def test_tls_on_a_port_of_plain_http_is_answered_before_its_client_gives_up(
+    port: int, rest: bytes, log: pytest.LogCaptureFixture
+) -> None:
+    """A ClientHello has no end that HTTP would see, and its client sends no more."""
+    assert raw(port, b"\x16\x03\x01\x02\x00\x01" + rest)[0] == 400
+    (line,) = (record.getMessage() for record in log.records)
+    assert 'text="TLS, and this port has plain HTTP"' in line
+    assert raw(port, b"GET /scep?operation=GetCACaps HTTP/1.1\r\n" + CLOSE + b"\r\n")[0] == 200

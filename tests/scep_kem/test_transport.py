@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import re
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from scep.capabilities import Capabilities
-from scep_kem.client import transport
+from scep_kem.client import connections, transport
+from scep_kem.client.http_options import HttpOptions
 from scep_kem.client.transport import AnswerLost, Declined, HttpTransport, TransportError
 from scep_kem.errors import UsageError
-from tests.scep_kem.kit import Answer, Peer, unused_port
+from tests.scep_kem.kit import Answer, Peer
 
 POST = Capabilities(frozenset({"postpkioperation"}))
 # In base64 ++++////AA==: every character that a query must escape.
 MESSAGE = bytes.fromhex("fbefbeffffff00")
+REPLY = b"\x30\x03\x02\x01\x05"  # DER, and no text
 
 
 # Capabilities
@@ -49,7 +50,7 @@ def test_3_5_2_capabilities_are_read_with_crlf_in_any_case_and_whatever_the_cont
 
 
 def test_4_1_operations_are_named_in_the_query_and_in_the_case_of_the_rfc() -> None:
-    with Peer((200, b"x")) as peer:
+    with Peer((200, REPLY)) as peer:
         client = HttpTransport(peer.url)
         client.capabilities()
         client.get_ca_cert()
@@ -65,15 +66,15 @@ def test_4_1_operations_are_named_in_the_query_and_in_the_case_of_the_rfc() -> N
 
 
 def test_4_1_pkioperation_goes_by_post_with_its_media_type_if_the_server_can() -> None:
-    with Peer((200, b"reply")) as peer:
-        assert HttpTransport(peer.url).pki_operation(MESSAGE, POST) == b"reply"
+    with Peer((200, REPLY)) as peer:
+        assert HttpTransport(peer.url).pki_operation(MESSAGE, POST) == REPLY
     (sent,) = peer.received
     assert (sent.method, sent.path, sent.body) == ("POST", "/scep?operation=PKIOperation", MESSAGE)
     assert sent.headers["Content-Type"] == "application/x-pki-message"
 
 
 def test_3_5_2_scepstandard_implies_post() -> None:
-    with Peer((200, b"reply")) as peer:
+    with Peer((200, REPLY)) as peer:
         HttpTransport(peer.url).pki_operation(MESSAGE, Capabilities(frozenset({"scepstandard"})))
     assert peer.received[0].method == "POST"
 
@@ -82,8 +83,8 @@ def test_3_5_2_scepstandard_implies_post() -> None:
 def test_4_1_by_get_the_message_is_base64_with_every_special_character_escaped(
     prefer_get: bool, capabilities: Capabilities
 ) -> None:
-    with Peer((200, b"reply")) as peer:
-        assert HttpTransport(peer.url, prefer_get=prefer_get).pki_operation(MESSAGE, capabilities) == b"reply"
+    with Peer((200, REPLY)) as peer:
+        assert HttpTransport(peer.url, HttpOptions(prefer_get=prefer_get)).pki_operation(MESSAGE, capabilities) == REPLY
     (sent,) = peer.received
     query = urlsplit(sent.path).query
     assert sent.method == "GET" and not {"+", "/"} & set(query) and query.count("=") == 2
@@ -121,16 +122,12 @@ def test_what_a_server_says_cannot_control_the_terminal() -> None:
     assert str(refused.value).isprintable()
 
 
-def test_a_redirect_is_not_followed() -> None:
-    with Peer((302, b"", {"Location": "/elsewhere"})) as peer:
-        with pytest.raises(TransportError, match="HTTP 302"):
-            HttpTransport(peer.url).get_ca_cert()
-        assert len(peer.received) == 1
-
-
 def test_an_answer_that_ends_early_is_refused() -> None:
     answer = (200, b"short", {"Content-Length": "100", "Connection": "close"})
-    with Peer(answer) as peer, pytest.raises(TransportError, match=r"^http.*: "):
+    with (
+        Peer(answer) as peer,
+        pytest.raises(TransportError, match=r": the answer ended early, 95 octets before its end$"),
+    ):
         HttpTransport(peer.url).get_ca_cert()
 
 
@@ -164,37 +161,18 @@ def test_whether_a_message_was_taken_is_known_from_the_status(status: int, kind:
 
 def test_the_client_gives_up_later_than_a_ca_does() -> None:
     """A CA's database and its server each have at most 30 seconds."""
-    assert transport.TIMEOUT.read_timeout == 60
+    assert connections.READ_TIMEOUT == 60
 
 
 def test_a_connection_serves_the_next_request_after_a_large_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MAX_UNSIGNED", 1000)
 
-    answers = iter([(200, b"x" * 5000), (200, b"certificate")])
+    answers = iter([(200, b"x" * 5000), (200, REPLY)])
     with Peer(lambda _request: next(answers)) as peer:
         client = HttpTransport(peer.url)
         with contextlib.suppress(TransportError):
             client.get_ca_cert()
-        assert client.get_ca_cert() == b"certificate"
-
-
-# Unreachable
-
-
-def test_nobody_listening_is_told_with_url_and_reason() -> None:
-    url = f"http://127.0.0.1:{unused_port()}/scep"
-    with pytest.raises(TransportError, match=f"^{re.escape(url)}: Connection refused$"):
-        HttpTransport(url).capabilities()
-
-
-def test_a_name_that_does_not_resolve_is_told_with_the_reason() -> None:
-    with pytest.raises(TransportError, match=r"^http://host\.invalid/scep: .+$"):
-        HttpTransport("http://host.invalid/scep").capabilities()
-
-
-def test_a_server_that_does_not_speak_tls_is_told_with_the_reason() -> None:
-    with Peer((200, b"")) as peer, pytest.raises(TransportError, match=r"^https.*: .*(SSL|TLS|wrong version)"):
-        HttpTransport(peer.url.replace("http:", "https:")).capabilities()
+        assert client.get_ca_cert() == REPLY
 
 
 @pytest.mark.parametrize(
@@ -207,7 +185,10 @@ def test_a_server_that_does_not_speak_tls_is_told_with_the_reason() -> None:
         "http://",
         "http:///scep",
         "http://127.0.0.1/scep?operation=GetCACert",
+        "http://127.0.0.1/scep?profile=a&MESSAGE=b",
+        "http://127.0.0.1/scep?%6Fperation=GetCACert",
         "http://127.0.0.1/scep#here",
+        "http://127.0.0.1/scep#",
         "http://[::1/scep",
         "http://127.0.0.1:99999/scep",
         "http://127.0.0.1:port/scep",

@@ -285,7 +285,7 @@ def test_a_peer_that_gives_our_octets_back_brings_no_secret_into_the_log(
     with caplog.at_level(logging.DEBUG):
         answer, reason = HttpWebhook(WebhookConfig(echo.url, secret=BEARER), "default").ask(*question())
     echo.thread.join(LAST_RESORT)
-    assert answer is WebhookAnswer.UNREACHABLE and reason.startswith("what came is no HTTP answer")
+    assert answer is WebhookAnswer.UNREACHABLE and reason.startswith("what it answered is no HTTP; ")
     assert "hunter2" not in caplog.text + reason and SECRET not in caplog.text + reason
 
 

@@ -18,6 +18,7 @@ from pkix.kem_recipients import KemRecipient
 from pkix.pkcs10 import CertificationRequest
 from pkix.recipients import RsaRecipient
 from pkix.signed_data import Signer
+from scep.answers import AnswerRefused
 from scep.attributes import KEM_POP_CHALLENGE, FailInfo, MessageType, PkiStatus
 from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.client import ClientSettings, Crl, Enrolment, Issued, KemKey, Query, Refused, StillPending, decode_next_ca
@@ -50,6 +51,8 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
 
 def token(error: PkixError | KemError, reply: bytes) -> str:
     """The word of the format's vocabulary for an error of ours."""
+    if isinstance(error, AnswerRefused):
+        return token(error.causes[0], reply)
     if isinstance(error, ReplyRefused):
         return next(word for text, word in _REPLY_REFUSED if text in error.text)
     if isinstance(error, KemError):
@@ -70,7 +73,8 @@ def run(case: Case) -> Result:
     try:
         return _OPERATIONS[case.header("operation")](case)
     except (PkixError, KemError) as error:
-        return Result(f"rejected {token(error, reply)}", error.text)
+        text = error.why if isinstance(error, AnswerRefused) else error.text
+        return Result(f"rejected {token(error, reply)}", text)
 
 
 def _certificates(case: Case) -> CaCertificates:

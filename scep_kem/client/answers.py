@@ -1,0 +1,166 @@
+"""What a server answered over HTTP: status, media type and body, in words (RFC 8894 sections 3.5.2 and 4).
+
+A body that is right is taken whatever its media type, which is remarked on. One that is PEM, base64 or a page is never
+taken for what it might hold: whoever tests a server with this client would not see the fault that stops other clients.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+
+from pkix.errors import Malformed
+from pkix.recognised import A_CERTIFICATE_ALONE, A_PAGE, begins_as_der, recognise
+from scep.capabilities import keywords, remarks
+from scep.messages import PkiMessage
+from scep_kem.terminal import printable
+
+GET_CA_CAPS, GET_CA_CERT, GET_NEXT_CA_CERT = "GetCACaps", "GetCACert", "GetNextCACert"
+PKI_OPERATION = "PKIOperation"
+PKI_MESSAGE = "application/x-pki-message"
+_CA_CERT, _CA_RA_CERT = "application/x-x509-ca-cert", "application/x-x509-ca-ra-cert"
+# Per operation: where it says what an answer is, and the media type; of GetCACert it depends on the body.
+_EXPECTED = {
+    GET_CA_CAPS: ("section 3.5.2", "text/plain"),
+    GET_CA_CERT: ("section 4.2.1", ""),
+    GET_NEXT_CA_CERT: ("section 4.7.1", "application/x-x509-next-ca-cert"),
+    PKI_OPERATION: ("section 4.3", PKI_MESSAGE),
+}
+_MOST_SAID = 200  # octets of a server's text that are shown
+_LOOKED_AT = 4096  # octets of a page, or a list of keywords, that are looked at
+_MOST_KEYWORDS, _MOST_OF_KEYWORD = 64, 80  # that are shown, and characters of each
+_MEDIA_TYPE = re.compile(r"[!-~]{1,100}")
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """One exchange. operation: of SCEP. method, target: as asked, shown as `urls.shown_target` has it. sent: octets of
+    the request's body. content_type: the header, empty if there is none. redirects: where the request was sent on to.
+    location, not_followed: where it was not sent on to, and why; both shown as they are.
+    """
+
+    operation: str
+    method: str
+    target: str
+    sent: int
+    status: int
+    content_type: str
+    body: bytes
+    redirects: tuple[str, ...] = ()
+    location: str = ""
+    not_followed: str = ""
+
+    @property
+    def media_type(self) -> str:
+        """Without parameters, in lower case; empty if it is missing or none."""
+        found = self.content_type.partition(";")[0].strip().lower()
+        return found if _MEDIA_TYPE.fullmatch(found) else ""
+
+    @property
+    def is_pki_message(self) -> bool:
+        """Whether the body is a pkiMessage, which its signature authenticates whatever HTTP says."""
+        try:
+            PkiMessage.decode(self.body, advise=False)
+        except Malformed:
+            return False
+        return True
+
+    @property
+    def is_another_form(self) -> bool:
+        """Whether the body cannot be what the operation is answered with: no list of keywords, or not DER."""
+        if self.operation == GET_CA_CAPS:
+            first = self.body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+            return bool(self.body) and (not first.isalnum() or begins_as_der(self.body))
+        return not begins_as_der(self.body)
+
+    def described(self) -> str:
+        """The body in words, with status and media type."""
+        seen = recognise(self.body)
+        what = seen.what if seen is not None else f"{len(self.body)} octets of DER"
+        if what == A_PAGE:
+            what = _page(self.body)
+        elif _is_text(self.body):
+            # What is no ASCII is no form that is recognised.
+            what = f"{what if self.body.isascii() else 'text'}: {said(self.body)}"
+        return f"{what} (HTTP {self.status}, {self.media_type or 'no media type'})"
+
+    def told(self) -> str:
+        """The server's own words on an error, such as ": not found"; empty if there are none."""
+        seen = recognise(self.body) if self.body else None
+        text = _page(self.body) if seen is not None and seen.what == A_PAGE else said(self.body)
+        return f": {text}" if text else ""
+
+    def remarks(self) -> list[str]:
+        """What is wrong about an answer that can be used."""
+        if self.is_another_form or (self.status != 200 and not self.is_pki_message):
+            return []
+        section, expected = _EXPECTED[self.operation]
+        if self.operation == GET_CA_CERT:
+            expected = _CA_CERT if _is_certificate(self.body) else _CA_RA_CERT
+        found = []
+        if self.status != 200:
+            found.append(f"HTTP {self.status} with a pkiMessage; RFC 8894 {section} has 200")
+        if self.media_type != expected:
+            what = f"media type {self.media_type}" if self.media_type else "no media type"
+            found.append(f"{what}; RFC 8894 {section} has {expected}")
+        return found
+
+    def lines(self) -> list[str]:
+        """For a trace."""
+        sent = f", {self.sent} octets" if self.sent else ""
+        answered = f"HTTP {self.status}, {self.media_type or 'no media type'}, {len(self.body)} octets"
+        return [
+            f"{self.method} {self.target}{sent}",
+            *(f"    redirected to {target}" for target in self.redirects),
+            f"    {answered}{self.told() if self.status != 200 and not self.is_pki_message else ''}",
+            *([f"    Location {self.location}: {self.not_followed}"] if self.location else []),
+            *(f"    ODD: {text}" for text in self.remarks()),
+        ]
+
+
+def shown_keywords(body: bytes) -> list[str]:
+    """The keywords of a GetCACaps as they came, in their order and case; of a long list, and of a long one, not all."""
+    found = keywords(body[:_LOOKED_AT])
+    return [word[:_MOST_OF_KEYWORD] for word in found[:_MOST_KEYWORDS]]
+
+
+def keyword_remarks(body: bytes) -> list[str]:
+    """What is odd about those keywords."""
+    return remarks("\n".join(shown_keywords(body)).encode())
+
+
+def said(body: bytes) -> str:
+    """The beginning of a text from a server, in one line."""
+    return printable(" ".join(body[:_MOST_SAID].decode("utf-8", "replace").split()))
+
+
+def _is_text(body: bytes) -> bool:
+    text = body[:_MOST_SAID].decode("utf-8", "replace").rstrip("\ufffd")  # the last character may be cut
+    return bool(text.strip()) and all(item.isprintable() or item.isspace() for item in text) and "\ufffd" not in text
+
+
+def _page(body: bytes) -> str:
+    """A page by its title, else by its text."""
+    title = _title(body)
+    if title:
+        return f'an HTML page, title "{title}"'
+    first, *more = body[:_LOOKED_AT].decode("utf-8", "replace").split("<")
+    tags = [piece.partition(">") for piece in more]
+    texts = [text for tag, _end, text in tags if not tag.lower().startswith(("script", "style"))]
+    text = said(html.unescape(" ".join((first, *texts))).encode())
+    return f"an HTML page: {text}" if text else "an HTML page"
+
+
+def _title(body: bytes) -> str:
+    lowered = body.lower()
+    begin = lowered.find(b">", lowered.find(b"<title")) + 1 if b"<title" in lowered else 0
+    end = lowered.find(b"</title", begin)
+    if not begin or end < 0:
+        return ""
+    return said(html.unescape(body[begin : min(end, begin + _LOOKED_AT)].decode("utf-8", "replace")).encode())
+
+
+def _is_certificate(body: bytes) -> bool:
+    seen = recognise(body)
+    return seen is not None and seen.what == A_CERTIFICATE_ALONE
