@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from scep_kem.cli.client_options import (
     url_option,
     waiting_options,
 )
-from scep_kem.cli.common import FILE, Word, parse_name
+from scep_kem.cli.common import FILE, Word
 from scep_kem.cli.enrolment import (
     carry_out,
     check_same,
@@ -45,7 +46,8 @@ from scep_kem.cli.enrolment import (
 )
 from scep_kem.cli.json_report import Reporting, json_option
 from scep_kem.cli.outputs import Outputs, output_options
-from scep_kem.cli.requested import san_of
+from scep_kem.cli.request_file import check_alone, csr_option, wanted_of
+from scep_kem.cli.requested import Asked, requested_options
 from scep_kem.client.client import ScepClient
 from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.pending import Pending
@@ -65,8 +67,7 @@ from scep_kem.errors import UsageError
     show_default=DEFAULT_KEY_TYPE,
     help="Of a new key.",
 )
-@click.option("--subject", required=True, help='Subject, like "CN=device,O=Example".')
-@click.option("--san", "names", multiple=True, help="dns:NAME, ip:ADDRESS, email:ADDRESS or uri:URI; repeatable.")
+@requested_options
 @click.option("--signing-cert", type=FILE, help="For an ML-KEM key: a signing certificate of ours (PEM), to state ...")
 @click.option("--signing-key", type=FILE, help="... possession with (RFC 9883), and its private key.")
 @challenge_options[0]
@@ -78,8 +79,7 @@ def enroll(
     url: str,
     key_file: Path,
     key_type: str | None,
-    subject: str,
-    names: tuple[str, ...],
+    asked: Asked,
     signing_cert: Path | None,
     signing_key: Path | None,
     challenge: str | None,
@@ -97,16 +97,18 @@ def enroll(
     If the CA says PENDING and --max-polls is used up, exit code 3; `scep-kem poll` goes on later. So does the same
     command, also after an interruption.
     """
+    alone = {"--challenge": challenge, "--challenge-file": challenge_file, "--key-type": key_type}
+    asked.check(key_file, key_type or DEFAULT_KEY_TYPE, alone)
     password = password_of(challenge, challenge_file)
-    name, extensions = parse_name(subject), san_of(names)
     keys: KeyFiles = protocol["keys"]
     statement = statement_of(signing_cert, signing_key, keys)
     check_stated(statement, key_file, key_type, keys)
-    check_outputs(outputs.by_option, {"--key": key_file, "--signing-key": signing_key}, waits=outputs.certificate)
+    inputs = {"--key": key_file, "--signing-key": signing_key, "--csr": asked.csr}
+    check_outputs(outputs.by_option, inputs, waits=outputs.certificate)
     earlier = earlier_request(outputs.certificate, key_file)
     options = options_of(url, protocol, earlier)
-    key = key_of(key_file, key_type, DEFAULT_KEY_TYPE, keys)
-    wanted = Wanted(key, name, extensions, password, statement, signing_key)
+    key = keys.read(key_file) if asked.csr else key_of(key_file, key_type, DEFAULT_KEY_TYPE, keys)
+    wanted = replace(asked.wanted(key, key_file, password, statement), statement_key_file=signing_key)
     check_same(earlier, url, wanted, None, outputs.certificate)
     end_with_kept(options, earlier, key, outputs)
     exchange = exchange_of(ScepClient(options), earlier, wanted)
@@ -127,6 +129,7 @@ def enroll(
 @click.option(
     "--names-only", is_flag=True, help="Ask for no usages and no Microsoft SID, for a server that refuses to be asked."
 )
+@csr_option
 @challenge_options[0]
 @challenge_options[1]
 @output_options
@@ -139,6 +142,7 @@ def renew(
     new_key_file: Path | None,
     key_type: str | None,
     names_only: bool,
+    csr_file: Path | None,
     challenge: str | None,
     challenge_file: Path | None,
     outputs: Outputs,
@@ -153,6 +157,15 @@ def renew(
     because the answer has to be encrypted under something. An ML-KEM certificate is renewed by proving possession of
     the old and of the new key.
     """
+    if csr_file is not None:
+        check_alone(
+            {
+                "--challenge": challenge,
+                "--challenge-file": challenge_file,
+                "--key-type": key_type,
+                "--names-only": names_only or None,
+            }
+        )
     if key_type is not None and new_key_file is None:
         raise UsageError("--key-type is for a new key, so it needs --new-key")
     keys: KeyFiles = protocol["keys"]
@@ -160,18 +173,22 @@ def renew(
     check_fit(old_key, key_file, old, cert_file)
     if new_key_file is not None and os.path.realpath(new_key_file) == os.path.realpath(key_file) and not key_type:
         raise UsageError(f"--new-key and --key are the same file, {key_file}; without --new-key, the key is kept")
-    check_outputs(outputs.by_option, {"--key": key_file, "--new-key": new_key_file}, waits=outputs.certificate)
+    inputs = {"--key": key_file, "--new-key": new_key_file, "--csr": csr_file}
+    check_outputs(outputs.by_option, inputs, waits=outputs.certificate)
     password = password_of(challenge, challenge_file)
     earlier = earlier_request(outputs.certificate, new_key_file or key_file)
     options = options_of(url, protocol, earlier)
+    renewing = Renewing(old_key, old, key_file, cert_file)
     new_key = old_key
-    if new_key_file is not None:
-        new_key = key_of(new_key_file, key_type, can_be_made(type_of_key(old_key)), keys)
-    extensions = _to_keep(old, type_of_key(new_key), cert_file, names_only=names_only)
-    wanted, renewing = (
-        Wanted(new_key, old.subject_name, extensions, password),
-        Renewing(old_key, old, key_file, cert_file),
-    )
+    if csr_file is not None:
+        requested_file = new_key_file or key_file
+        new_key = keys.read(requested_file)
+        wanted = wanted_of(csr_file, new_key, requested_file, None, signer=old_key)
+    else:
+        if new_key_file is not None:
+            new_key = key_of(new_key_file, key_type, can_be_made(type_of_key(old_key)), keys)
+        extensions = _to_keep(old, type_of_key(new_key), cert_file, names_only=names_only)
+        wanted = Wanted(new_key, old.subject_name, extensions, password)
     check_same(earlier, url, wanted, renewing, outputs.certificate)
     end_with_kept(options, earlier, new_key, outputs)
     exchange = exchange_of(ScepClient(options), earlier, wanted, renewing)

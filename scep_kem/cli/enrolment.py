@@ -28,6 +28,7 @@ from scep_kem.client.wanted import AnyKey, Renewing, Wanted, is_for
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
 from scep_kem.terminal import command, printable
+from scep_kem.trace_contents import told_hash
 
 EXIT_PENDING = 3
 EXIT_REFUSED = 4
@@ -152,7 +153,7 @@ def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillP
     if isinstance(outcome, StillPending):
         click.echo("pending; `scep-kem requests show` tells the CA's operator the same:")
         click.echo(f"    transactionID   {exchange.enrolment.transaction_id}")
-        click.echo(f"    request SHA-256 {exchange.request.hash.hex()}")
+        click.echo(f"    request SHA-256 {told_hash(exchange.request)}")
     if isinstance(outcome, StillPending) and most:
         click.echo(f"pending; polling every {interval:g} s, at most {most} times", err=True)
         for count, outcome in exchange.polls(interval, most):
