@@ -117,7 +117,7 @@ class _Steps:
         assert request is not None
         application = replace(self.dialogue.application(), same=self.turn.same() or b"")
         previous = self.authoriser.previous(application)
-        self._check(as_issued(request, previous))
+        self._check(as_issued(request, previous, self.profile))
         self.dialogue.deliverable(request)
         verdict = self.authoriser.decide(application, now=self.now)
         if previous is not None and not _renews(verdict):

@@ -70,7 +70,7 @@ class Issuing:
         release = new.release
         if release is Release.NONE and self.turn.authoriser.reports(verdict.method):
             release = Release.REPORT
-        issuable = as_issued(request, renewed_by(verdict.method, remembered, self.store))
+        issuable = as_issued(request, renewed_by(verdict.method, remembered, self.store), self.turn.profile)
         certificate = replace(
             issue(issuer, self.turn.profile, issuable, now=self.now, random=self.turn.random),
             spki_hash=key_identity(request.spki),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.applications import Application, Names, Renewal
 from ca.authorisation import RENEWAL, Approved, Once
 from ca.authorities import Records
-from ca.errors import NamesRefused, NotRenewable, RequestRefused
-from ca.profiles import Profile, microsoft_sids, names_of, requested_san
+from ca.errors import NamesRefused, NotRenewable, RequestRefused, UsageRefused
+from ca.profiles import KEY_USAGES, Profile, extension, microsoft_sids, names_of, purposes, requested_san
 from ca.remembered import Remembered
 from ca.requests import CertificateRequest
 from ca.store import IssuedCertificate, Store
@@ -20,6 +22,7 @@ from pkix.certificates import Certificate, extensions_of
 from pkix.general_names import comparable_general_name
 from pkix.names import name_text, same_name
 from pkix.subjects import check_subject
+from pkix.usages import certified_key_type, extended_usages, key_usage, possible_usages, usage_names
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,14 @@ class _Renewing:
 
     Else a holder could turn a name, step by step, into another one that looks different. A subject that no request may
     have is not renewed either.
+
+    Where the profile lets a request choose its usages, and this one does not, it asks for those of the certificate, as
+    far as the profile still gives them: who was given fewer gets no more by asking for nothing.
     """
 
     asked: CertificateRequest
     previous: IssuedCertificate
+    profile: Profile
 
     @property
     def syntax(self) -> str:
@@ -88,14 +95,28 @@ class _Renewing:
             names = (there.get(comparable_general_name(name), name) for name in item.value)
             return x509.Extension(item.oid, item.critical, x509.SubjectAlternativeName(names))
 
-        return x509.Extensions(map(standing, self.asked.extensions))
+        return x509.Extensions([*map(standing, self.asked.extensions), *self._usages_as_before()])
+
+    def _usages_as_before(self) -> Iterator[x509.Extension[x509.ExtensionType]]:
+        """Those that the request leaves to the CA. ML-KEM keys have but one."""
+        had = Certificate.decode(self.previous.der)
+        copied, asked = self.profile.copy_extensions, self.asked.extensions
+        if "keyUsage" in copied and not self.is_kem and usage_names(asked) is None:
+            given = frozenset(self.profile.key_usage) & possible_usages(self.key_type)
+            if given & _usable(had):
+                yield extension(key_usage(given & _usable(had)), critical=True)
+        if "extendedKeyUsage" in copied and extended_usages(asked) is None:
+            before = extended_usages(extensions_of(had))
+            kept = [purpose for purpose in purposes(self.profile) if before is None or _is_among(purpose, before)]
+            if kept:
+                yield extension(x509.ExtendedKeyUsage(kept))
 
 
-def as_issued(request: CertificateRequest, previous: IssuedCertificate | None) -> CertificateRequest:
-    """The request with the names that are issued for it. previous: the certificate that it renews, None if it renews
-    none.
+def as_issued(request: CertificateRequest, previous: IssuedCertificate | None, profile: Profile) -> CertificateRequest:
+    """The request with the names and usages that are issued for it. previous: the certificate that it renews, None if
+    it renews none.
     """
-    return request if previous is None else _Renewing(request, previous)
+    return request if previous is None else _Renewing(request, previous, profile)
 
 
 def certificate_named(store: Store, full_name: str) -> IssuedCertificate | None:
@@ -165,6 +186,7 @@ class Renewals(Once):
         if not _has_subject(previous, request):
             raise NamesRefused("the subject differs from that of the certificate to renew")
         _check_names(x509.load_der_x509_certificate(previous.der), request, renewal.names)
+        _check_usages(Certificate.decode(previous.der), request, self.profile.copy_extensions)
         return Approved(self.name, rests_on=previous)
 
 
@@ -183,3 +205,33 @@ def _check_names(previous: x509.Certificate, request: CertificateRequest, names:
         raise NamesRefused("the request asks for a subjectAltName that the certificate to renew does not have")
     if names is Names.same and wanted != had:
         raise NamesRefused("the subjectAltName differs from that of the certificate to renew")
+
+
+def _check_usages(previous: Certificate, request: CertificateRequest, copied: Collection[str]) -> None:
+    """A renewal adds no usage where requests choose them."""
+    wanted = usage_names(request.extensions) if "keyUsage" in copied else None
+    more = (wanted or frozenset()) - _usable(previous)
+    if more:
+        raise UsageRefused(
+            f"the request asks for the keyUsage {', '.join(sorted(more))}, which the certificate to renew does not have"
+        )
+    purposes_wanted = extended_usages(request.extensions) if "extendedKeyUsage" in copied else None
+    had = extended_usages(extensions_of(previous))
+    new = [item.dotted_string for item in purposes_wanted or () if had is not None and not _is_among(item, had)]
+    if new:
+        raise UsageRefused(
+            f"the request asks for the extendedKeyUsage {', '.join(new)}, which the certificate to renew does not have"
+        )
+
+
+def _usable(certificate: Certificate) -> frozenset[str]:
+    """The bits of keyUsage that its successor may have: its own, and those that its kind of key cannot have, which only
+    a key of another kind has.
+    """
+    named = usage_names(extensions_of(certificate))
+    every = frozenset(KEY_USAGES)
+    return every if named is None else named | (every - possible_usages(certified_key_type(certificate)))
+
+
+def _is_among(purpose: x509.ObjectIdentifier, others: Collection[x509.ObjectIdentifier]) -> bool:
+    return purpose in others or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in others

@@ -195,6 +195,15 @@ def _ecdsa_digest(
     raise _unfit(scheme, "with an EC key", "ecdsa-with-SHA256")
 
 
+def shortest_digest(key: SigningKey) -> int:
+    """Octets of the shortest digestAlgorithm that a CMS message signed by this key may have: 64 for Ed25519, which has
+    SHA-512 and no other (RFC 8419 section 3), 0 for RSA and EC, which any hash suits.
+    """
+    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        return 0
+    return 64 if isinstance(key, ed25519.Ed25519PrivateKey) else _ml_dsa(type(key))[1]
+
+
 def _check_ml_dsa(key: MlDsaPublicKey, scheme: AlgorithmIdentifier, digest: hashes.HashAlgorithm) -> None:
     oid, shortest = _ml_dsa(type(key))
     if scheme.algorithm != oid:

@@ -47,7 +47,7 @@ from scep.attributes import (
     PkiStatus,
     UndefinedFailInfo,
 )
-from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, of_next_ca
+from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.kem_pop import Binding, Challenge, comparison, encode_confirm, mac_input, response_key_of
 from scep.messages import PKI_ENVELOPE, Header, PkiMessage, encode_pki_message, read_envelope
 
@@ -454,19 +454,3 @@ class Query(_Conversation[Outcome]):
             if found.is_named_by(self._name):
                 return Issued(found.der, tuple(other for other in answer.certificates if other != found.der))
         raise ReplyRefused("a CertRep SUCCESS to GetCert does not have the certificate asked for")
-
-
-def decode_next_ca(body: bytes, ca: CaCertificates, policy: AlgorithmPolicy) -> tuple[Certificate, ...]:
-    """The certificates of GetNextCACert, after verifying that the current CA signed them (section 4.7.1).
-
-    Raises ReplyRefused and the errors of `pkix.errors`.
-    """
-    check_size(body, "GetNextCACert")
-    signed = SignedData.decode(body)
-    known = ca.all
-    signer = signed.signer_certificate(known)
-    if signer != ca.ca:
-        raise ReplyRefused("GetNextCACert is not signed by the current CA's own key (RFC 8894 section 4.7.1)")
-    signed.verify(signer, policy)
-    received = SignedData.decode(signed.content).certificates if signed.content else []
-    return of_next_ca(received, policy)

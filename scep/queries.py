@@ -40,11 +40,16 @@ class Queries:
     def get_cert(self, exchange: Exchange, opened: Opened) -> Outcome:
         """The certificate named. Raises CertificateUnknown, Malformed."""
         name = open_name(opened, exchange.details)
-        for _authority, found in list(self._named(name)):
+        named = list(self._named(name))
+        for _authority, found in named:
             if found is not None:
                 exchange.details["serial"] = f"{found.serial:x}"
                 return Outcome(PkiStatus.SUCCESS, encode_degenerate([found.der]))
-        raise refuse_name(opened, exchange.details, "no certificate of this CA has this issuer and serial number")
+        own = {item.serial_number for authority, _found in named for _role, item in authority.by_role}
+        why = "no certificate of this CA has this issuer and serial number"
+        if name.serial_number in own:
+            why = "this is a certificate of the CA or its RA, which GetCACert brings"
+        raise refuse_name(opened, exchange.details, why)
 
     def get_crl(self, exchange: Exchange, opened: Opened) -> Outcome:
         """The CRL for the certificate named. Raises CertificateUnknown, Malformed.

@@ -6,18 +6,15 @@ import os
 from pathlib import Path
 
 import click
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kem.keys import DecapsulationKey
 from pkix.certificates import Certificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of
-from pkix.signatures import SigningKey
-from pkix.signed_data import Signer
 from scep_kem import files
-from scep_kem.cli.enrolment import (
-    pending_file,
-)
-from scep_kem.client.options import Options
-from scep_kem.client.wanted import AnyKey, fits
+from scep_kem.cli.enrolment import answer_file, pending_file
+from scep_kem.client.exchange import MOST_KEPT
+from scep_kem.client.wanted import AnyKey, Statement, fits
 from scep_kem.config_faults import nearest
 from scep_kem.errors import UsageError
 from scep_kem.kem import new_kem_key
@@ -34,7 +31,12 @@ def check_outputs(outputs: dict[str, Path | None], keys: dict[str, Path | None],
     Later would be too late: then the certificate is issued and its challenge password used up.
     """
     if waits is not None:
-        outputs = outputs | {"the file that keeps the request": pending_file(waits)}
+        kept = {"the file that keeps the request": pending_file(waits)}
+        outputs = (
+            outputs
+            | kept
+            | {f"a file that keeps answers ({number + 1})": answer_file(waits, number) for number in range(MOST_KEPT)}
+        )
     for option, path in outputs.items():
         if path is None:
             continue
@@ -82,7 +84,7 @@ def key_of(path: Path, asked: str | None, default: str) -> AnyKey:
     return key
 
 
-def statement_of(cert_file: Path | None, key_file: Path | None) -> tuple[SigningKey, Certificate] | None:
+def statement_of(cert_file: Path | None, key_file: Path | None) -> Statement | None:
     if cert_file is None and key_file is None:
         return None
     if cert_file is None or key_file is None:
@@ -92,7 +94,28 @@ def statement_of(cert_file: Path | None, key_file: Path | None) -> tuple[Signing
     return key, certificate
 
 
-def signer_of(key_file: Path, cert_file: Path, options: Options) -> Signer:
-    certificate, key = files.read_certificate(cert_file), files.read_key(key_file)
+def check_stated(statement: object, key_file: Path, asked: str | None) -> None:
+    """A statement of possession is for a key that cannot sign. asked: its --key-type. Raises UsageError."""
+    if statement is None:
+        return
+    kind = type_of_key(files.read_any_key(key_file)) if os.path.lexists(key_file) else asked or DEFAULT_KEY_TYPE
+    if kind not in KEM_KEY_TYPES:
+        raise UsageError(f"--signing-cert and --signing-key are for an ML-KEM key, and --key is one of type {kind}")
+
+
+def querier_of(key_file: Path, cert_file: Path, what: str, instead: str) -> tuple[rsa.RSAPrivateKey, Certificate]:
+    """Key and certificate that can sign a query and open its answer. what: the query. instead: how else to get what it
+    brings, if the key cannot. Raises UsageError.
+
+    A request has two other ways, a challengePassword and a response key. A query has neither: both are attributes of
+    the PKCS #10 request.
+    """
+    certificate, key = files.read_certificate(cert_file), files.read_any_key(key_file)
     check_fit(key, key_file, certificate, cert_file)
-    return Signer(key, certificate, pss=options.pss)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        unable = "cannot sign" if isinstance(key, DecapsulationKey) else "cannot decrypt"
+        raise UsageError(
+            f"{key_file} holds a key of type {type_of_key(key)}, which {unable}: the answer to {what} is encrypted to "
+            f"the key that signs it, so give --cert and --key of an RSA certificate of this CA{instead}"
+        )
+    return key, certificate

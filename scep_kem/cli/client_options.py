@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from scep_kem import files
@@ -19,9 +21,9 @@ from scep_kem.errors import UsageError, cannot
 F = TypeVar("F", bound=Callable[..., Any])
 
 url_option = click.option("--url", required=True, help="SCEP URL of the server, without operation=.")
-fingerprint_option = click.option(
-    "--ca-fingerprint", help="SHA-256 (or SHA-1) of the CA certificate, hex. Without it, whatever comes is trusted."
-)
+_FINGERPRINT = "SHA-256 (or SHA-1) of the CA certificate, hex. "
+fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}Without it, whatever comes is trusted.")
+kept_fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}The default is what was given before.")
 challenge_options = (
     click.option("--challenge", help="Challenge password (it shows in the process list; see --challenge-file)."),
     click.option("--challenge-file", type=FILE, help="File with the challenge password; - is stdin."),
@@ -41,8 +43,8 @@ def http_options(command: F) -> F:
     return command
 
 
-def http_of(given: dict[str, Any], earlier: Pending | None = None) -> HttpOptions:
-    """earlier: a request to go on with, whose options stay but for those given. Raises UsageError."""
+def http_of(given: dict[str, Any]) -> HttpOptions:
+    """Raises UsageError."""
     identifier: str | None = given["ca_identifier"]
     return HttpOptions(
         ca_identifier=None if identifier is None else utf8(identifier, "--ca-identifier"),
@@ -50,11 +52,11 @@ def http_of(given: dict[str, Any], earlier: Pending | None = None) -> HttpOption
         tls_ca=given["tls_ca"],
         timeout=given["timeout"],
         prefer_get=given.get("prefer_get", False),
-    ).or_else(None if earlier is None else earlier.http)
+    )
 
 
-def protocol_options(command: F) -> F:
-    """Options of every command that sends a pkiMessage."""
+def message_options(command: F) -> F:
+    """Options of every command that sends a pkiMessage, but for the CA that it believes."""
     command = http_options(command)
     for option in (
         click.option("--save-messages", type=click.Path(path_type=Path, file_okay=False), help="Keep messages here."),
@@ -75,10 +77,14 @@ def protocol_options(command: F) -> F:
         click.option(
             "--kem-backend", type=Word((AUTOMATIC, *BACKEND_NAMES)), default=AUTOMATIC, help="Implementation."
         ),
-        fingerprint_option,
     ):
         command = option(command)
     return command
+
+
+def protocol_options(command: F) -> F:
+    """The same, and --ca-fingerprint."""
+    return fingerprint_option(message_options(command))
 
 
 def waiting_options(command: F) -> F:
@@ -88,11 +94,23 @@ def waiting_options(command: F) -> F:
         click.option("--poll-interval", type=click.FloatRange(0.05), default=5.0, show_default=True, help="Seconds."),
     ):
         command = option(command)
-    return command
+
+    @functools.wraps(command)
+    def waiting(*args: Any, **more: Any) -> Any:
+        given = click.get_current_context().get_parameter_source("poll_interval")
+        if given is ParameterSource.COMMANDLINE and not more["max_polls"]:
+            raise UsageError("--poll-interval is between polls, and without --max-polls there are none")
+        return command(*args, **more)
+
+    return waiting  # type: ignore[return-value]
 
 
 def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = None) -> Options:
-    """earlier: a request to go on with, whose pinned CA stays pinned. Raises UsageError."""
+    """earlier: a request to go on with, whose pinned CA stays pinned, and whose options hold unless others are given.
+    Raises UsageError.
+    """
+    given = _given(protocol, earlier)
+    protocol = protocol | given
     save: Path | None = protocol["save_messages"]
     options = Options(
         url=url,
@@ -100,13 +118,14 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
         cipher=protocol["cipher"],
         digest=protocol["digest"],
         legacy=protocol["legacy"],
-        http=http_of(protocol, earlier),
+        http=http_of(protocol),
         pss=protocol["pss"],
         require_kem=protocol["require_kem"],
         diagnose=protocol["diagnose"],
         kem_backend=protocol["kem_backend"],
         trace=click.echo if protocol["trace"] else None,
         save=save,
+        given=given,
     )
     if save is not None:
         try:
@@ -116,6 +135,25 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
     if options.fingerprint is None:
         click.echo("no --ca-fingerprint: the CA certificate is not authenticated", err=True)
     return options
+
+
+_KEPT = ("cipher", "digest", "legacy", "pss", "require_kem", "kem_backend")  # HTTP's are in `Pending.http`
+
+
+def _given(protocol: dict[str, Any], earlier: Pending | None) -> dict[str, Any]:
+    """The options of this command, and where it has none, those of an earlier one."""
+    context = click.get_current_context()
+    kept = earlier.options if earlier is not None else {}
+    found = {}
+    for param in context.command.params:
+        name = param.name or ""
+        if name not in _KEPT:
+            continue
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            found[name] = protocol[name]
+        elif name in kept:
+            found[name] = param.type_cast_value(context, kept[name])
+    return found
 
 
 def password_of(given: str | None, file: Path | None) -> str | None:

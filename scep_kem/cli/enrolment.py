@@ -16,14 +16,16 @@ from scep.client import Issued, Refused, StillPending
 from scep_kem import files
 from scep_kem.cli.common import report
 from scep_kem.client.client import ScepClient
-from scep_kem.client.exchange import Exchange, is_busy
+from scep_kem.client.exchange import MOST_KEPT, Exchange, is_busy
+from scep_kem.client.options import Options
 from scep_kem.client.pending import Pending
-from scep_kem.client.transport import TransportError
-from scep_kem.client.wanted import Renewing, Wanted, is_for
+from scep_kem.client.transport import AnswerLost, TransportError
+from scep_kem.client.wanted import AnyKey, Renewing, Wanted, is_for
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
 from scep_kem.terminal import command, printable
 from scep_kem.trace import describe_certificate
+from scep_kem.trace_contents import told_hash
 
 EXIT_FAILURE = 1
 EXIT_PENDING = 3
@@ -38,7 +40,7 @@ def earlier_request(out: Path, key_file: Path) -> Pending | None:
     if not os.path.lexists(file):
         return None
     pending = Pending.load(file)
-    if pending.is_stale(utc_now()):
+    if pending.is_stale(utc_now()) and not pending.answers:
         click.echo(printable(f"the request in {file} has expired; beginning anew"), err=True)
         return None
     if not os.path.lexists(key_file):  # a key made now is not its
@@ -47,9 +49,14 @@ def earlier_request(out: Path, key_file: Path) -> Pending | None:
 
 
 def check_same(earlier: Pending | None, url: str, wanted: Wanted, renewing: Renewing | None, out: Path) -> None:
-    """Raises UsageError if an earlier run left another request than this one."""
-    if earlier is not None and not is_for(earlier, url, wanted, renewing):
+    """Say that an earlier run left this request, if it did. Raises UsageError if it left another one."""
+    if earlier is None:
+        return
+    if not is_for(earlier, url, wanted, renewing):
         raise _another(out)
+    other = wanted.challenge_password not in (None, earlier.request.challenge_password)
+    unsent = "; the challenge password given now is not sent, it has its own" if other else ""
+    click.echo(f"an earlier run sent this request: going on with it{unsent}", err=True)
 
 
 def _another(out: Path) -> UsageError:
@@ -63,19 +70,42 @@ def exchange_of(
     client: ScepClient, earlier: Pending | None, wanted: Wanted, renewing: Renewing | None = None
 ) -> Exchange:
     """The enrolment that an earlier run left, or a new one."""
-    if earlier is None:
-        return client.enrol(wanted, renewing)
-    click.echo("an earlier run sent this request: going on with it", err=True)
-    return client.resume(earlier, wanted.key)
+    return client.enrol(wanted, renewing) if earlier is None else client.resume(earlier, wanted.key)
+
+
+def end_with_kept(
+    options: Options, earlier: Pending | None, key: AnyKey, out: Path, ca_out: Path | None = None
+) -> None:
+    """If an answer that an earlier run refused is accepted now, write what it brings and exit, without asking anybody.
+    ca_out: file for the CA's certificates. Otherwise say why not.
+    """
+    for number, answer in enumerate(earlier.answers if earlier is not None else ()):
+        assert earlier is not None
+        file = answer_file(out, number)
+        try:
+            client = ScepClient(options, (earlier.capabilities, answer.ca_certificates))
+            outcome = client.resume(earlier, key).reread(number, files.read(file, secret=True))
+        except (PkixError, KemError, UsageError) as error:
+            report(error, begin=f"the answer kept in {file} is not accepted: ")
+            continue
+        if outcome is None:
+            continue
+        click.echo(printable(f"the answer kept in {file} is accepted now"), err=True)
+        if ca_out is not None:
+            files.write(ca_out, files.pem(*client.ca.all))
+        _end(outcome, out, client.note)
+        sys.exit(0)
 
 
 def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, most: int) -> None:
     """Begin or go on, wait if asked to, then write the certificate or say why there is none, and exit.
 
-    What is needed to go on stays beside --out until the CA has issued or refused.
+    What is needed to go on stays beside --out until the CA has issued or refused, and so does what it answered, if that
+    was refused.
     """
     file, later = pending_file(out), command("scep-kem", "poll", "--key", key_file, "--out", out)
     exchange.keep = lambda pending: files.write(file, pending.dump(), secret=True)
+    exchange.keep_answer = lambda number, octets: files.write(answer_file(out, number), octets, secret=True)
     exchange.tell = lambda line: click.echo(printable(line), err=True)
     try:
         outcome = _converse(exchange, interval, most)
@@ -83,29 +113,46 @@ def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, mo
         if not exchange.begun:
             file.unlink(missing_ok=True)
             raise
-        report(error, f"; to go on: {later}")
+        kept, how = "", "to go on"
+        if exchange.refused is not None:
+            kept = f"; this answer is kept in {answer_file(out, exchange.refused)}"
+            how = "to read it again, with --legacy or whatever else it takes, and to go on if that does not help"
+        report(error, f"{printable(kept)}; {how}: {later}")
         sys.exit(EXIT_FAILURE)
     if isinstance(outcome, StillPending):
         click.echo(f"still pending; later: {later}", err=True)
         sys.exit(EXIT_PENDING)
     if isinstance(outcome, Refused) and is_busy(outcome):
         refused(outcome, f"come back later: {later}")
+    _end(outcome, out, exchange.client.note)
+
+
+def _end(outcome: Issued | Refused, out: Path, note: str = "") -> None:
+    """Write the certificate or say why there is none, and remove what was kept beside it."""
     if isinstance(outcome, Issued):
         write_certificate(out, outcome)
-    file.unlink(missing_ok=True)
+    pending_file(out).unlink(missing_ok=True)
+    for number in range(MOST_KEPT):
+        answer_file(out, number).unlink(missing_ok=True)
     if isinstance(outcome, Refused):
-        refused(outcome, exchange.client.note)
+        refused(outcome, note)
 
 
 def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillPending | Refused:
-    outcome = exchange.poll() if exchange.resumed else exchange.start()
+    try:
+        outcome = exchange.poll() if exchange.resumed else exchange.start()
+    except AnswerLost as error:
+        if not most:
+            raise
+        exchange.tell(f"{error}; going on with polling")
+        outcome = StillPending()
     if isinstance(outcome, StillPending):
         click.echo("pending; `scep-kem requests show` tells the CA's operator the same:")
         click.echo(f"    transactionID   {exchange.enrolment.transaction_id}")
-        click.echo(f"    request SHA-256 {exchange.request.hash.hex()}")
+        click.echo(f"    request SHA-256 {told_hash(exchange.request)}")
     if isinstance(outcome, StillPending) and most:
         click.echo(f"pending; polling every {interval:g} s, at most {most} times", err=True)
-        for count, outcome in enumerate(exchange.polls(interval, most), 1):
+        for count, outcome in exchange.polls(interval, most):
             if isinstance(outcome, StillPending):
                 click.echo(f"poll {count} of {most}: still pending", err=True)
     return outcome
@@ -127,3 +174,8 @@ def refused(outcome: Refused, advice: str = "") -> NoReturn:
 
 def pending_file(out: Path) -> Path:
     return out.with_name(f"{out.name}.pending")
+
+
+def answer_file(out: Path, number: int) -> Path:
+    """For the answer of this number that was refused."""
+    return out.with_name(f"{out.name}.answer{number + 1 if number else ''}")

@@ -23,6 +23,7 @@ from scep_kem.ca_dir import CaDir
 from scep_kem.cli.common import FILE, ca_options, configured_profile, generation, open_store
 from scep_kem.errors import UsageError
 from scep_kem.ra import record_of
+from scep_kem.server.routes import DEFAULT_PROFILE
 from scep_kem.terminal import printable
 
 MOST_CRL_NUMBER = 2**62  # what every database keeps
@@ -71,14 +72,14 @@ def _crl(_context: click.Context, _option: click.Parameter, file: Path | None) -
 )
 @click.option("--crl", type=FILE, callback=_crl, help="The CA's latest CRL: what it lists is revoked.")
 @click.option("--crl-number", type=click.IntRange(0, MOST_CRL_NUMBER), help="Number of the latest CRL, if you lack it.")
-@click.option("--profile", default="default", show_default=True, help="Profile in which they can be renewed.")
+@click.option("--profile", show_default="default", help="Profile in which they can be renewed.")
 @click.option("--of", "identifier", metavar="ID", help="Of the CA with this ID in `ca show`; by default the current.")
 def import_issued(
     found: CaDir,
     found_certificates: list[_Found],
     crl: x509.CertificateRevocationList | None,
     crl_number: int | None,
-    profile: str,
+    profile: str | None,
     identifier: str | None,
 ) -> None:
     """Record certificates that the CA issued elsewhere.
@@ -89,8 +90,10 @@ def import_issued(
     """
     if not found_certificates and crl is None:
         raise UsageError("give a PATH with certificates, or a --crl")
+    if profile is not None and not found_certificates:
+        raise UsageError("--profile is for certificates that can be renewed, so it needs a PATH with some")
     authority = generation(found.load(), identifier)
-    renewing = configured_profile(found, profile)
+    renewing = configured_profile(found, profile or DEFAULT_PROFILE)
     revoked, number = ([], None) if crl is None else _checked(crl, authority)
     skipped = new = known = 0
     revocable: Counter[str] = Counter()
@@ -99,7 +102,7 @@ def import_issued(
             why = item if isinstance(item, str) else _refused(item, authority)
             if not (why or isinstance(item, str)):
                 unlike = _not_renewable(item, renewing)
-                recorded = _record(store, authority, item, "" if unlike else profile)
+                recorded = _record(store, authority, item, "" if unlike else renewing.name)
                 new, known = new + (recorded is True), known + (recorded is False)
                 revocable[unlike] += recorded is True
                 why = "another certificate with this serial number is known" if recorded is None else ""

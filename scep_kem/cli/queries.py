@@ -10,14 +10,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pkix.asn1 import any_of
-from pkix.certificates import IssuerAndSerialNumber
+from pkix.certificates import Certificate, IssuerAndSerialNumber, extension_of
+from pkix.errors import PkixError
 from scep.attributes import MessageType
 from scep.ca_certificates import ReplyRefused
 from scep.client import Crl, Issued, Refused
 from scep_kem import files
 from scep_kem.cli.client_files import (
     check_outputs,
-    signer_of,
+    querier_of,
 )
 from scep_kem.cli.client_options import (
     fingerprint_option,
@@ -53,13 +54,14 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
     """Get a copy of an issued certificate with GetCert."""
     number = parse_serial(serial)
     check_outputs({"--out": out}, {"--key": key_file})
-    options = options_of(url, protocol)
-    signer = signer_of(key_file, cert_file, options)
-    client = ScepClient(options)
+    key, certificate = querier_of(key_file, cert_file, "GetCert", "; or get it by HTTP where the CA publishes them")
+    client = ScepClient(options_of(url, protocol))
     name = IssuerAndSerialNumber(issuer=any_of(client.ca.ca.subject), serial_number=number)
-    outcome = client.query(MessageType.GetCert, name, signer)
+    outcome = client.query(MessageType.GetCert, name, key, certificate)
     if isinstance(outcome, Refused):
-        refused(outcome, client.note)
+        own = any(item.serial_number == number for item in client.ca.all)
+        advice = "`scep-kem cacert` gets a certificate of the CA's with this number" if own else ""
+        refused(outcome, "; ".join(filter(None, (advice, client.note))))
     if not isinstance(outcome, Issued):
         raise ReplyRefused("the CA answered PENDING to GetCert, which only an enrolment can be")
     write_certificate(out, outcome)
@@ -74,10 +76,12 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
 def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any) -> None:
     """Get the CRL with GetCRL."""
     check_outputs({"--out": out}, {"--key": key_file})
-    options = options_of(url, protocol)
-    signer = signer_of(key_file, cert_file, options)
-    client = ScepClient(options)
-    outcome = client.query(MessageType.GetCRL, signer.certificate.issuer_and_serial, signer)
+    urls = " or ".join(_crl_urls(files.read_certificate(cert_file)))
+    key, certificate = querier_of(
+        key_file, cert_file, "GetCRL", f"; or get the CRL from {urls or 'the URL where the CA publishes it'}"
+    )
+    client = ScepClient(options_of(url, protocol))
+    outcome = client.query(MessageType.GetCRL, certificate.issuer_and_serial, key, certificate)
     if isinstance(outcome, Refused):
         refused(outcome, client.note)
     if not isinstance(outcome, Crl):
@@ -88,6 +92,16 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
         raise ReplyRefused("the CRL received cannot be read") from None
     files.write(out, crl.public_bytes(Encoding.PEM))
     click.echo(printable(f"CRL written to {out}"))
+
+
+def _crl_urls(certificate: Certificate) -> list[str]:
+    """That the certificate names."""
+    try:
+        points = extension_of(certificate, x509.CRLDistributionPoints) or ()
+    except PkixError:
+        return []
+    names = [name for point in points for name in point.full_name or ()]
+    return [name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)]
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from pkix.algorithms import (
 from pkix.asn1 import Oid
 from pkix.certificates import Certificate, IssuerAndSerialNumber
 from pkix.errors import PkixError
-from pkix.keys import generate, message_digest
+from pkix.keys import generate, key_type_of, message_digest
 from pkix.names import name_text
 from pkix.pkcs10 import (
     CertificationRequest,
@@ -35,7 +35,7 @@ from pkix.pkcs10 import (
     encode_unsigned_request,
 )
 from pkix.recognised import begins_as_der
-from pkix.signatures import SigningKey
+from pkix.signatures import SigningKey, shortest_digest
 from pkix.signed_data import Signer
 from scep.attributes import REQUEST_ATTRIBUTES, RESPONSE_KEY, MessageType
 from scep.ca_certificates import CaCertificates, ReplyRefused
@@ -43,15 +43,17 @@ from scep.capabilities import Capabilities
 from scep.client import (
     ClientSettings,
     Enrolment,
+    Issued,
     KemKey,
     Outcome,
     Proof,
     Query,
-    decode_next_ca,
     new_transaction_id,
     self_signed,
 )
 from scep.kem_pop import encode_response_key
+from scep.messages import PkiMessage
+from scep.next_ca import decode_next_ca
 from scep_kem import files
 from scep_kem.client.answers import PKI_OPERATION, HttpAnswer, keyword_remarks, shown_keywords
 from scep_kem.client.exchange import Exchange
@@ -64,6 +66,7 @@ from scep_kem.errors import UsageError, cannot
 from scep_kem.kem import backends, public_kem_key
 from scep_kem.terminal import printable
 from scep_kem.trace import describe_message, describe_proof
+from scep_kem.trace_contents import describe_issued, describe_request
 
 EPHEMERAL_PQ = "ml-dsa-65"
 EPHEMERAL = "ec:P-256"
@@ -75,32 +78,41 @@ _SAVED = re.compile(r"([0-9]+)-[A-Za-z]+\.(der|txt)")
 
 @dataclass
 class ScepClient:
-    """A session with one server: capabilities (caps_body: as received) and CA certificates are fetched once. remarks:
-    what is wrong with HTTP in answers that can be used.
+    """A session with one server: capabilities and CA certificates are fetched once (caps_body, ca_body: as received).
+
+    kept: both bodies from an earlier run, so that nobody has to be asked for them. remarks: what is wrong with HTTP in
+    answers that can be used.
     """
 
     options: Options
+    kept: tuple[bytes, bytes] | None = None
     capabilities: Capabilities = field(init=False)
     caps_body: bytes = field(init=False)
+    ca_body: bytes = field(init=False)
     ca: CaCertificates = field(init=False)
 
     def __post_init__(self) -> None:
         self._saved, self.remarks = _last_saved(self.options.save), list[str]()
         self._transport = HttpTransport(self.options.url, self.options.http, heard=self._heard)
         self._backends: Backends = backends(self.options.kem_backend)
+        if self.kept is not None:
+            self.caps_body, self.ca_body = self.kept
+            self.capabilities = Capabilities.decode(self.caps_body)
+            self._read_ca()
+            return
         body, self.capabilities = self._transport.capabilities()
         # No answer counts as an empty one, so that a CA that did answer notices who suppressed it.
         self.caps_body = body or b""
         self._show_capabilities()
         with self.noting():
-            self._fetch_ca()
+            self.ca_body = self._transport.get_ca_cert()
+            self._read_ca()
 
-    def _fetch_ca(self) -> None:
-        body = self._transport.get_ca_cert()
+    def _read_ca(self) -> None:
         self.ca = CaCertificates.decode(
-            body, fingerprint=self.options.fingerprint, now=utc_now(), policy=self._policy()
+            self.ca_body, fingerprint=self.options.fingerprint, now=utc_now(), policy=self._policy()
         )
-        self._show(f"GetCACert: {len(body)} octets, {len(self.ca.all)} certificate(s)")
+        self._show(f"GetCACert: {len(self.ca_body)} octets, {len(self.ca.all)} certificate(s)")
         for certificate in self.ca.all:
             self._show(f"    {self.ca.role(certificate)}: {name_text(certificate.subject_name)}")
         for left_out in self.ca.left_out:
@@ -149,7 +161,7 @@ class ScepClient:
         that cannot sign, by an ephemeral key.
         """
         request = CertificationRequest.decode(self._request(wanted, renewing), single_valued=REQUEST_ATTRIBUTES)
-        signer, ephemeral = self._signer(wanted, request, renewing)
+        signer, ephemeral = self._signer(wanted, renewing)
         old = renewing.certificate if renewing is not None else None
         renewed = None
         if renewing is not None and isinstance(renewing.key, DecapsulationKey) and old is not None:
@@ -174,13 +186,23 @@ class ScepClient:
             signer_file = renewing.key_file
         files_of_old = (renewing.key_file, renewing.cert_file) if renewing is not None and renewed else None
         return Exchange(
-            self, enrolment, request, signer.certificate, ephemeral, signer_file, files_of_old, self.caps_body
+            self,
+            enrolment,
+            request,
+            signer.certificate,
+            ephemeral,
+            signer_file,
+            files_of_old,
+            self.caps_body,
+            self.ca_body,
         )
 
     def _request(self, wanted: Wanted, renewing: Renewing | None) -> bytes:
         """The PKCS #10 request. Where the answer can be encrypted to nothing else, it brings a response key or, if the
         server does not know those, a renewal brings a fresh challenge password.
         """
+        if wanted.request is not None:
+            return wanted.request.der
         password, attributes = wanted.challenge_password, self._attributes(wanted, renewing)
         if isinstance(wanted.key, DecapsulationKey):
             return self._kem_request(wanted, wanted.key, attributes)
@@ -223,24 +245,32 @@ class ScepClient:
             return []
         return [(RESPONSE_KEY, encode_response_key(os.urandom(16), os.urandom(32)))]
 
-    def _signer(
-        self, wanted: Wanted, request: CertificationRequest, renewing: Renewing | None
-    ) -> tuple[Signer, SigningKey | None]:
+    def _signer(self, wanted: Wanted, renewing: Renewing | None) -> tuple[Signer, SigningKey | None]:
         """Who signs the pkiMessage, and the key if it is ephemeral."""
-        pss = self.options.pss
         if renewing is not None and not isinstance(renewing.key, DecapsulationKey):
-            return Signer(renewing.key, renewing.certificate, pss=pss), None
+            return self._signed_by(renewing.key, renewing.certificate), None
         if wanted.statement is not None:
             key, certificate = wanted.statement
-            return Signer(key, certificate, pss=pss), key
+            return self._signed_by(key, certificate), key
         ephemeral = None
         if isinstance(wanted.key, DecapsulationKey):
             ephemeral = generate(EPHEMERAL_PQ if self.capabilities.has("ML-DSA") else EPHEMERAL)
             key, subject = ephemeral, EPHEMERAL_SUBJECT
         else:
-            key, subject = wanted.key, request.subject
+            key, subject = wanted.key, wanted.subject
         certificate = Certificate.of(self_signed(key, subject, now=utc_now(), random=os.urandom))
-        return Signer(key, certificate, pss=pss), ephemeral
+        return self._signed_by(key, certificate), ephemeral
+
+    def _signed_by(self, key: SigningKey, certificate: Certificate) -> Signer:
+        """Raises UsageError for --pss or --digest with a key that they do not suit."""
+        digest, kind = self.options.digest, key_type_of(key.public_key())
+        if self.options.pss and not isinstance(key, rsa.RSAPrivateKey):
+            raise UsageError(f"--pss is for RSA keys, and the key that signs the message is of type {kind}")
+        if digest is not None and DIGESTS[digest]().digest_size < shortest_digest(key):
+            raise UsageError(
+                f"--digest {digest} does not suit the key that signs the message, of type {kind}; sha512 does"
+            )
+        return Signer(key, certificate, pss=self.options.pss)
 
     def resume(self, pending: Pending, key: AnyKey) -> Exchange:
         """Go on with a request that an earlier run left. Raises UsageError if it is not for this key."""
@@ -255,10 +285,10 @@ class ScepClient:
         signer_key = pending.signer or (files.read_key(pending.signer_file) if pending.signer_file else key)
         if isinstance(signer_key, DecapsulationKey):
             raise UsageError("the key is not the one that the pending request is for")
-        signer = Signer(signer_key, pending.certificate, pss=self.options.pss)
+        signer = self._signed_by(signer_key, pending.certificate)
         enrolment = Enrolment(
             request=request,
-            renewal=False,
+            renewal=PkiMessage.decode(pending.sent).message_type is MessageType.RenewalReq,
             ca=self.ca,
             signer=signer,
             transaction_id=pending.transaction_id,
@@ -278,13 +308,18 @@ class ScepClient:
             pending.signer_file,
             pending.renewed,
             pending.capabilities,
+            pending.ca_certificates,
             resumed=True,
             answered=pending.answered,
             begun=True,
+            answers=pending.answers,
         )
 
-    def query(self, kind: MessageType, name: IssuerAndSerialNumber, signer: Signer) -> Outcome:
-        """GetCert or GetCRL."""
+    def query(
+        self, kind: MessageType, name: IssuerAndSerialNumber, key: SigningKey, certificate: Certificate
+    ) -> Outcome:
+        """GetCert or GetCRL. key, certificate: that sign it."""
+        signer = self._signed_by(key, certificate)
         query = Query(
             kind,
             name,
@@ -295,12 +330,16 @@ class ScepClient:
             random=os.urandom,
         )
         with self.noting():
-            return query.receive(self.send(query.start(now=utc_now())))
+            outcome = query.receive(self.send(query.start(now=utc_now())))
+        if isinstance(outcome, Issued):
+            self.tell_issued(outcome)
+        return outcome
 
-    def next_ca(self) -> tuple[Certificate, ...]:
-        """GetNextCACert, verified."""
+    def next_ca(self, fingerprint: str | None = None) -> tuple[Certificate, ...]:
+        """GetNextCACert, verified. fingerprint: of the next CA, hex."""
         with self.noting():
-            return decode_next_ca(self._transport.get_next_ca_cert(), self.ca, self._policy())
+            body = self._transport.get_next_ca_cert()
+            return decode_next_ca(body, self.ca, self._policy(), fingerprint=fingerprint)
 
     def send(self, message: bytes) -> bytes:
         """One PKIOperation, traced and saved."""
@@ -313,15 +352,17 @@ class ScepClient:
         return reply
 
     def tell_request(self, request: CertificationRequest) -> None:
-        """Trace the hash by which the CA's operator knows a request."""
-        self._show(f"request SHA-256 {request.hash.hex()}, of its PKCS #10")
+        """Trace what a request asks for, and the hash by which the CA's operator knows it."""
+        self._show_all(describe_request(request))
+
+    def tell_issued(self, issued: Issued) -> None:
+        """Trace what an opened answer holds."""
+        self._show_all(describe_issued(issued, self.ca.all))
 
     def explain(self, proof: Proof | None) -> None:
         """Trace how a challenge is answered."""
         if proof is not None:
-            self._show("")
-            for line in describe_proof(proof):
-                self._show(line)
+            self._show_all(["", *describe_proof(proof)])
 
     def _policy(self) -> AlgorithmPolicy:
         return AlgorithmPolicy(legacy=self.options.legacy)
@@ -329,7 +370,8 @@ class ScepClient:
     def _settings(self, key: SigningKey, *, kem: bool = False) -> ClientSettings:
         """SHA-256 and AES-128-CBC unless told otherwise, the server knows AES-GCM, or, under --legacy, knows no better
         (RFC 8894 section 3.5.2). Who has an ML-KEM certificate knows AES-GCM, whatever became of GetCACaps, and nobody
-        else certifies an ML-KEM key. kem: whether the requested key is one.
+        else certifies an ML-KEM key. kem: whether the requested key is one. Raises UsageError for a cipher that is
+        none for it.
         """
         options, policy = self.options, self._policy()
         gcm = self.capabilities.has("AES-GCM") or kem or bool(self.ca.kem_certificates(self._backends))
@@ -337,6 +379,9 @@ class ScepClient:
         digest = DIGESTS[options.digest]() if options.digest else message_digest(key)
         if options.cipher:
             cipher = CIPHERS[options.cipher]
+            other = "an ML-KEM key" if kem else "--require-kem" if options.require_kem else ""
+            if other and not cipher.authenticated:
+                raise UsageError(f"--cipher {options.cipher} does not go with {other}, which takes AES-GCM: aes256-gcm")
         elif options.legacy and not gcm and not self.capabilities.has("AES"):
             cipher = TRIPLE_DES
         if options.legacy and not options.digest and not self.capabilities.has("SHA-256"):
@@ -371,6 +416,10 @@ class ScepClient:
         self._saved += 1
         name = f"{self._saved:02d}-{what}.{'der' if begins_as_der(octets) else 'txt'}"
         files.write(self.options.save / name, octets, secret=True)
+
+    def _show_all(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._show(line)
 
     def _show(self, line: str) -> None:
         if self.options.trace is not None:

@@ -5,7 +5,12 @@ processed, may still arrive, or may be gone. So what is needed to go on is kept 
 new request is never made while an earlier one may still arrive: the CA would answer the one, and the late other would
 spoil the proof of possession. Instead the client polls. Only if the CA does not know the transaction, the same octets
 of the request go out again, which the CA recognises as a copy should both arrive. A confirmation of possession is not
-repeated: the poll brings the certificate if it arrived, or another challenge if not.
+repeated: the poll brings the certificate if it arrived, or another challenge if not. Only if these octets are refused,
+too, and the CA's certificates are not those that they were encrypted for, the same request is encrypted anew, in the
+same transaction: the key that could open the first copy may be gone.
+
+An answer that is refused is kept. The CA may have issued, and used up a one-time password, and what is wrong may be
+our own rules. None takes the place of another: whoever stands between us and the CA could send a worse one.
 """
 
 from __future__ import annotations
@@ -16,13 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kem.errors import KemError
 from pkix.certificates import Certificate
-from pkix.errors import Malformed
+from pkix.errors import Malformed, PkixError
 from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
+from scep.attributes import MessageType
 from scep.client import Enrolment, Issued, Refused, StillPending
 from scep.messages import PkiMessage
-from scep_kem.client.pending import Pending
+from scep_kem.client.pending import Answer, Pending
 from scep_kem.client.transport import AnswerLost, Declined
 from scep_kem.clock import utc_now
 
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
     from scep_kem.client.client import ScepClient
 
 MAX_CHALLENGES = 5  # answered in a row; a server that sends more is going in circles
+MOST_KEPT, LARGEST_KEPT = 4, 1 << 20  # answers that were refused, and octets of each
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each further try after a lost answer
 
 Result = Issued | StillPending | Refused
@@ -45,15 +53,21 @@ def is_busy(outcome: Refused) -> bool:
     return (outcome.text or "").startswith("busy")
 
 
+def _polls(message: bytes) -> bool:
+    return PkiMessage.decode(message).message_type is MessageType.CertPoll
+
+
 @dataclass
 class Exchange:
     """One enrolment. ephemeral: the signer's key if it is in no file. signer_file: the file of the signer's key if it
     is not the requested one. renewed: files of key and certificate of a KEM certificate being renewed. capabilities:
-    the GetCACaps body that was acted on.
+    the GetCACaps body that was acted on. ca_certificates: the GetCACert body that the request was encrypted by.
 
     resumed: whether an earlier run sent the request. answered: whether the CA has ever answered, so that it knows the
-    transaction. begun: whether a message may have reached the CA. keep: called with what a later run needs, before the
-    message that makes it necessary. tell: called with a line about an answer that was lost. sleep: called with seconds.
+    transaction. begun: whether a message may have reached the CA. answers: those that were refused. refused: the number
+    of the one that this run has kept, None if there is none. keep: called with what a later run needs, before the
+    message that makes it necessary. keep_answer: called with the number of an answer and its octets. tell: called with
+    a line about an answer that was lost. sleep: called with seconds.
     """
 
     client: ScepClient
@@ -64,10 +78,14 @@ class Exchange:
     signer_file: Path | None
     renewed: tuple[Path, Path] | None
     capabilities: bytes
+    ca_certificates: bytes | None
     resumed: bool = False
     answered: bool = False
     begun: bool = False
+    answers: tuple[Answer, ...] = ()
+    refused: int | None = None
     keep: Callable[[Pending], None] = lambda _pending: None
+    keep_answer: Callable[[int, bytes], None] = lambda _number, _octets: None
     tell: Callable[[str], None] = lambda _line: None
     sleep: Callable[[float], None] = field(default_factory=lambda: nap)
 
@@ -86,12 +104,33 @@ class Exchange:
         """Send a CertPoll, and confirm at once if the CA sends a challenge. Raises as `start`."""
         return self._converse(self.enrolment.poll(now=utc_now()), polling=True)
 
-    def polls(self, interval: float, most: int) -> Iterator[Result]:
-        """Up to `most` polls, `interval` seconds before each, until one is not StillPending. Raises as `start`."""
-        for _ in range(most):
+    def reread(self, number: int, octets: bytes) -> Issued | Refused | None:
+        """What an answer says that an earlier run refused, None if the CA is to be asked. Raises ReplyRefused and the
+        errors of `pkix.errors` and `kem.errors`.
+
+        A challenge is not answered from here: the CA may have sent another one since.
+        """
+        kept = self.answers[number]
+        self.enrolment.resume(kept.to)
+        outcome = self.enrolment.receive(octets)
+        if isinstance(outcome, Refused) and (is_busy(outcome) or (_polls(kept.to) and self._is_unknown(outcome))):
+            return None
+        return None if isinstance(outcome, StillPending) else outcome
+
+    def polls(self, interval: float, most: int) -> Iterator[tuple[int, Result]]:
+        """Up to `most` polls with their numbers, `interval` seconds before each, until one is not StillPending. A
+        server that does not answer may be back for the next one. Raises as `start`.
+        """
+        for count in range(1, most + 1):
             self.sleep(interval)
-            outcome = self.poll()
-            yield outcome
+            try:
+                outcome = self.poll()
+            except AnswerLost as error:
+                if count == most:
+                    raise
+                self.tell(f"poll {count} of {most}: {error}; going on with the next one")
+                continue
+            yield count, outcome
             if not isinstance(outcome, StillPending):
                 return
 
@@ -100,7 +139,7 @@ class Exchange:
             return self._until_answered(message, polling=polling)
 
     def _until_answered(self, message: bytes, *, polling: bool) -> Result:
-        pauses, challenges = iter(PAUSES), 0
+        pauses, challenges, repeated = iter(PAUSES), 0, False
         while True:
             try:
                 outcome = self._send(message)
@@ -113,7 +152,11 @@ class Exchange:
             else:
                 if polling and self._is_unknown(outcome):
                     self.tell("the CA does not know the request; sending it again")
-                    message, polling = self.enrolment.again(), False
+                    message, polling, repeated = self.enrolment.again(), False, True
+                    continue
+                if repeated and self._may_be_unreadable(outcome):
+                    self.tell("the CA has other certificates than when the request was made; encrypting it anew")
+                    message, repeated = self._anew(), False
                     continue
                 self._note(outcome)
                 if not isinstance(outcome, StillPending) or not outcome.challenged or challenges == MAX_CHALLENGES:
@@ -134,7 +177,31 @@ class Exchange:
             PkiMessage.decode(body, advise=False)
         except Malformed as error:
             raise AnswerLost(f"the answer is no pkiMessage: {error}") from None
-        return self.enrolment.receive(body)
+        try:
+            outcome = self.enrolment.receive(body)
+        except (PkixError, KemError):
+            self._keep_refused(Answer(message, self.client.ca_body), body)
+            raise
+        if isinstance(outcome, Issued):
+            self.client.tell_issued(outcome)
+        return outcome
+
+    def _keep_refused(self, answer: Answer, octets: bytes) -> None:
+        number = len(self.answers)
+        if number < MOST_KEPT and len(octets) <= LARGEST_KEPT:
+            self.keep_answer(number, octets)
+            self.answers, self.refused = (*self.answers, answer), number
+            self.keep(self.pending())
+
+    def _may_be_unreadable(self, outcome: Result) -> bool:
+        """Whether the request may have been refused because the key that it is encrypted to is gone."""
+        return self._is_unknown(outcome) and self.ca_certificates != self.client.ca_body
+
+    def _anew(self) -> bytes:
+        message = self.enrolment.start(now=utc_now())
+        self.ca_certificates = self.client.ca_body
+        self.keep(self.pending())
+        return message
 
     def _is_unknown(self, outcome: Result) -> bool:
         """Whether a CertPoll was refused because the request never arrived.
@@ -152,13 +219,15 @@ class Exchange:
         """What a later run needs to go on."""
         return Pending(
             url=self.client.options.url,
-            http=self.client.options.http,
             fingerprint=self.client.options.fingerprint,
             transaction_id=self.enrolment.transaction_id,
             request=self.request,
             sent=self.enrolment.sent,
             answered=self.answered,
             capabilities=self.capabilities,
+            ca_certificates=self.ca_certificates,
+            options=self.client.options.given,
+            answers=self.answers,
             certificate=self.signer,
             signer=self.ephemeral,
             signer_file=self.signer_file,

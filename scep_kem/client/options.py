@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 
@@ -48,7 +49,8 @@ class Options:
     legacy: accept, and if need be use, SHA-1 and 3DES. http: how the server is reached. pss: RSASSA-PSS.
     require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation of ML-KEM.
     diagnose: say what is in an answer that is not accepted. trace: called with lines about each message. save: folder
-    for the messages' octets, or None.
+    for the messages' octets, or None. given: what of this was asked for, by the names of the command's options, for a
+    later run; as JSON has it.
     Raises UsageError if url or fingerprint cannot be one.
     """
 
@@ -64,6 +66,7 @@ class Options:
     kem_backend: str = "automatic"
     trace: Callable[[str], None] | None = None
     save: Path | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_url(self.url)

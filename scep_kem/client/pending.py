@@ -2,15 +2,20 @@
 
 The file is there before the first message leaves, has mode 0600, and goes when the enrolment ends: the request in it
 may hold the challengePassword or a response key, and for a key that cannot sign, the ephemeral signer's key is in it.
+
+An answer that was refused may be the only copy of a certificate. So it is kept, too, in a file of its own, and the
+enrolment knows what it takes to read it again: the message that it answers, and the CA's certificates of that moment.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pkix.certificates import Certificate
 from pkix.errors import PkixError
@@ -19,15 +24,40 @@ from pkix.pem import decode_pem, pem_blocks
 from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
 from scep_kem import files
-from scep_kem.client.http_options import HttpOptions
 from scep_kem.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that was refused. to: octets of the message that it came for. ca_certificates: the GetCACert body that
+    was acted on.
+    """
+
+    to: bytes
+    ca_certificates: bytes
+
+    def dump(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "to": base64.b64encode(self.to).decode(),
+            "CA certificates": base64.b64encode(self.ca_certificates).decode(),
+        }
+
+    @classmethod
+    def load(cls, found: dict[str, object]) -> Answer:
+        """Raises ValueError, KeyError, TypeError."""
+        return cls(
+            to=base64.b64decode(_text(found["to"])),
+            ca_certificates=base64.b64decode(_text(found["CA certificates"])),
+        )
 
 
 @dataclass(frozen=True)
 class Pending:
     """request: the PKCS #10. sent: octets of the pkiMessage that carried it. answered: whether the CA ever answered,
-    so that it knows of the request. capabilities: the GetCACaps body that was acted on. http: how the server was
-    reached.
+    so that it knows of the request. capabilities: the GetCACaps body that was acted on. ca_certificates: the GetCACert
+    body by which `sent` was encrypted; None in a file of an earlier version. options: `Options.given`. answers: those
+    that were refused.
 
     certificate: the one that signed it. signer: its key if it is ephemeral; signer_file: the file of its key if it is
     not the requested one; both None if it is. renewed: for the renewal of a KEM certificate, its file and its key's.
@@ -44,7 +74,9 @@ class Pending:
     signer_file: Path | None = None
     renewed: tuple[Path, Path] | None = None
     answered: bool = True
-    http: HttpOptions = field(default_factory=HttpOptions)
+    ca_certificates: bytes | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    answers: tuple[Answer, ...] = ()
 
     def is_stale(self, now: datetime) -> bool:
         """Whether the certificate that signs its messages has expired, so that no CA would go on with it."""
@@ -55,13 +87,17 @@ class Pending:
         return json.dumps(
             {
                 "url": self.url,
-                "http": self.http.dump(),
                 "ca fingerprint": self.fingerprint,
                 "transactionID": self.transaction_id,
                 "request": base64.b64encode(self.request.der).decode(),
                 "message": base64.b64encode(self.sent).decode(),
                 "answered": self.answered,
                 "capabilities": base64.b64encode(self.capabilities).decode(),
+                "CA certificates": None
+                if self.ca_certificates is None
+                else base64.b64encode(self.ca_certificates).decode(),
+                "options": dict(self.options),
+                "answers": [answer.dump() for answer in self.answers],
                 "signer certificate": self.certificate.pem.decode(),
                 "signer key": None if self.signer is None else dump_private_key(self.signer).decode(),
                 # A later run may be started in another folder.
@@ -78,15 +114,18 @@ class Pending:
         try:
             found = json.loads(data)
             renewed, fingerprint = found["renewed"], found["ca fingerprint"]
+            ca_certificates = found.get("CA certificates")
             return cls(
                 url=_text(found["url"]),
-                http=HttpOptions.load(found["http"]) if "http" in found else HttpOptions(),
                 fingerprint=None if fingerprint is None else _text(fingerprint),
                 transaction_id=_text(found["transactionID"]),
                 request=CertificationRequest.decode(base64.b64decode(found["request"])),
                 sent=base64.b64decode(found["message"]),
                 answered=_flag(found.get("answered", True)),
                 capabilities=base64.b64decode(found["capabilities"]),
+                ca_certificates=None if ca_certificates is None else base64.b64decode(_text(ca_certificates)),
+                options=_options(found.get("options", {})),
+                answers=tuple(map(Answer.load, found.get("answers", []))),
                 certificate=_certificate(_text(found["signer certificate"])),
                 signer=None if found["signer key"] is None else load_private_key(found["signer key"].encode()),
                 signer_file=None if found["signer key file"] is None else Path(found["signer key file"]),
@@ -104,6 +143,13 @@ def _certificate(pem: str) -> Certificate:
 def _text(value: object) -> str:
     """Raises TypeError."""
     if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _options(value: object) -> dict[str, Any]:
+    """Raises TypeError."""
+    if not isinstance(value, dict):
         raise TypeError
     return value
 

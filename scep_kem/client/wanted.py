@@ -6,18 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
 
 from kem.keys import DecapsulationKey, encode_public_key
 from pkix.certificate_builder import Extensions
-from pkix.certificates import Certificate, is_self_issued
+from pkix.certificates import Certificate, extension_of, extensions_of, is_self_issued
 from pkix.errors import AlgorithmRefused
+from pkix.microsoft_sid import MICROSOFT_SID
+from pkix.pkcs10 import CertificationRequest
 from pkix.public_keys import load_public_key
 from pkix.signatures import SigningKey
+from pkix.usages import key_usage, possible_usages, usage_names
 from scep_kem import files
 from scep_kem.client.pending import Pending
 from scep_kem.kem import public_kem_key
 
 AnyKey = SigningKey | DecapsulationKey
+Statement = tuple[SigningKey, Certificate]  # who states possession of a KEM key (RFC 9883): a certificate and its key
 
 
 def fits(key: AnyKey, spki: bytes) -> bool:
@@ -32,15 +37,23 @@ def fits(key: AnyKey, spki: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A certificate to ask for. key: for which. statement: a signing certificate and its key, to state possession of a
-    KEM key (RFC 9883).
+    """A certificate to ask for. key: for which. request: one made elsewhere, to be sent as it is; then subject and
+    challenge password are its own, and the extensions are in it.
     """
 
     key: AnyKey
     subject: x509.Name
     extensions: Extensions = ()
     challenge_password: str | None = None
-    statement: tuple[SigningKey, Certificate] | None = None
+    statement: Statement | None = None
+    request: CertificationRequest | None = None
+
+    def is_asked_by(self, request: CertificationRequest) -> bool:
+        """Whether this request is the one, or would be made for the same."""
+        if self.request is not None:
+            return request.der == self.request.der
+        same = request.subject_der == self.subject.public_bytes()
+        return same and list(request.extensions) == list(self.extensions)
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,28 @@ class Renewing:
     certificate: Certificate
     key_file: Path
     cert_file: Path
+
+
+_AS_THEY_ARE = (
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    ExtensionOID.EXTENDED_KEY_USAGE,
+    MICROSOFT_SID,
+)
+_OF_CAS = {"keyCertSign", "cRLSign"}
+
+
+def as_before(old: Certificate, key_type: str) -> Extensions:
+    """What a request for the successor of a certificate asks for: its names, keyUsage, extendedKeyUsage and Microsoft
+    SID. Constraints, identifiers, policies and URLs are the CA's own affair. key_type: of the requested key, as
+    `pkix.keys` names it; usages that it cannot have are left out. Raises Malformed for what cannot be read.
+    """
+    for kind in (x509.SubjectAlternativeName, x509.ExtendedKeyUsage, x509.KeyUsage):
+        extension_of(old, kind)
+    usages = (usage_names(extensions_of(old)) or frozenset()) & possible_usages(key_type) - _OF_CAS
+    found = [item for item in extensions_of(old) if item.oid in _AS_THEY_ARE]
+    if usages:
+        found.append(x509.Extension(ExtensionOID.KEY_USAGE, True, key_usage(usages)))
+    return found
 
 
 def is_for(pending: Pending, url: str, wanted: Wanted, renewing: Renewing | None) -> bool:
@@ -66,10 +101,4 @@ def is_for(pending: Pending, url: str, wanted: Wanted, renewing: Renewing | None
         same_signer = pending.renewed is None and signed_by == wanted.statement[1]
     else:
         same_signer = pending.renewed is None and is_self_issued(signed_by)
-    return (
-        same_signer
-        and pending.url == url
-        and fits(wanted.key, request.spki)
-        and request.subject_der == wanted.subject.public_bytes()
-        and list(request.extensions) == list(wanted.extensions)
-    )
+    return same_signer and pending.url == url and fits(wanted.key, request.spki) and wanted.is_asked_by(request)

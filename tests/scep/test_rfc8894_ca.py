@@ -17,7 +17,8 @@ from pkix.algorithms import AlgorithmPolicy
 from pkix.signed_data import SignedData
 from scep import queries
 from scep.attributes import FailInfo, MessageType
-from scep.client import CaCertificates, Crl, Issued, Outcome, Query, Refused, decode_next_ca
+from scep.client import CaCertificates, Crl, Issued, Outcome, Query, Refused
+from scep.next_ca import decode_next_ca
 from scep.settings import KemPolicy, Settings
 from tests.scep import craft
 from tests.scep.craft import Seen, see

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ import pytest
 from scep_kem import safety
 from scep_kem.ca_dir import CaDir
 from scep_kem.client import exchange
+from scep_kem.config import load
 from tests.scep_kem.devices import Device, password
-from tests.scep_kem.kit import Served, Site, make_ca_dir, served
+from tests.scep_kem.kit import Peer, Served, Site, ca_pair, make_ca_dir, served, serving
+from tests.scep_kem.lossy import Device as LossyDevice
+from tests.scep_kem.lossy import Line
 
 STRANGER = 54321
 
@@ -99,3 +103,27 @@ def enrolled(make: Callable[..., Device], ca_folder: Path) -> Device:
     found = make()
     found.enroll("--challenge", password(ca_folder)).good()
     return found
+
+
+# A line that loses messages
+
+
+@pytest.fixture(scope="session")
+def lossy_ca(tmp_path_factory: pytest.TempPathFactory) -> CaDir:
+    """A CA with an ML-KEM key, served at `lossy_url`."""
+    folder = tmp_path_factory.mktemp("lossy") / "ca"
+    return make_ca_dir(folder, pair=ca_pair("ec:P-256"), kems=("ml-kem-768",))
+
+
+@pytest.fixture(scope="session")
+def lossy_url(lossy_ca: CaDir) -> Iterator[str]:
+    with serving(replace(load(lossy_ca.config_path), port=0)) as port:
+        yield f"http://127.0.0.1:{port}/scep"
+
+
+@pytest.fixture
+def lossy(tmp_path: Path, lossy_url: str, lossy_ca: CaDir) -> Iterator[LossyDevice]:
+    """A device behind a line."""
+    line = Line(lossy_url)
+    with Peer(line) as peer:
+        yield LossyDevice(tmp_path, line, peer.url, lossy_ca)

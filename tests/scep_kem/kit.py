@@ -31,7 +31,7 @@ from unittest import mock
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
 from flask import Flask
 from flask.testing import FlaskClient
 from waitress import wasyncore
@@ -430,6 +430,7 @@ def cert_rep(
     *,
     envelope: bytes | None = None,
     sender_nonce: bytes | None = b"\x01" * 16,
+    digest: HashAlgorithm | None = None,
     **attributes: Any,
 ) -> bytes:
     """The CertRep that a CA with this signer sends for a pkiMessage. attributes: of `Header`."""
@@ -441,7 +442,9 @@ def cert_rep(
         recipient_nonce=asked.sender_nonce,
         **attributes,
     )
-    return encode_pki_message(header, envelope, by, SHA256(), certificates=[by.certificate.der], now=utc_now())
+    return encode_pki_message(
+        header, envelope, by, digest or SHA256(), certificates=[by.certificate.der], now=utc_now()
+    )
 
 
 def unused_port() -> int:

@@ -92,6 +92,12 @@ def test_polling_keeps_the_pinned_ca(make: Callable[..., Device]) -> None:
     assert "device.pem.pending" in device.names
 
 
+def test_its_help_does_not_say_that_anybody_is_trusted() -> None:
+    said = {command: " ".join(run(command, "--help").good().out.split()) for command in ("poll", "enroll")}
+    assert "whatever comes is trusted" in said["enroll"] and "whatever comes is trusted" not in said["poll"]
+    assert "The default is what was given before." in said["poll"]
+
+
 def test_the_same_request_under_two_transactions_can_be_told_apart_and_decided(
     make: Callable[..., Device], ca_folder: Path
 ) -> None:

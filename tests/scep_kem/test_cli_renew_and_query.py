@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from pkix.keys import key_type_of
+from ca.profiles import extension
+from kem.keys import DecapsulationKey, encode_public_key
+from pkix.certificate_builder import Contents, encode_certificate
+from pkix.certificates import Certificate
+from pkix.keys import key_type_of, spki_of
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
+from scep_kem.clock import utc_now
+from scep_kem.kem import new_kem_key, public_kem_key
 from tests.scep_kem.devices import Device, password
 from tests.scep_kem.kit import Peer, Served, ca_pair, run
-from tests.world import key
+from tests.world import key, name
 
 # renew
 
@@ -137,6 +144,54 @@ def test_4_6_a_certificate_of_another_ca_has_no_crl_here(make: Callable[..., Dev
     files.write(device.out, files.pem(ca_pair("rsa:2048", "stranger").certificate))
     files.write_key(device.key, ca_pair("rsa:2048", "stranger").key)
     device.signed("getcrl").refused_in_one_line(4, "refused: badCertId: ")
+
+
+@pytest.mark.parametrize("key_type", ["ec:P-256", "ed25519", "ml-dsa-44", "ml-kem-768"])
+@pytest.mark.parametrize("command", ["getcert", "getcrl"])
+def test_a_key_that_cannot_read_the_answer_asks_nobody(
+    make: Callable[..., Device], server: Served, ca_folder: Path, key_type: str, command: str
+) -> None:
+    """Neither challengePassword nor response key is in a query. What to use instead is said, with the certificate's own
+    URL of the CRL if it has one.
+    """
+    device = make("", "rsa:2048")
+    device.enroll("--challenge", password(ca_folder), subject="CN=asks").good()
+    device.key = device.folder / "new.key"
+    device.out = device.folder / "new.pem"
+    private = new_kem_key(key_type)[0] if key_type.startswith("ml-kem") else key(key_type, "live device")
+    files.write_key(device.key, private)
+    spki = encode_public_key(public_kem_key(private)) if isinstance(private, DecapsulationKey) else spki_of(private)
+    files.write(device.out, files.pem(self_issued(spki, "http://crl.example/1")))
+    more = ["--serial", "1"] if command == "getcert" else []
+    before = server.log.count("PKIOperation")
+    unable = "sign" if key_type.startswith("ml-kem") else "decrypt"
+    found = device.signed(command, *more)
+    found.refused_in_one_line(2, f"a key of type {key_type}, which cannot {unable}", "of an RSA certificate of this CA")
+    assert ("or get the CRL from http://crl.example/1" in found.err) == (command == "getcrl")
+    assert server.log.count("PKIOperation") == before
+
+
+def self_issued(spki: bytes, crl: str) -> Certificate:
+    """With a URL of a CRL."""
+    subject = name("CN=asks").public_bytes()
+    point = x509.DistributionPoint([x509.UniformResourceIdentifier(crl)], None, None, None)
+    contents = Contents(
+        serial_number=5,
+        issuer=subject,
+        subject=subject,
+        spki=spki,
+        not_before=utc_now(),
+        not_after=utc_now() + timedelta(days=1),
+        extensions=[extension(x509.CRLDistributionPoints([point]))],
+    )
+    return Certificate.load(encode_certificate(contents, key("ec:P-256", "issuer")))
+
+
+def test_4_5_of_the_ca_s_own_certificate_it_says_where_to_get_it(enrolled: Device, ca_folder: Path) -> None:
+    serial = CaDir(ca_folder).load().current.ca.certificate.serial_number
+    found = enrolled.signed("getcert", "--serial", f"{serial:x}")
+    found.refused_in_one_line(4, "badCertId: this is a certificate of the CA or its RA, which GetCACert brings")
+    found.refused_in_one_line(4, "; `scep-kem cacert` gets a certificate of the CA's with this number")
 
 
 # caps, cacert

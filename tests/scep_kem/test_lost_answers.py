@@ -1,210 +1,42 @@
-"""What the client does when a message or its answer is lost: it asks, and never makes a second request of one.
-
-Between client and CA stands a `Line`, on which each PKIOperation meets the next fate that a test has in mind.
-"""
+"""What the client does when a message or its answer is lost: it asks, and never makes a second request of one."""
 
 from __future__ import annotations
 
-import base64
 import json
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from scep.attributes import KEM_POP_CHALLENGE, KEM_POP_CONFIRM, FailInfo, PkiStatus
-from scep.messages import PkiMessage
+from scep.attributes import KEM_POP_CHALLENGE, FailInfo, PkiStatus
 from scep_kem import files
-from scep_kem.ca_dir import CaDir
 from scep_kem.cli import enrolment
 from scep_kem.client.exchange import PAUSES
 from scep_kem.client.pending import Pending
-from scep_kem.client.transport import HttpTransport
 from scep_kem.clock import utc_now
-from scep_kem.config import load
-from tests.scep_kem.kit import (
-    CONFIG,
-    Answer,
-    Peer,
-    Received,
-    Result,
-    ca_pair,
-    cert_rep,
-    make_ca_dir,
-    quoted,
-    run,
-    serving,
+from tests.scep_kem.kit import Answer, Result, cert_rep, run
+from tests.scep_kem.lossy import (
+    WAYS_OF_LOSING,
+    Device,
+    Fate,
+    Line,
+    and_the_late_one,
+    answer_lost,
+    is_gone,
+    is_late,
+    passes,
 )
 from tests.world import key, name
 
-NOTHING = (503, b"")
 BUSY = "busy: as many requests as this CA takes are waiting"
 
 
-class Line:
-    """Between client and CA, at the same paths. fates: what becomes of the next messages; the later ones pass. sent:
-    all of them. answers: what the CA answered, heard or not.
-    """
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.capabilities = HttpTransport(url).capabilities()
-        self.fates: list[Fate] = []
-        self.sent: list[bytes] = []
-        self.answers: list[bytes] = []
-        self.held: list[bytes] = []
-
-    def __call__(self, request: Received) -> Answer:
-        parts = urlsplit(request.path)
-        self.ca = HttpTransport(self.url + parts.path.removeprefix("/scep"))
-        query = parse_qs(parts.query)
-        if query["operation"] == ["GetCACaps"]:
-            return 200, self.capabilities[0] or b""
-        if query["operation"] == ["GetCACert"]:
-            return 200, self.ca.get_ca_cert()
-        message = request.body or base64.b64decode(query["message"][0])
-        self.sent.append(message)
-        fate = self.fates.pop(0) if self.fates else passes
-        return fate(self, message)
-
-    def deliver(self, message: bytes) -> bytes:
-        """The CA's answer."""
-        self.answers.append(self.ca.pki_operation(message, self.capabilities[1]))
-        return self.answers[-1]
-
-    @property
-    def types(self) -> list[str]:
-        """Of what the client sent; a CertPoll with a confirmation is one with a plus sign."""
-        found = [PkiMessage.decode(message) for message in self.sent]
-        return [each.message_type.name + "+" * (each.attribute(KEM_POP_CONFIRM) is not None) for each in found]
-
-
-Fate = Callable[[Line, bytes], Answer]
-
-
-def passes(line: Line, message: bytes) -> Answer:
-    return 200, line.deliver(message)
-
-
-def is_gone(_line: Line, _message: bytes) -> Answer:
-    return NOTHING
-
-
-def is_late(line: Line, message: bytes) -> Answer:
-    """It arrives after the next one that passes with `and_the_late_one`."""
-    line.held.append(message)
-    return 504, b""
-
-
-def and_the_late_one(line: Line, message: bytes) -> Answer:
-    answer = line.deliver(message)
-    line.deliver(line.held.pop())
-    return 200, answer
-
-
-def unanswered(answer: Answer) -> Fate:
-    def fate(line: Line, message: bytes) -> Answer:
-        line.deliver(message)
-        return answer
-
-    return fate
-
-
-def is_reset(line: Line, message: bytes) -> Answer:
-    line.deliver(message)
-    raise ConnectionResetError
-
-
-def is_cut(line: Line, message: bytes) -> Answer:
-    answer = line.deliver(message)
-    return 200, answer[:-1], {"Content-Length": str(len(answer)), "Connection": "close"}
-
-
-def is_cut_unseen(line: Line, message: bytes) -> Answer:
-    return 200, line.deliver(message)[:-1]
-
-
-answer_lost = unanswered((502, b"<html>Bad Gateway</html>"))
-ALL_LOST = [answer_lost, *[is_gone] * len(PAUSES)]
-WAYS_OF_LOSING = {
-    **{str(status): unanswered((status, b"")) for status in (408, 429, 502, 503, 504)},
-    "no octet": unanswered((200, b"")),
-    "a page": unanswered((200, b"<html>Log in to the hotel</html>")),
-    "reset": is_reset,
-    "cut": is_cut,
-    "cut unseen": is_cut_unseen,
-}
-
-
-class Device:
-    """A device behind a line."""
-
-    def __init__(self, folder: Path, line: Line, url: str, ca_dir: CaDir) -> None:
-        self.folder, self.line, self.url, self.ca_dir = folder, line, url, ca_dir
-        self.key, self.out, self.pending = folder / "a key", folder / "a.pem", folder / "a.pem.pending"
-        self.where = ("--ca-fingerprint", ca_dir.load().current.identifier)
-
-    def password(self) -> str:
-        return run("challenge", "new", "--dir", self.ca_dir.path).good().out.strip()
-
-    def enroll(self, *more: str | Path, subject: str = "CN=lost", profile: str = "") -> Result:
-        """The command as README gives it: with a new challenge password each time."""
-        if not profile:
-            more = (*more, "--challenge", self.password())
-        files_of = ("--key", self.key, "--out", self.out, "--subject", subject)
-        return run("enroll", "--url", self.url + profile, *self.where, *files_of, *more)
-
-    def kem(self, *more: str | Path) -> Result:
-        return self.enroll("--key-type", "ml-kem-768", *more)
-
-    def poll(self) -> Result:
-        return run("poll", "--key", self.key, "--out", self.out)
-
-    @property
-    def polling(self) -> str:
-        """What the client says to run later."""
-        return f"scep-kem poll --key {quoted(self.key)} --out {quoted(self.out)}"
-
-    def lose(self, command: Callable[[], Result]) -> Result:
-        """Run a command that gives up."""
-        self.line.fates = list(ALL_LOST)
-        found = command()
-        assert found.code == 1 and self.pending.exists(), found
-        self.line.sent.clear()
-        return found
-
-    @property
-    def issued(self) -> list[str]:
-        """`ca list`, a line each."""
-        return run("ca", "list", "--dir", self.ca_dir.path).good().out.splitlines()
-
-
-@pytest.fixture(scope="module")
-def ca_dir(tmp_path_factory: pytest.TempPathFactory) -> CaDir:
-    folder = tmp_path_factory.mktemp("lossy") / "ca"
-    return make_ca_dir(folder, CONFIG, pair=ca_pair("ec:P-256"), kems=("ml-kem-768",))
-
-
-@pytest.fixture(scope="module")
-def url(ca_dir: CaDir) -> Iterator[str]:
-    with serving(replace(load(ca_dir.config_path), port=0)) as port:
-        yield f"http://127.0.0.1:{port}/scep"
-
-
 @pytest.fixture
-def device(tmp_path: Path, url: str, ca_dir: CaDir) -> Iterator[Device]:
-    line = Line(url)
-    with Peer(line) as peer:
-        found = Device(tmp_path, line, peer.url, ca_dir)
-        files.write_key(found.folder / "rsa.key", key("rsa:2048", "live device"))
-        yield found
+def device(lossy: Device) -> Device:
+    return lossy
 
 
 @pytest.fixture
@@ -324,6 +156,39 @@ def test_the_same_command_goes_on_with_what_an_earlier_run_left(device: Device) 
     assert "going on with it" in found.err and "PKCSReq" not in device.line.types
 
 
+def test_a_password_that_is_not_sent_is_told(rsa: Device) -> None:
+    one, other = rsa.password(), rsa.password()
+    rsa.lose(lambda: rsa.enroll(password=one))
+    unsent = "going on with it; the challenge password given now is not sent, it has its own"
+    rsa.lose(lambda: rsa.enroll(password=other)).err.splitlines()[0].endswith(unsent)
+    assert unsent not in rsa.enroll(password=one).good().err
+    assert rsa.enroll(password=other).good()  # which was not used up
+
+
+@pytest.mark.parametrize("kind", ["poll", "enroll"])
+def test_polling_goes_on_when_the_server_is_back(rsa: Device, kind: str) -> None:
+    """It is refused for longer than one poll tries."""
+    restart = [is_gone] * (len(PAUSES) + 1)
+    assert rsa.enroll(profile="/manual").code == 3
+    rsa.line.sent.clear()
+    rsa.line.fates = [*([] if kind == "enroll" else restart), passes, *restart, passes]
+    waiting = ("--max-polls", "3", "--poll-interval", "1")
+    found = rsa.poll(*waiting) if kind == "poll" else rsa.enroll(*waiting, profile="/manual")
+    assert found.code == 3 and "still pending; later" in found.err
+    lines = found.err.splitlines()
+    assert sum("going on with the next one" in line for line in lines) == 1
+    assert sum("going on with polling" in line for line in lines) == (kind == "poll")
+
+
+def test_polling_ends_with_the_last_poll(rsa: Device) -> None:
+    assert rsa.enroll(profile="/manual").code == 3
+    rsa.line.fates = [passes, *[is_gone] * 99]
+    found = rsa.poll("--max-polls", "2", "--poll-interval", "1")
+    assert (
+        found.code == 1 and found.err.splitlines()[-1].endswith(f"; to go on: {rsa.polling}") and rsa.pending.exists()
+    )
+
+
 def test_the_same_renewal_goes_on(rsa: Device) -> None:
     rsa.enroll().good()
     rsa.pending = rsa.folder / "b.pem.pending"
@@ -386,7 +251,7 @@ def test_going_on_keeps_the_pinned_ca(rsa: Device) -> None:
     rsa.pending.write_text(rsa.pending.read_text().replace(rsa.where[1], "0" * 64))
     rsa.where = ()
     found = rsa.enroll()
-    found.refused_in_one_line(1, "no certificate has the fingerprint")
+    assert found.code == 1 and "no certificate has the fingerprint" in found.err.splitlines()[-1]
     assert rsa.pending.exists() and rsa.line.sent == []
 
 
@@ -398,6 +263,22 @@ def test_going_on_keeps_the_capabilities_that_were_acted_on(rsa: Device) -> None
     assert rsa.poll().code == 3
     now = json.loads(rsa.pending.read_text())
     assert (kept["answered"], now["answered"]) == (False, True) and now["capabilities"] == kept["capabilities"]
+
+
+def test_going_on_keeps_the_options(rsa: Device) -> None:
+    """What the server needs, `poll` needs as well; it is told once."""
+    rsa.lose(lambda: rsa.enroll("--get", "--digest", "sha512", "--cipher", "aes192", profile="/manual"))
+    assert rsa.poll().code == 3
+    found = rsa.poll("--trace", "--cipher", "aes256")
+    assert found.code == 3 and rsa.line.ways[-3:] == ["GET"] * 3
+    assert "rsa:2048, SHA-512: verified" in found.out and "AES-256-CBC" in found.out
+
+
+def test_an_option_that_is_none_any_more_is_told(rsa: Device) -> None:
+    rsa.lose(lambda: rsa.enroll("--digest", "sha512"))
+    rsa.pending.write_text(rsa.pending.read_text().replace('"sha512"', '"whirlpool"'))
+    found = rsa.poll()
+    assert found.code == 2 and "'whirlpool' is not possible" in found.err and rsa.pending.exists()
 
 
 # Refused
@@ -452,7 +333,7 @@ def test_an_answer_that_cannot_be_believed_leaves_what_is_needed_to_go_on(device
 
     device.line.fates = [passes, replayed]
     found = device.kem()
-    found.refused_in_one_line(1, "recipientNonce is not our senderNonce", "to go on: scep-kem poll")
+    found.refused_in_one_line(1, "recipientNonce is not our senderNonce", f"kept in {device.folder}", "scep-kem poll")
     device.poll().good()
 
 
@@ -469,7 +350,7 @@ def test_it_says_where_a_challenge_is_broken(device: Device) -> None:
         1,
         "kemPopChallenge is not valid DER",
         "; version, at offset ",
-        " of the message, should be an INTEGER; to go on",
+        " of the message, should be an INTEGER; this answer is kept",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pkix.signed_data import Signer
 from pkix.usages import key_usage
 from scep.attributes import FailInfo, MessageType, PkiStatus
 from scep.messages import Header, encode_pki_message
-from scep_kem.client.pending import Pending
+from scep_kem.client.pending import Answer, Pending
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
 from scep_kem.trace import describe_certificate, describe_message
@@ -54,12 +55,24 @@ def pending(**more: object) -> Pending:
         {"fingerprint": None},
         {"signer_file": Path("/keys/old.key")},
         {"renewed": (Path("/keys/old.key"), Path("/keys/old.pem"))},
+        {"ca_certificates": b"GetCACert", "answers": (Answer(b"a poll", b"GetCACert"), Answer(b"another", b""))},
+        {"options": {"cipher": "aes192", "legacy": True}},
     ],
     ids=str,
 )
 def test_a_pending_enrolment_comes_back_as_it_was_written(tmp_path: Path, more: dict[str, object]) -> None:
     (tmp_path / "file").write_bytes(pending(**more).dump())
     assert Pending.load(tmp_path / "file").dump() == pending(**more).dump()
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """It had no answers, options and certificates of the CA, and still earlier not whether there was an answer."""
+    found = json.loads(pending().dump())
+    for later in ("answers", "CA certificates", "options", "answered"):
+        del found[later]
+    (tmp_path / "file").write_text(json.dumps(found))
+    read = Pending.load(tmp_path / "file")
+    assert (read.answers, read.ca_certificates, read.options, read.answered) == ((), None, {}, True)
 
 
 def test_an_ephemeral_key_of_a_pending_enrolment_comes_back(tmp_path: Path) -> None:
@@ -86,6 +99,12 @@ def test_the_secrets_of_a_pending_enrolment_do_not_show() -> None:
         ('"message": "', '"message": 5, "x": "'),
         ("BEGIN CERTIFICATE", "BEGIN SOMETHING"),
         ('"answered": true', '"answered": 5'),
+        ('"CA certificates": null', '"CA certificates": 5'),
+        ('"answers": []', '"answers": 5'),
+        ('"answers": []', '"answers": [5]'),
+        ('"answers": []', '"answers": [{}]'),
+        ('"answers": []', '"answers": [{"to": 5, "CA certificates": ""}]'),
+        ('"options": {}', '"options": []'),
         ('"signer key": null', '"signer key": "x"'),
         ('"signer key file": null', '"signer key file": 5'),
         ('"renewed": null', '"renewed": ["x"]'),
@@ -119,8 +138,9 @@ def test_a_request_is_told_with_type_transaction_nonce_signer_and_envelope() -> 
     lines = describe_message(world.device(password=world.password()).start(), [])
     assert lines[0].startswith("PKCSReq, ") and lines[0].endswith(" octets")
     assert [line.split()[0] for line in lines[1:]] == [
-        *("transactionID", "senderNonce", "signingTime", "signed", "pkcsPKIEnvelope"),
+        *("transactionID", "senderNonce", "signingTime", "certificate", "signed", "pkcsPKIEnvelope"),
     ]
+    assert lines[-3] == "certificate    CN=device,O=Example, rsa:2048: self-signed, signed this message"
     assert lines[-2].endswith("CN=device,O=Example, rsa:2048, SHA-256: verified")
 
 
