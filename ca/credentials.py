@@ -17,6 +17,7 @@ from cryptography import x509
 from ca.errors import NotAuthorised
 from ca.sealing import ServerKey
 from ca.store import Credential, Store
+from pkix.errors import Malformed
 from pkix.names import is_meant, name_text, parse_name
 
 PASSWORD_OCTETS = 20
@@ -185,7 +186,7 @@ def _is_for(written: str, subject: x509.Name) -> bool:
     """
     try:
         return is_meant(parse_name(written), subject)
-    except ValueError:
+    except Malformed:
         return False
 
 

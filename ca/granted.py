@@ -11,7 +11,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from pkix.certificates import AnyCertificate, extensions_of
 from pkix.general_names import rendered
 from pkix.microsoft_sid import MICROSOFT_SID
-from pkix.usages import bits_of, purpose_name
+from pkix.purposes import purpose_name
+from pkix.usages import bits_of
 
 _SID = re.compile(rb"S-1(-\d+)+")
 _MOST, _LONGEST = 8, 80  # lines of a text for the log, and characters of each
@@ -60,8 +61,8 @@ def extension_facts(item: x509.Extension[x509.ExtensionType]) -> tuple[str, list
 
 def usage_name(usage: x509.ObjectIdentifier) -> str:
     """Its name if it has one, and always its OID."""
-    name = purpose_name(usage)
-    return name if name == usage.dotted_string else f"{name} ({usage.dotted_string})"
+    name, dotted = purpose_name(usage), usage.dotted_string
+    return name if name == dotted else f"{name} ({dotted})"
 
 
 def _access(entry: x509.AccessDescription) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.errors import KeyRefused, NamesRefused, UsageRefused
 from ca.requests import CertificateRequest
@@ -23,6 +22,7 @@ from pkix.general_names import checked_text, type_label, type_of, with_lower_hos
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES
 from pkix.microsoft_sid import MICROSOFT_SID, requested_sid, sids_in_uris
 from pkix.names import attribute_text, comparable
+from pkix.purposes import PURPOSES
 from pkix.usages import extended_usages, key_usage, possible_usages, usage_names
 
 KEY_USAGES = (
@@ -34,12 +34,8 @@ KEY_USAGES = (
 )
 
 EXTENDED_KEY_USAGES = {
-    "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH,
-    "serverAuth": ExtendedKeyUsageOID.SERVER_AUTH,
-    "emailProtection": ExtendedKeyUsageOID.EMAIL_PROTECTION,
-    "codeSigning": ExtendedKeyUsageOID.CODE_SIGNING,
-    "smartcardLogon": ExtendedKeyUsageOID.SMARTCARD_LOGON,
-    "ipsecIKE": ExtendedKeyUsageOID.IPSEC_IKE,
+    name: PURPOSES[name]
+    for name in ("clientAuth", "serverAuth", "emailProtection", "codeSigning", "smartcardLogon", "ipsecIKE")
 }
 
 CA_IN_URL = "{ca}"  # in crl_urls and issuer_urls

@@ -46,6 +46,10 @@ class CertificateRequest(Protocol):
     def extensions(self) -> x509.Extensions: ...
 
 
+WITHHELD = "withheld, because passwords can be tested with it"
+"""What is said in place of the hash of a guessable request."""
+
+
 def is_guessable(request: CertificateRequest) -> bool:
     """Whether a challengePassword is all in a request that the certificate does not tell: it is not signed, so whoever
     has a hash of it can test passwords.

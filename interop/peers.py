@@ -6,7 +6,9 @@ from interop.bouncycastle import PEER as BOUNCYCASTLE
 from interop.certmonger import PEER as CERTMONGER
 from interop.client_jscep import PEER as CLIENT_JSCEP
 from interop.client_micromdm import PEER as CLIENT_MICROMDM
+from interop.client_ndes import PEER as CLIENT_NDES
 from interop.client_scepserver import PEER as CLIENT_SCEPSERVER
+from interop.client_step_ca import PEER as CLIENT_STEP_CA
 from interop.jscep import PEER as JSCEP
 from interop.kit.cases import Peer
 from interop.micromdm import PEER as MICROMDM
@@ -30,6 +32,8 @@ PEERS: tuple[Peer, ...] = (
     CLIENT_MICROMDM,
     CLIENT_SCEPSERVER,
     CLIENT_JSCEP,
+    CLIENT_STEP_CA,
+    CLIENT_NDES,
     SCEP_KEM,
     PRODUCTION,
     OPENSSL,

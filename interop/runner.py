@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,23 +16,26 @@ from interop.kit.bench import Bench
 from interop.kit.cases import Case, CaseFailed, Missing, NotToBeHad, Outcome, Peer, Status
 from interop.kit.install import CHECKOUT, InstallFailed
 from interop.kit.process import Processes
-from interop.kit.servers import SERVERS, Server
+from interop.kit.servers import Server
 from interop.peers import PEERS
+from interop.servers import SERVERS
 
 WORK = CHECKOUT / "interop" / "runs"
-SERVERS_OF_SCEP_PEERS = ("ours", "micromdm", "micromdm-stock", "jscep")
+SERVERS_OF_SCEP_PEERS = ("ours", "micromdm", "micromdm-stock", "jscep", "step-ca", "ndes")
+JOBS = 2  # a case is mostly one process at a time: client, then server
 CELLS = {Status.PASS: "PASS", Status.FAIL: "FAIL", Status.MISSING: "missing", Status.NOT_TO_BE_HAD: "n/a"}
 
 
 @dataclass(frozen=True)
 class Options:
     """require_all: a peer that could be had but is not installed counts as failed. against: name of the server
-    for the client peers. write_transcripts: renew the curated transcripts in git."""
+    for the client peers. write_transcripts: renew the curated transcripts in git. jobs: peers that run at once."""
 
     require_all: bool
     only: tuple[str, ...]
     against: str
     write_transcripts: bool
+    jobs: int
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,15 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="show peers and cases")
     parser.add_argument("--against", choices=sorted(SERVERS), default="ours", help="another server, as a control")
     parser.add_argument("--write-transcripts", action="store_true", help="renew interop/<peer>/transcript.txt")
+    parser.add_argument("--jobs", type=int, default=JOBS, help=f"how many peers run at once (default {JOBS})")
     given = parser.parse_args(arguments)
-    options = Options(given.require_all, tuple(given.only), given.against, given.write_transcripts)
+    options = Options(given.require_all, tuple(given.only), given.against, given.write_transcripts, given.jobs)
     peers = [peer for peer in PEERS if not options.only or any(_selects(name, peer) for name in options.only)]
     if not peers:
         parser.error(f"no such peer: {', '.join(options.only)}")
     if given.list:
         return _list(peers)
     if given.command == "install":
-        return _install(peers)
+        return _install(peers, options.jobs)
     return _run(peers, options)
 
 
@@ -66,29 +72,31 @@ def _list(peers: Sequence[Peer]) -> int:
     return 0
 
 
-def _install(peers: Sequence[Peer]) -> int:
-    failed = 0
-    for peer in peers:
-        print(f"== {peer.name}", flush=True)
-        try:
-            peer.install()
-            print(f"   {peer.probe()}")
-        except NotToBeHad as error:
-            print(f"   not to be had: {error}")
-        except (InstallFailed, Missing) as error:
-            print(f"   FAILED: {error}")
-            failed += 1
+def _install(peers: Sequence[Peer], jobs: int) -> int:
+    with ThreadPoolExecutor(jobs) as pool:
+        failed = list(pool.map(_install_peer, peers)).count(False)
     return 1 if failed else 0
+
+
+def _install_peer(peer: Peer) -> bool:
+    """Returns whether it is there now, or is not to be had."""
+    try:
+        peer.install()
+        said, good = peer.probe(), True
+    except NotToBeHad as error:
+        said, good = f"not to be had: {error}", True
+    except (InstallFailed, Missing) as error:
+        said, good = f"FAILED: {error}", False
+    print(f"== {peer.name}\n   {said}", flush=True)
+    return good
 
 
 def _run(peers: Sequence[Peer], options: Options) -> int:
     started = time.monotonic()
-    outcomes: list[Outcome] = []
     our_cms.use_liboqs()
     shared = _SharedServers()
     try:
-        for peer in peers:
-            outcomes += _run_peer(peer, options, shared)
+        outcomes = _run_all(peers, options, shared)
     finally:
         shared.close()
     _print_matrix(peers, outcomes)
@@ -100,40 +108,59 @@ def _run(peers: Sequence[Peer], options: Options) -> int:
     return 1 if bad else 0
 
 
+def _run_all(peers: Sequence[Peer], options: Options, shared: _SharedServers) -> list[Outcome]:
+    """Several peers at once, then those that run alone. What is printed of a peer comes in one piece."""
+
+    def run(peer: Peer) -> list[Outcome]:
+        lines: list[str] = []
+        try:
+            return _run_peer(peer, options, shared, lines.append)
+        finally:
+            print("\n".join(lines), flush=True)
+
+    together, alone = ([peer for peer in peers if peer.alone is wanted] for wanted in (False, True))
+    with ThreadPoolExecutor(options.jobs) as pool:
+        found = dict(zip(together, pool.map(run, together), strict=True))
+    found |= {peer: run(peer) for peer in alone}
+    return [outcome for peer in peers for outcome in found[peer]]
+
+
 class _SharedServers:
     """Servers of cases that name one, started when first needed."""
 
     def __init__(self) -> None:
         self._processes = Processes()
         self._running: dict[str, Server] = {}
+        self._lock = threading.Lock()
 
     def get(self, name: str) -> Server:
         """The running server. Raises CaseFailed, Missing."""
-        if name not in self._running:
-            folder = WORK / "servers" / name
-            shutil.rmtree(folder, ignore_errors=True)
-            self._running[name] = SERVERS[name](folder, self._processes)
-        return self._running[name]
+        with self._lock:
+            if name not in self._running:
+                folder = WORK / "servers" / name
+                shutil.rmtree(folder, ignore_errors=True)
+                self._running[name] = SERVERS[name](folder, self._processes)
+            return self._running[name]
 
     def close(self) -> None:
         """Stop them."""
         self._processes.close()
 
 
-def _run_peer(peer: Peer, options: Options, shared: _SharedServers) -> list[Outcome]:
+def _run_peer(peer: Peer, options: Options, shared: _SharedServers, say: Callable[[str], None]) -> list[Outcome]:
     cases = [case for case in peer.cases if _wanted(peer, case, options.only)]
     try:
         version = peer.probe()
     except (Missing, NotToBeHad) as error:
         status = Status.MISSING if isinstance(error, Missing) else Status.NOT_TO_BE_HAD
-        print(f"== {peer.name}: {status.value}: {error}", flush=True)
+        say(f"== {peer.name}: {status.value}: {error}")
         return [Outcome(peer.name, case.name, status, str(error), None) for case in cases]
-    print(f"== {peer.name}: {version}", flush=True)
+    say(f"== {peer.name}: {version}")
     folder = WORK / peer.name
     shutil.rmtree(folder, ignore_errors=True)
     processes = Processes()
     try:
-        return _run_cases(peer, cases, version, folder, processes, options, shared)
+        return _run_cases(peer, cases, version, folder, processes, options, shared, say)
     finally:
         processes.close()
 
@@ -146,6 +173,7 @@ def _run_cases(
     processes: Processes,
     options: Options,
     shared: _SharedServers,
+    say: Callable[[str], None],
 ) -> list[Outcome]:
     server_name = options.against if peer.server == "ours" else peer.server
     outcomes = []
@@ -159,10 +187,10 @@ def _run_cases(
             assert server is not None
         except (CaseFailed, Missing) as error:
             status = Status.MISSING if isinstance(error, Missing) else Status.FAIL
-            print(f"   {case.name}: {status.value}: server: {error}", flush=True)
+            say(f"   {case.name}: {status.value}: server: {error}")
             outcomes.append(Outcome(peer.name, case.name, status, f"server: {error}", None))
             continue
-        outcome, short = _run_case(peer, case, version, folder, server, processes)
+        outcome, short = _run_case(peer, case, version, folder, server, processes, say)
         outcomes.append(outcome)
         curated.append(short)
     if options.write_transcripts:
@@ -171,7 +199,13 @@ def _run_cases(
 
 
 def _run_case(
-    peer: Peer, case: Case, version: str, folder: Path, server: Server, processes: Processes
+    peer: Peer,
+    case: Case,
+    version: str,
+    folder: Path,
+    server: Server,
+    processes: Processes,
+    say: Callable[[str], None],
 ) -> tuple[Outcome, str]:
     work = folder / case.name
     work.mkdir(parents=True)
@@ -191,9 +225,9 @@ def _run_case(
     story = transcript.full(bench, f"{peer.name}/{case.name} ({version}): {case.proves}\n{verdict}")
     path = folder / f"{case.name}.txt"
     path.write_text(story, encoding="utf-8")
-    print(f"   {case.name:15} {verdict}", flush=True)
+    say(f"   {case.name:15} {verdict}")
     if status is Status.FAIL:
-        print("\n".join(f"   | {line[:300]}" for line in story.splitlines()), flush=True)
+        say("\n".join(f"   | {line[:300]}" for line in story.splitlines()))
     short = transcript.short(bench, f"=== {case.name}: {case.proves}\n{verdict}")
     return Outcome(peer.name, case.name, status, reason, path), short
 

@@ -60,12 +60,12 @@ _TYPES = {
         "2.5.4.10": AttributeType("organizationName", "O", 64),
         "2.5.4.11": AttributeType("organizationalUnitName", "OU", 64),
         "2.5.4.6": AttributeType("countryName", "C", 2, ASCII_ONLY, 2),
-        "2.5.4.8": AttributeType("stateOrProvinceName", "ST", 128, others=("S",)),
+        "2.5.4.8": AttributeType("stateOrProvinceName", "ST", 128, others=("S", "SP")),
         "2.5.4.7": AttributeType("localityName", "L", 128),
         "0.9.2342.19200300.100.1.25": AttributeType("domainComponent", "DC", 63, ASCII_ONLY),
         "0.9.2342.19200300.100.1.1": AttributeType("userId", "UID"),
-        "1.2.840.113549.1.9.1": AttributeType("emailAddress", "emailAddress", 255, ASCII_ONLY, others=("E",)),
-        "2.5.4.5": AttributeType("serialNumber", "serialNumber", 64, ASCII_ONLY),
+        "1.2.840.113549.1.9.1": AttributeType("emailAddress", "emailAddress", 255, ASCII_ONLY, others=("E", "Email")),
+        "2.5.4.5": AttributeType("serialNumber", "serialNumber", 64, ASCII_ONLY, others=("DeviceSerialNumber",)),
         "1.2.840.113549.1.9.2": AttributeType("unstructuredName", "unstructuredName", 255),
         "1.2.840.113549.1.9.8": AttributeType("unstructuredAddress", "unstructuredAddress", 255),
         "2.5.4.12": AttributeType("title", "title", 64, others=("T",)),
@@ -76,10 +76,10 @@ _TYPES = {
         "2.5.4.15": AttributeType("businessCategory", "businessCategory", 128),
         "2.5.4.17": AttributeType("postalCode", "postalCode", 40),
         "2.5.4.41": AttributeType("name", "name"),
-        "2.5.4.43": AttributeType("initials", "initials"),
-        "2.5.4.44": AttributeType("generationQualifier", "generationQualifier"),
+        "2.5.4.43": AttributeType("initials", "initials", others=("I",)),
+        "2.5.4.44": AttributeType("generationQualifier", "generationQualifier", others=("GENERATION",)),
         "2.5.4.45": AttributeType("x500UniqueIdentifier", "x500UniqueIdentifier", MAX_VALUE, (BIT_STRING,)),
-        "2.5.4.46": AttributeType("dnQualifier", "dnQualifier", MAX_VALUE, ASCII_ONLY),
+        "2.5.4.46": AttributeType("dnQualifier", "dnQualifier", MAX_VALUE, ASCII_ONLY, others=("DNQ",)),
         "2.5.4.65": AttributeType("pseudonym", "pseudonym", 128),
         "2.5.4.97": AttributeType("organizationIdentifier", "organizationIdentifier"),
         "1.3.6.1.4.1.311.60.2.1.1": AttributeType("jurisdictionLocalityName", "jurisdictionL", 128),
@@ -114,6 +114,8 @@ def attribute_type(oid: Oid) -> AttributeType:
 
 
 def attribute_oid(word: str) -> Oid:
-    """The attribute that a keyword or a name, in any case, or an OID with dots means. Raises ValueError."""
+    """The attribute that a keyword or a name, in any case, or an OID with dots means. Before an OID, OID. may stand, as
+    Windows and Java write it. Raises ValueError.
+    """
     found = _BY_WORD.get(word.lower())
-    return found if found is not None else Oid(word)
+    return found if found is not None else Oid(word[4:] if word[:4].upper() == "OID." else word)

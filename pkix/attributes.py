@@ -49,16 +49,19 @@ class _Attributes:
     attributes: Annotated[list[Attribute], Implicit(0)]
 
 
-class _Readable(Mapping[Oid, TLV]):
-    """Attributes with one value each. To ask for one that is there otherwise is an error: Malformed."""
+class Attributes(Mapping[Oid, TLV]):
+    """Attributes with one value each. To ask for one that is there otherwise is an error: Malformed.
+
+    odd: what is wrong with each of those.
+    """
 
     def __init__(self, values: Mapping[Oid, TLV], odd: Mapping[Oid, str]) -> None:
         self._values = values
-        self._odd = odd
+        self.odd = odd
 
     def __getitem__(self, kind: Oid) -> TLV:
-        if kind in self._odd:
-            raise Malformed(self._odd[kind])
+        if kind in self.odd:
+            raise Malformed(self.odd[kind])
         return self._values[kind]
 
     def __iter__(self) -> Iterator[Oid]:
@@ -70,7 +73,7 @@ class _Readable(Mapping[Oid, TLV]):
 
 def decode_attributes(
     attributes: TLV | Sequence[TLV], kind: str, *, names: Mapping[Oid, str] | None = None
-) -> Mapping[Oid, TLV]:
+) -> Attributes:
     """Type to its one value. attributes: one by one, or as they stand together under whatever IMPLICIT tag.
 
     names: what a protocol calls types of its own in texts.
@@ -95,7 +98,7 @@ def decode_attributes(
             found.pop(item.type, None)
         else:
             found[item.type] = values[0]
-    return _Readable(found, odd)
+    return Attributes(found, odd)
 
 
 def _why_odd(item: Attribute, values: int, *, again: bool) -> str:

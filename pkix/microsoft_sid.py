@@ -50,9 +50,17 @@ def requested_sid(extensions: x509.Extensions, whose: str) -> x509.Extension[x50
         sids.add(_sid_in(found, whose))
     if len(sids) > 1:
         raise Malformed(f"{whose}: Microsoft SID extension and subjectAltName name more than one account")
-    if found is None:
-        return None
-    contents = encode_oid(_OBJECT_SID) + explicit(0, octet_string(sids.pop()))
+    return None if found is None else sid_extension(sids.pop())
+
+
+def is_sid(text: bytes) -> bool:
+    """Whether it is a security identifier of a form that is written here."""
+    return _SID.fullmatch(text) is not None
+
+
+def sid_extension(sid: bytes) -> x509.Extension[x509.ExtensionType]:
+    """The extension that names an account. sid: its security identifier, of which `is_sid`."""
+    contents = encode_oid(_OBJECT_SID) + explicit(0, octet_string(sid))
     value = wrap(SEQUENCE_TAG, wrap(0xA0, contents))
     return x509.Extension(MICROSOFT_SID, False, x509.UnrecognizedExtension(MICROSOFT_SID, value))
 
@@ -64,7 +72,7 @@ def sids_in_uris(extensions: x509.Extensions, whose: str) -> set[bytes]:
         return set()
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     sids = {uri[len(match[0]) :].encode() for uri in uris if (match := _TAG.match(uri))}
-    if not all(map(_SID.fullmatch, sids)):
+    if not all(map(is_sid, sids)):
         raise Malformed(f"{whose}: a URI of tag:microsoft.com holds no security identifier (S-1-...)")
     return sids
 
@@ -74,6 +82,6 @@ def _sid_in(found: x509.Extension[x509.ExtensionType], whose: str) -> bytes:
         raise Malformed(f"{whose}: the Microsoft SID extension is critical; it must not be")
     structure = decode(_SecurityIdentifiers, found.value.public_bytes(), f"{whose}: the Microsoft SID extension")
     sid = structure.object_sid
-    if sid.type_id != _OBJECT_SID or not _SID.fullmatch(sid.value):
+    if sid.type_id != _OBJECT_SID or not is_sid(sid.value):
         raise Malformed(f"{whose}: the Microsoft SID extension holds no security identifier (S-1-...)")
     return sid.value

@@ -1,6 +1,7 @@
 """When two names are the same name, RFC 5280 section 7.1 with the string preparation of RFC 4518, and names as text.
 
 Text has the form of RFC 4514, the last relative distinguished name first, with the keywords of `pkix.attribute_types`.
+What people write is read more widely: quotation marks (RFC 2253), and OpenSSL's /O=Example/CN=device, the first first.
 """
 
 from __future__ import annotations
@@ -54,13 +55,24 @@ _MAX_COMPARED = 4096  # octets of a Name; no name of ours is longer, and a longe
 _MAX_PREPARED = 512
 _LONG = "\x02"  # before a value that is longer; no prepared text holds it
 
-# A part of a name as people write it: the keyword, the value as far as it is not escaped, and what follows it.
-# Blanks around it are those of ASCII: `name_text` escapes no other, and what follows them may begin with #.
-_PART = re.compile(
-    r"[ \t\r\n]*([A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)[ \t\r\n]*=[ \t\r\n]*((?:\\.|[^\\,+])*?)[ \t\r\n]*([,+]|$)",
-    re.DOTALL,
-)
+# A part of a name as people write it: the keyword, the value as far as it is not escaped, and what follows it. A value
+# in quotation marks may hold what else separates. Blanks around it are those of ASCII: `name_text` escapes no other,
+# and what follows them may begin with #.
+_BLANK = r"[ \t\r\n]*"
+_KEYWORD = rf"{_BLANK}([A-Za-z0-9.-]+){_BLANK}={_BLANK}"
+_QUOTED = r'"(?:\\.|[^\\"])*"'
+_COMMAS = re.compile(rf"{_KEYWORD}({_QUOTED}|(?:\\.|[^\\,+;])*?){_BLANK}([,+;]|$)", re.DOTALL)
+_SLASHES = re.compile(rf"{_KEYWORD}((?:\\.|[^\\/+])*?){_BLANK}([/+]|$)", re.DOTALL)
 _ESCAPED = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
+_SHOWN = 80  # characters of a part that a text repeats
+
+
+class UnknownKeyword(Malformed):
+    """A part of a name that begins with no keyword of `pkix.attribute_types`. word: what it begins with."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(f"there is no attribute {word[:_SHOWN]!r}")
+        self.word = word
 
 
 def comparable(name: x509.Name) -> str:
@@ -168,37 +180,84 @@ def attribute_text(attribute: x509.NameAttribute[str | bytes]) -> str:
 
 
 def parse_name(text: str) -> x509.Name:
-    """A name from text as `name_text` writes it, or as people do: keywords in any case, blanks around = and commas.
+    """A name from text as `name_text` writes it, or as people do.
+
+    Keywords may be in any case, and blanks stand around = and commas. A value in quotation marks may hold commas. What
+    begins with / is as OpenSSL writes it: parts follow a /, the first part of the name first.
 
     Every value becomes a UTF8String, or what its attribute has to be; whether a certificate may carry it is for
-    `pkix.subjects` to say. Raises ValueError for what is no name.
+    `pkix.subjects` to say. Raises Malformed, and UnknownKeyword, with the part that is wrong.
     """
+    slashes = text.lstrip().startswith("/")
+    between, at = ("/", text.index("/") + 1) if slashes else (",", 0)
     rdns: list[list[x509.NameAttribute[str | bytes]]] = [[]]
-    at = 0
     while True:
-        part = _PART.match(text, at)
-        if part is None or not part[2]:
-            raise ValueError("not a distinguished name")
-        rdns[-1].append(_written(attribute_oid(part[1]), part[2]))
+        part = (_SLASHES if slashes else _COMMAS).match(text, at)
+        if part is None:
+            raise Malformed(_part_fault(text[at:], between))
+        word, value, end = part.groups()
+        attribute = _written(word, value if slashes else _unquoted(value))
+        if any(attribute.oid == other.oid for other in rdns[-1]):
+            raise Malformed(f"{word} is there twice in one part, joined by +")
+        rdns[-1].append(attribute)
         at = part.end()
-        if not part[3]:
-            return x509.Name([x509.RelativeDistinguishedName(rdn) for rdn in reversed(rdns)])
-        if part[3] == ",":
+        if end == ";":
+            raise Malformed(f"an unescaped ; behind {_shortened(part[0][:-1])}; write , between parts, \\; in a value")
+        if not end:
+            return x509.Name(list(map(x509.RelativeDistinguishedName, rdns if slashes else reversed(rdns))))
+        if end == between:
             rdns.append([])
 
 
-def _written(kind: Oid, value: str) -> x509.NameAttribute[str | bytes]:
+def _part_fault(rest: str, between: str) -> str:
+    """What is wrong where no part begins. between: the sign between parts."""
+    part = re.split(r"[/+]" if between == "/" else r"[,+;]", rest)[0].strip()
+    if not part:
+        return f"a part is empty; is there a {between} or + too many?"
+    if "=" not in part:
+        return f"{_shortened(part)} has no =; a {between} or + in a value is written \\{between} or \\+"
+    word = part.partition("=")[0].strip()
+    if not re.fullmatch(r"[A-Za-z0-9.-]+", word):
+        return f"{_shortened(part)} begins with neither a keyword nor an OID"
+    return "a \\ at the end escapes nothing"
+
+
+def _shortened(text: str) -> str:
+    return repr(text.strip()[:_SHOWN])
+
+
+def _unquoted(value: str) -> str:
+    if not value.startswith('"'):
+        return value
+    if len(value) < 2 or not re.fullmatch(_QUOTED, value, re.DOTALL):
+        raise Malformed(f"{_shortened(value)} begins with a quotation mark, and does not end with the next one")
+    return f"\\{value[1:-1]}" if value[1] == "#" else value[1:-1]
+
+
+def _written(word: str, value: str) -> x509.NameAttribute[str | bytes]:
+    try:
+        kind = attribute_oid(word)
+    except ValueError:
+        raise UnknownKeyword(word) from None
+    if not value:
+        raise Malformed(f"{word} has no value")
     if value.startswith("#"):
-        octets = bytes.fromhex(value[1:])
-        if kind == x509.NameOID.X500_UNIQUE_IDENTIFIER:
-            return x509.NameAttribute(kind, octets, _ASN1Type.BitString)
-        raise ValueError("a value in hex")
+        if kind != x509.NameOID.X500_UNIQUE_IDENTIFIER:
+            raise Malformed(f"{word} begins with #, which is for octets in hex; a value is written \\#")
+        try:
+            return x509.NameAttribute(kind, bytes.fromhex(value[1:]), _ASN1Type.BitString)
+        except ValueError:
+            raise Malformed(f"{word}: there is no hex behind #") from None
 
     def unescaped(found: re.Match[str]) -> str:
         return found[2] or bytes.fromhex(found[1].replace("\\", "")).decode()
 
+    try:
+        text = _ESCAPED.sub(unescaped, value)
+    except UnicodeDecodeError:
+        raise Malformed(f"{word}: the octets behind \\ are not UTF-8") from None
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # lengths are for `pkix.subjects`
-        return x509.NameAttribute(kind, _ESCAPED.sub(unescaped, value), _validate=False)
+        return x509.NameAttribute(kind, text, _validate=False)
 
 
 def prepared(text: str) -> str:

@@ -172,6 +172,12 @@ class CertificationRequest(Requested):
         der = self.attributes.get(oids.STATEMENT_OF_POSSESSION)
         return None if der is None else decode(PrivateKeyPossessionStatement, der, "statementOfPossession")
 
+    @property
+    def all_attributes(self) -> list[tuple[Oid, list[bytes]]]:
+        """Type and DER of the values of each attribute as it stands there, also of those that nobody here reads."""
+        info = decode(_CertificationRequestInfo, self.signed_der, "CertificationRequestInfo")
+        return [(item.type, list(map(encode, values_of(item)))) for item in info.attributes or []]
+
     def verify(self, policy: AlgorithmPolicy, statement_signer: Certificate | None = None) -> None:
         """Check that the form fits the key, and the signature: with the requested key, which proves its possession
         (RFC 2986 section 3 note 2), or, for a statement, with the key of `statement_signer`.

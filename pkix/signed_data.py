@@ -47,7 +47,7 @@ from pkix.asn1 import (
     tag_of,
     wrap,
 )
-from pkix.attributes import check_content_type, check_message_digest, decode_attributes, mandatory
+from pkix.attributes import Attributes, check_content_type, check_message_digest, decode_attributes, mandatory
 from pkix.ber import read_ber
 from pkix.certificates import Certificate, IssuerAndSerialNumber, readable
 from pkix.content_info import ContentInfo, EncapsulatedContentInfo, encode_content_info, encode_encapsulated
@@ -143,7 +143,7 @@ class SignedData:
         raise Malformed(_no_signer(sid, self.certificates, known))
 
     @cached_property
-    def attributes(self) -> Mapping[Oid, TLV]:
+    def attributes(self) -> Attributes:
         """The signed attributes: type to its one value. Raises Malformed; see `decode_attributes`."""
         if self.signer is None:
             raise Malformed("SignedData has no SignerInfo")

@@ -23,6 +23,7 @@ from pkix.attribute_types import (
     PRINTABLE_CHARACTERS,
     STRING_NAMES,
     TELETEX,
+    AttributeType,
     attribute_type,
     string_text,
 )
@@ -53,7 +54,7 @@ def _check_value(kind: Oid, value: TLV, whose: str) -> None:
     if tag == TELETEX and not bytes(value.data).isascii():
         # As Latin-1 by some and as UTF-8 by others, so a renewal could turn one name into another.
         raise Malformed(f"{whose}: {known.name} in TeletexString beyond ASCII", advice="use UTF8String")
-    text = _text(tag, bytes(value.data), f"{whose}: unusable name: {known.name}")
+    text = _text(tag, bytes(value.data), known, f"{whose}: unusable name: {known.name}")
     length = len(bytes(value.data)) - 1 if text is None else len(text)  # of a BIT STRING, without the count of bits
     if not known.least <= length <= known.most:
         bounds = f"{known.least}" if known.least == known.most else f"{known.least} to {known.most}"
@@ -62,7 +63,7 @@ def _check_value(kind: Oid, value: TLV, whose: str) -> None:
         raise Malformed(f"{whose}: {known.name} of nothing but blanks")
 
 
-def _text(tag: int, octets: bytes, what: str) -> str | None:
+def _text(tag: int, octets: bytes, known: AttributeType, what: str) -> str | None:
     """what: begins the text of errors, such as "PKCS #10 request: unusable name: commonName"."""
     try:
         text = string_text(tag, octets)
@@ -73,5 +74,6 @@ def _text(tag: int, octets: bytes, what: str) -> str | None:
         if unicodedata.category(character) == "Cc":
             raise Malformed(f"{what} holds the control character U+{ord(character):04X}")
         if tag == PRINTABLE and character not in PRINTABLE_CHARACTERS:
-            raise Malformed(f"{what} is a PrintableString, which cannot hold {character!a}", advice="use UTF8String")
+            advice = "use UTF8String" if known.tags is not ASCII_ONLY else ""  # of which X.520 has no other type
+            raise Malformed(f"{what} is a PrintableString, which cannot hold {character!a}", advice=advice)
     return text

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pkix.certificates import AnyCertificate, Certificate, extension_of, extensions_of
 from pkix.errors import Malformed
@@ -23,12 +22,6 @@ from pkix.keys import key_type_named, key_type_of
 CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")  # id-kp-cmcRA, RFC 10002
 CMC_CA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.27")  # id-kp-cmcCA
 REQUEST_AGENT = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.1")  # Microsoft's Certificate Request Agent: NDES's RA
-_PURPOSES = {
-    CMC_RA: "cmcRA",
-    CMC_CA: "cmcCA",
-    REQUEST_AGENT: "Certificate Request Agent",
-    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "anyExtendedKeyUsage",
-}
 RA_MARKS = frozenset({CMC_RA, REQUEST_AGENT})  # who has one of them is taken for an RA, by some client at least
 
 _ATTRIBUTES = {
@@ -42,7 +35,10 @@ _ATTRIBUTES = {
 }
 _ONLY = {"encipherOnly": "encipher_only", "decipherOnly": "decipher_only"}  # say more of keyAgreement
 
+KEY_USAGES = (*_ATTRIBUTES, *_ONLY)
+"""The bits of keyUsage, in RFC 5280's order."""
 NON_REPUDIATION = "nonRepudiation"  # another name of contentCommitment
+_BY_WORD = {name.lower(): name for name in KEY_USAGES} | {NON_REPUDIATION.lower(): "contentCommitment"}
 
 _SIGNING = frozenset({"digitalSignature", "contentCommitment", "keyCertSign", "cRLSign"})
 _POSSIBLE = {
@@ -64,6 +60,14 @@ def possible_usages(key_type: str) -> frozenset[str]:
 def certified_key_type(certificate: Certificate) -> str:
     """The type of a certificate's key, as `pkix.keys` names it. Raises AlgorithmRefused, Malformed."""
     return key_type_named(certificate.spki) if certificate.is_kem else key_type_of(certificate.public_key)
+
+
+def usage_bit(word: str) -> str:
+    """The bit of keyUsage that a name, in any case, means. Raises ValueError."""
+    try:
+        return _BY_WORD[word.lower()]
+    except KeyError:
+        raise ValueError(word) from None
 
 
 def key_usage(names: Collection[str]) -> x509.KeyUsage:
@@ -99,12 +103,6 @@ def extended_usages(extensions: x509.Extensions) -> list[x509.ObjectIdentifier] 
     """
     found = find(extensions, x509.ExtendedKeyUsage)
     return None if found is None else list(found)
-
-
-def purpose_name(usage: x509.ObjectIdentifier) -> str:
-    """What an extended key usage is called, "clientAuth", or its dotted form."""
-    named = _PURPOSES.get(usage, usage._name)
-    return usage.dotted_string if named == "Unknown OID" else named
 
 
 def is_cmc_ra(certificate: AnyCertificate) -> bool:

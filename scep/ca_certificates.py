@@ -20,11 +20,12 @@ from pkix.certificates import Certificate, extensions_of, is_self_issued
 from pkix.errors import AlgorithmRefused, LegacyRefused, Malformed, NotTrusted, PkixError, located
 from pkix.kem_recipients import KemRecipient
 from pkix.names import name_text, same_name
+from pkix.purposes import purpose_name
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.recognised import recognise
 from pkix.signed_data import SignedData
 from pkix.signed_objects import verify_issued
-from pkix.usages import extended_usages, is_ca, is_cmc_ra, is_request_agent, may, purpose_name
+from pkix.usages import extended_usages, is_ca, is_cmc_ra, is_request_agent, may
 
 MAX_BODY = 512 * 1024  # octets of an answer to GetCACert or GetNextCACert
 

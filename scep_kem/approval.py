@@ -24,7 +24,7 @@ from ca.granted import extension_facts, not_granted, usage_name
 from ca.profiles import Profile, check_request, names_of
 from ca.remembered import open_remembered
 from ca.renewal import as_issued, renewed_by
-from ca.requests import CertificateRequest, is_guessable
+from ca.requests import WITHHELD, CertificateRequest, is_guessable
 from ca.sealing import ServerKey
 from ca.store import Decision, IssuedCertificate, State, Store, Transaction
 from pkix import oids
@@ -41,7 +41,6 @@ from scep_kem.config import ProfileConfig
 from scep_kem.contents import Facts, certificate_facts, request_facts
 
 ID_LENGTH = 16
-WITHHELD = "withheld, because passwords can be tested with it"
 _POSSESSION = {
     "signature": "proven: the request is signed with the requested key",
     "challenge": "proven: the client answered a challenge to the requested key",

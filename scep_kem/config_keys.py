@@ -28,7 +28,7 @@ from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
 from pkix.attribute_types import KEYWORDS, attribute_oid
 from pkix.general_names import SAN_TYPES, is_san_type
 from pkix.keys import KEY_TYPES
-from pkix.usages import NON_REPUDIATION, RA_MARKS
+from pkix.usages import NON_REPUDIATION, RA_MARKS, usage_bit
 from scep.settings import Pop, ResponseKeyReuse
 from scep_kem.budgets import LONGEST_WEBHOOK
 from scep_kem.config_faults import Faults, ambiguous, impossible, not_known
@@ -226,7 +226,7 @@ def _is_usage(text: str) -> bool:
 
 def _key_usages(names: list[str]) -> list[str]:
     """RFC 5280 knows the bit contentCommitment under two names."""
-    return ["contentCommitment" if name == NON_REPUDIATION else name for name in names]
+    return list(map(usage_bit, names))
 
 
 def _is_key_type(text: str) -> bool:

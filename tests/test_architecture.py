@@ -29,7 +29,13 @@ SHIPPED = (*BELOW, *PROTOCOLS, "scep_kem")
 PURE = (
     *BELOW,
     *PROTOCOLS,
-    *("scep_kem/contents.py", "scep_kem/terminal.py", "scep_kem/trace.py", "scep_kem/proxies.py"),
+    *(
+        "scep_kem/contents.py",
+        "scep_kem/terminal.py",
+        "scep_kem/trace.py",
+        "scep_kem/trace_contents.py",
+        "scep_kem/proxies.py",
+    ),
     *("scep_kem/config_keys.py", "scep_kem/server/pages.py", "scep_kem/server/routes.py"),
 )
 # The SQL store is the one place below scep_kem/ that does I/O.

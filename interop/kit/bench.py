@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from interop.kit.cases import CaseFailed, NotToBeHad, check
-from interop.kit.front import Front
+from interop.kit.front import Change, Front, hiding
 from interop.kit.messages import describe
 from interop.kit.process import Background, Processes, Result
 from interop.kit.servers import OurResponder, Server
@@ -26,16 +26,26 @@ class Bench:
         self._fronts: list[Front] = []
         self._log_start = server.log.stat().st_size
 
-    def url(self, *, manual: bool = False, hide: Sequence[str] = ()) -> str:
-        """URL of the server behind a recording proxy; `hide` removes capabilities, `manual` needs an operator."""
+    def url(
+        self,
+        *,
+        manual: bool = False,
+        path: str | None = None,
+        hide: Sequence[str] = (),
+        change: Change | None = None,
+    ) -> str:
+        """URL of the server behind a recording proxy. `manual` needs an operator. path: another than the server's
+        usual ones. `hide` removes capabilities; `change` is what becomes of answers."""
         port = self.server.port
         if hide:
-            front = Front(port, frozenset(hide))
+            change = hiding(frozenset(hide))
+        if change is not None:
+            front = Front(port, change)
             self._fronts.append(front)
             port = front.port
         tee = Tee(port)
         self._tees.append(tee)
-        return f"http://127.0.0.1:{tee.port}{self.server.profile_path(manual=manual)}"
+        return f"http://127.0.0.1:{tee.port}{path or self.server.profile_path(manual=manual)}"
 
     def need(self, ability: str) -> None:
         """Skip the case on a control server that cannot do what it is about."""

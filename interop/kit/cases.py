@@ -57,12 +57,13 @@ class Outcome:
     transcript: Path | None
 
 
-@dataclass
+@dataclass(eq=False)
 class Peer:
     """A peer and its cases.
 
     probe returns the peer's version as text, or raises Missing or NotToBeHad. install gets it.
     folder holds the curated transcript. server names the server its cases run against: "ours" for clients.
+    alone: no other peer runs meanwhile, because the load on the machine matters.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Peer:
     probe: Callable[[], str]
     install: Callable[[], None]
     server: str = "ours"
+    alone: bool = False
     cases: list[Case] = field(default_factory=list)
 
     def case(

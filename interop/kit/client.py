@@ -85,3 +85,9 @@ def check_ca_certificate(bench: Bench) -> None:
     out = bench.folder / "ca.pem"
     Client(bench, "", legacy=False).run("cacert", bench.url(), "--out", str(out))
     check(read_certificate(out) == bench.server.authority, "another certificate arrived")
+
+
+def check_told(result: Result, *words: str) -> None:
+    """What the user sees has all of this."""
+    for item in words:
+        check(item in result.text, f"not shown: {item}")

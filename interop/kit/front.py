@@ -1,20 +1,25 @@
-"""An HTTP front that hides capabilities from a peer, so that it behaves as towards an older server.
+"""An HTTP front that changes answers on their way to a peer; request lines and bodies go through as they are.
 
-Only the answer to GetCACaps changes; request lines and bodies go through as they are.
+It hides capabilities, so that the peer behaves as towards an older server, or loses an answer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+# Operation and body of an answer; returns the body that goes on, or None if the connection ends instead.
+Change = Callable[[str, bytes], bytes | None]
+
 
 class Front:
-    """Listens on a free port of 127.0.0.1 in front of `upstream_port`, without the capabilities in `hidden`."""
+    """Listens on a free port of 127.0.0.1 in front of `upstream_port`."""
 
-    def __init__(self, upstream_port: int, hidden: frozenset[str]) -> None:
+    def __init__(self, upstream_port: int, change: Change) -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
@@ -38,16 +43,19 @@ class Front:
                     connection.putheader(name, value)
                 connection.endheaders(body)
                 response = connection.getresponse()
-                answer = response.read()
-                if parse_qs(urlsplit(self.path).query).get("operation") == ["GetCACaps"]:
-                    answer = _without(answer, hidden)
+                (operation,) = parse_qs(urlsplit(self.path).query).get("operation", [""])
+                answer = change(operation, response.read())
+                if answer is None:
+                    self.close_connection = True
+                    return
                 self.send_response_only(response.status, response.reason)
                 for name, value in response.getheaders():
                     if name.lower() not in skipped:
                         self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
-                self.wfile.write(answer)
+                with contextlib.suppress(ConnectionError):
+                    self.wfile.write(answer)
                 connection.close()
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -63,6 +71,13 @@ class Front:
         self._thread.join()
 
 
-def _without(capabilities: bytes, hidden: frozenset[str]) -> bytes:
-    kept = (line for line in capabilities.decode("ascii").split("\n") if line.strip() not in hidden)
-    return "\n".join(kept).encode("ascii")
+def hiding(hidden: frozenset[str]) -> Change:
+    """Takes capabilities out of the answer to GetCACaps."""
+
+    def change(operation: str, body: bytes) -> bytes:
+        if operation != "GetCACaps":
+            return body
+        kept = (line for line in body.decode("ascii").split("\n") if line.strip() not in hidden)
+        return "\n".join(kept).encode("ascii")
+
+    return change

@@ -72,12 +72,16 @@ def decode_get_message(value: str) -> bytes:
         return b""
 
 
-def _printable(message: bytes, arc: int) -> str | None:
-    """The one PrintableString of a signed attribute: OID, SET (short length), tag, length, text."""
+def attribute_value(message: bytes, arc: int) -> tuple[int, bytes] | None:
+    """Tag and content of the one value of a signed attribute below 2.16.840.1.113733.1.9: OID, SET, value, each with
+    a length of one octet. None if it is not there."""
     at = message.find(_ATTRIBUTE_ARC + bytes([arc]))
-    if at < 0:
-        return None
     value = message[at + len(_ATTRIBUTE_ARC) + 1 :]
-    if len(value) < 4 or value[2] != _PRINTABLE_STRING:
+    if at < 0 or len(value) < 4:
         return None
-    return value[4 : 4 + value[3]].decode("ascii", "replace")
+    return value[2], value[4 : 4 + value[3]]
+
+
+def _printable(message: bytes, arc: int) -> str | None:
+    tag, content = attribute_value(message, arc) or (0, b"")
+    return content.decode("ascii", "replace") if tag == _PRINTABLE_STRING else None

@@ -68,10 +68,14 @@ class Background:
             stdout, stderr = self.process.communicate(timeout=seconds)
             code = self.process.returncode
         except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
+            self.kill()
             stdout, stderr = self.process.communicate()
             code = None
         return Result(self.argv, code, _text(stdout), _text(stderr))
+
+    def kill(self) -> None:
+        """SIGKILL to the group."""
+        self._signal(signal.SIGKILL)
 
     def stop(self) -> None:
         """SIGTERM to the group, SIGKILL if that does not help."""
@@ -79,10 +83,10 @@ class Background:
         try:
             self.process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
+            self.kill()
             self.process.wait()
         # A grandchild may outlive its parent (dbus-run-session's daemon does), so the group is always cleared.
-        self._signal(signal.SIGKILL)
+        self.kill()
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()

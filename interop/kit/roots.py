@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interop.kit.cases import Missing
-from interop.kit.install import CACHE, InstallFailed, apt_install, step
+from interop.kit.install import CACHE, InstallFailed, apt_install, only_one, step
 
 _SCRIPTS = Path("/usr/share/debootstrap/scripts")
 # What unpacking leaves behind is most of the size, and of no use to a folder that is never upgraded.
@@ -31,6 +31,10 @@ class DebianRoot:
 
     def build(self) -> None:
         """Make it with debootstrap, or install what an older one lacks. Raises InstallFailed."""
+        with only_one(self.suite):
+            self._build()
+
+    def _build(self) -> None:
         if self._is_complete():
             return
         if os.geteuid() != 0:
@@ -58,9 +62,9 @@ class DebianRoot:
         """A file's path as programs in it see it."""
         return "/" + str(path.relative_to(self.path))
 
-    def fresh_folder(self) -> Path:
-        """An empty folder in it, the same one every time."""
-        inside = self.path / "tmp" / "interop"
+    def fresh_folder(self, name: str) -> Path:
+        """An empty folder in it, the same one every time for a name."""
+        inside = self.path / "tmp" / "interop" / name
         shutil.rmtree(inside, ignore_errors=True)
         inside.mkdir(parents=True)
         return inside

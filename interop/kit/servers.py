@@ -1,7 +1,4 @@
-"""The servers that cases run against: our responder, and the two real ones that our client is tried on.
-
-`--against` runs the peers' cases on one of the real ones too, as a control: what fails there as well is the peer's.
-"""
+"""What a server is to a case, and our responder in all its variants. Other people's are in `other_servers`."""
 
 from __future__ import annotations
 
@@ -65,7 +62,7 @@ class Server(abc.ABC):
         self.log = folder / "server.log"
         self.log.write_bytes(b"")
         self.child = self.launch()
-        self.port = self._port()
+        self.port = self.wait_for_port()
         self.authority = self._fetch_authority()
         self.ca_pem = folder / "ca.pem"
         self.ca_pem.write_bytes(self.authority.public_bytes(serialization.Encoding.PEM))
@@ -86,9 +83,12 @@ class Server(abc.ABC):
         """Path of the URL that issues at once, or of the one that leaves requests pending."""
         return self.path
 
-    def _port(self) -> int:
+    def wait_for_port(self, start: int = 0) -> int:
+        """The port that the log names from octet `start` on. Raises CaseFailed."""
+
         def listening() -> int | None:
-            match = re.search(r"^URL: http://127\.0\.0\.1:(\d+)", self.log.read_text(errors="replace"), re.M)
+            text = self.log.read_bytes()[start:].decode("utf-8", "replace")
+            match = re.search(r"^URL: http://127\.0\.0\.1:(\d+)", text, re.M)
             if match is None and self.child.process.poll() is not None:
                 raise CaseFailed(f"the server ended at once:\n{self.log.read_text(errors='replace')}")
             return int(match[1]) if match else None
@@ -132,6 +132,14 @@ class OurResponder(Server):
     def serve_command(self, directory: str) -> tuple[str, ...]:
         """The command line of the server on this folder."""
         return (scep_kem(), "serve", "--dir", directory, "--port", "0")
+
+    def restart(self) -> None:
+        """Stop the responder and start it again on the same port."""
+        self.child.stop()
+        before = self.log.stat().st_size
+        command = (*self.serve_command(str(self.folder / "ca"))[:-1], str(self.port))
+        self.child = self.processes.start(command, cwd=self.folder, log=self.log)
+        self.wait_for_port(before)
 
     def choose_authority(self, body: bytes) -> x509.Certificate:
         """From the disk, whatever else the answer holds."""
@@ -278,72 +286,6 @@ class NoServer(Server):
 
     def launch(self) -> Background:
         raise NotImplementedError
-
-
-class MicromdmServer(Server):
-    """micromdm's server with AES-128-CBC answers; SHA-1 signatures, for which it has no switch."""
-
-    cipher = "aes"
-
-    def launch(self) -> Background:
-        depot = self.folder / "depot"
-        shutil.rmtree(depot, ignore_errors=True)
-        stock = str(install.require_built("micromdm") / "scepserver")
-        init = (stock, "ca", "-init", "-keySize", "2048", "-key-password", "x", "-depot", str(depot))
-        made = self.processes.run(init, cwd=self.folder)
-        if made.code != 0:
-            raise CaseFailed(f"scepserver ca -init failed: {made.text}")
-        return self.processes.start(self.serve_command(depot), cwd=self.folder, log=self.log)
-
-    def serve_command(self, depot: Path) -> tuple[str, ...]:
-        """The command line of the server on this depot."""
-        driver = str(install.require_built("micromdm") / "micromdm-driver")
-        return (driver, "serve", str(self.folder / "written-ca.pem"), str(depot), STATIC_CHALLENGE)
-
-
-class StockMicromdmServer(MicromdmServer):
-    """micromdm's `scepserver` as its authors ship it: answers in single DES with SHA-1."""
-
-    def serve_command(self, depot: Path) -> tuple[str, ...]:
-        stock = str(install.require_built("micromdm") / "scepserver")
-        # It does not say when it listens, and takes no port 0; a shell prints the line the others print.
-        port = install.free_port()
-        listen = f"-http-addr 127.0.0.1:{port} -challenge {STATIC_CHALLENGE}"
-        serve = f"{stock} -depot {depot} {listen} -capass x -allowrenew 0"
-        announce = f"echo URL: http://127.0.0.1:{port}/scep"
-        wait = f"until (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep 0.05; done"
-        return ("bash", "-c", f"{serve} & {wait}; {announce}; wait")
-
-
-class JscepServer(Server):
-    """jscep's ScepServlet around the toy CA of interop/jscep: answers in 3DES with SHA-1."""
-
-    abilities = frozenset({"pending", "getcert", "getcrl", "refusal"})
-
-    def launch(self) -> Background:
-        return self.processes.start(
-            (*install.java_command("jscep", "interop.ToyCa"), str(self.folder / "written-ca.pem"), STATIC_CHALLENGE),
-            cwd=self.folder,
-            log=self.log,
-        )
-
-
-SERVERS: dict[str, type[Server]] = {
-    "none": NoServer,
-    "ours": OurResponder,
-    "ours-ra": RaResponder,
-    "ours-kem": KemResponder,
-    "ours-kem-ra": KemRaResponder,
-    "ours-kem-only": KemOnlyResponder,
-    "ours-ml-dsa": MlDsaResponder,
-    "ours-liboqs": LiboqsResponder,
-    "ours-production": ProductionResponder,
-    "ours-classic": ClassicResponder,
-    "ours-classic-ra": ClassicRaResponder,
-    "micromdm": MicromdmServer,
-    "micromdm-stock": StockMicromdmServer,
-    "jscep": JscepServer,
-}
 
 
 def scep_kem() -> str:

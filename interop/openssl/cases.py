@@ -22,7 +22,7 @@ class Openssl:
 
     def __init__(self, root: DebianRoot, bench: Bench) -> None:
         self.root, self.bench = root, bench
-        self.folder = root.fresh_folder()
+        self.folder = root.fresh_folder(bench.folder.parent.name)
 
     def __call__(self, *arguments: str | Path, ok: tuple[int, ...] = (0,)) -> Result:
         """Run `openssl ARGUMENTS`; a Path stands for the file as openssl sees it."""

@@ -57,6 +57,7 @@ PEER = Peer(
     probe=_probe,
     install=_install,
     server="ours-production",
+    alone=True,
 )
 
 

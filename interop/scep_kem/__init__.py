@@ -7,18 +7,11 @@ from pathlib import Path
 from interop.kit import our_cms
 from interop.kit.bench import Bench
 from interop.kit.cases import Peer, check
-from interop.kit.certs import common_name, read_certificate
 from interop.kit.client import PENDING, REFUSED_BY_US, probe_client
-from interop.kit.process import Result
 from interop.kit.servers import scep_kem
 from interop.liboqs import build as liboqs
-from kem.keys import DecapsulationKey, encode_public_key
-from pkix.certificates import Certificate
-from pkix.keys import spki_of
-from scep_kem.files import read_any_key
-from scep_kem.kem import public_kem_key
-
-POLLING = ("--poll-interval", "0.1", "--max-polls", "50")
+from interop.scep_kem import lost_answers
+from interop.scep_kem.device import POLLING, Device
 
 
 def _probe() -> str:
@@ -37,31 +30,6 @@ PEER = Peer(
     install=_install,
     server="ours-kem-only",
 )
-
-
-class Device:
-    """One client of one case: its key and certificate are files in the bench's folder."""
-
-    def __init__(self, bench: Bench, name: str, key_type: str, *options: str) -> None:
-        self.bench, self.name, self.key_type = bench, name, key_type
-        self.key, self.cert = bench.folder / "key.pem", bench.folder / "cert.pem"
-        self.options = ("--ca-fingerprint", bench.ours.fingerprint(), "--require-kem", *options)
-
-    def enroll(self, url: str, *options: str, ok: tuple[int, ...] = (0,)) -> Result:
-        """`scep-kem enroll` with a new key."""
-        key = ("--key", str(self.key), "--key-type", self.key_type, "--out", str(self.cert))
-        subject = ("--subject", f"CN={self.name},O=interop")
-        return self.bench.run(scep_kem(), "enroll", "--url", url, *key, *subject, *self.options, *options, ok=ok)
-
-    def check_certificate(self, cert: Path | None = None, key: Path | None = None) -> None:
-        """The CA signed the certificate, for this name and this key."""
-        certificate = read_certificate(cert or self.cert)
-        certificate.verify_directly_issued_by(self.bench.server.authority)
-        check(common_name(certificate) == self.name, f"common name {common_name(certificate)!r}")
-        private = read_any_key(key or self.key)
-        is_kem = isinstance(private, DecapsulationKey)
-        public = encode_public_key(public_kem_key(private)) if is_kem else spki_of(private)  # type: ignore[arg-type]
-        check(Certificate.of(certificate).spki == public, "the certificate is for another key")
 
 
 def _enrol(bench: Bench, name: str, key_type: str, *options: str) -> Device:
@@ -141,3 +109,6 @@ def downgrade(bench: Bench) -> None:
     device = Device(bench, "kem7", "ml-kem-768")
     device.enroll(bench.url(), "--challenge", bench.server.challenge(), ok=(REFUSED_BY_US,))
     bench.expect()
+
+
+lost_answers.register(PEER)

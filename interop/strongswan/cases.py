@@ -28,7 +28,7 @@ class Pki:
 
     def folder(self, bench: Bench) -> Path:
         """Where files for pki go."""
-        return bench.folder if self.root is None else self.root.fresh_folder()
+        return bench.folder if self.root is None else self.root.fresh_folder(bench.folder.parent.name)
 
     def seen(self, path: Path) -> str:
         """The path as pki sees it."""

@@ -35,7 +35,7 @@ from scep_kem.cli.client_options import (
     url_option,
     waiting_options,
 )
-from scep_kem.cli.common import FILE, Word, parse_name
+from scep_kem.cli.common import FILE, Word
 from scep_kem.cli.enrolment import (
     carry_out,
     check_same,
@@ -44,7 +44,8 @@ from scep_kem.cli.enrolment import (
     exchange_of,
     pending_file,
 )
-from scep_kem.cli.requested import san_of
+from scep_kem.cli.request_file import check_alone, csr_option, wanted_of
+from scep_kem.cli.requested import Asked, requested_options
 from scep_kem.client.client import ScepClient
 from scep_kem.client.pending import Pending
 from scep_kem.client.wanted import Renewing, Wanted, as_before
@@ -60,8 +61,7 @@ from scep_kem.errors import UsageError
     show_default=DEFAULT_KEY_TYPE,
     help="Of a new key.",
 )
-@click.option("--subject", required=True, help='Subject, like "CN=device,O=Example".')
-@click.option("--san", "names", multiple=True, help="dns:NAME, ip:ADDRESS, email:ADDRESS or uri:URI; repeatable.")
+@requested_options
 @click.option("--signing-cert", type=FILE, help="For an ML-KEM key: a signing certificate of ours (PEM), to state ...")
 @click.option("--signing-key", type=FILE, help="... possession with (RFC 9883), and its private key.")
 @challenge_options[0]
@@ -74,8 +74,7 @@ def enroll(
     url: str,
     key_file: Path,
     key_type: str | None,
-    subject: str,
-    names: tuple[str, ...],
+    asked: Asked,
     signing_cert: Path | None,
     signing_key: Path | None,
     challenge: str | None,
@@ -94,14 +93,17 @@ def enroll(
     If the CA says PENDING and --max-polls is used up, exit code 3; `scep-kem poll` goes on later. So does the same
     command, also after an interruption.
     """
+    alone = {"--challenge": challenge, "--challenge-file": challenge_file, "--key-type": key_type}
+    asked.check(key_file, key_type or DEFAULT_KEY_TYPE, alone)
     password = password_of(challenge, challenge_file)
-    name, extensions = parse_name(subject), san_of(names)
     statement = statement_of(signing_cert, signing_key)
     check_stated(statement, key_file, key_type)
-    check_outputs({"--out": out, "--ca-out": ca_out}, {"--key": key_file, "--signing-key": signing_key}, waits=out)
+    inputs = {"--key": key_file, "--signing-key": signing_key, "--csr": asked.csr}
+    check_outputs({"--out": out, "--ca-out": ca_out}, inputs, waits=out)
     earlier = earlier_request(out, key_file)
     options = options_of(url, protocol, earlier)
-    wanted = Wanted(key_of(key_file, key_type, DEFAULT_KEY_TYPE), name, extensions, password, statement)
+    key = files.read_any_key(key_file) if asked.csr else key_of(key_file, key_type, DEFAULT_KEY_TYPE)
+    wanted = asked.wanted(key, key_file, password, statement)
     check_same(earlier, url, wanted, None, out)
     end_with_kept(options, earlier, wanted.key, out, ca_out)
     client = ScepClient(options)
@@ -123,6 +125,7 @@ def enroll(
 @click.option(
     "--names-only", is_flag=True, help="Ask for no usages and no Microsoft SID, for a server that refuses to be asked."
 )
+@csr_option
 @challenge_options[0]
 @challenge_options[1]
 @out_option
@@ -135,6 +138,7 @@ def renew(
     new_key_file: Path | None,
     key_type: str | None,
     names_only: bool,
+    csr_file: Path | None,
     challenge: str | None,
     challenge_file: Path | None,
     out: Path,
@@ -149,22 +153,34 @@ def renew(
     because the answer has to be encrypted under something. An ML-KEM certificate is renewed by proving possession of
     the old and of the new key.
     """
+    if csr_file is not None:
+        check_alone(
+            {
+                "--challenge": challenge,
+                "--challenge-file": challenge_file,
+                "--key-type": key_type,
+                "--names-only": names_only or None,
+            }
+        )
     if key_type is not None and new_key_file is None:
         raise UsageError("--key-type is for a new key, so it needs --new-key")
     old, old_key = files.read_certificate(cert_file), files.read_any_key(key_file)
     check_fit(old_key, key_file, old, cert_file)
     if new_key_file is not None and os.path.realpath(new_key_file) == os.path.realpath(key_file) and not key_type:
         raise UsageError(f"--new-key and --key are the same file, {key_file}; without --new-key, the key is kept")
-    check_outputs({"--out": out}, {"--key": key_file, "--new-key": new_key_file}, waits=out)
+    check_outputs({"--out": out}, {"--key": key_file, "--new-key": new_key_file, "--csr": csr_file}, waits=out)
     password = password_of(challenge, challenge_file)
     earlier = earlier_request(out, new_key_file or key_file)
     options = options_of(url, protocol, earlier)
-    new_key = key_of(new_key_file, key_type, can_be_made(type_of_key(old_key))) if new_key_file else old_key
-    extensions = _to_keep(old, type_of_key(new_key), cert_file, names_only=names_only)
-    wanted, renewing = (
-        Wanted(new_key, old.subject_name, extensions, password),
-        Renewing(old_key, old, key_file, cert_file),
-    )
+    renewing = Renewing(old_key, old, key_file, cert_file)
+    if csr_file is not None:
+        requested_file = new_key_file or key_file
+        new_key = files.read_any_key(requested_file)
+        wanted = wanted_of(csr_file, new_key, requested_file, None, signer=old_key)
+    else:
+        new_key = key_of(new_key_file, key_type, can_be_made(type_of_key(old_key))) if new_key_file else old_key
+        extensions = _to_keep(old, type_of_key(new_key), cert_file, names_only=names_only)
+        wanted = Wanted(new_key, old.subject_name, extensions, password)
     check_same(earlier, url, wanted, renewing, out)
     end_with_kept(options, earlier, new_key, out)
     exchange = exchange_of(ScepClient(options), earlier, wanted, renewing)

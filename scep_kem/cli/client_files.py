@@ -11,11 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from kem.keys import DecapsulationKey
 from pkix.certificates import Certificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of
-from pkix.signatures import SigningKey
 from scep_kem import files
 from scep_kem.cli.enrolment import answer_file, pending_file
 from scep_kem.client.exchange import MOST_KEPT
-from scep_kem.client.wanted import AnyKey, fits
+from scep_kem.client.wanted import AnyKey, Statement, fits
 from scep_kem.config_faults import nearest
 from scep_kem.errors import UsageError
 from scep_kem.kem import new_kem_key
@@ -85,7 +84,7 @@ def key_of(path: Path, asked: str | None, default: str) -> AnyKey:
     return key
 
 
-def statement_of(cert_file: Path | None, key_file: Path | None) -> tuple[SigningKey, Certificate] | None:
+def statement_of(cert_file: Path | None, key_file: Path | None) -> Statement | None:
     if cert_file is None and key_file is None:
         return None
     if cert_file is None or key_file is None:

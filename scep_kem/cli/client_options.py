@@ -43,8 +43,8 @@ def http_options(command: F) -> F:
     return command
 
 
-def http_of(given: dict[str, Any], earlier: Pending | None = None) -> HttpOptions:
-    """earlier: a request to go on with, whose options stay but for those given. Raises UsageError."""
+def http_of(given: dict[str, Any]) -> HttpOptions:
+    """Raises UsageError."""
     identifier: str | None = given["ca_identifier"]
     return HttpOptions(
         ca_identifier=None if identifier is None else utf8(identifier, "--ca-identifier"),
@@ -52,7 +52,7 @@ def http_of(given: dict[str, Any], earlier: Pending | None = None) -> HttpOption
         tls_ca=given["tls_ca"],
         timeout=given["timeout"],
         prefer_get=given.get("prefer_get", False),
-    ).or_else(None if earlier is None else earlier.http)
+    )
 
 
 def message_options(command: F) -> F:
@@ -118,7 +118,7 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
         cipher=protocol["cipher"],
         digest=protocol["digest"],
         legacy=protocol["legacy"],
-        http=http_of(protocol, earlier),
+        http=http_of(protocol),
         pss=protocol["pss"],
         require_kem=protocol["require_kem"],
         diagnose=protocol["diagnose"],

@@ -19,6 +19,7 @@ from ca.profiles import Profile
 from ca.sql_store import SqlStore
 from kem.errors import KemError
 from pkix import errors, names
+from pkix.attribute_types import KEYWORDS
 from pkix.certificates import load_certificate
 from pkix.errors import LegacyRefused, PkixError
 from pkix.subjects import check_subject
@@ -27,7 +28,7 @@ from scep.ca_certificates import ReplyRefused
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
 from scep_kem.config import load
-from scep_kem.config_faults import impossible, nearest
+from scep_kem.config_faults import impossible, nearest, not_known
 from scep_kem.errors import UsageError
 from scep_kem.owner import as_owner
 from scep_kem.terminal import printable
@@ -115,22 +116,29 @@ def told(error: Exception) -> str:
     return "; ".join((text, *getattr(error, "__notes__", ())))
 
 
-def report(error: Exception, advice: str = "", *, what: str = "") -> None:
-    """One line on stderr, after those of a diagnosis. what: it is about."""
+def report(error: Exception, advice: str = "", *, begin: str = "scep-kem: ") -> None:
+    """One line on stderr, after those of a diagnosis."""
     for line in error.diagnosis if isinstance(error, AnswerRefused) else ():
         click.echo(printable(line), err=True)
-    click.echo(f"scep-kem: {printable(what + told(error))}{advice}", err=True)
+    click.echo(f"{printable(begin + told(error))}{advice}", err=True)
 
 
 def parse_name(text: str) -> x509.Name:
     """A subject as `pkix.names.parse_name` reads it, that a certificate may carry. Raises UsageError."""
+    utf8(text, "the subject")
     if not text.strip():
         raise UsageError("the subject is empty")
     try:
         name = names.parse_name(text)
-    except ValueError:
-        raise UsageError(f'{text!r} is not a distinguished name; write it like "CN=device,O=Example"') from None
+    except names.UnknownKeyword as error:
+        raise UsageError(not_known(f"{text!r}: {error.text}", error.word, KEYWORDS.values())) from None
+    except PkixError as error:
+        hint = 'write it like "CN=device,O=Example"'
+        raise UsageError(f"{text!r} is not a distinguished name: {error.text}; {hint}") from None
     try:
+        for attribute in name:
+            part = x509.Name([attribute])
+            check_subject(part.public_bytes(), names.name_text(part))
         check_subject(name.public_bytes(), repr(text))
     except PkixError as error:
         raise UsageError(error.text) from None

@@ -25,6 +25,7 @@ from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
 from scep_kem.terminal import command, printable
 from scep_kem.trace import describe_certificate
+from scep_kem.trace_contents import told_hash
 
 EXIT_FAILURE = 1
 EXIT_PENDING = 3
@@ -85,7 +86,7 @@ def end_with_kept(
             client = ScepClient(options, (earlier.capabilities, answer.ca_certificates))
             outcome = client.resume(earlier, key).reread(number, files.read(file, secret=True))
         except (PkixError, KemError, UsageError) as error:
-            report(error, what=f"the answer kept in {file} is not accepted: ")
+            report(error, begin=f"the answer kept in {file} is not accepted: ")
             continue
         if outcome is None:
             continue
@@ -114,9 +115,9 @@ def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, mo
             raise
         kept, how = "", "to go on"
         if exchange.refused is not None:
-            kept = printable(f"; this answer is kept in {answer_file(out, exchange.refused)}")
+            kept = f"; this answer is kept in {answer_file(out, exchange.refused)}"
             how = "to read it again, with --legacy or whatever else it takes, and to go on if that does not help"
-        report(error, f"{kept}; {how}: {later}")
+        report(error, f"{printable(kept)}; {how}: {later}")
         sys.exit(EXIT_FAILURE)
     if isinstance(outcome, StillPending):
         click.echo(f"still pending; later: {later}", err=True)
@@ -126,8 +127,8 @@ def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, mo
     _end(outcome, out, exchange.client.note)
 
 
-def _end(outcome: Issued | Refused, out: Path, note: str) -> None:
-    """Write the certificate or say why there is none, and remove what was kept beside it. note: `ScepClient.note`."""
+def _end(outcome: Issued | Refused, out: Path, note: str = "") -> None:
+    """Write the certificate or say why there is none, and remove what was kept beside it."""
     if isinstance(outcome, Issued):
         write_certificate(out, outcome)
     pending_file(out).unlink(missing_ok=True)
@@ -148,7 +149,7 @@ def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillP
     if isinstance(outcome, StillPending):
         click.echo("pending; `scep-kem requests show` tells the CA's operator the same:")
         click.echo(f"    transactionID   {exchange.enrolment.transaction_id}")
-        click.echo(f"    request SHA-256 {exchange.request.hash.hex()}")
+        click.echo(f"    request SHA-256 {told_hash(exchange.request)}")
     if isinstance(outcome, StillPending) and most:
         click.echo(f"pending; polling every {interval:g} s, at most {most} times", err=True)
         for count, outcome in exchange.polls(interval, most):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +43,7 @@ from scep.capabilities import Capabilities
 from scep.client import (
     ClientSettings,
     Enrolment,
+    Issued,
     KemKey,
     Outcome,
     Proof,
@@ -65,6 +66,7 @@ from scep_kem.errors import UsageError, cannot
 from scep_kem.kem import backends, public_kem_key
 from scep_kem.terminal import printable
 from scep_kem.trace import describe_message, describe_proof
+from scep_kem.trace_contents import describe_issued, describe_request
 
 EPHEMERAL_PQ = "ml-dsa-65"
 EPHEMERAL = "ec:P-256"
@@ -77,9 +79,9 @@ _SAVED = re.compile(r"([0-9]+)-[A-Za-z]+\.(der|txt)")
 @dataclass
 class ScepClient:
     """A session with one server: capabilities and CA certificates are fetched once (caps_body, ca_body: as received).
-    remarks: what is wrong with HTTP in answers that can be used.
 
-    kept: both bodies from an earlier run, so that nobody has to be asked for them.
+    kept: both bodies from an earlier run, so that nobody has to be asked for them. remarks: what is wrong with HTTP in
+    answers that can be used.
     """
 
     options: Options
@@ -159,7 +161,7 @@ class ScepClient:
         that cannot sign, by an ephemeral key.
         """
         request = CertificationRequest.decode(self._request(wanted, renewing), single_valued=REQUEST_ATTRIBUTES)
-        signer, ephemeral = self._signer(wanted, request, renewing)
+        signer, ephemeral = self._signer(wanted, renewing)
         old = renewing.certificate if renewing is not None else None
         renewed = None
         if renewing is not None and isinstance(renewing.key, DecapsulationKey) and old is not None:
@@ -199,6 +201,8 @@ class ScepClient:
         """The PKCS #10 request. Where the answer can be encrypted to nothing else, it brings a response key or, if the
         server does not know those, a renewal brings a fresh challenge password.
         """
+        if wanted.request is not None:
+            return wanted.request.der
         password, attributes = wanted.challenge_password, self._attributes(wanted, renewing)
         if isinstance(wanted.key, DecapsulationKey):
             return self._kem_request(wanted, wanted.key, attributes)
@@ -241,9 +245,7 @@ class ScepClient:
             return []
         return [(RESPONSE_KEY, encode_response_key(os.urandom(16), os.urandom(32)))]
 
-    def _signer(
-        self, wanted: Wanted, request: CertificationRequest, renewing: Renewing | None
-    ) -> tuple[Signer, SigningKey | None]:
+    def _signer(self, wanted: Wanted, renewing: Renewing | None) -> tuple[Signer, SigningKey | None]:
         """Who signs the pkiMessage, and the key if it is ephemeral."""
         if renewing is not None and not isinstance(renewing.key, DecapsulationKey):
             return self._signed_by(renewing.key, renewing.certificate), None
@@ -255,7 +257,7 @@ class ScepClient:
             ephemeral = generate(EPHEMERAL_PQ if self.capabilities.has("ML-DSA") else EPHEMERAL)
             key, subject = ephemeral, EPHEMERAL_SUBJECT
         else:
-            key, subject = wanted.key, request.subject
+            key, subject = wanted.key, wanted.subject
         certificate = Certificate.of(self_signed(key, subject, now=utc_now(), random=os.urandom))
         return self._signed_by(key, certificate), ephemeral
 
@@ -328,7 +330,10 @@ class ScepClient:
             random=os.urandom,
         )
         with self.noting():
-            return query.receive(self.send(query.start(now=utc_now())))
+            outcome = query.receive(self.send(query.start(now=utc_now())))
+        if isinstance(outcome, Issued):
+            self.tell_issued(outcome)
+        return outcome
 
     def next_ca(self) -> tuple[Certificate, ...]:
         """GetNextCACert, verified."""
@@ -346,15 +351,17 @@ class ScepClient:
         return reply
 
     def tell_request(self, request: CertificationRequest) -> None:
-        """Trace the hash by which the CA's operator knows a request."""
-        self._show(f"request SHA-256 {request.hash.hex()}, of its PKCS #10")
+        """Trace what a request asks for, and the hash by which the CA's operator knows it."""
+        self._show_all(describe_request(request))
+
+    def tell_issued(self, issued: Issued) -> None:
+        """Trace what an opened answer holds."""
+        self._show_all(describe_issued(issued, self.ca.all))
 
     def explain(self, proof: Proof | None) -> None:
         """Trace how a challenge is answered."""
         if proof is not None:
-            self._show("")
-            for line in describe_proof(proof):
-                self._show(line)
+            self._show_all(["", *describe_proof(proof)])
 
     def _policy(self) -> AlgorithmPolicy:
         return AlgorithmPolicy(legacy=self.options.legacy)
@@ -408,6 +415,10 @@ class ScepClient:
         self._saved += 1
         name = f"{self._saved:02d}-{what}.{'der' if begins_as_der(octets) else 'txt'}"
         files.write(self.options.save / name, octets, secret=True)
+
+    def _show_all(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._show(line)
 
     def _show(self, line: str) -> None:
         if self.options.trace is not None:

@@ -178,10 +178,13 @@ class Exchange:
         except Malformed as error:
             raise AnswerLost(f"the answer is no pkiMessage: {error}") from None
         try:
-            return self.enrolment.receive(body)
+            outcome = self.enrolment.receive(body)
         except (PkixError, KemError):
             self._keep_refused(Answer(message, self.client.ca_body), body)
             raise
+        if isinstance(outcome, Issued):
+            self.client.tell_issued(outcome)
+        return outcome
 
     def _keep_refused(self, answer: Answer, octets: bytes) -> None:
         number = len(self.answers)
@@ -216,7 +219,6 @@ class Exchange:
         """What a later run needs to go on."""
         return Pending(
             url=self.client.options.url,
-            http=self.client.options.http,
             fingerprint=self.client.options.fingerprint,
             transaction_id=self.enrolment.transaction_id,
             request=self.request,

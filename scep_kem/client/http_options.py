@@ -1,4 +1,4 @@
-"""How a server is reached: what the HTTP options of the client's commands come to, and what is kept of them."""
+"""How a server is reached: what the HTTP options of the client's commands come to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import urllib.request
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from urllib3.util import Url
@@ -43,40 +42,6 @@ class HttpOptions:
                     "--proxy: a user or password is not taken here, where the list of processes shows it; put the "
                     "whole URL into http_proxy or https_proxy in the environment"
                 )
-
-    def or_else(self, earlier: HttpOptions | None) -> HttpOptions:
-        """These, and of a request to go on with what is not given."""
-        if earlier is None:
-            return self
-        return HttpOptions(
-            ca_identifier=self.ca_identifier if self.ca_identifier is not None else earlier.ca_identifier,
-            proxy=self.proxy if self.proxy is not None else earlier.proxy,
-            tls_ca=self.tls_ca if self.tls_ca is not None else earlier.tls_ca,
-            timeout=self.timeout if self.timeout is not None else earlier.timeout,
-            prefer_get=self.prefer_get or earlier.prefer_get,
-        )
-
-    def dump(self) -> dict[str, Any]:
-        """For JSON. Nothing in it is secret: a proxy's password comes from the environment each time."""
-        return {
-            "ca identifier": self.ca_identifier,
-            "proxy": self.proxy,
-            # A later run may be started in another folder.
-            "tls ca": None if self.tls_ca is None else str(self.tls_ca.absolute()),
-            "timeout": self.timeout,
-            "get": self.prefer_get,
-        }
-
-    @classmethod
-    def load(cls, kept: Any) -> HttpOptions:
-        """From what `dump` made. Raises KeyError, TypeError, UsageError."""
-        identifier, proxy, tls_ca, timeout, get = (
-            kept[name] for name in ("ca identifier", "proxy", "tls ca", "timeout", "get")
-        )
-        texts = all(value is None or isinstance(value, str) for value in (identifier, proxy, tls_ca))
-        if not texts or not isinstance(get, bool) or not (timeout is None or isinstance(timeout, int | float)):
-            raise TypeError
-        return cls(identifier, proxy, None if tls_ca is None else Path(tls_ca), timeout, get)
 
 
 @dataclass(frozen=True)

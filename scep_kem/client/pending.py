@@ -24,7 +24,6 @@ from pkix.pem import decode_pem, pem_blocks
 from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
 from scep_kem import files
-from scep_kem.client.http_options import HttpOptions
 from scep_kem.errors import UsageError
 
 
@@ -56,9 +55,9 @@ class Answer:
 @dataclass(frozen=True)
 class Pending:
     """request: the PKCS #10. sent: octets of the pkiMessage that carried it. answered: whether the CA ever answered,
-    so that it knows of the request. capabilities: the GetCACaps body that was acted on. http: how the server was
-    reached. ca_certificates: the GetCACert body by which `sent` was encrypted; None in a file of an earlier version.
-    options: `Options.given`. answers: those that were refused.
+    so that it knows of the request. capabilities: the GetCACaps body that was acted on. ca_certificates: the GetCACert
+    body by which `sent` was encrypted; None in a file of an earlier version. options: `Options.given`. answers: those
+    that were refused.
 
     certificate: the one that signed it. signer: its key if it is ephemeral; signer_file: the file of its key if it is
     not the requested one; both None if it is. renewed: for the renewal of a KEM certificate, its file and its key's.
@@ -78,7 +77,6 @@ class Pending:
     ca_certificates: bytes | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     answers: tuple[Answer, ...] = ()
-    http: HttpOptions = field(default_factory=HttpOptions)
 
     def is_stale(self, now: datetime) -> bool:
         """Whether the certificate that signs its messages has expired, so that no CA would go on with it."""
@@ -89,7 +87,6 @@ class Pending:
         return json.dumps(
             {
                 "url": self.url,
-                "http": self.http.dump(),
                 "ca fingerprint": self.fingerprint,
                 "transactionID": self.transaction_id,
                 "request": base64.b64encode(self.request.der).decode(),
@@ -120,7 +117,6 @@ class Pending:
             ca_certificates = found.get("CA certificates")
             return cls(
                 url=_text(found["url"]),
-                http=HttpOptions.load(found["http"]) if "http" in found else HttpOptions(),
                 fingerprint=None if fingerprint is None else _text(fingerprint),
                 transaction_id=_text(found["transactionID"]),
                 request=CertificationRequest.decode(base64.b64decode(found["request"])),

@@ -13,6 +13,7 @@ from pkix.certificate_builder import Extensions
 from pkix.certificates import Certificate, extension_of, extensions_of, is_self_issued
 from pkix.errors import AlgorithmRefused
 from pkix.microsoft_sid import MICROSOFT_SID
+from pkix.pkcs10 import CertificationRequest
 from pkix.public_keys import load_public_key
 from pkix.signatures import SigningKey
 from pkix.usages import key_usage, possible_usages, usage_names
@@ -21,6 +22,7 @@ from scep_kem.client.pending import Pending
 from scep_kem.kem import public_kem_key
 
 AnyKey = SigningKey | DecapsulationKey
+Statement = tuple[SigningKey, Certificate]  # who states possession of a KEM key (RFC 9883): a certificate and its key
 
 
 def fits(key: AnyKey, spki: bytes) -> bool:
@@ -35,15 +37,23 @@ def fits(key: AnyKey, spki: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A certificate to ask for. key: for which. statement: a signing certificate and its key, to state possession of a
-    KEM key (RFC 9883).
+    """A certificate to ask for. key: for which. request: one made elsewhere, to be sent as it is; then subject and
+    challenge password are its own, and the extensions are in it.
     """
 
     key: AnyKey
     subject: x509.Name
     extensions: Extensions = ()
     challenge_password: str | None = None
-    statement: tuple[SigningKey, Certificate] | None = None
+    statement: Statement | None = None
+    request: CertificationRequest | None = None
+
+    def is_asked_by(self, request: CertificationRequest) -> bool:
+        """Whether this request is the one, or would be made for the same."""
+        if self.request is not None:
+            return request.der == self.request.der
+        same = request.subject_der == self.subject.public_bytes()
+        return same and list(request.extensions) == list(self.extensions)
 
 
 @dataclass(frozen=True)
@@ -91,10 +101,4 @@ def is_for(pending: Pending, url: str, wanted: Wanted, renewing: Renewing | None
         same_signer = pending.renewed is None and signed_by == wanted.statement[1]
     else:
         same_signer = pending.renewed is None and is_self_issued(signed_by)
-    return (
-        same_signer
-        and pending.url == url
-        and fits(wanted.key, request.spki)
-        and request.subject_der == wanted.subject.public_bytes()
-        and list(request.extensions) == list(wanted.extensions)
-    )
+    return same_signer and pending.url == url and fits(wanted.key, request.spki) and wanted.is_asked_by(request)

@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pkix import names
-from pkix.asn1 import any_of, elements, wrap
+from pkix.asn1 import Oid, any_of, elements, tag_of, wrap
+from pkix.attribute_types import KEYWORDS
+from pkix.errors import Malformed
 from pkix.names import (
+    UnknownKeyword,
     comparable,
     comparable_der,
     is_meant,
@@ -229,6 +232,20 @@ def test_10_1_a_written_name_is_meant_in_both_directions() -> None:
         (r"CN=a\;b\<", r"CN=a\;b\<"),
         ("x500UniqueIdentifier=#00ab", "x500UniqueIdentifier=#00ab"),
         ("street=Main 1,DC=example,UID=u", "street=Main 1,DC=example,UID=u"),
+        # Issue 11, section 3: what openssl, Windows and Java print and take
+        ("CN = x , O = y", "CN=x,O=y"),
+        ("OID.2.5.4.3=x,oid.1.2.3.4=y", "CN=x,1.2.3.4=y"),
+        ("SERIALNUMBER=7,EMAILADDRESS=a@b,Email=c@d", "serialNumber=7,emailAddress=a@b,emailAddress=c@d"),
+        ("surname=a,G=b,I=c,GENERATION=d,DNQ=e,SP=f", "SN=a,GN=b,initials=c,generationQualifier=d,dnQualifier=e,ST=f"),
+        ("postalcode=1,NAME=b,Pseudonym=c,ORGANIZATIONIDENTIFIER=d,STREET=e",
+         "postalCode=1,name=b,pseudonym=c,organizationIdentifier=d,street=e"),
+        ('CN="Example, Inc." , O="a+b;c/d=e \\"f\\" #"', r'CN=Example\, Inc.,O=a\+b\;c/d=e \"f\" #'),
+        (r'CN=the "device",O=x', r'CN=the \"device\",O=x'),
+        ("O=a/b,CN=x", "O=a/b,CN=x"),
+        ("/C=DE/O=Example/CN=device", "CN=device,O=Example,C=DE"),
+        ('/O="d"/CN=x', r'CN=x,O=\"d\"'),  # as openssl req -subj reads it
+        (" / O = Example, Inc. / CN = device + serialNumber = 7 ", r"CN=device+serialNumber=7,O=Example\, Inc."),
+        (r'/O=a\/b\+c;"d"/CN=x', r'CN=x,O=a/b\+c\;\"d\"'),
     ],
 )  # fmt: skip
 def test_10_1_names_are_read_as_people_write_them(text: str, canonical: str) -> None:
@@ -237,11 +254,110 @@ def test_10_1_names_are_read_as_people_write_them(text: str, canonical: str) -> 
     assert parse_name(canonical) == found
 
 
-@pytest.mark.parametrize("text", ["", " ", "device", "CN=", "CN= ,O=x", "CN=a,", "=a", "XX=a", "CN=a\\", r"CN=\FF",
-                                  "CN=#zz", "CN=#0c0161", "CN=a,,O=b"])  # fmt: skip
-def test_10_1_what_is_no_written_name(text: str) -> None:
-    with pytest.raises(ValueError):
+EMPTY, NO_SIGN = "a part is empty; is there a , or + too many?", " has no =; a , or + in a value is written \\, or \\+"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", EMPTY),
+        (" ", EMPTY),
+        ("CN=a,", EMPTY),
+        ("CN=a,,O=b", EMPTY),
+        ("CN=a+", EMPTY),
+        ("/", "a part is empty; is there a / or + too many?"),
+        ("/CN=a//O=b", "a part is empty; is there a / or + too many?"),
+        ("device", f"'device'{NO_SIGN}"),
+        ("O=Example, Inc. ,CN=x", f"'Inc.'{NO_SIGN}"),
+        ("CN=" + "a,b" * 100, "'b" + "a'" + NO_SIGN),
+        ("CN=x," + "a" * 100, f"'{'a' * 80}'{NO_SIGN}"),
+        ("/CN=a/b", "'b' has no =; a / or + in a value is written \\/ or \\+"),
+        ("CN=", "CN has no value"),
+        ("CN= ,O=x", "CN has no value"),
+        ('CN=""', "CN has no value"),
+        ("=a", "'=a' begins with neither a keyword nor an OID"),
+        ("C N=a", "'C N=a' begins with neither a keyword nor an OID"),
+        ("CN=a\\", "a \\ at the end escapes nothing"),
+        (r"CN=a,O=\FF", "O: the octets behind \\ are not UTF-8"),
+        ("x500UniqueIdentifier=#zz", "x500UniqueIdentifier: there is no hex behind #"),
+        ("CN=#0c0161", "CN begins with #, which is for octets in hex; a value is written \\#"),
+        ("O=b, CN=a ;C=DE", "an unescaped ; behind 'CN=a'; write , between parts, \\; in a value"),
+        ('CN="a', """'"a' begins with a quotation mark, and does not end with the next one"""),
+        ('CN="a"b"', """'"a"b"' begins with a quotation mark, and does not end with the next one"""),
+        ("CN=a+O=b+cn=c", "cn is there twice in one part, joined by +"),
+    ],
+    ids=ascii,
+)
+def test_11_3_what_is_no_written_name_names_the_part_and_the_rule(text: str, fault: str) -> None:
+    with pytest.raises(Malformed) as refused:
         parse_name(text)
+    assert refused.value.text == fault
+
+
+@pytest.mark.parametrize("word", ["XX", "2", "2.5.4.3.", "OID.", "1.2.3-4", "9.9.9", "OIDD.2.5.4.3"])
+def test_11_3_what_is_no_attribute_is_named(word: str) -> None:
+    with pytest.raises(UnknownKeyword) as refused:
+        parse_name(f"CN=a,{word}=b")
+    assert refused.value.word == word and refused.value.text == f"there is no attribute {word!r}"
+
+
+PRINTABLE = ["C", "jurisdictionC", "serialNumber", "dnQualifier"]  # RFC 5280 appendix A.1, X.520, EV guidelines
+
+
+@pytest.mark.parametrize("word", KEYWORDS.values())
+def test_11_3_each_value_is_of_the_string_type_that_its_attribute_has(word: str) -> None:
+    """DC and emailAddress are IA5String (RFC 4519 section 2.4, RFC 5280 appendix A.1); others UTF8String (4.1.2.4)."""
+    tag = 19 if word in PRINTABLE else 22 if word in ("DC", "emailAddress") else 3 if word.startswith("x500") else 12
+    text = "#00ab" if tag == 3 else "DE"
+    pair = elements(elements(any_of(parse_name(f"{word}={text}").public_bytes()))[0])[0]
+    assert tag_of(elements(pair)[1]) == tag
+
+
+_VALUES = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=12)
+_TYPES = st.sampled_from([oid for oid in KEYWORDS if oid != NameOID.X500_UNIQUE_IDENTIFIER] + [Oid("1.2.3.4")])
+_RDNS = st.lists(st.dictionaries(_TYPES, _VALUES, min_size=1, max_size=3), min_size=1, max_size=4)
+
+
+def made(rdns: list[dict[Oid, str]]) -> x509.Name:
+    return x509.Name(
+        x509.RelativeDistinguishedName(
+            x509.NameAttribute(kind, value, _validate=False) for kind, value in attributes.items()
+        )
+        for attributes in rdns
+    )
+
+
+@given(_RDNS)
+@pytest.mark.filterwarnings("ignore:Attribute's length")
+def test_11_3_a_name_that_is_written_is_read_again(rdns: list[dict[Oid, str]]) -> None:
+    found = made(rdns)
+    assert parse_name(name_text(found)) == found
+    assert parse_name(name_text(found).replace(",", " , ").replace("\\ , ", "\\,")) == found
+
+
+@given(_RDNS)
+@pytest.mark.filterwarnings("ignore:Attribute's length")
+def test_11_3_so_is_one_with_slashes_or_in_quotation_marks(rdns: list[dict[Oid, str]]) -> None:
+    def written(before: str, rdn: dict[Oid, str], quote: str, escaped: str) -> str:
+        escapes = str.maketrans({item: f"\\{item}" for item in escaped})
+        values = (
+            f"{KEYWORDS.get(kind, '1.2.3.4')}={quote}{value.translate(escapes)}{quote}" for kind, value in rdn.items()
+        )
+        return before + "+".join(values)
+
+    assert parse_name("".join(written("/", rdn, "", "\\/+ #") for rdn in rdns)) == made(rdns)
+    quoted = ",".join(written(" ", rdn, '"', '\\"') for rdn in reversed(rdns))
+    assert parse_name(quoted) == made(rdns)
+
+
+@given(st.text(st.sampled_from(' ,+;/\\"=#CNO.1a\n'), max_size=20))
+def test_11_3_whatever_is_written_is_a_name_or_told_why_not(text: str) -> None:
+    try:
+        found = parse_name(text)
+    except Malformed as error:
+        assert error.text
+    else:
+        assert parse_name(name_text(found)) == found or "\n" in text
 
 
 # Time: whoever sends a name must not be able to keep others waiting with it

@@ -194,3 +194,9 @@ def test_10_1_the_text_says_whose_subject_it_is() -> None:
         _ = request.subject
     with pytest.raises(Malformed, match=r"^PKCS #10 request: organizationName of 0 characters"):
         subject_of(template)
+
+
+def test_11_3_of_another_type_nothing_is_said_where_there_is_none() -> None:
+    """X.520 has serialNumber in PrintableString alone, and a user of our client does not choose the type."""
+    with pytest.raises(Malformed, match=r"serialNumber is a PrintableString, which cannot hold '_'$"):
+        check(attribute("2.5.4.5", 0x13, b"a_b"))

@@ -429,8 +429,8 @@ def cert_rep(
     message: bytes,
     *,
     envelope: bytes | None = None,
-    digest: HashAlgorithm | None = None,
     sender_nonce: bytes | None = b"\x01" * 16,
+    digest: HashAlgorithm | None = None,
     **attributes: Any,
 ) -> bytes:
     """The CertRep that a CA with this signer sends for a pkiMessage. attributes: of `Header`."""

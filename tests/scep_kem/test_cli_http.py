@@ -279,10 +279,9 @@ def test_poll_goes_on_with_the_options_of_http(
         device.url, given = peer.url, ("--ca-identifier", "mine", "--timeout", "50", "--get")
         monkeypatch.chdir(tmp_path)
         pending(device, ca_folder, "CN=by way of", *given, "--tls-ca", "cert.pem")
-        kept = json.loads((device.folder / "device.pem.pending").read_bytes())["http"]
-        assert kept == {
-            **{"ca identifier": "mine", "proxy": None, "tls ca": str(tmp_path / "cert.pem"), "timeout": 50, "get": True}
-        }
+        kept = json.loads((device.folder / "device.pem.pending").read_bytes())["options"]
+        file = str(tmp_path / "cert.pem")
+        assert kept == {"ca_identifier": "mine", "tls_ca": file, "timeout": 50, "prefer_get": True}
         monkeypatch.chdir("/")
         peer.received.clear()
         device.poll().refused_in_one_line(3, "still pending")
@@ -316,15 +315,23 @@ def test_poll_goes_on_through_the_proxy(make: Callable[..., Device], ca_folder: 
         assert proxy.received[0].path == "http://scep.example/scep?operation=GetCACaps"
 
 
-@pytest.mark.parametrize("value", ["5", '{"proxy": "x"}', '{"ca identifier": 5}'])
-def test_http_options_in_a_pending_file_that_was_altered(make: Callable[..., Device], value: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (5, "is not a pending enrolment of this program"),
+        ({"timeout": "x"}, "--timeout"),
+        ({"proxy": "ftp://x"}, "--proxy is not the URL of an HTTP proxy"),
+    ],
+    ids=["no options", "no number", "no proxy"],
+)
+def test_options_in_a_pending_file_that_was_altered(make: Callable[..., Device], value: object, said: str) -> None:
     device = make("/manual")
-    device.enroll(subject=f"CN=altered {len(value)}")
+    device.enroll(subject=f"CN=altered {said}")
     file = device.folder / "device.pem.pending"
-    kept = json.loads(file.read_bytes())
-    kept["http"] = json.loads(value) if value == "5" else kept["http"] | json.loads(value) | {"timeout": "x"}
-    files.write(file, json.dumps(kept).encode(), secret=True)
-    device.poll().refused_in_one_line(2, "is not a pending enrolment of this program")
+    files.write(file, json.dumps(json.loads(file.read_bytes()) | {"options": value}).encode(), secret=True)
+    found = device.poll()
+    assert found.code == 2
+    assert said in found.err
 
 
 @pytest.mark.parametrize("body", [b"x\n" * 100_000, b"x" * 100_000, b"aes\n" * 100_000])

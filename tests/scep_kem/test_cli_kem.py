@@ -18,7 +18,9 @@ import pytest
 from cryptography import x509
 
 from kem.errors import UnsupportedParameterSet
+from kem.keys import encode_public_key
 from pkix.certificates import Certificate
+from pkix.pkcs10 import encode_statement_request, encode_unsigned_request
 from scep.attributes import MessageType
 from scep.capabilities import Capabilities
 from scep.messages import PkiMessage
@@ -30,7 +32,7 @@ from scep_kem.client.transport import HttpTransport
 from scep_kem.config import load
 from scep_kem.errors import UsageError
 from tests.scep_kem.kit import CONFIG, Answer, Peer, Received, Result, Site, ca_pair, make_ca_dir, run, serving
-from tests.world import kem_key, key
+from tests.world import kem_key, key, name
 
 STATEMENT = """
 [profiles.statement.authorisation]
@@ -430,3 +432,42 @@ def test_where_liboqs_is_comes_from_the_environment(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(os.environ, kem_module.OQS_INSTALL_PATH, str(tmp_path))
     monkeypatch.setattr(kem_module, "available", lambda **more: asked.append(more) or ())
     assert kem_module.backend_list() == () and asked == [{"oqs_install_path": str(tmp_path)}]
+
+
+# Issue 11, section 3: requests made elsewhere
+
+
+def test_a_request_of_another_program_for_a_kem_key_enrols(ca_dir: CaDir, url: str, tmp_path: Path) -> None:
+    device = Device(tmp_path, url, ca_dir)
+    private, public = kem_key("ML-KEM-768", "made elsewhere")
+    files.write_key(device.key, private)
+    unsigned = encode_unsigned_request(
+        encode_public_key(public), name("CN=kem elsewhere"), challenge_password=device.password()
+    )
+    (tmp_path / "request.csr").write_bytes(unsigned)
+    asked = ("--csr", tmp_path / "request.csr", "--key", device.key, "--out", device.out)
+    run("enroll", *device.where, *asked).good()
+    assert files.read_certificate(device.out).spki == encode_public_key(public)
+
+
+@pytest.mark.parametrize("signed_by", ["ephemeral", "the stating key"])
+def test_so_does_one_with_a_statement(ca_dir: CaDir, url: str, tmp_path: Path, signed_by: str) -> None:
+    signing, device = Device(tmp_path / "signing", url, ca_dir), Device(tmp_path, url + "/statement", ca_dir)
+    signing.folder.mkdir()
+    subject = f"CN=stated, {signed_by}".replace(",", "")
+    signing.enroll("--challenge", signing.password(), subject=subject, key_type="ec:P-256").good()
+    private, public = kem_key("ML-KEM-768", signed_by)
+    files.write_key(device.key, private)
+    stated = encode_statement_request(
+        encode_public_key(public),
+        name(subject),
+        files.read_key(signing.key),
+        files.read_certificate(signing.out),
+        challenge_password=device.password(),
+    )
+    (tmp_path / "request.csr").write_bytes(stated)
+    asked = ["--csr", tmp_path / "request.csr", "--key", device.key, "--out", device.out]
+    if signed_by != "ephemeral":
+        asked += ["--signing-cert", signing.out, "--signing-key", signing.key]
+    run("enroll", *device.where, *asked).good()
+    assert files.read_certificate(device.out).spki == encode_public_key(public)

@@ -102,3 +102,22 @@ def test_no_file_of_the_ca_but_certificates_is_readable_by_others(ca_folder: Pat
         open_bits = stat.S_IMODE(path.stat().st_mode) & 0o077
         assert not open_bits or path.name.endswith(".cert.pem") or path.name == "scep.toml", path
     assert stat.S_IMODE(enrolled.out.stat().st_mode) == 0o644
+
+
+# Issue 11, section 3: what is encrypted
+
+
+def test_trace_shows_what_is_asked_for_and_what_came_of_it(make: Callable[..., Device], ca_folder: Path) -> None:
+    secret = password(ca_folder)
+    said = make("", "ed25519").enroll("--challenge", secret, "--san", "dns:a.example", "--trace", subject="CN=seen")
+    for line in (
+        "    subject           CN=seen",
+        "    key               ed25519",
+        "    attribute         challengePassword: present, never shown",
+        "    subjectAltName    dns: a.example",
+        "    certificate    CN=seen, ed25519: self-signed, signed this message",
+        "    certificate    CN=CA,O=Example, rsa:2048: a CA, signed this message, known from GetCACert",
+        "issued         CN=seen, ed25519: neither CA nor marked as RA",
+    ):
+        assert line in said.good().out.splitlines(), line
+    assert secret not in said.out

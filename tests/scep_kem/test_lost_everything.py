@@ -125,7 +125,7 @@ class Killed(BaseException):
 
 STEPS: tuple[tuple[Any, str], ...] = (
     (files, "write"),
-    (HttpTransport, "_request"),
+    (HttpTransport, "_ask"),
     (Path, "unlink"),
 )
 

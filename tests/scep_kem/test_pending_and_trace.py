@@ -138,8 +138,9 @@ def test_a_request_is_told_with_type_transaction_nonce_signer_and_envelope() -> 
     lines = describe_message(world.device(password=world.password()).start(), [])
     assert lines[0].startswith("PKCSReq, ") and lines[0].endswith(" octets")
     assert [line.split()[0] for line in lines[1:]] == [
-        *("transactionID", "senderNonce", "signingTime", "signed", "pkcsPKIEnvelope"),
+        *("transactionID", "senderNonce", "signingTime", "certificate", "signed", "pkcsPKIEnvelope"),
     ]
+    assert lines[-3] == "certificate    CN=device,O=Example, rsa:2048: self-signed, signed this message"
     assert lines[-2].endswith("CN=device,O=Example, rsa:2048, SHA-256: verified")
 
 
