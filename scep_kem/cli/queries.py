@@ -54,7 +54,10 @@ MOST_REMARKS = 8
 @out_option
 @protocol_options
 def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, **protocol: Any) -> None:
-    """Get a copy of an issued certificate with GetCert."""
+    """Get a copy of an issued certificate with GetCert.
+
+    The answer is encrypted to --key, so that is an RSA key.
+    """
     number = parse_serial(serial)
     check_outputs({"--out": out}, {"--key": key_file})
     instead = "; or get it by HTTP where the CA publishes them"
@@ -79,7 +82,10 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
 @click.option("--out", type=FILE, required=True, help="File for the CRL (PEM).")
 @protocol_options
 def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any) -> None:
-    """Get the CRL with GetCRL."""
+    """Get the CRL with GetCRL.
+
+    The answer is encrypted to --key, so that is an RSA key. The URL of the CRL needs none.
+    """
     check_outputs({"--out": out}, {"--key": key_file})
     urls = " or ".join(_crl_urls(files.read_certificate(cert_file)))
     instead = f"; or get the CRL from {urls or 'the URL where the CA publishes it'}"
