@@ -95,7 +95,7 @@ class CaCertificates:
         valid = _of_ras(kept, [trusted], sieve)
         issuing = [item for item in valid if is_ca(item)] or [trusted]
         leaf_most = [
-            item for item in issuing if not any(_has_issued(item, other, policy) for other in issuing if other != item)
+            item for item in issuing if not any(has_signed(item, other, policy) for other in issuing if other != item)
         ]
         return cls(ca=(leaf_most or issuing)[0], all=valid, left_out=tuple(sieve.left_out), policy=policy)
 
@@ -162,7 +162,7 @@ class CaCertificates:
         if certificate == self.ca:
             return "CA"
         if is_ca(certificate):
-            return "CA above" if _has_issued(certificate, self.ca, self.policy) else "another CA"
+            return "CA above" if has_signed(certificate, self.ca, self.policy) else "another CA"
         return f"RA, {' and '.join(_RA_ROLES[usage] for usage in _RA_ROLES if may(certificate, usage)) or 'no use'}"
 
     def why_not_issued(self, certificate: Certificate) -> PkixError | None:
@@ -222,7 +222,9 @@ def loaded(certificates: Sequence[bytes]) -> tuple[list[Certificate], list[LeftO
     return found, left_out
 
 
-def _trusted(certificates: Sequence[Certificate], left_out: Sequence[LeftOut], fingerprint: str | None) -> Certificate:
+def _trusted(
+    certificates: Sequence[Certificate], left_out: Sequence[LeftOut], fingerprint: str | None, what: str = "GetCACert"
+) -> Certificate:
     if fingerprint is None:
         found = next((item for item in (*filter(is_ca, certificates), *filter(is_self_issued, certificates))), None)
         if found is None:
@@ -238,20 +240,20 @@ def _trusted(certificates: Sequence[Certificate], left_out: Sequence[LeftOut], f
     for item in certificates:
         digest = hashlib.new(algorithm, item.der, usedforsecurity=False).hexdigest()
         if hmac.compare_digest(digest.encode(), wanted.encode()):
-            _check_is_ca(item)
+            _check_is_ca(item, what)
             return item
         seen.append(f"{digest} ({name_text(item.subject_name)})")
     for out in left_out:
         digest = hashlib.new(algorithm, out.der, usedforsecurity=False).hexdigest()
         seen.append(f"{digest} ({out.reason})")
-    raise ReplyRefused(f"GetCACert: no certificate has the fingerprint {wanted}; received: {', '.join(seen)}")
+    raise ReplyRefused(f"{what}: no certificate has the fingerprint {wanted}; received: {', '.join(seen)}")
 
 
-def _check_is_ca(pinned: Certificate) -> None:
+def _check_is_ca(pinned: Certificate, what: str) -> None:
     """A CA of X.509 v1 has no basicConstraints, but names itself as its issuer. Raises ReplyRefused."""
     if not is_ca(pinned) and not is_self_issued(pinned):
         raise ReplyRefused(
-            f"GetCACert: the fingerprint is that of {name_text(pinned.subject_name)}, which is not a CA's certificate; "
+            f"{what}: the fingerprint is that of {name_text(pinned.subject_name)}, which is not a CA's certificate; "
             f"its issuer is {name_text(pinned.issuer_name)}, whose fingerprint is the one to give"
         )
 
@@ -288,7 +290,8 @@ class _Sieve:
         return kept
 
 
-def _has_issued(issuer: Certificate, certificate: Certificate, policy: AlgorithmPolicy) -> bool:
+def has_signed(issuer: Certificate, certificate: Certificate, policy: AlgorithmPolicy) -> bool:
+    """Whether a certificate names the other as its issuer, and its key has signed it."""
     return _why_not_issued([issuer], certificate, policy) is None
 
 
@@ -319,7 +322,7 @@ def _chained(certificates: Sequence[Certificate], trusted: Certificate, policy: 
         new = [
             item
             for item in certificates
-            if item not in reached and any(is_ca(issuer) and _has_issued(issuer, item, policy) for issuer in reached)
+            if item not in reached and any(is_ca(issuer) and has_signed(issuer, item, policy) for issuer in reached)
         ]
         reached += new
         grown = bool(new)
@@ -330,7 +333,7 @@ def _not_below(
     certificate: Certificate, certificates: Sequence[Certificate], trusted: Certificate, policy: AlgorithmPolicy
 ) -> PkixError:
     """Why a certificate is not among the `_chained`."""
-    if is_ca(certificate) and _has_issued(certificate, trusted, policy):
+    if is_ca(certificate) and has_signed(certificate, trusted, policy):
         return NotTrusted("above the trusted CA")
     why = _why_not_issued([item for item in certificates if is_ca(item)], certificate, policy)
     if why is None:
@@ -369,14 +372,20 @@ def _of_ras(
     return tuple(sieve.keep(alone, lambda item: None if item in trusted else _why_not_ra(item, kem=kem)))
 
 
-def of_next_ca(certificates: Sequence[bytes], policy: AlgorithmPolicy) -> tuple[Certificate, ...]:
-    """Of the certificates that GetNextCACert authenticated, those of CAs, and of RAs that these certified.
+def of_next_ca(
+    certificates: Sequence[bytes], policy: AlgorithmPolicy, *, fingerprint: str | None = None
+) -> tuple[Certificate, ...]:
+    """Of the certificates of GetNextCACert, those of CAs, and of RAs that these certified.
 
-    certificates: DER each. Raises ReplyRefused if there is none.
+    certificates: DER each. fingerprint: of the one CA that is meant, as `CaCertificates.decode` has it; None for any.
+    Raises ReplyRefused if there is none.
     """
     found, left_out = loaded(certificates)
     sieve = _Sieve(policy, left_out)
-    issuing = [item for item in found if is_ca(item)]
+    if fingerprint is None:
+        issuing = [item for item in found if is_ca(item)]
+    else:
+        issuing = [_trusted(found, left_out, fingerprint, "GetNextCACert")]
     kept = sieve.keep(found, lambda item: None if item in issuing else _why_not_issued(issuing, item, policy))
     valid = _of_ras(kept, issuing, sieve)
     if not valid:

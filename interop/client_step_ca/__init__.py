@@ -56,10 +56,11 @@ def cacert(bench: Bench) -> None:
     check(bench.server.authority in found, "another certificate arrived")
 
 
-@PEER.case("enrol", "scep-kem enroll with a challenge password; the answer is AES-256-CBC, signed with SHA-1")
+@PEER.case("enrol", "AES-256-CBC, signed with SHA-1; --trace remarks that senderNonce is no nonce of step-ca's")
 def enrol(bench: Bench) -> None:
     """Case."""
-    Client(bench, "step1", legacy=True).enroll(bench.url(), bench.server.challenge())
+    result = Client(bench, "step1", legacy=True).enroll(bench.url(), bench.server.challenge(), "--trace")
+    check_told(result, "ODD: it is the recipientNonce")
     bench.expect("PKCSReq > SUCCESS")
     answer = describe(bench.operations()[0].answer)
     check("AES-256-CBC" in answer and "SHA-1" in answer, f"the answer is {answer}: correct the README")

@@ -23,7 +23,7 @@ _NORMALISATIONS = (
     (re.compile(r"\b(?:[0-9A-F]{8} ){3,}[0-9A-F]{8}\b"), "<fingerprint>"),
     (re.compile(r"\b(?=[0-9a-fA-F]*[0-9])(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{30,}\b"), "<hex>"),
     (re.compile(r"\b\d{17,}\b"), "<number>"),
-    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?UTC)?"), "<time>"),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z| ?UTC)?"), "<time>"),
     (re.compile(r"[A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d(?: UTC)? \d{4}"), "<time>"),
     (re.compile(r"\b\d{14}(?:-\d+)?\b"), "<time>"),
     (re.compile(r"\([A-Za-z0-9+/]{27}=?\)"), "(<base64>)"),
@@ -57,7 +57,7 @@ def short(bench: Bench, heading: str) -> str:
     for result in bench.results:
         argv = " ".join((Path(result.argv[0]).name, *result.argv[1:]))
         parts.append(f"$ {argv}  [exit code {result.code}]")
-        parts += [f"  {line}" for line in _cut(_PEM.sub(r"(\1)", result.stdout + result.stderr))]
+        parts += [f"  {line}" for line in _cut(normalise(result.stdout + result.stderr, bench.folder))]
     parts += [f"note: {note}" for note in bench.notes]
     parts += [_line(exchange) for exchange in bench.exchanges()]
     return normalise("\n".join(parts), bench.folder) + "\n"

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from interop.kit.bench import Bench
 from interop.kit.cases import CaseFailed, Peer, check
 from interop.kit.certs import read_certificate
+from interop.kit.messages import describe
 from interop.scep_kem.device import POLLING, Device
 
 KEY_TYPES = ("rsa:2048", "ec:P-256", "ed25519", "ml-dsa-65", "ml-kem-768")
@@ -97,15 +98,16 @@ def _enrol(bench: Bench, device: Device, which: int, *, restarts: bool) -> bool:
 
 
 def _check(bench: Bench, devices: list[Device]) -> None:
-    """Each device has the one certificate that was issued to it, and its password was used for that one."""
+    """Each device has the one certificate that was issued to it, its password was used for that one, and it has never
+    made a second request."""
     folder = str(bench.server.folder / "ca")
     listed = bench.ours.command("ca", "list", "--dir", folder).stdout.splitlines()
     passwords = bench.ours.command("challenge", "list", "--json", "--dir", folder).stdout.splitlines()
     states = {item["serial"]: item["state"] for item in map(json.loads, passwords)}
     for device in devices:
-        mine = [
-            line.split()[0] for line in listed if f"CN={device.name}," in line or line.endswith(f"CN={device.name}")
-        ]
+        mine = [line.split()[0] for line in listed if line.endswith(f"  CN={device.name},O=interop")]
         serial = f"{read_certificate(device.cert).serial_number:x}"
         check(mine == [serial], f"{device.name} has {serial}, issued were {mine}")
         check(states.get(serial) == "used", f"the password of {device.name} is {states.get(serial)}")
+    requests = {item.message for item in bench.operations() if describe(item.message).startswith("PKCSReq")}
+    check(len(requests) == len(devices), f"{len(devices)} devices have made {len(requests)} requests")

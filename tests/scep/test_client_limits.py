@@ -19,7 +19,8 @@ from pkix.errors import AlgorithmRefused, Malformed
 from pkix.kem_recipients import KemRecipient
 from pkix.signed_data import encode_degenerate
 from scep.ca_certificates import MAX_BODY, CaCertificates, ReplyRefused
-from scep.client import ClientSettings, decode_next_ca
+from scep.client import ClientSettings
+from scep.next_ca import decode_next_ca
 from tests.pkix.tlv import Node, integer
 from tests.scep.kem_kit import classic_settings, kem_world
 from tests.world import BACKENDS, NOW, World, authority, kem_device, kem_key

@@ -16,9 +16,10 @@ from pkix.enveloped_data import decrypt, encrypt
 from pkix.errors import AlgorithmRefused, Malformed
 from pkix.recipients import RsaRecipient
 from pkix.signed_data import NoSigner, Signer, Signs, encode_degenerate, encode_signed_data
+from scep.answers import AnswerRefused
 from scep.attributes import FailInfo, MessageType, PkiStatus
-from scep.client import decode_next_ca
 from scep.messages import PKI_ENVELOPE, Header, PkiMessage
+from scep.next_ca import decode_next_ca
 from tests.scep import craft
 from tests.world import NOW, Random, World
 
@@ -113,7 +114,7 @@ def test_3_2_2_a_client_refuses_it_too(world: World) -> None:
     )
     request = craft.Seen(device.start())
     answered = craft.Crafted(world.authority.signer, body, craft.reply_header(request)).encode()
-    with pytest.raises(Malformed, match=r"not data \(RFC 8894 section 3.2.2\)"):
+    with pytest.raises(AnswerRefused, match=r"not data \(RFC 8894 section 3.2.2\)"):
         device.enrolment.receive(answered)
 
 

@@ -24,7 +24,8 @@ from pkix.signatures import NULL
 from pkix.signed_data import Signer, encode_degenerate, encode_signed_data
 from pkix.usages import CMC_RA, REQUEST_AGENT, key_usage
 from scep.ca_certificates import CaCertificates, ReplyRefused
-from scep.client import Issued, Refused, decode_next_ca
+from scep.client import Issued, Refused
+from scep.next_ca import decode_next_ca
 from scep_kem.config_keys import _is_usage
 from tests.pkix.tlv import Node
 from tests.scep import craft
@@ -298,3 +299,77 @@ def test_what_is_left_out_of_get_next_ca_cert_is_named() -> None:
         ReplyRefused, match=r"no certificates; left out: CN=RA digitalSignature \(its issuer is CN=Other CA"
     ):
         decode_next_ca(body, read(bag(ca.certificate), ca.certificate), AlgorithmPolicy())
+
+
+def in_the_old_form(ca: KeyPair, *beside: x509.Certificate | bytes) -> bytes:
+    """SignedData without content, with the certificates where the signature does not cover them."""
+    certificates = [item if isinstance(item, bytes) else craft.der_of(item) for item in (ca.certificate, *beside)]
+    signer = Signer(ca.key, Certificate.of(ca.certificate))
+    return encode_signed_data(None, [], signer, hashes.SHA256(), certificates=certificates, now=NOW)
+
+
+def next_pair(ca: KeyPair | None = None, subject: str = "CN=Issuing CA") -> KeyPair:
+    """The CA with its new key: self-signed, or certified by the key before."""
+    extensions = [(x509.BasicConstraints(True, None), True), (key_usage(SIGN_CERTIFICATES), True)]
+    return pair(craft.self_made("rsa:2048", subject, "next key", extensions=extensions, issuer=ca, serial=9))
+
+
+def following(ca: KeyPair, body: bytes, fingerprint: str | None = None) -> list[bytes]:
+    found = decode_next_ca(body, read(bag(ca.certificate), ca.certificate), AlgorithmPolicy(), fingerprint=fingerprint)
+    return [item.der for item in found]
+
+
+def test_the_old_form_of_get_next_ca_cert_proves_nothing() -> None:
+    """Whoever is on the way can take an answer of the CA's and put another certificate beside it."""
+    ca, new = ca_pair(), next_pair()
+    sha256 = new.certificate.fingerprint(hashes.SHA256()).hex()
+    with pytest.raises(ReplyRefused) as refusal:
+        following(ca, in_the_old_form(ca, new.certificate))
+    assert "the signature does not cover them" in refusal.value.text
+    assert refusal.value.text.endswith(f"; received: {sha256} (CN=Issuing CA)")
+
+
+@pytest.mark.parametrize("algorithm", [hashes.SHA256(), craft.SHA1], ids=["SHA-256", "SHA-1"])
+def test_the_old_form_is_good_for_the_ca_whose_fingerprint_is_known(algorithm: hashes.HashAlgorithm) -> None:
+    ca, new, other = ca_pair(), next_pair(), ca_pair("CN=Other CA")
+    ra = ra_pair(new, "keyEncipherment", []).certificate
+    body = in_the_old_form(ca, other.certificate, new.certificate, ra)
+    fingerprint = new.certificate.fingerprint(algorithm).hex()
+    assert following(ca, body, fingerprint) == [craft.der_of(new.certificate), craft.der_of(ra)]
+    with pytest.raises(ReplyRefused, match=r"GetNextCACert: no certificate has the fingerprint 0+"):
+        following(ca, body, "0" * 64)
+
+
+def test_the_old_form_is_good_for_a_new_key_that_the_old_one_has_certified() -> None:
+    ca = ca_pair()
+    link, new = next_pair(ca), next_pair()
+    ra = ra_pair(new, "keyEncipherment", []).certificate
+    body = in_the_old_form(ca, link.certificate, new.certificate, ra, ca_pair("CN=Other CA").certificate)
+    assert following(ca, body) == [craft.der_of(item) for item in (link.certificate, new.certificate, ra)]
+
+
+@pytest.mark.parametrize("kind", ["another CA below", "certified by another", "no CA", "nothing"])
+def test_nobody_else_that_stands_there_is_the_next_ca(kind: str) -> None:
+    ca = ca_pair()
+    beside = {
+        "another CA below": lambda: [next_pair(ca, "CN=Department CA").certificate],
+        "certified by another": lambda: [next_pair(ca_pair("CN=Other CA")).certificate],
+        "no CA": lambda: [ra_pair(ca, "keyEncipherment", []).certificate],
+        "nothing": list,
+    }[kind]()
+    text = "no certificates" if kind == "nothing" else "the signature does not cover them"
+    with pytest.raises(ReplyRefused, match=text):
+        following(ca, in_the_old_form(ca, *beside))
+
+
+def test_what_an_ra_signed_needs_the_fingerprint() -> None:
+    """OpenXPKI's does, as older drafts allowed."""
+    ca, new = ca_pair(), next_pair()
+    ra = ra_pair(ca, "digitalSignature", [], serial=5)
+    signer = Signer(ra.key, Certificate.of(ra.certificate))
+    body = encode_signed_data(bag(new.certificate), [], signer, hashes.SHA256(), certificates=[], now=NOW)
+    known = read(bag(ca.certificate, ra.certificate), ca.certificate)
+    with pytest.raises(ReplyRefused, match=r"not signed by the current CA's own key .*; give the fingerprint"):
+        decode_next_ca(body, known, AlgorithmPolicy())
+    sha256 = new.certificate.fingerprint(hashes.SHA256()).hex()
+    assert decode_next_ca(body, known, AlgorithmPolicy(), fingerprint=sha256) == (Certificate.of(new.certificate),)

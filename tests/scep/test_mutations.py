@@ -37,9 +37,9 @@ from scep.client import (
     Refused,
     ReplyRefused,
     StillPending,
-    decode_next_ca,
 )
 from scep.messages import PkiMessage
+from scep.next_ca import decode_next_ca
 from tests.pkix.properties import few, mutated, mutated_octets, mutated_tree
 from tests.pkix.tlv import Node
 from tests.scep import craft

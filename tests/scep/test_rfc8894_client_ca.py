@@ -18,8 +18,8 @@ from pkix.signed_data import Signer, encode_degenerate, encode_signed_data
 from scep.client import (
     CaCertificates,
     ReplyRefused,
-    decode_next_ca,
 )
+from scep.next_ca import decode_next_ca
 from tests.scep import craft
 from tests.world import NOW, World, authority, key
 

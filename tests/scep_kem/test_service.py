@@ -26,9 +26,9 @@ from scep.client import (
     Issued,
     Query,
     StillPending,
-    decode_next_ca,
 )
 from scep.messages import PkiMessage
+from scep.next_ca import decode_next_ca
 from scep.responder import Responder
 from scep_kem import logs, wsgi
 from scep_kem.ca_dir import CaDir

@@ -21,8 +21,9 @@ from pkix.signed_data import Signer
 from scep.answers import AnswerRefused
 from scep.attributes import KEM_POP_CHALLENGE, FailInfo, MessageType, PkiStatus
 from scep.ca_certificates import CaCertificates, ReplyRefused
-from scep.client import ClientSettings, Crl, Enrolment, Issued, KemKey, Query, Refused, StillPending, decode_next_ca
+from scep.client import ClientSettings, Crl, Enrolment, Issued, KemKey, Query, Refused, StillPending
 from scep.messages import PkiMessage
+from scep.next_ca import decode_next_ca
 
 # What our one class for refused answers means in the vocabulary of the format, by what its text says.
 _REPLY_REFUSED = (
