@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import click
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kem.keys import DecapsulationKey
 from pkix.certificates import Certificate
@@ -104,21 +103,8 @@ def check_stated(statement: object, key_file: Path, asked: str | None, keys: Key
         raise UsageError(f"--signing-cert and --signing-key are for an ML-KEM key, and --key is one of type {kind}")
 
 
-def querier_of(
-    key_file: Path, cert_file: Path, what: str, instead: str, keys: KeyFiles
-) -> tuple[rsa.RSAPrivateKey, Certificate]:
-    """Key and certificate that can sign a query and open its answer. what: the query. instead: how else to get what it
-    brings, if the key cannot. Raises UsageError.
-
-    A request has two other ways, a challengePassword and a response key. A query has neither: both are attributes of
-    the PKCS #10 request.
-    """
+def querier_of(key_file: Path, cert_file: Path, keys: KeyFiles) -> tuple[AnyKey, Certificate]:
+    """Key and certificate of who makes a query. Raises UsageError."""
     certificate, key = files.read_certificate(cert_file), keys.read(key_file)
     check_fit(key, key_file, certificate, cert_file)
-    if not isinstance(key, rsa.RSAPrivateKey):
-        unable = "cannot sign" if isinstance(key, DecapsulationKey) else "cannot decrypt"
-        raise UsageError(
-            f"{key_file} holds a key of type {type_of_key(key)}, which {unable}: the answer to {what} is encrypted to "
-            f"the key that signs it, so give --cert and --key of an RSA certificate of this CA{instead}"
-        )
     return key, certificate

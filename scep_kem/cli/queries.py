@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pkix.asn1 import any_of
@@ -41,6 +42,7 @@ from scep_kem.client.chains import issuers_of
 from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options, check_fingerprint
 from scep_kem.client.transport import HttpTransport, TransportError
+from scep_kem.client.wanted import AnyKey
 from scep_kem.errors import UsageError
 from scep_kem.terminal import printable
 
@@ -58,18 +60,17 @@ MOST_REMARKS = 8
 def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, **protocol: Any) -> None:
     """Get a copy of an issued certificate with GetCert.
 
-    The answer is encrypted to --key, so that is an RSA key.
+    The answer is encrypted to the key that signs the query. If --key cannot decrypt, an ephemeral RSA key signs.
     """
     number = parse_serial(serial)
     check_outputs({"--out": out}, {"--key": key_file})
-    instead = "; or get it by HTTP where the CA publishes them"
-    key, certificate = querier_of(key_file, cert_file, "GetCert", instead, protocol["keys"])
+    key, certificate = querier_of(key_file, cert_file, protocol["keys"])
     client = ScepClient(options_of(url, protocol))
     name = IssuerAndSerialNumber(issuer=any_of(client.ca.ca.subject), serial_number=number)
     outcome = client.query(MessageType.GetCert, name, key, certificate)
     if isinstance(outcome, Refused):
         own = any(item.serial_number == number for item in client.ca.all)
-        advice = "`scep-kem cacert` gets a certificate of the CA's with this number" if own else ""
+        advice = "`scep-kem cacert` gets a certificate of the CA's with this number" if own else _signed_by(key)
         refused(outcome, "; ".join(filter(None, (advice, client.note))))
     if not isinstance(outcome, Issued):
         raise ReplyRefused("the CA answered PENDING to GetCert, which only an enrolment can be")
@@ -86,16 +87,17 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
 def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any) -> None:
     """Get the CRL with GetCRL.
 
-    The answer is encrypted to --key, so that is an RSA key. The URL of the CRL needs none.
+    The answer is encrypted to the key that signs the query. If --key cannot decrypt, an ephemeral RSA key signs. The
+    URL of the CRL needs neither.
     """
     check_outputs({"--out": out}, {"--key": key_file})
-    urls = " or ".join(_crl_urls(files.read_certificate(cert_file)))
-    instead = f"; or get the CRL from {urls or 'the URL where the CA publishes it'}"
-    key, certificate = querier_of(key_file, cert_file, "GetCRL", instead, protocol["keys"])
+    key, certificate = querier_of(key_file, cert_file, protocol["keys"])
     client = ScepClient(options_of(url, protocol))
     outcome = client.query(MessageType.GetCRL, certificate.issuer_and_serial, key, certificate)
     if isinstance(outcome, Refused):
-        refused(outcome, client.note)
+        urls = " or ".join(_crl_urls(certificate))
+        instead = f"the certificate names a URL of its CRL: {urls}" if urls else ""
+        refused(outcome, "; ".join(filter(None, (_signed_by(key), instead, client.note))))
     if not isinstance(outcome, Crl):
         raise ReplyRefused("the CA answered PENDING to GetCRL, which only an enrolment can be")
     try:
@@ -105,6 +107,13 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     files.write(out, crl.public_bytes(Encoding.PEM))
     note(crl=crl.public_bytes(Encoding.PEM).decode())
     click.echo(printable(f"CRL written to {out}"))
+
+
+def _signed_by(key: AnyKey) -> str:
+    """What to say of a refusal if it was not --key that signed."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        return ""
+    return "an ephemeral RSA key signed, because --key cannot decrypt; some servers answer only certificates of theirs"
 
 
 def _crl_urls(certificate: Certificate) -> list[str]:

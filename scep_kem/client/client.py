@@ -70,6 +70,7 @@ from scep_kem.trace_contents import describe_issued, describe_request
 
 EPHEMERAL_PQ = "ml-dsa-65"
 EPHEMERAL = "ec:P-256"
+EPHEMERAL_RSA = "rsa:2048"
 # The certificate of an ephemeral key is not encrypted, so it does not give away who enrols.
 EPHEMERAL_SUBJECT = x509.Name.from_rfc4514_string("CN=SCEP client")
 
@@ -317,10 +318,14 @@ class ScepClient:
             answers=pending.answers,
         )
 
-    def query(
-        self, kind: MessageType, name: IssuerAndSerialNumber, key: SigningKey, certificate: Certificate
-    ) -> Outcome:
-        """GetCert or GetCRL. key, certificate: that sign it."""
+    def query(self, kind: MessageType, name: IssuerAndSerialNumber, key: AnyKey, certificate: Certificate) -> Outcome:
+        """GetCert or GetCRL. key, certificate: of who asks. They sign it if the key is RSA. Another could not decrypt
+        the answer, and the two ways around that, a challengePassword and a response key, are attributes of a PKCS #10
+        request; so an ephemeral RSA key signs.
+        """
+        if not isinstance(key, rsa.RSAPrivateKey):
+            key = generate(EPHEMERAL_RSA)
+            certificate = Certificate.of(self_signed(key, EPHEMERAL_SUBJECT, now=utc_now(), random=os.urandom))
         signer = self._signed_by(key, certificate)
         query = Query(
             kind,
