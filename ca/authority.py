@@ -31,6 +31,7 @@ from pkix.keys import generate, key_type_of, spki_of
 from pkix.names import comparable, name_text
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
+from pkix.times import THIS_CA, clock, minute, outside
 from pkix.usages import CMC_RA, key_usage, possible_usages
 
 RandomBytes = Callable[[int], bytes]
@@ -290,11 +291,12 @@ def check_validity(authority: Authority, *, now: datetime) -> None:
 
 def check_current(role: str, certificate: x509.Certificate, *, now: datetime) -> None:
     """Raise RequestRefused unless a certificate of the CA or its RA is valid."""
-    if now < certificate.not_valid_before_utc:
-        raise RequestRefused(f"the {role} certificate is not valid yet; is the server's clock right?")
-    if certificate.not_valid_after_utc < now:
-        end = f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-        raise RequestRefused(f"the {role} certificate has expired on {end}; its operator has to renew it")
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now < begin:
+        raise RequestRefused(f"the {role} certificate is not valid yet: {outside(begin, end, now, THIS_CA)}")
+    if end < now:
+        when = f"on {minute(end)}, and {clock(now, THIS_CA)}"
+        raise RequestRefused(f"the {role} certificate has expired {when}; its operator has to renew it")
 
 
 def contents_of(

@@ -19,6 +19,7 @@ from ca.sealing import ServerKey
 from ca.store import Credential, Store
 from pkix.errors import Malformed
 from pkix.names import is_meant, name_text, parse_name
+from pkix.times import THIS_CA, clock, minute
 
 PASSWORD_OCTETS = 20
 MIN_LENGTH, MAX_LENGTH = 16, 255  # characters; RFC 2985 appendix B.3 has no longer ones
@@ -172,7 +173,7 @@ def check_purpose(credential: Credential, *, subject: x509.Name, profile: str, n
     """Whether a credential is good at `now`, for this subject and profile. Raises NotAuthorised."""
     word = _word(credential)
     if credential.expires is not None and credential.expires <= now:
-        raise NotAuthorised(f"the {word} has expired")
+        raise NotAuthorised(f"the {word} has expired on {minute(credential.expires)}, and {clock(now, THIS_CA)}")
     if credential.profile not in (None, profile):
         raise NotAuthorised(f"the {word} is for another profile")
     if credential.subject is not None and not _is_for(credential.subject, subject):

@@ -14,6 +14,7 @@ from ca.errors import ProofExpired
 from ca.sealing import ServerKey, Unsealable
 from ca.store import Store, TransactionKey
 from pkix.asn1 import GeneralizedTime, decode, encode, sequence
+from pkix.times import THIS_CA, clock, second
 
 NAME_LENGTH = 16
 
@@ -54,8 +55,10 @@ class Proofs:
             kept = decode(Kept, self.server_key.open(sealed, _purpose(key, name)), "kept secret")
         except Unsealable:
             kept = self._former(sealed, name)
-        if kept.expires.as_datetime() < now:
-            raise ProofExpired("the challenge has expired; send the request again")
+        expires = kept.expires.as_datetime()
+        if expires < now:
+            times = f"on {second(expires)}, and {clock(now, THIS_CA, to=second)}"
+            raise ProofExpired(f"the challenge has expired {times}; send the request again")
         return kept.secret
 
     def forget(self, name: str) -> None:

@@ -22,6 +22,7 @@ from pkix.certificates import Certificate, extensions_of
 from pkix.general_names import comparable_general_name
 from pkix.names import name_text, same_name
 from pkix.subjects import check_subject
+from pkix.times import THIS_CA, clock, minute, outside
 from pkix.usages import certified_key_type, extended_usages, key_usage, possible_usages, usage_names
 
 
@@ -176,11 +177,12 @@ class Renewals(Once):
         if self.records.store.compromised(previous.spki_hash):
             raise NotRenewable("the key of the certificate to renew was revoked for keyCompromise")
         if now < previous.not_before or previous.not_after + self.grace < now:
-            raise NotRenewable("the certificate to renew is not valid now")
+            period = outside(previous.not_before, previous.not_after, now, THIS_CA)
+            raise NotRenewable(f"the certificate to renew is not valid now: {period}")
         window = self.profile.renewal_window
         if window is not None and now < previous.not_after - window:
-            first = (previous.not_after - window).strftime("%Y-%m-%d %H:%M UTC")
-            raise NotRenewable(f"the certificate may be renewed from {first} on")
+            first = minute(previous.not_after - window)
+            raise NotRenewable(f"the certificate may be renewed from {first} on, and {clock(now, THIS_CA)}")
         if previous.profile != self.profile.name:
             raise NotRenewable("the certificate to renew was issued under another profile")
         if not _has_subject(previous, request):

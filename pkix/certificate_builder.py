@@ -15,8 +15,6 @@ from cryptography import x509
 from pkix.asn1 import (
     SEQUENCE_TAG,
     BitString,
-    GeneralizedTime,
-    UTCTime,
     encode,
     explicit,
     wrap,
@@ -24,6 +22,7 @@ from pkix.asn1 import (
 from pkix.certificates import Validity, encode_extension
 from pkix.keys import message_digest
 from pkix.signatures import SigningKey, certificate_signature_algorithm, sign
+from pkix.times import time_of
 
 Extensions = Sequence[x509.Extension[x509.ExtensionType]]
 
@@ -58,8 +57,3 @@ def encode_certificate(contents: Contents, key: SigningKey) -> bytes:
     tbs = wrap(SEQUENCE_TAG, b"".join(tbs_certificate))
     _scheme, signature = sign(key, tbs, digest)
     return wrap(SEQUENCE_TAG, tbs + scheme + encode(BitString(signature, 0)))
-
-
-def time_of(moment: datetime) -> UTCTime | GeneralizedTime:
-    """A Time: UTCTime through 2049, GeneralizedTime from 2050 on (RFC 5280 section 4.1.2.5, also for CRLs)."""
-    return UTCTime(moment) if moment.year < 2050 else GeneralizedTime(moment)

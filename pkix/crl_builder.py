@@ -15,10 +15,11 @@ from typing import NamedTuple
 from cryptography import x509
 
 from pkix.asn1 import SEQUENCE_TAG, BitString, encode, explicit, integer, wrap
-from pkix.certificate_builder import Extensions, time_of
+from pkix.certificate_builder import Extensions
 from pkix.certificates import encode_extension
 from pkix.keys import message_digest
 from pkix.signatures import SigningKey, certificate_signature_algorithm, sign
+from pkix.times import time_of
 
 
 class CrlEntry(NamedTuple):

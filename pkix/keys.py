@@ -7,8 +7,8 @@ ed25519, ml-dsa-44, ml-dsa-65, ml-dsa-87 for keys that sign (KEY_TYPES), ml-kem-
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import re
 from dataclasses import replace
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -29,9 +29,6 @@ from kem.structures import OneAsymmetricKey, SubjectPublicKeyInfo
 from pkix import oids
 from pkix.asn1 import (
     SEQUENCE_TAG,
-    TLV,
-    AlgorithmIdentifier,
-    BitString,
     Null,
     Oid,
     decode,
@@ -39,8 +36,16 @@ from pkix.asn1 import (
     number,
     sequence,
 )
-from pkix.encrypted_keys import EncryptedPrivateKeyInfo, decrypt_private_key, wrong_password
+from pkix.encrypted_keys import (
+    EncryptedPrivateKeyInfo,
+    RandomBytes,
+    decrypt_private_key,
+    encrypt_private_key,
+    encryption_refused,
+    wrong_password,
+)
 from pkix.errors import AlgorithmRefused, Malformed, PasswordNeeded
+from pkix.file_kinds import EcPrivateKey, RsaPrivateKey, decodes, what_file
 from pkix.key_kinds import kind_of
 from pkix.pem import decode_pem, encode_pem, pem_blocks
 from pkix.pss import PssPublicKey, PublicKey
@@ -49,6 +54,10 @@ from pkix.signatures import MlDsaPrivateKey, MlDsaPublicKey, SigningKey
 PrivateKey = SigningKey | DecapsulationKey
 
 _PLAIN, _ENCRYPTED, _PKCS1, _SEC1 = "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"
+_TRADITIONALLY_ENCRYPTED = b"Proc-Type: 4,ENCRYPTED"
+_DEK_INFO = re.compile(rb"DEK-Info: *([A-Za-z0-9-]{1,40})")
+_OPENSSL_CIPHERS = (b"AES-128-CBC", b"AES-192-CBC", b"AES-256-CBC", b"DES-EDE3-CBC")  # of `cryptography`
+_EXPECTED = "a private key in PEM or DER (PKCS #8, PKCS #1 or SEC 1)"
 _ML_DSA_SEED, _KEM_SEED = 32, 64  # octets
 _CURVES: dict[str, type[ec.EllipticCurve]] = {
     "P-256": ec.SECP256R1,
@@ -139,16 +148,18 @@ def key_type_named(spki: bytes) -> str:
     raise AlgorithmRefused(f"a key of the kind {oids.name(scheme.algorithm)} with these parameters is not supported")
 
 
-def load_key(pem: bytes, *, password: bytes | None = None) -> PrivateKey:
-    """A private key of any kind from PEM: PKCS #8 in version 1 or 2, in clear or encrypted, PKCS #1, SEC 1.
+def load_key(data: bytes, *, password: bytes | None = None) -> PrivateKey:
+    """A private key of any kind, in PEM or DER: PKCS #8 in version 1 or 2, in clear or encrypted, PKCS #1, SEC 1.
 
-    The rest of the file, such as a certificate, is not looked at. Raises Malformed, whose text says what it is instead,
-    AlgorithmRefused, and the errors of `kem.errors`.
+    In PEM it may be under a password in OpenSSL's own way. The rest of the file, such as a certificate, is not looked
+    at. Raises Malformed, whose text says what it is instead, PasswordNeeded, AlgorithmRefused, and the errors of
+    `kem.errors`.
     """
-    label, der = _block(pem)
+    label, contents = _block(data)
     if label in (_PKCS1, _SEC1):
-        return _load_traditional(pem, password)
-    if label == _ENCRYPTED:
+        return _load_traditional(label, contents, password)
+    der = decode_pem(contents, "the private key cannot be read") if label else data
+    if label == _ENCRYPTED or (not label and is_encrypted(data)):
         if not password:
             raise PasswordNeeded("the private key is encrypted")
         der = decrypt_private_key(der, password)
@@ -157,8 +168,17 @@ def load_key(pem: bytes, *, password: bytes | None = None) -> PrivateKey:
         except Malformed:
             raise wrong_password() from None
     elif password:
-        raise Malformed("the private key cannot be read: it is not encrypted, but a password was given")
-    return decode_key(der)
+        raise _in_clear()
+    return decode_key(der) if label or _is_pkcs8(der) else _load_plain(der)
+
+
+def is_encrypted(data: bytes) -> bool:
+    """Whether a private key, in PEM or DER, is under a password."""
+    blocks = [item for item in pem_blocks(data) if item[0] in (_PLAIN, _ENCRYPTED, _PKCS1, _SEC1)]
+    if blocks:
+        label, contents = blocks[0]
+        return label == _ENCRYPTED or _TRADITIONALLY_ENCRYPTED in contents
+    return decodes(EncryptedPrivateKeyInfo, data)
 
 
 def decode_key(der: bytes) -> PrivateKey:
@@ -202,7 +222,7 @@ def load_kem_key(pem: bytes) -> DecapsulationKey:
 
 
 def _load_plain(der: bytes) -> SigningKey:
-    """From DER PKCS #8 version 1."""
+    """From DER PKCS #8 version 1, PKCS #1 or SEC 1."""
     try:
         return _signing(load_der_private_key(der, None))
     except UnsupportedAlgorithm:
@@ -211,20 +231,29 @@ def _load_plain(der: bytes) -> SigningKey:
         raise Malformed("the private key cannot be read: its PKCS #8 holds no key of its kind") from None
 
 
-def _load_traditional(pem: bytes, password: bytes | None) -> SigningKey:
-    """From PEM of PKCS #1 or SEC 1."""
+def _load_traditional(label: str, contents: bytes, password: bytes | None) -> SigningKey:
+    """From a PEM block of PKCS #1 or SEC 1, which OpenSSL encrypts in its own way (PEM_read of OpenSSL, RFC 1421)."""
+    encrypted = _TRADITIONALLY_ENCRYPTED in contents
+    if encrypted and not password:
+        raise PasswordNeeded("the private key is encrypted")
+    if password and not encrypted:
+        raise _in_clear()
+    cipher = _DEK_INFO.search(contents)
+    if encrypted and (cipher is None or cipher[1] not in _OPENSSL_CIPHERS):
+        raise encryption_refused(cipher[1].decode() if cipher else "an unknown cipher")
+    block = f"-----BEGIN {label}-----\n{contents.decode('latin-1').strip()}\n-----END {label}-----\n"
     try:
-        return _signing(load_pem_private_key(pem, password))
+        return _signing(load_pem_private_key(block.encode("latin-1"), password))
     except UnsupportedAlgorithm:
         raise AlgorithmRefused("the private key is of an unknown kind") from None
-    except TypeError:
-        if not password:
-            raise PasswordNeeded("the private key is encrypted") from None
-        raise Malformed("the private key cannot be read: it is not encrypted, but a password was given") from None
-    except ValueError:
-        if password:
+    except (ValueError, TypeError):
+        if encrypted:
             raise wrong_password() from None
         raise Malformed("the private key cannot be read: it is no PEM of PKCS #8, PKCS #1 or SEC 1") from None
+
+
+def _in_clear() -> Malformed:
+    return Malformed("the private key cannot be read: it is not encrypted, but a password was given")
 
 
 def _signing(key: object) -> SigningKey:
@@ -282,71 +311,48 @@ def _bare_seed(section: str) -> Malformed:
     return Malformed(f"the private key cannot be read: a bare seed; write it as PKCS #8, tagged [0] ({section})")
 
 
-def _block(pem: bytes) -> tuple[str, bytes]:
-    """The label and the octets of the first block that is a private key (RFC 7468 sections 10 and 11; PKCS #1 and SEC 1
-    are without octets, since they may be encrypted in their own way). Raises Malformed.
+def _block(data: bytes) -> tuple[str, bytes]:
+    """The label and the contents of the first PEM block that is a private key (RFC 7468 sections 10 and 11); no label
+    if the file is one in DER. Raises Malformed.
     """
-    blocks = pem_blocks(pem)
-    for label, text in blocks:
-        if label in (_PKCS1, _SEC1):
-            return label, b""
-        if label in (_PLAIN, _ENCRYPTED):
-            return label, decode_pem(text, "the private key cannot be read")
-    what = f"a PEM block of type {blocks[0][0]}" if blocks else _without_pem(pem)
-    raise Malformed(f"the private key cannot be read: {what}; no PEM block of type PRIVATE KEY")
+    for label, text in pem_blocks(data):
+        if label in (_PLAIN, _ENCRYPTED, _PKCS1, _SEC1):
+            return label, text
+    if data[:1] == bytes((SEQUENCE_TAG,)) and (_is_pkcs8(data) or is_encrypted(data) or _is_traditional(data)):
+        return "", b""
+    raise Malformed(f"the private key cannot be read: {what_file(data)}; {_EXPECTED} is expected")
 
 
-def _without_pem(data: bytes) -> str:
-    """What a file without PEM is, in words."""
-    if not data.strip():
-        return "it is empty"
-    if len(data) in (_ML_DSA_SEED, _KEM_SEED) and data[0] != SEQUENCE_TAG:
-        return "a bare seed; write it as PKCS #8 (ML-KEM: RFC 9935 section 6, ML-DSA: RFC 9881 section 6)"
-    kinds: list[tuple[type, str]] = [
-        (OneAsymmetricKey, "a private key in DER; write it as PEM, as with `openssl pkey -inform DER`"),
-        (EncryptedPrivateKeyInfo, "an encrypted private key in DER; write it as PEM"),
-        (SubjectPublicKeyInfo, "a public key"),
-        (Pfx, "a PKCS #12 file; take the key out of it with `openssl pkcs12 -nocerts`"),
-        (_Signed, "a certificate or a request"),
-    ]
-    for kind, words in kinds:
-        with contextlib.suppress(Malformed):
-            decode(kind, data, "file")
-            return words
-    return "it is no PEM of PKCS #8, PKCS #1 or SEC 1"
+def _is_pkcs8(der: bytes) -> bool:
+    return decodes(OneAsymmetricKey, der)
 
 
-@sequence
-class Pfx:
-    """PKCS #12, RFC 7292 section 4."""
-
-    version: int
-    auth_safe: TLV
-    mac_data: TLV
+def _is_traditional(der: bytes) -> bool:
+    return decodes(RsaPrivateKey, der) or decodes(EcPrivateKey, der)
 
 
-@sequence
-class _Signed:
-    """Certificate, CertificationRequest and others alike."""
+def dump_private_key(key: PrivateKey, password: bytes | None = None, random: RandomBytes | None = None) -> bytes:
+    """PKCS #8 PEM, encrypted under a password if there is one; the caller writes it with mode 0600.
 
-    to_be_signed: TLV
-    algorithm: AlgorithmIdentifier
-    signature: BitString
+    An ML-KEM key is written in the form that it has. random: needed with a password.
+    """
+    der = encode_key(key)
+    if password is None:
+        return pem_of(der)
+    assert random is not None
+    return encode_pem(_ENCRYPTED, encrypt_private_key(der, password, random))
 
 
-def dump_kem_key(key: DecapsulationKey) -> bytes:
-    """Unencrypted PKCS #8 PEM in the form that the key has; the caller writes it with mode 0600."""
-    return pem_of(encode_private_key(key, key.form))
+def encode_key(key: PrivateKey) -> bytes:
+    """DER OneAsymmetricKey, version 1, in clear."""
+    if isinstance(key, DecapsulationKey):
+        return encode_private_key(key, key.form)
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def pem_of(private_key: bytes) -> bytes:
     """A PEM block of type PRIVATE KEY (RFC 7468 section 10). private_key: DER OneAsymmetricKey."""
     return encode_pem(_PLAIN, private_key)
-
-
-def dump_private_key(key: SigningKey) -> bytes:
-    """Unencrypted PKCS #8 PEM; the caller writes it with mode 0600."""
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def spki_of(key: SigningKey) -> bytes:

@@ -58,11 +58,18 @@ _LONG = "\x02"  # before a value that is longer; no prepared text holds it
 # A part of a name as people write it: the keyword, the value as far as it is not escaped, and what follows it. A value
 # in quotation marks may hold what else separates. Blanks around it are those of ASCII: `name_text` escapes no other,
 # and what follows them may begin with #.
-_BLANK = r"[ \t\r\n]*"
-_KEYWORD = rf"{_BLANK}([A-Za-z0-9.-]+){_BLANK}={_BLANK}"
-_QUOTED = r'"(?:\\.|[^\\"])*"'
-_COMMAS = re.compile(rf"{_KEYWORD}({_QUOTED}|(?:\\.|[^\\,+;])*?){_BLANK}([,+;]|$)", re.DOTALL)
-_SLASHES = re.compile(rf"{_KEYWORD}((?:\\.|[^\\/+])*?){_BLANK}([/+]|$)", re.DOTALL)
+_BLANK = r"[ \t\r\n]*+"
+_KEYWORD = rf"{_BLANK}([A-Za-z0-9.-]++){_BLANK}={_BLANK}"
+_QUOTED = r'"(?:\\.|[^\\"])*+"'
+
+
+def _value(ends: str) -> str:
+    """A value up to one of the signs, without the blanks at its end. Possessive, so that none takes long to read."""
+    return rf"(?:\\.|[^\\ \t\r\n{ends}]|[ \t\r\n]++(?![{ends}]|\Z))*+"
+
+
+_COMMAS = re.compile(rf"{_KEYWORD}({_QUOTED}|{_value(',+;')}){_BLANK}([,+;]|\Z)", re.DOTALL)
+_SLASHES = re.compile(rf"{_KEYWORD}({_value('/+')}){_BLANK}([/+]|\Z)", re.DOTALL)
 _ESCAPED = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
 _SHOWN = 80  # characters of a part that a text repeats
 

@@ -31,6 +31,7 @@ from pkix.name_constraints import alternative_names, constraints_of, outside
 from pkix.names import comparable, name_text, same_name
 from pkix.revocations import check_crls
 from pkix.signed_objects import verify_signed_object
+from pkix.times import minute
 
 _KNOWN = frozenset(
     {
@@ -258,9 +259,9 @@ def _check_each(
 ) -> None:
     certificate = link.certificate
     if now < certificate.not_valid_before_utc:
-        raise NotTrusted(f"{link} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
+        raise NotTrusted(f"{link} is not valid before {minute(certificate.not_valid_before_utc)}; now is {minute(now)}")
     if now > certificate.not_valid_after_utc:
-        raise NotTrusted(f"{link} has expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+        raise NotTrusted(f"{link} has expired on {minute(certificate.not_valid_after_utc)}; now is {minute(now)}")
     if any(serial == link.view.serial_number and same_name(issuer, link.view.issuer) for issuer, serial in revoked):
         raise NotTrusted(f"{link} has been revoked")
     for item in extensions_of(certificate):

@@ -28,10 +28,8 @@ from pkix.asn1 import (
     SET_TAG,
     TLV,
     AlgorithmIdentifier,
-    GeneralizedTime,
     Implicit,
     Oid,
-    UTCTime,
     algorithm,
     any_of,
     attribute,
@@ -56,6 +54,7 @@ from pkix.names import name_text, read_name
 from pkix.pss import PublicKey
 from pkix.signature_slips import Refused, find_slip
 from pkix.signatures import SigningKey, hash_of_scheme, sign, verify
+from pkix.times import time_of
 
 SIGNED_ATTRS_TAG = 0xA0
 _CERTIFICATES_TAG = 0xA0
@@ -401,7 +400,7 @@ def encode_signed_data(
     """
     digest = signer.digest(digest)
     digest_algorithm = algorithm(digest_oid(digest))
-    signing_time = encode(_time(now.replace(microsecond=0)))
+    signing_time = encode(time_of(now.replace(microsecond=0)))
     signed = [*mandatory(content_type, content, digest), (oids.SIGNING_TIME, signing_time), *attributes]
     to_sign = set_of(attribute(kind, value) for kind, value in signed)
     scheme, signature = signer.sign(to_sign, digest)
@@ -423,11 +422,6 @@ def encode_signed_data(
         digest_algorithms=[encode(digest_algorithm)],
         signer_infos=[encode(info)],
     )
-
-
-def _time(moment: datetime) -> UTCTime | GeneralizedTime:
-    """UTCTime through 2049, GeneralizedTime from 2050 on (RFC 5652 section 11.3)."""
-    return UTCTime(moment) if moment.year < 2050 else GeneralizedTime(moment)
 
 
 def encode_degenerate(certificates: Sequence[bytes] = (), crls: Sequence[bytes] = ()) -> bytes:

@@ -36,6 +36,7 @@ from pkix.recipients import Recipient
 from pkix.revocations import is_crl
 from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
+from pkix.times import EARLIEST, LATEST
 from pkix.usages import key_usage, possible_usages
 from scep.answers import AnswerRefused, Known, diagnosis, find_faults, said
 from scep.attributes import (
@@ -54,6 +55,7 @@ from scep.messages import PKI_ENVELOPE, Header, PkiMessage, encode_pki_message, 
 RandomBytes = Callable[[int], bytes]
 
 SELF_SIGNED_VALIDITY = timedelta(days=30)
+_BACKDATE = timedelta(days=1)
 
 
 @sequence
@@ -117,6 +119,8 @@ def self_signed(key: SigningKey, subject: x509.Name, *, now: datetime, random: R
     """The certificate a client without one signs its first request with (section 2.3): same subject and key as the
     request, digitalSignature, and keyEncipherment if the key is RSA.
     """
+    # Whatever the clock says: who judges the certificate is the CA, by its own.
+    moment = min(max(now, EARLIEST + _BACKDATE), LATEST - SELF_SIGNED_VALIDITY)
     usages = {"digitalSignature", "keyEncipherment"} & possible_usages(key_type_of(key.public_key()))
     return (
         x509.CertificateBuilder()
@@ -124,8 +128,8 @@ def self_signed(key: SigningKey, subject: x509.Name, *, now: datetime, random: R
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(int.from_bytes(random(16), "big") | 1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + SELF_SIGNED_VALIDITY)
+        .not_valid_before(moment - _BACKDATE)
+        .not_valid_after(moment + SELF_SIGNED_VALIDITY)
         .add_extension(key_usage(usages), critical=True)
         .sign(key, certificate_hash(key))
     )

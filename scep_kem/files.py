@@ -15,9 +15,11 @@ from kem.errors import KemError
 from kem.keys import DecapsulationKey
 from pkix.certificates import UNREADABLE, AnyCertificate, Certificate
 from pkix.errors import Malformed, PasswordNeeded, PkixError
-from pkix.keys import dump_kem_key, dump_private_key, key_type_of, load_key
+from pkix.file_kinds import CERTIFICATE_LABELS, holds_certificate, what_file
+from pkix.keys import dump_private_key, key_type_of, load_key
 from pkix.pem import decode_pem, pem_blocks
 from pkix.pkcs12 import decode_pkcs12
+from pkix.pkcs12_writer import encode_pkcs12
 from pkix.signatures import SigningKey
 from scep_kem import safety
 from scep_kem.errors import UsageError, cannot
@@ -123,26 +125,26 @@ def read_first_line(path: Path) -> bytes:
 
 
 def read_key(path: Path, *, password: bytes | None = None, option: str = "") -> SigningKey:
-    """A private key that signs, in PEM. option: by which its password is given. Raises UsageError."""
+    """A private key that signs. option: by which its password is given. Raises UsageError."""
     return _signing(read_any_key(path, password=password, option=option), path)
 
 
-def write_key(path: Path, key: SigningKey | DecapsulationKey) -> None:
-    """PKCS #8 PEM with mode 0600. Raises UsageError."""
-    write(path, dump_kem_key(key) if isinstance(key, DecapsulationKey) else dump_private_key(key), secret=True)
+def write_key(path: Path, key: SigningKey | DecapsulationKey, *, password: bytes | None = None) -> None:
+    """PKCS #8 PEM with mode 0600, encrypted under a password if there is one. Raises UsageError."""
+    write(path, dump_private_key(key, password, os.urandom), secret=True)
 
 
-def read_kem_key(path: Path) -> DecapsulationKey:
-    """An ML-KEM private key in PEM, in any form of RFC 9935. Raises UsageError."""
-    key = read_any_key(path)
+def read_kem_key(path: Path, *, password: bytes | None = None, option: str = "") -> DecapsulationKey:
+    """An ML-KEM private key, in any form of RFC 9935. option: by which its password is given. Raises UsageError."""
+    key = read_any_key(path, password=password, option=option)
     if not isinstance(key, DecapsulationKey):
         raise UsageError(f"{path} holds no ML-KEM key")
     return key
 
 
 def read_any_key(path: Path, *, password: bytes | None = None, option: str = "") -> SigningKey | DecapsulationKey:
-    """A private key of either kind in PEM. A file that others may read is warned of. option: by which its password is
-    given. Raises UsageError.
+    """A private key of either kind, in PEM or DER. A file that others may read is warned of. option: by which its
+    password is given. Raises UsageError.
     """
     data = read(path)
     with _named(path, option):
@@ -163,6 +165,13 @@ def read_pkcs12(
         key = _checked(found)
     safety.warn_if_readable(path)
     return _signing(key, path), certificates
+
+
+def write_pkcs12(
+    path: Path, key: SigningKey | DecapsulationKey, certificate: Certificate, chain: list[Certificate], password: bytes
+) -> None:
+    """PKCS #12 with mode 0600: the key, its certificate and what is above it. Raises UsageError."""
+    write(path, encode_pkcs12(key, certificate, chain, password=password, random=os.urandom), secret=True)
 
 
 @contextlib.contextmanager
@@ -192,9 +201,6 @@ def _signing(key: SigningKey | DecapsulationKey, path: Path) -> SigningKey:
     return key
 
 
-_CERTIFICATE = ("CERTIFICATE", "X509 CERTIFICATE")  # labels; the second is OpenSSL's old one
-
-
 def read_certificates(path: Path) -> list[x509.Certificate]:
     """One or more certificates in PEM, or one in DER, in which anything may be unreadable. Raises UsageError."""
     data = read(path)
@@ -203,18 +209,23 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
             return x509.load_pem_x509_certificates(data)
         return [x509.load_der_x509_certificate(data)]
     except UNREADABLE:
-        raise UsageError(f"{path} holds no readable certificate") from None
+        raise _no_certificate(path, data) from None
+
+
+def _no_certificate(path: Path, data: bytes) -> UsageError:
+    what = "" if holds_certificate(data) else f": {what_file(data)}; a certificate in PEM or DER is expected"
+    return UsageError(f"{path} holds no readable certificate{what}")
 
 
 def read_certificate(path: Path) -> Certificate:
     """The first certificate of a file, in PEM or DER, as `Certificate.load` has it. Raises UsageError."""
     data = read(path)
-    found = [text for label, text in pem_blocks(data) if label in _CERTIFICATE]
+    found = [text for label, text in pem_blocks(data) if label in CERTIFICATE_LABELS]
     try:
         der = decode_pem(found[0], "the certificate") if found else data
         Certificate.decode(der)
     except Malformed:
-        raise UsageError(f"{path} holds no readable certificate") from None
+        raise _no_certificate(path, data) from None
     try:
         return Certificate.load(der)
     except Malformed as error:

@@ -14,12 +14,13 @@ from ca.authority import Authority, KeyPair
 from pkix.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
 from pkix.certificates import Certificate, extension_of, is_self_issued, load_certificate
 from pkix.errors import PkixError
+from pkix.file_kinds import is_pkcs12
 from pkix.keys import spki_of
 from pkix.name_constraints import constraints_of
 from pkix.names import name_text
-from pkix.pkcs12 import is_pkcs12
 from pkix.signatures import SigningKey
 from pkix.signed_objects import has_issued
+from pkix.times import THIS_MACHINE, outside
 from pkix.usages import is_ca, may
 from scep_kem import files
 from scep_kem.errors import UsageError
@@ -98,7 +99,7 @@ def check_imported(found: Sequence[x509.Certificate], *, now: datetime) -> None:
     certificate, *chain = found
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not start <= now < end:
-        raise UsageError(f"the CA certificate is valid from {start:%Y-%m-%d} to {end:%Y-%m-%d} only")
+        raise UsageError(f"the CA certificate is not valid now: {outside(start, end, now, THIS_MACHINE)}")
     if not len(certificate.subject):
         raise UsageError(
             "the CA certificate has no subject, so nothing could name its issuer (RFC 5280 section 4.1.2.4)"

@@ -19,6 +19,7 @@ from pkix.certificates import Certificate
 from pkix.keys import KEY_TYPES, generate, key_type_of
 from pkix.names import comparable, name_text
 from pkix.public_keys import key_identity
+from pkix.times import THIS_MACHINE, outside
 from pkix.usages import may
 from scep_kem.errors import UsageError
 from scep_kem.generation_files import ra_pairs
@@ -62,7 +63,8 @@ def check_valid(authority: Authority, now: datetime, hint: str = "") -> None:
     """Raise UsageError if the CA can certify no RA now."""
     certificate = authority.ca.certificate
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        raise UsageError(f"the CA certificate is not valid now, so it can certify no RA{hint}")
+        period = outside(certificate.not_valid_before_utc, certificate.not_valid_after_utc, now, THIS_MACHINE)
+        raise UsageError(f"the CA certificate is not valid now, so it can certify no RA{hint}: {period}")
 
 
 def revoke_ra(authority: Authority, only: str | None, *, store: Store, reason: str, now: datetime) -> None:

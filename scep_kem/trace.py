@@ -173,7 +173,7 @@ def _signature(message: PkiMessage, known: Sequence[Certificate]) -> list[str]:
     except PkixError as error:
         verdict = error.fact
     digest = oids.label(info.digest_algorithm.algorithm)
-    return [f"signed by      {_subject(signer)}, {_key(signer)}, {digest}: {verdict}"]
+    return [f"signed by      {_subject(signer)}, {key_name(signer)}, {digest}: {verdict}"]
 
 
 def _subject(certificate: Certificate) -> str:
@@ -191,7 +191,7 @@ def _envelope(message: PkiMessage) -> list[str]:
     return [f"pkcsPKIEnvelope {len(message.signed.content)} octets: {said}"]
 
 
-def _key(certificate: Certificate) -> str:
+def key_name(certificate: Certificate) -> str:
     """Its type as configuration and command line have it, or what its algorithm is called."""
     try:
         return certified_key_type(certificate)
@@ -238,7 +238,7 @@ def certificate_and_role(der: bytes, known: Sequence[Certificate], signer: Certi
         return f"ODD: {error.fact}"
     found += ["signed this message"] if certificate == signer else []
     found += ["known from GetCACert"] if certificate in known else []
-    return f"{_subject(certificate)}, {_key(certificate)}: {', '.join(found)}"
+    return f"{_subject(certificate)}, {key_name(certificate)}: {', '.join(found)}"
 
 
 def _role(certificate: Certificate) -> str:
@@ -282,7 +282,7 @@ def describe_certificate(certificate: Certificate) -> list[str]:
         f"issuer         {name_text(certificate.issuer_name)}",
         f"serial         {certificate.serial_number:x}",
         f"valid          {certificate.not_before:%Y-%m-%d %H:%M} to {certificate.not_after:%Y-%m-%d %H:%M} UTC",
-        f"key            {_key(certificate)}",
+        f"key            {key_name(certificate)}",
     ]
     for extension in extensions_of(certificate):
         if isinstance(extension.value, x509.SubjectAlternativeName):

@@ -16,7 +16,7 @@ from interop.kit.bench import Bench
 from interop.kit.cases import CaseFailed, Missing, Peer, check
 from interop.kit.servers import scep_kem
 from kem.keys import DecapsulationKey, encode_private_key, encode_public_key
-from pkix.keys import dump_kem_key, generate
+from pkix.keys import dump_private_key, generate
 from scep_kem.errors import UsageError
 from scep_kem.files import read_any_key, write_key
 from scep_kem.kem import new_kem_key, public_kem_key
@@ -180,7 +180,7 @@ def ourkeys(bench: Bench) -> None:
             DecapsulationKey(key.parameter_set, expanded=expanded),
         ):
             path = bench.folder / f"{name}-{made.form.value}.pem"
-            path.write_bytes(dump_kem_key(made))
+            path.write_bytes(dump_private_key(made))
             operations.append(("reform", path, path.with_suffix(".der")))
     for name in our_cms.ML_DSA:
         path = bench.folder / f"{name}.pem"

@@ -14,17 +14,14 @@ from pkix.errors import PkixError
 from scep_kem.cli.ca import ca
 from scep_kem.cli.challenge import challenge
 from scep_kem.cli.client import enroll, poll, renew
-from scep_kem.cli.common import report
+from scep_kem.cli.common import EXIT_FAILURE, EXIT_USAGE, exit_code, report
 from scep_kem.cli.config import config
 from scep_kem.cli.kem import kem
 from scep_kem.cli.queries import cacert, caps, getcert, getcrl
 from scep_kem.cli.requests import requests
 from scep_kem.cli.server import serve
 from scep_kem.client.transport import TransportError
-from scep_kem.errors import MachineError, UsageError
-
-EXIT_FAILURE = 1
-EXIT_USAGE = 2
+from scep_kem.errors import UsageError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -34,9 +31,9 @@ def cli() -> None:
 
     \b
     A first enrolment, in two terminals:
-      scep-kem serve --dir demo-ca --port 8080
+      scep-kem serve --dir my-ca --port 8080
       scep-kem enroll --url http://127.0.0.1:8080/scep --key device.key --subject "CN=device" \\
-          --challenge "$(scep-kem challenge new --dir demo-ca)" --out device.pem
+          --challenge "$(scep-kem challenge new --dir my-ca)" --out device.pem
 
     \b
     Exit codes: 0 done or issued, 1 the server or the database cannot be reached, or broke the protocol,
@@ -63,9 +60,6 @@ def main() -> None:
         # Whoever reads our output has seen enough; at its end Python would try once more to write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILURE)
-    except UsageError as error:
+    except (UsageError, TransportError, PkixError, KemError, StoreUnavailable, StoreVersionError) as error:
         report(error)
-        sys.exit(EXIT_FAILURE if isinstance(error, MachineError) else EXIT_USAGE)
-    except (TransportError, PkixError, KemError, StoreUnavailable, StoreVersionError) as error:
-        report(error)
-        sys.exit(EXIT_FAILURE)
+        sys.exit(exit_code(error))

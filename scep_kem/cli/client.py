@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from scep_kem.cli.client_options import (
     kept_fingerprint_option,
     message_options,
     options_of,
-    out_option,
     password_of,
     protocol_options,
     url_option,
@@ -44,17 +44,23 @@ from scep_kem.cli.enrolment import (
     exchange_of,
     pending_file,
 )
+from scep_kem.cli.json_report import Reporting, json_option
+from scep_kem.cli.outputs import Outputs, output_options
 from scep_kem.cli.request_file import check_alone, csr_option, wanted_of
 from scep_kem.cli.requested import Asked, requested_options
 from scep_kem.client.client import ScepClient
+from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.pending import Pending
 from scep_kem.client.wanted import Renewing, Wanted, as_before
 from scep_kem.errors import UsageError
 
 
-@click.command()
+@click.command(cls=Reporting)
+@json_option
 @url_option
-@click.option("--key", "key_file", type=FILE, required=True, help="Private key (PEM); made if the file is missing.")
+@click.option(
+    "--key", "key_file", type=FILE, required=True, help="Private key (PEM or DER); made if the file is missing."
+)
 @click.option(
     "--key-type",
     type=Word(NEW_KEYS),
@@ -66,8 +72,7 @@ from scep_kem.errors import UsageError
 @click.option("--signing-key", type=FILE, help="... possession with (RFC 9883), and its private key.")
 @challenge_options[0]
 @challenge_options[1]
-@out_option
-@click.option("--ca-out", type=FILE, help="File for the CA's certificates (PEM).")
+@output_options
 @protocol_options
 @waiting_options
 def enroll(
@@ -79,8 +84,7 @@ def enroll(
     signing_key: Path | None,
     challenge: str | None,
     challenge_file: Path | None,
-    out: Path,
-    ca_out: Path | None,
+    outputs: Outputs,
     poll_interval: float,
     max_polls: int,
     **protocol: Any,
@@ -96,26 +100,26 @@ def enroll(
     alone = {"--challenge": challenge, "--challenge-file": challenge_file, "--key-type": key_type}
     asked.check(key_file, key_type or DEFAULT_KEY_TYPE, alone)
     password = password_of(challenge, challenge_file)
-    statement = statement_of(signing_cert, signing_key)
-    check_stated(statement, key_file, key_type)
+    keys: KeyFiles = protocol["keys"]
+    statement = statement_of(signing_cert, signing_key, keys)
+    check_stated(statement, key_file, key_type, keys)
     inputs = {"--key": key_file, "--signing-key": signing_key, "--csr": asked.csr}
-    check_outputs({"--out": out, "--ca-out": ca_out}, inputs, waits=out)
-    earlier = earlier_request(out, key_file)
+    check_outputs(outputs.by_option, inputs, waits=outputs.certificate)
+    earlier = earlier_request(outputs.certificate, key_file)
     options = options_of(url, protocol, earlier)
-    key = files.read_any_key(key_file) if asked.csr else key_of(key_file, key_type, DEFAULT_KEY_TYPE)
-    wanted = asked.wanted(key, key_file, password, statement)
-    check_same(earlier, url, wanted, None, out)
-    end_with_kept(options, earlier, wanted.key, out, ca_out)
-    client = ScepClient(options)
-    if ca_out is not None:
-        files.write(ca_out, files.pem(*client.ca.all))
-    carry_out(exchange_of(client, earlier, wanted), out, key_file, poll_interval, max_polls)
+    key = keys.read(key_file) if asked.csr else key_of(key_file, key_type, DEFAULT_KEY_TYPE, keys)
+    wanted = replace(asked.wanted(key, key_file, password, statement), statement_key_file=signing_key)
+    check_same(earlier, url, wanted, None, outputs.certificate)
+    end_with_kept(options, earlier, key, outputs)
+    exchange = exchange_of(ScepClient(options), earlier, wanted)
+    carry_out(exchange, outputs, key, key_file, poll_interval, max_polls)
 
 
-@click.command()
+@click.command(cls=Reporting)
+@json_option
 @url_option
-@click.option("--cert", "cert_file", type=FILE, required=True, help="Certificate to renew (PEM).")
-@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
+@click.option("--cert", "cert_file", type=FILE, required=True, help="Certificate to renew (PEM or DER).")
+@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM or DER).")
 @click.option("--new-key", "new_key_file", type=FILE, help="New private key; made if missing. Default: keep --key.")
 @click.option(
     "--key-type",
@@ -128,7 +132,7 @@ def enroll(
 @csr_option
 @challenge_options[0]
 @challenge_options[1]
-@out_option
+@output_options
 @protocol_options
 @waiting_options
 def renew(
@@ -141,7 +145,7 @@ def renew(
     csr_file: Path | None,
     challenge: str | None,
     challenge_file: Path | None,
-    out: Path,
+    outputs: Outputs,
     poll_interval: float,
     max_polls: int,
     **protocol: Any,
@@ -164,27 +168,31 @@ def renew(
         )
     if key_type is not None and new_key_file is None:
         raise UsageError("--key-type is for a new key, so it needs --new-key")
-    old, old_key = files.read_certificate(cert_file), files.read_any_key(key_file)
+    keys: KeyFiles = protocol["keys"]
+    old, old_key = files.read_certificate(cert_file), keys.read(key_file)
     check_fit(old_key, key_file, old, cert_file)
     if new_key_file is not None and os.path.realpath(new_key_file) == os.path.realpath(key_file) and not key_type:
         raise UsageError(f"--new-key and --key are the same file, {key_file}; without --new-key, the key is kept")
-    check_outputs({"--out": out}, {"--key": key_file, "--new-key": new_key_file, "--csr": csr_file}, waits=out)
+    inputs = {"--key": key_file, "--new-key": new_key_file, "--csr": csr_file}
+    check_outputs(outputs.by_option, inputs, waits=outputs.certificate)
     password = password_of(challenge, challenge_file)
-    earlier = earlier_request(out, new_key_file or key_file)
+    earlier = earlier_request(outputs.certificate, new_key_file or key_file)
     options = options_of(url, protocol, earlier)
     renewing = Renewing(old_key, old, key_file, cert_file)
+    new_key = old_key
     if csr_file is not None:
         requested_file = new_key_file or key_file
-        new_key = files.read_any_key(requested_file)
+        new_key = keys.read(requested_file)
         wanted = wanted_of(csr_file, new_key, requested_file, None, signer=old_key)
     else:
-        new_key = key_of(new_key_file, key_type, can_be_made(type_of_key(old_key))) if new_key_file else old_key
+        if new_key_file is not None:
+            new_key = key_of(new_key_file, key_type, can_be_made(type_of_key(old_key)), keys)
         extensions = _to_keep(old, type_of_key(new_key), cert_file, names_only=names_only)
         wanted = Wanted(new_key, old.subject_name, extensions, password)
-    check_same(earlier, url, wanted, renewing, out)
-    end_with_kept(options, earlier, new_key, out)
+    check_same(earlier, url, wanted, renewing, outputs.certificate)
+    end_with_kept(options, earlier, new_key, outputs)
     exchange = exchange_of(ScepClient(options), earlier, wanted, renewing)
-    carry_out(exchange, out, new_key_file or key_file, poll_interval, max_polls)
+    carry_out(exchange, outputs, new_key, new_key_file or key_file, poll_interval, max_polls)
 
 
 def _to_keep(old: Certificate, key_type: str, cert_file: Path, *, names_only: bool) -> Extensions:
@@ -196,28 +204,29 @@ def _to_keep(old: Certificate, key_type: str, cert_file: Path, *, names_only: bo
     return [item for item in found if isinstance(item.value, x509.SubjectAlternativeName) or not names_only]
 
 
-@click.command()
-@click.option("--key", "key_file", type=FILE, required=True, help="Private key of the pending request (PEM).")
-@out_option
+@click.command(cls=Reporting)
+@json_option
+@click.option("--key", "key_file", type=FILE, required=True, help="Private key of the pending request (PEM or DER).")
+@output_options
 @kept_fingerprint_option
 @message_options
 @waiting_options
-def poll(key_file: Path, out: Path, poll_interval: float, max_polls: int, **protocol: Any) -> None:
+def poll(key_file: Path, outputs: Outputs, poll_interval: float, max_polls: int, **protocol: Any) -> None:
     """Go on with an enrolment that is pending or was interrupted.
 
     With the --out of the `enroll` or `renew` before, and the key that the certificate is for. Everything else is in the
-    file that they left beside --out, also the options below that they were given.
+    file that they left beside --out, also the options below that they were given, but for those that name files.
 
     An answer that was refused is kept beside --out, too, and read again before anybody is asked: so --legacy, say, gets
     a certificate that the CA has issued already.
     """
-    file = pending_file(out)
+    file = pending_file(outputs.certificate)
     if not os.path.lexists(file):
         raise UsageError(f"nothing is pending: `enroll` and `renew` leave {file} when they have to wait")
     pending = Pending.load(file)
-    check_outputs({"--out": out}, {"--key": key_file}, waits=out)
-    key = files.read_any_key(key_file)
+    check_outputs(outputs.by_option, {"--key": key_file}, waits=outputs.certificate)
     options = options_of(pending.url, protocol, pending)
-    end_with_kept(options, pending, key, out)
+    key = options.keys.read(key_file)
+    end_with_kept(options, pending, key, outputs)
     exchange = ScepClient(options).resume(pending, key)
-    carry_out(exchange, out, key_file, poll_interval, max_polls)
+    carry_out(exchange, outputs, key, key_file, poll_interval, max_polls)

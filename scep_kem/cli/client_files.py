@@ -14,6 +14,7 @@ from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of
 from scep_kem import files
 from scep_kem.cli.enrolment import answer_file, pending_file
 from scep_kem.client.exchange import MOST_KEPT
+from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.wanted import AnyKey, Statement, fits
 from scep_kem.config_faults import nearest
 from scep_kem.errors import UsageError
@@ -62,12 +63,12 @@ def can_be_made(before: str) -> str:
     return before if before in NEW_KEYS else DEFAULT_KEY_TYPE
 
 
-def key_of(path: Path, asked: str | None, default: str) -> AnyKey:
+def key_of(path: Path, asked: str | None, default: str, keys: KeyFiles) -> AnyKey:
     """The key in the file, which has to be of the type that was asked for, or a new one written to it, which is said
     unless a type was asked for: the name may have been mistyped, or a type been given for a name.
     """
     if os.path.lexists(path):
-        found = files.read_any_key(path)
+        found = keys.read(path)
         if asked not in (None, type_of_key(found)):
             raise UsageError(
                 f"{path} holds a key of type {type_of_key(found)}, not {asked}; another file gets a new one"
@@ -78,39 +79,41 @@ def key_of(path: Path, asked: str | None, default: str) -> AnyKey:
         raise UsageError(f"there is no file {path}{meant}: the type of a new key is for --key-type")
     key_type = asked or default
     key = new_kem_key(key_type)[0] if key_type in KEM_KEY_TYPES else generate(key_type)
-    files.write_key(path, key)
+    keys.write(path, key)
     if asked is None:
         click.echo(printable(f"there was no file {path}: a new key is in it, of type {key_type}"), err=True)
     return key
 
 
-def statement_of(cert_file: Path | None, key_file: Path | None) -> Statement | None:
+def statement_of(cert_file: Path | None, key_file: Path | None, keys: KeyFiles) -> Statement | None:
     if cert_file is None and key_file is None:
         return None
     if cert_file is None or key_file is None:
         raise UsageError("--signing-cert and --signing-key go together")
-    key, certificate = files.read_key(key_file), files.read_certificate(cert_file)
+    key, certificate = keys.read_signing(key_file), files.read_certificate(cert_file)
     check_fit(key, key_file, certificate, cert_file)
     return key, certificate
 
 
-def check_stated(statement: object, key_file: Path, asked: str | None) -> None:
+def check_stated(statement: object, key_file: Path, asked: str | None, keys: KeyFiles) -> None:
     """A statement of possession is for a key that cannot sign. asked: its --key-type. Raises UsageError."""
     if statement is None:
         return
-    kind = type_of_key(files.read_any_key(key_file)) if os.path.lexists(key_file) else asked or DEFAULT_KEY_TYPE
+    kind = type_of_key(keys.read(key_file)) if os.path.lexists(key_file) else asked or DEFAULT_KEY_TYPE
     if kind not in KEM_KEY_TYPES:
         raise UsageError(f"--signing-cert and --signing-key are for an ML-KEM key, and --key is one of type {kind}")
 
 
-def querier_of(key_file: Path, cert_file: Path, what: str, instead: str) -> tuple[rsa.RSAPrivateKey, Certificate]:
+def querier_of(
+    key_file: Path, cert_file: Path, what: str, instead: str, keys: KeyFiles
+) -> tuple[rsa.RSAPrivateKey, Certificate]:
     """Key and certificate that can sign a query and open its answer. what: the query. instead: how else to get what it
     brings, if the key cannot. Raises UsageError.
 
     A request has two other ways, a challengePassword and a response key. A query has neither: both are attributes of
     the PKCS #10 request.
     """
-    certificate, key = files.read_certificate(cert_file), files.read_any_key(key_file)
+    certificate, key = files.read_certificate(cert_file), keys.read(key_file)
     check_fit(key, key_file, certificate, cert_file)
     if not isinstance(key, rsa.RSAPrivateKey):
         unable = "cannot sign" if isinstance(key, DecapsulationKey) else "cannot decrypt"

@@ -13,7 +13,9 @@ from click.core import ParameterSource
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from scep_kem import files
 from scep_kem.cli.common import FILE, Word, stdin_password, utf8
+from scep_kem.cli.password_files import STDIN, claim_stdin, password_in
 from scep_kem.client.http_options import HttpOptions
+from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.options import CIPHERS, DIGESTS, Options
 from scep_kem.client.pending import Pending
 from scep_kem.errors import UsageError, cannot
@@ -26,9 +28,15 @@ fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}Witho
 kept_fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}The default is what was given before.")
 challenge_options = (
     click.option("--challenge", help="Challenge password (it shows in the process list; see --challenge-file)."),
-    click.option("--challenge-file", type=FILE, help="File with the challenge password; - is stdin."),
+    click.option(
+        "--challenge-file", type=FILE, callback=claim_stdin, help="File with the challenge password; - is stdin."
+    ),
 )
 out_option = click.option("--out", type=FILE, required=True, help="File for the certificate (PEM).")
+
+
+def _keys(context: click.Context, option: click.Parameter, file: Path | None) -> KeyFiles:
+    return KeyFiles(password_in(context, option, file))
 
 
 def http_options(command: F) -> F:
@@ -59,6 +67,13 @@ def message_options(command: F) -> F:
     """Options of every command that sends a pkiMessage, but for the CA that it believes."""
     command = http_options(command)
     for option in (
+        click.option(
+            "--key-password-file",
+            "keys",
+            type=FILE,
+            callback=_keys,
+            help="File whose first line is the password of encrypted keys, and of a new one; - is stdin.",
+        ),
         click.option("--save-messages", type=click.Path(path_type=Path, file_okay=False), help="Keep messages here."),
         click.option("--trace", is_flag=True, help="Print every message in words."),
         click.option(
@@ -75,7 +90,7 @@ def message_options(command: F) -> F:
         click.option("--cipher", type=Word(CIPHERS), help="Content cipher; by default the best known."),
         click.option("--require-kem", is_flag=True, help="Go on only if messages can be encrypted to an ML-KEM key."),
         click.option(
-            "--kem-backend", type=Word((AUTOMATIC, *BACKEND_NAMES)), default=AUTOMATIC, help="Implementation."
+            "--kem-backend", type=Word((AUTOMATIC, *BACKEND_NAMES)), default=AUTOMATIC, help="Implementation of ML-KEM."
         ),
     ):
         command = option(command)
@@ -90,8 +105,16 @@ def protocol_options(command: F) -> F:
 def waiting_options(command: F) -> F:
     """Options of commands that may have to poll."""
     for option in (
-        click.option("--max-polls", type=click.IntRange(0), default=0, show_default=True, help="0: do not wait."),
-        click.option("--poll-interval", type=click.FloatRange(0.05), default=5.0, show_default=True, help="Seconds."),
+        click.option(
+            "--max-polls",
+            type=click.IntRange(0),
+            default=0,
+            show_default=True,
+            help="How often to ask.",
+        ),
+        click.option(
+            "--poll-interval", type=click.FloatRange(0.05), default=5.0, show_default=True, help="In seconds."
+        ),
     ):
         command = option(command)
 
@@ -123,9 +146,11 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
         require_kem=protocol["require_kem"],
         diagnose=protocol["diagnose"],
         kem_backend=protocol["kem_backend"],
+        keys=protocol["keys"],
         trace=click.echo if protocol["trace"] else None,
         save=save,
-        given=given,
+        # A later run may be started in another folder.
+        given={name: str(value.absolute()) if isinstance(value, Path) else value for name, value in given.items()},
     )
     if save is not None:
         try:
@@ -137,7 +162,10 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
     return options
 
 
-_KEPT = ("cipher", "digest", "legacy", "pss", "require_kem", "kem_backend")  # HTTP's are in `Pending.http`
+_KEPT = (
+    *("cipher", "digest", "legacy", "pss", "require_kem", "kem_backend"),
+    *("prefer_get", "ca_identifier", "proxy", "tls_ca", "timeout"),
+)
 
 
 def _given(protocol: dict[str, Any], earlier: Pending | None) -> dict[str, Any]:
@@ -163,8 +191,8 @@ def password_of(given: str | None, file: Path | None) -> str | None:
         return _not_empty(utf8(given, "the challenge password"), "--challenge is empty")
     if file is None:
         return None
-    if str(file) == "-":
-        return stdin_password()
+    if file == STDIN:
+        return _not_empty(stdin_password(), "--challenge-file -: stdin is empty; its first line should be the password")
     try:
         found = files.read(file).decode().rstrip("\r\n")
     except UnicodeDecodeError:

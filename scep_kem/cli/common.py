@@ -29,7 +29,7 @@ from scep_kem import files
 from scep_kem.ca_dir import CaDir
 from scep_kem.config import load
 from scep_kem.config_faults import impossible, nearest, not_known
-from scep_kem.errors import UsageError
+from scep_kem.errors import MachineError, UsageError
 from scep_kem.owner import as_owner
 from scep_kem.terminal import printable
 
@@ -104,6 +104,16 @@ def certificate_option(_context: click.Context, _option: click.Parameter, file: 
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+
+
+def exit_code(error: Exception) -> int:
+    """Of an error that is told in one line."""
+    wrong_input = isinstance(error, UsageError | click.ClickException) and not isinstance(error, MachineError)
+    return EXIT_USAGE if wrong_input else EXIT_FAILURE
 
 
 def told(error: Exception) -> str:

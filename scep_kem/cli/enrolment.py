@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from os import PathLike
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,9 +13,12 @@ import click
 from kem.errors import KemError
 from pkix.certificates import Certificate
 from pkix.errors import PkixError
+from pkix.times import THIS_DEVICE, clock, minute
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
-from scep_kem.cli.common import report
+from scep_kem.cli.common import EXIT_FAILURE, report, told
+from scep_kem.cli.json_report import given_options, note
+from scep_kem.cli.outputs import Outputs
 from scep_kem.client.client import ScepClient
 from scep_kem.client.exchange import MOST_KEPT, Exchange, is_busy
 from scep_kem.client.options import Options
@@ -24,10 +28,8 @@ from scep_kem.client.wanted import AnyKey, Renewing, Wanted, is_for
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
 from scep_kem.terminal import command, printable
-from scep_kem.trace import describe_certificate
 from scep_kem.trace_contents import told_hash
 
-EXIT_FAILURE = 1
 EXIT_PENDING = 3
 EXIT_REFUSED = 4
 
@@ -41,7 +43,8 @@ def earlier_request(out: Path, key_file: Path) -> Pending | None:
         return None
     pending = Pending.load(file)
     if pending.is_stale(utc_now()) and not pending.answers:
-        click.echo(printable(f"the request in {file} has expired; beginning anew"), err=True)
+        end, said = minute(pending.certificate.not_after), clock(utc_now(), THIS_DEVICE)
+        click.echo(printable(f"the request in {file} has expired on {end}, and {said}; beginning anew"), err=True)
         return None
     if not os.path.lexists(key_file):  # a key made now is not its
         raise _another(out)
@@ -73,15 +76,13 @@ def exchange_of(
     return client.enrol(wanted, renewing) if earlier is None else client.resume(earlier, wanted.key)
 
 
-def end_with_kept(
-    options: Options, earlier: Pending | None, key: AnyKey, out: Path, ca_out: Path | None = None
-) -> None:
+def end_with_kept(options: Options, earlier: Pending | None, key: AnyKey, outputs: Outputs) -> None:
     """If an answer that an earlier run refused is accepted now, write what it brings and exit, without asking anybody.
-    ca_out: file for the CA's certificates. Otherwise say why not.
+    Otherwise say why not.
     """
     for number, answer in enumerate(earlier.answers if earlier is not None else ()):
         assert earlier is not None
-        file = answer_file(out, number)
+        file = answer_file(outputs.certificate, number)
         try:
             client = ScepClient(options, (earlier.capabilities, answer.ca_certificates))
             outcome = client.resume(earlier, key).reread(number, files.read(file, secret=True))
@@ -91,19 +92,18 @@ def end_with_kept(
         if outcome is None:
             continue
         click.echo(printable(f"the answer kept in {file} is accepted now"), err=True)
-        if ca_out is not None:
-            files.write(ca_out, files.pem(*client.ca.all))
-        _end(outcome, out, client.note)
+        _end(outcome, outputs, client, key)
         sys.exit(0)
 
 
-def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, most: int) -> None:
+def carry_out(exchange: Exchange, outputs: Outputs, key: AnyKey, key_file: Path, interval: float, most: int) -> None:
     """Begin or go on, wait if asked to, then write the certificate or say why there is none, and exit.
 
     What is needed to go on stays beside --out until the CA has issued or refused, and so does what it answered, if that
-    was refused.
+    was refused. key: the requested one, which is in key_file.
     """
-    file, later = pending_file(out), command("scep-kem", "poll", "--key", key_file, "--out", out)
+    out = outputs.certificate
+    file, later = pending_file(out), poll_command(key_file)
     exchange.keep = lambda pending: files.write(file, pending.dump(), secret=True)
     exchange.keep_answer = lambda number, octets: files.write(answer_file(out, number), octets, secret=True)
     exchange.tell = lambda line: click.echo(printable(line), err=True)
@@ -117,28 +117,32 @@ def carry_out(exchange: Exchange, out: Path, key_file: Path, interval: float, mo
         if exchange.refused is not None:
             kept = f"; this answer is kept in {answer_file(out, exchange.refused)}"
             how = "to read it again, with --legacy or whatever else it takes, and to go on if that does not help"
+        note(status="error", error=told(error), goOn=later)
         report(error, f"{printable(kept)}; {how}: {later}")
         sys.exit(EXIT_FAILURE)
     if isinstance(outcome, StillPending):
+        note(status="pending", goOn=later)
         click.echo(f"still pending; later: {later}", err=True)
         sys.exit(EXIT_PENDING)
     if isinstance(outcome, Refused) and is_busy(outcome):
         refused(outcome, f"come back later: {later}")
-    _end(outcome, out, exchange.client.note)
+    _end(outcome, outputs, exchange.client, key)
 
 
-def _end(outcome: Issued | Refused, out: Path, note: str = "") -> None:
+def _end(outcome: Issued | Refused, outputs: Outputs, client: ScepClient, key: AnyKey) -> None:
     """Write the certificate or say why there is none, and remove what was kept beside it."""
+    out = outputs.certificate
     if isinstance(outcome, Issued):
-        write_certificate(out, outcome)
+        outputs.write(Certificate.load(outcome.certificate), client.ca, key)
     pending_file(out).unlink(missing_ok=True)
     for number in range(MOST_KEPT):
         answer_file(out, number).unlink(missing_ok=True)
     if isinstance(outcome, Refused):
-        refused(outcome, note)
+        refused(outcome, client.note)
 
 
 def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillPending | Refused:
+    note(transactionID=exchange.enrolment.transaction_id, requestSha256=exchange.request.hash.hex())
     try:
         outcome = exchange.poll() if exchange.resumed else exchange.start()
     except AnswerLost as error:
@@ -158,18 +162,28 @@ def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillP
     return outcome
 
 
-def write_certificate(out: Path, issued: Issued) -> None:
-    certificate = Certificate.load(issued.certificate)
-    files.write(out, files.pem(certificate))
-    click.echo(printable(f"certificate written to {out}"))
-    for line in describe_certificate(certificate):
-        click.echo(f"    {line}")
-
-
 def refused(outcome: Refused, advice: str = "") -> NoReturn:
+    note(status="refused", refused={"failInfo": outcome.fail_info.name, "text": outcome.text})
     text = f": {printable(outcome.text)}" if outcome.text else ""
     click.echo(f"refused: {outcome.fail_info.name}{text}" + (printable(f"; {advice}") if advice else ""), err=True)
     sys.exit(EXIT_REFUSED)
+
+
+_NOT_AGAIN = ("key_file", "ca_fingerprint")  # the file of the key is said anyway, the fingerprint is kept
+
+
+def poll_command(key_file: Path) -> str:
+    """The command that goes on later, with every option that was given to this one and that `poll` has."""
+    context = click.get_current_context()
+    poll = context.find_root().command
+    assert isinstance(poll, click.Group)
+    words: list[str | PathLike[str]] = ["scep-kem", "poll", "--key", key_file]
+    given = given_options()
+    for option in poll.commands["poll"].params:
+        if option.name in given and option.name not in _NOT_AGAIN:
+            value = given[option.name]
+            words += [option.opts[0]] if value is True else [option.opts[0], str(value)]
+    return command(*words)
 
 
 def pending_file(out: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pkix.asn1 import any_of
 from pkix.certificates import Certificate, IssuerAndSerialNumber, extension_of
 from pkix.errors import PkixError
+from pkix.usages import is_ca
 from scep.attributes import MessageType
-from scep.ca_certificates import ReplyRefused
+from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.client import Crl, Issued, Refused
 from scep_kem import files
 from scep_kem.cli.client_files import (
@@ -30,11 +32,11 @@ from scep_kem.cli.client_options import (
     url_option,
 )
 from scep_kem.cli.common import FILE, parse_serial
-from scep_kem.cli.enrolment import (
-    refused,
-    write_certificate,
-)
+from scep_kem.cli.enrolment import refused
+from scep_kem.cli.json_report import Reporting, facts_of, json_option, note, reported
+from scep_kem.cli.outputs import write_certificate
 from scep_kem.client.answers import keyword_remarks, shown_keywords
+from scep_kem.client.chains import issuers_of
 from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options
 from scep_kem.client.transport import HttpTransport, TransportError
@@ -43,18 +45,23 @@ from scep_kem.terminal import printable
 MOST_REMARKS = 8
 
 
-@click.command()
+@click.command(cls=Reporting)
+@json_option
 @url_option
-@click.option("--cert", "cert_file", type=FILE, required=True, help="A certificate of ours to sign with (PEM).")
-@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
+@click.option("--cert", "cert_file", type=FILE, required=True, help="A certificate of ours to sign with (PEM or DER).")
+@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM or DER).")
 @click.option("--serial", required=True, help="Serial number wanted, hex.")
 @out_option
 @protocol_options
 def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, **protocol: Any) -> None:
-    """Get a copy of an issued certificate with GetCert."""
+    """Get a copy of an issued certificate with GetCert.
+
+    The answer is encrypted to --key, so that is an RSA key.
+    """
     number = parse_serial(serial)
     check_outputs({"--out": out}, {"--key": key_file})
-    key, certificate = querier_of(key_file, cert_file, "GetCert", "; or get it by HTTP where the CA publishes them")
+    instead = "; or get it by HTTP where the CA publishes them"
+    key, certificate = querier_of(key_file, cert_file, "GetCert", instead, protocol["keys"])
     client = ScepClient(options_of(url, protocol))
     name = IssuerAndSerialNumber(issuer=any_of(client.ca.ca.subject), serial_number=number)
     outcome = client.query(MessageType.GetCert, name, key, certificate)
@@ -64,22 +71,25 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
         refused(outcome, "; ".join(filter(None, (advice, client.note))))
     if not isinstance(outcome, Issued):
         raise ReplyRefused("the CA answered PENDING to GetCert, which only an enrolment can be")
-    write_certificate(out, outcome)
+    write_certificate(out, Certificate.load(outcome.certificate))
 
 
-@click.command()
+@click.command(cls=Reporting)
+@json_option
 @url_option
-@click.option("--cert", "cert_file", type=FILE, required=True, help="The certificate whose CRL is wanted (PEM).")
-@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM).")
+@click.option("--cert", "cert_file", type=FILE, required=True, help="The certificate whose CRL is wanted (PEM or DER).")
+@click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM or DER).")
 @click.option("--out", type=FILE, required=True, help="File for the CRL (PEM).")
 @protocol_options
 def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any) -> None:
-    """Get the CRL with GetCRL."""
+    """Get the CRL with GetCRL.
+
+    The answer is encrypted to --key, so that is an RSA key. The URL of the CRL needs none.
+    """
     check_outputs({"--out": out}, {"--key": key_file})
     urls = " or ".join(_crl_urls(files.read_certificate(cert_file)))
-    key, certificate = querier_of(
-        key_file, cert_file, "GetCRL", f"; or get the CRL from {urls or 'the URL where the CA publishes it'}"
-    )
+    instead = f"; or get the CRL from {urls or 'the URL where the CA publishes it'}"
+    key, certificate = querier_of(key_file, cert_file, "GetCRL", instead, protocol["keys"])
     client = ScepClient(options_of(url, protocol))
     outcome = client.query(MessageType.GetCRL, certificate.issuer_and_serial, key, certificate)
     if isinstance(outcome, Refused):
@@ -91,6 +101,7 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     except ValueError:
         raise ReplyRefused("the CRL received cannot be read") from None
     files.write(out, crl.public_bytes(Encoding.PEM))
+    note(crl=crl.public_bytes(Encoding.PEM).decode())
     click.echo(printable(f"CRL written to {out}"))
 
 
@@ -104,7 +115,8 @@ def _crl_urls(certificate: Certificate) -> list[str]:
     return [name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)]
 
 
-@click.command()
+@click.command(cls=Reporting)
+@json_option
 @url_option
 @http_options
 def caps(url: str, **http: Any) -> None:
@@ -118,8 +130,10 @@ def caps(url: str, **http: Any) -> None:
     if transport.no_capabilities:
         raise TransportError(transport.no_capabilities)
     shown = shown_keywords(body or b"")
-    for keyword in shown:
-        click.echo(printable(keyword))
+    note(url=url, capabilities=shown)
+    if not reported():
+        for keyword in shown:
+            click.echo(printable(keyword))
     if not shown:
         odd.append("the answer is empty, so the server has none of the capabilities")
     tell_remarks("GetCACaps", [*odd, *keyword_remarks(body or b"")])
@@ -131,23 +145,47 @@ def tell_remarks(where: str, found: list[str]) -> None:
         click.echo(printable(f"{where}: {'; '.join(found[:MOST_REMARKS])}"), err=True)
 
 
-@click.command()
+@click.command(cls=Reporting)
+@json_option
 @url_option
 @fingerprint_option
 @http_options
 @click.option("--next", "following", is_flag=True, help="The next CA certificate (GetNextCACert), verified.")
+@click.option("--all", "everything", is_flag=True, help="Also the RA's certificates, which are nothing to trust.")
 @click.option("--out", type=FILE, help="File for the certificates (PEM); the default is stdout.")
-def cacert(url: str, ca_fingerprint: str | None, following: bool, out: Path | None, **http: Any) -> None:
+def cacert(
+    url: str, ca_fingerprint: str | None, following: bool, everything: bool, out: Path | None, **http: Any
+) -> None:
     """Get and authenticate the CA's certificates.
 
-    With GetCACert or GetNextCACert.
+    With GetCACert or GetNextCACert. The certificates of CAs are written, the one that issues first: a file to trust,
+    as with `openssl verify -CAfile`. What each certificate is for is on stderr.
     """
     client = ScepClient(Options(url=url, fingerprint=ca_fingerprint, http=http_of(http)))
-    certificates = client.next_ca() if following else client.ca.all
+    ca = client.ca
+    received = client.next_ca() if following else ca.all
+    certificates = list(received) if everything else issuers_of(received, ca.ca)
     tell_remarks("HTTP", client.remarks)
-    if out is None:
-        click.echo(files.pem(*certificates), nl=False)
-    else:
+    _tell(received, ca, following)
+    if out is not None:
         files.write(out, files.pem(*certificates))
+    elif not reported():
+        click.echo(files.pem(*certificates), nl=False)
     if not following:
-        click.echo(f"CA fingerprint (SHA-256): {client.ca.fingerprint}", err=True)
+        click.echo(f"CA fingerprint (SHA-256): {ca.fingerprint}", err=True)
+
+
+def _tell(received: Sequence[Certificate], ca: CaCertificates, following: bool) -> None:
+    """Say of every certificate what it is for, and what is left out and why."""
+    facts = []
+    for item in received:
+        role = ("next CA" if is_ca(item) else "its RA") if following else ca.role(item)
+        known = facts_of(item)
+        facts.append({"role": role} | known)
+        click.echo(printable(f"{role}: {known['subject']}, {known['key']}"), err=True)
+        click.echo(f"    valid   {known['notBefore']} to {known['notAfter']}", err=True)
+        click.echo(f"    SHA-256 {known['sha256']}", err=True)
+    for left_out in ca.left_out:
+        click.echo(printable(f"left out: {left_out}"), err=True)
+    reasons = [{"name": item.name, "reason": item.reason} for item in ca.left_out]
+    note(caSha256=ca.fingerprint, certificates=facts, leftOut=reasons)

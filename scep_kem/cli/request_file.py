@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from kem.errors import KemError
 from kem.keys import DecapsulationKey
 from pkix import recognised
-from pkix.algorithms import AlgorithmPolicy
+from pkix.algorithms import DIAGNOSIS
 from pkix.asn1 import encode
 from pkix.certificates import Certificate
 from pkix.errors import Malformed, PkixError
@@ -53,7 +53,7 @@ def wanted_of(file: Path, key: AnyKey, key_file: Path, statement: Statement | No
         if not fits(key, request.spki):
             raise UsageError(f"{key_file} is not the key of the request in {file}")
         # Whether it is accepted is for the CA to say; here it is to be right.
-        request.verify(AlgorithmPolicy(legacy=True), _stated_by(request, statement, file))
+        request.verify(DIAGNOSIS, _stated_by(request, statement, file))
         _check_readable(request, file, signer)
         subject = read_name(request.subject_der, request.what)
     except (PkixError, KemError) as error:

@@ -15,6 +15,7 @@ from ca.remembered import open_remembered
 from ca.requests import CertificateRequest
 from ca.store import Decision, State, Store, StoreConflict, Transaction
 from pkix.pem import encode_pem
+from pkix.times import THIS_MACHINE, clock, minute
 from scep_kem.approval import ID_LENGTH, Certified, Desk, View, holds_secrets, request_id, request_state
 from scep_kem.ca_dir import CaDir
 from scep_kem.cli.common import MOST, ca_options, open_store
@@ -158,14 +159,19 @@ def _waiting_one(store: Store, given: str) -> Transaction:
         raise UsageError(f"{given} is not the whole ID of a request, which has {ID_LENGTH} digits")
     item = _find(store, given)
     if item.state is not State.AWAITING_APPROVAL:
-        raise UsageError(f"request {given} does not wait: it is {item.state.value}")
+        rejected = item.state is State.FAILED and item.decision is Decision.REJECTED
+        raise UsageError(f"request {given} does not wait: it is {'rejected' if rejected else item.state.value}")
     return item
 
 
 def _find(store: Store, given: str) -> Transaction:
     """The one request whose ID begins so; one that has expired counts as none, as it does for the client."""
     now = utc_now()
-    found = [item for item in _all(store) if item.expires >= now and request_id(item).startswith(given.lower())]
+    named = [item for item in _all(store) if request_id(item).startswith(given.lower())]
+    found = [item for item in named if item.expires >= now]
+    if not found and len(named) == 1:
+        end, said = minute(named[0].expires), clock(now, THIS_MACHINE)
+        raise UsageError(f"request {given} has expired on {end}, and {said}")
     if len(found) != 1:
         raise UsageError(f"{'no' if not found else 'more than one'} request has the ID {given}")
     return found[0]

@@ -10,7 +10,7 @@ import html
 import re
 from dataclasses import dataclass
 
-from pkix.errors import Malformed
+from pkix.errors import PkixError
 from pkix.recognised import A_CERTIFICATE_ALONE, A_PAGE, begins_as_der, recognise
 from scep.capabilities import keywords, remarks
 from scep.messages import PkiMessage
@@ -25,7 +25,7 @@ _EXPECTED = {
     GET_CA_CAPS: ("section 3.5.2", "text/plain"),
     GET_CA_CERT: ("section 4.2.1", ""),
     GET_NEXT_CA_CERT: ("section 4.7.1", "application/x-x509-next-ca-cert"),
-    PKI_OPERATION: ("section 4.3", PKI_MESSAGE),
+    PKI_OPERATION: ("section 4.3.1", PKI_MESSAGE),
 }
 _MOST_SAID = 200  # octets of a server's text that are shown
 _LOOKED_AT = 4096  # octets of a page, or a list of keywords, that are looked at
@@ -37,7 +37,7 @@ _MEDIA_TYPE = re.compile(r"[!-~]{1,100}")
 class HttpAnswer:
     """One exchange. operation: of SCEP. method, target: as asked, shown as `urls.shown_target` has it. sent: octets of
     the request's body. content_type: the header, empty if there is none. redirects: where the request was sent on to.
-    location, not_followed: where it was not sent on to, and why; both shown as they are.
+    location, not_followed: where it was not sent on to, and why. proxy: what was asked in the server's place, or None.
     """
 
     operation: str
@@ -50,6 +50,7 @@ class HttpAnswer:
     redirects: tuple[str, ...] = ()
     location: str = ""
     not_followed: str = ""
+    proxy: str | None = None
 
     @property
     def media_type(self) -> str:
@@ -62,7 +63,7 @@ class HttpAnswer:
         """Whether the body is a pkiMessage, which its signature authenticates whatever HTTP says."""
         try:
             PkiMessage.decode(self.body, advise=False)
-        except Malformed:
+        except PkixError:
             return False
         return True
 
@@ -88,7 +89,12 @@ class HttpAnswer:
     def told(self) -> str:
         """The server's own words on an error, such as ": not found"; empty if there are none."""
         seen = recognise(self.body) if self.body else None
-        text = _page(self.body) if seen is not None and seen.what == A_PAGE else said(self.body)
+        if seen is not None and seen.what == A_PAGE:
+            text = _page(self.body)
+        elif begins_as_der(self.body):
+            text = seen.what if seen is not None else f"{len(self.body)} octets of DER"
+        else:
+            text = said(self.body)
         return f": {text}" if text else ""
 
     def remarks(self) -> list[str]:
@@ -109,9 +115,10 @@ class HttpAnswer:
     def lines(self) -> list[str]:
         """For a trace."""
         sent = f", {self.sent} octets" if self.sent else ""
+        through = f", through the proxy {self.proxy}" if self.proxy else ""
         answered = f"HTTP {self.status}, {self.media_type or 'no media type'}, {len(self.body)} octets"
         return [
-            f"{self.method} {self.target}{sent}",
+            f"{self.method} {self.target}{sent}{through}",
             *(f"    redirected to {target}" for target in self.redirects),
             f"    {answered}{self.told() if self.status != 200 and not self.is_pki_message else ''}",
             *([f"    Location {self.location}: {self.not_followed}"] if self.location else []),
@@ -120,7 +127,7 @@ class HttpAnswer:
 
 
 def shown_keywords(body: bytes) -> list[str]:
-    """The keywords of a GetCACaps as they came, in their order and case; of a long list, and of a long one, not all."""
+    """The keywords of a GetCACaps as they came, in their order and case; of many, and of a long one, not all."""
     found = keywords(body[:_LOOKED_AT])
     return [word[:_MOST_OF_KEYWORD] for word in found[:_MOST_KEYWORDS]]
 

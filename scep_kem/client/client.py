@@ -184,6 +184,8 @@ class ScepClient:
         signer_file = None
         if renewing is not None and ephemeral is None and renewing.key is not wanted.key:
             signer_file = renewing.key_file
+        elif wanted.statement is not None:
+            signer_file = wanted.statement_key_file
         files_of_old = (renewing.key_file, renewing.cert_file) if renewing is not None and renewed else None
         return Exchange(
             self,
@@ -251,7 +253,7 @@ class ScepClient:
             return self._signed_by(renewing.key, renewing.certificate), None
         if wanted.statement is not None:
             key, certificate = wanted.statement
-            return self._signed_by(key, certificate), key
+            return self._signed_by(key, certificate), None
         ephemeral = None
         if isinstance(wanted.key, DecapsulationKey):
             ephemeral = generate(EPHEMERAL_PQ if self.capabilities.has("ML-DSA") else EPHEMERAL)
@@ -274,15 +276,15 @@ class ScepClient:
 
     def resume(self, pending: Pending, key: AnyKey) -> Exchange:
         """Go on with a request that an earlier run left. Raises UsageError if it is not for this key."""
-        request = pending.request
+        request, keys = pending.request, self.options.keys
         if not fits(key, request.spki):
             raise UsageError("the key is not the one that the pending request is for")
         kem = KemKey(key, request.spki) if isinstance(key, DecapsulationKey) else None
         renewed = None
         if pending.renewed is not None:
             old = files.read_certificate(pending.renewed[1])
-            renewed = KemKey(files.read_kem_key(pending.renewed[0]), old.spki, old)
-        signer_key = pending.signer or (files.read_key(pending.signer_file) if pending.signer_file else key)
+            renewed = KemKey(keys.read_kem(pending.renewed[0]), old.spki, old)
+        signer_key = pending.signer or (keys.read_signing(pending.signer_file) if pending.signer_file else key)
         if isinstance(signer_key, DecapsulationKey):
             raise UsageError("the key is not the one that the pending request is for")
         signer = self._signed_by(signer_key, pending.certificate)

@@ -20,6 +20,7 @@ from pkix.algorithms import (
     TRIPLE_DES,
 )
 from scep_kem.client.http_options import HttpOptions
+from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.urls import check_url
 from scep_kem.errors import UsageError
 
@@ -48,9 +49,9 @@ class Options:
     """url: of the server. fingerprint: of the CA, hex. cipher, digest: names of CIPHERS and DIGESTS, None to choose.
     legacy: accept, and if need be use, SHA-1 and 3DES. http: how the server is reached. pss: RSASSA-PSS.
     require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation of ML-KEM.
-    diagnose: say what is in an answer that is not accepted. trace: called with lines about each message. save: folder
-    for the messages' octets, or None. given: what of this was asked for, by the names of the command's options, for a
-    later run; as JSON has it.
+    keys: reads private keys. diagnose: say what is in an answer that is not accepted. trace: called with lines about
+    each message. save: folder for the messages' octets, or None. given: what of this was asked for, by the names of the
+    command's options, for a later run; as JSON has it.
     Raises UsageError if url or fingerprint cannot be one.
     """
 
@@ -64,6 +65,7 @@ class Options:
     require_kem: bool = False
     diagnose: bool = False
     kem_backend: str = "automatic"
+    keys: KeyFiles = field(default_factory=KeyFiles)
     trace: Callable[[str], None] | None = None
     save: Path | None = None
     given: Mapping[str, Any] = field(default_factory=dict)

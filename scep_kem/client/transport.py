@@ -124,6 +124,7 @@ class HttpTransport:
                 content_type=headers.get("Content-Type", ""),
                 body=content,
                 redirects=tuple(map(shown_target, asked[1:])),
+                proxy=self._connections.proxy,
             )
             location = headers.get("Location", "") if 300 <= status < 400 else ""
             if location:
@@ -162,13 +163,14 @@ class HttpTransport:
 
     def _refused(self, answer: HttpAnswer) -> TransportError:
         """An HTTP status other than 200."""
-        status, proxy = answer.status, self._connections.proxy
+        status = answer.status
         kind = AnswerLost if status in STATUS_OF_NO_ANSWER else Declined if 300 <= status < 500 else TransportError
-        text = f"{answer.operation}: {shown(self.url)} answered HTTP {status}"
+        through = f" through the proxy {answer.proxy}" if answer.proxy else ""
+        text = f"{answer.operation}: {shown(self.url)}{through} answered HTTP {status}"
         if answer.location:
             text += f", Location {answer.location}: {answer.not_followed}"
-        elif status == 407 and proxy is not None:
-            text += f", which is the proxy {proxy}{WANTS_A_USER}"
+        elif status == 407 and answer.proxy:
+            text += f", which is the proxy's{WANTS_A_USER}"
         else:
             text += answer.told()
         return kind(text)

@@ -38,7 +38,7 @@ def fits(key: AnyKey, spki: bytes) -> bool:
 @dataclass(frozen=True)
 class Wanted:
     """A certificate to ask for. key: for which. request: one made elsewhere, to be sent as it is; then subject and
-    challenge password are its own, and the extensions are in it.
+    challenge password are its own, and the extensions are in it. statement_key_file: of the statement's key.
     """
 
     key: AnyKey
@@ -47,6 +47,7 @@ class Wanted:
     challenge_password: str | None = None
     statement: Statement | None = None
     request: CertificationRequest | None = None
+    statement_key_file: Path | None = None
 
     def is_asked_by(self, request: CertificationRequest) -> bool:
         """Whether this request is the one, or would be made for the same."""

@@ -15,22 +15,28 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PublicFormat, pkcs12
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from pyasn1.codec.der.encoder import encode as pyasn1_encode
-from pyasn1_alt_modules import rfc5958
+from pyasn1_alt_modules import rfc5958, rfc8018
 
+from ca.crl import create_crl
 from kem.errors import KemError
 from kem.keys import DecapsulationKey, encode_private_key, encode_public_key
 from pkix import encrypted_keys, oids
+from pkix.encrypted_keys import encrypt_private_key
 from pkix.errors import AlgorithmRefused, Malformed, PasswordNeeded, PkixError
-from pkix.keys import PrivateKey, dump_private_key, load_key, load_private_key, pem_of, spki_of
+from pkix.keys import PrivateKey, dump_private_key, is_encrypted, load_key, load_private_key, pem_of, spki_of
+from pkix.pem import decode_pem, encode_pem, pem_blocks
+from pkix.pkcs10 import encode_certification_request
+from pkix.pkcs12_writer import encode_pkcs12
+from pkix.signed_data import encode_degenerate
 from scep_kem import files
 from scep_kem.errors import UsageError
 from tests.pkix import second_opinion
 from tests.pkix.forge import algorithm, peer
 from tests.pkix.openssl import OpenSsl
 from tests.pkix.tlv import Node, integer, tlv
-from tests.world import kem_key, key
+from tests.world import NOW, Random, authority, kem_key, key
 
 SIGNING = ("rsa:2048", "ec:P-256", "ec:P-521", "ed25519", "ml-dsa-44", "ml-dsa-65")
 ALL = (*SIGNING, "ml-kem-768")
@@ -325,39 +331,145 @@ def test_a_bare_seed_in_pkcs_8_says_what_it_is(kind: str, length: int, section: 
         load_key(pem_of(tree.der()))
 
 
+pem = encode_pem
+
+
+def without_mac(der: bytes) -> bytes:
+    """As `openssl pkcs12 -nomac` writes."""
+    tree = Node.parse(der)
+    return tlv(0x30, *(child.der() for child in tree.children[:2]))
+
+
 CERTIFICATE = x509.load_der_x509_certificate(peer().certificate.der)
-OTHER_THINGS: dict[str, tuple[Callable[[], bytes], str]] = {
-    "nothing": (lambda: b"", "it is empty"),
-    "32 octets": (lambda: b"\x01" * 32, "a bare seed.*RFC 9935.*RFC 9881"),
-    "64 octets": (lambda: b"\x01" * 64, "a bare seed"),
-    "DER": (lambda: version_1("ec:P-256"), "a private key in DER; write it as PEM"),
-    "DER, version 2": (lambda: with_public("ed25519"), "a private key in DER"),
-    "public key": (lambda: public("ec:P-256"), "a public key"),
-    "certificate": (lambda: peer().certificate.der, "a certificate or a request"),
-    "PEM certificate": (lambda: CERTIFICATE.public_bytes(Encoding.PEM), "a PEM block of type CERTIFICATE"),
-    "PKCS #12": (
-        lambda: pkcs12.serialize_key_and_certificates(
-            b"name",
-            key("rsa:2048", "peer"),
-            CERTIFICATE,
-            None,
-            BestAvailableEncryption(SECRET),  # type: ignore[arg-type]
-        ),
-        "a PKCS #12 file",
-    ),
-    "text": (lambda: b"no key", "it is no PEM"),
+REQUEST = encode_certification_request(key("ec:P-256"), CERTIFICATE.subject)
+CRL = create_crl(authority(), [], 1, now=NOW)
+OPENSSH = key("ed25519").private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+OPENSSH_PUBLIC = key("ed25519").public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+P12 = encode_pkcs12(key("rsa:2048", "peer"), peer().certificate, [], password=SECRET, random=Random("p12"))
+OTHER_THINGS: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "it is empty"),
+    "blanks": (b" \n", "it is empty"),
+    "32 octets": (b"\x01" * 32, "it is a bare seed.*RFC 9935.*RFC 9881"),
+    "64 octets": (b"\x01" * 64, "it is a bare seed"),
+    "public key": (public("ec:P-256"), "it is a public key"),
+    "PEM public key": (pem("PUBLIC KEY", public("ec:P-256")), "it is a public key"),
+    "certificate": (peer().certificate.der, "it is a certificate"),
+    "PEM certificate": (CERTIFICATE.public_bytes(Encoding.PEM), "it is a certificate"),
+    "old label": (pem("X509 CERTIFICATE", peer().certificate.der), "it is a certificate"),
+    "request": (REQUEST, "it is a certificate request"),
+    "PEM request": (pem("CERTIFICATE REQUEST", REQUEST), "it is a certificate request"),
+    "CRL": (CRL, "it is a CRL"),
+    "PEM CRL": (pem("X509 CRL", CRL), "it is a CRL"),
+    "PKCS #7": (encode_degenerate([peer().certificate.der]), "it is a PKCS #7 bag; `openssl pkcs7 -print_certs"),
+    "PKCS #12": (P12, "it is a PKCS #12 file; `openssl pkcs12"),
+    "PKCS #12 without MAC": (without_mac(P12), "it is a PKCS #12 file"),
+    "OpenSSH": (OPENSSH, "it is a private key in OpenSSH's own form; `ssh-keygen -p -m PKCS8"),
+    "OpenSSH public": (OPENSSH_PUBLIC, "it is a public key in OpenSSH's own form"),
+    "PuTTY": (b"PuTTY-User-Key-File-3: ssh-ed25519\n", "it is a key of PuTTY; export it in PEM"),
+    "JWK": (b'{"kty": "EC", "crv": "P-256", "d": "AA"}', "it is a JSON Web Key; write it as PEM"),
+    "DSA": (pem("DSA PRIVATE KEY", b"0"), "it is a PEM block of type DSA PRIVATE KEY"),
+    "half of PEM": (b"-----BEGIN PRIVATE KEY-----\nAAAA", "it is PEM that is cut short"),
+    "text": (b"no key", "it is neither PEM nor DER"),
+    "other DER": (b"\x30\x03\x02\x01\x01", "it is DER, or something like it, of another kind"),
 }
 
 
 @pytest.mark.parametrize("name", OTHER_THINGS)
-def test_the_text_says_what_a_file_is(name: str, tmp_path: Path) -> None:
-    make, text = OTHER_THINGS[name]
-    with pytest.raises(Malformed, match=text):
-        load_key(make())
-    (tmp_path / "key").write_bytes(make())
-    with pytest.raises(UsageError, match=text):
+def test_the_text_says_what_a_file_is_and_what_is_expected(name: str, tmp_path: Path) -> None:
+    data, text = OTHER_THINGS[name]
+    expected = f"{text}.*; a private key in PEM or DER \\(PKCS #8, PKCS #1 or SEC 1\\) is expected$"
+    with pytest.raises(Malformed, match=expected):
+        load_key(data)
+    (tmp_path / "key").write_bytes(data)
+    with pytest.raises(UsageError, match=expected):
         files.read_any_key(tmp_path / "key")
 
 
 def test_a_key_behind_its_certificate_is_found() -> None:
     assert same(load_key(CERTIFICATE.public_bytes(Encoding.PEM) + dump_private_key(key("ec:P-256"))), "ec:P-256")
+
+
+# In DER, in OpenSSL's old forms, and written
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_der_is_read_in_both_versions(kind: str) -> None:
+    for der in (version_1(kind), with_public(kind)):
+        assert same(load_key(der), kind)
+    with pytest.raises(Malformed, match="it is not encrypted, but a password was given"):
+        load_key(version_1(kind), password=SECRET)
+
+
+@pytest.mark.parametrize("kind", ["rsa:2048", "ec:P-256", "ec:P-521"])
+def test_pkcs_1_and_sec_1_are_read_in_pem_and_der(kind: str) -> None:
+    for encoding in (Encoding.PEM, Encoding.DER):
+        assert same(load_key(traditional(kind, encoding)), kind)
+
+
+def traditional(kind: str, encoding: Encoding) -> bytes:
+    return key(kind).private_bytes(encoding, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+
+@pytest.mark.parametrize("kind", ["rsa:2048", "ec:P-256"])
+@pytest.mark.parametrize("cipher", ["-aes128", "-aes256", "-des3"])
+def test_openssl_s_own_encryption_is_read(openssl: OpenSsl, kind: str, cipher: str) -> None:
+    text = openssl_encrypted(openssl, kind, cipher)
+    assert is_encrypted(text) and not is_encrypted(traditional(kind, Encoding.PEM))
+    assert same(load_key(text, password=SECRET), kind)
+    assert same(load_key(CERTIFICATE.public_bytes(Encoding.PEM) + text, password=SECRET), kind)
+    with pytest.raises(Malformed, match="its password is another one"):
+        load_key(text, password=b"another")
+    with pytest.raises(PasswordNeeded, match="is encrypted"):
+        load_key(text)
+
+
+def openssl_encrypted(openssl: OpenSsl, kind: str, cipher: str) -> bytes:
+    command, plain = kind.partition(":")[0], openssl.file(traditional(kind, Encoding.PEM))
+    more = ("-traditional",) if command == "rsa" else ()
+    return openssl.run(command, "-in", plain, cipher, "-passout", f"pass:{SECRET.decode()}", *more)
+
+
+@pytest.mark.parametrize("said", ["CAMELLIA-128-CBC", "DES-CBC"])
+def test_other_ciphers_of_openssl_s_own_encryption_are_named(openssl: OpenSsl, said: str) -> None:
+    text = openssl_encrypted(openssl, "ec:P-256", "-aes128").replace(b"AES-128-CBC", said.encode())
+    with pytest.raises(AlgorithmRefused, match=f"encrypted with {said}, which is not supported; encrypt it with"):
+        load_key(text, password=SECRET)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written takes as long to compute as an attacker should need."""
+    monkeypatch.setattr(encrypted_keys, "ITERATIONS", 1000)
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("kind", ALL)
+def test_rfc_8018_written_keys_are_read_again(kind: str) -> None:
+    private = load_key(version_1(kind))
+    text = dump_private_key(private, SECRET, Random("salt"))
+    assert text.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n") and is_encrypted(text)
+    assert same(load_key(text, password=SECRET), kind)
+    with pytest.raises(Malformed, match="its password is another one"):
+        load_key(text, password=b"another")
+    with pytest.raises(PasswordNeeded):
+        load_key(text)
+    der = decode_pem(pem_blocks(text)[0][1], "key")
+    assert is_encrypted(der) and same(load_key(der, password=SECRET), kind)
+
+
+def test_rfc_8018_written_keys_are_pbes2_with_aes_256_and_many_iterations() -> None:
+    der = encrypt_private_key(b"contents", SECRET, Random("salt"))
+    outer = second_opinion.exactly(der, rfc5958.EncryptedPrivateKeyInfo())
+    assert str(outer["encryptionAlgorithm"]["algorithm"]) == "1.2.840.113549.1.5.13"
+    params = second_opinion.exactly(bytes(outer["encryptionAlgorithm"]["parameters"]), rfc8018.PBES2_params())
+    derivation = second_opinion.exactly(bytes(params["keyDerivationFunc"]["parameters"]), rfc8018.PBKDF2_params())
+    assert str(params["encryptionScheme"]["algorithm"]) == "2.16.840.1.101.3.4.1.42"
+    assert str(derivation["prf"]["algorithm"]) == "1.2.840.113549.2.9"
+    assert int(derivation["iterationCount"]) >= 600_000 and len(bytes(derivation["salt"]["specified"])) == 16
+
+
+@pytest.mark.parametrize("kind", ["rsa:2048", "ec:P-256", "ed25519"])
+def test_openssl_reads_what_is_written(openssl: OpenSsl, kind: str) -> None:
+    text = openssl.file(dump_private_key(key(kind), SECRET, Random("salt")))
+    found = openssl.run("pkey", "-in", text, "-passin", f"pass:{SECRET.decode()}", "-pubout", "-outform", "DER")
+    assert found == public(kind)

@@ -22,7 +22,6 @@ from pkix.errors import AlgorithmRefused, Malformed
 from pkix.keys import (
     KEY_TYPES,
     certificate_hash,
-    dump_kem_key,
     dump_private_key,
     generate,
     key_hash,
@@ -229,7 +228,7 @@ def test_digest_that_goes_with_a_key(key_type: str, digest: str) -> None:
 def test_rfc_9935_6_kem_keys_in_pem_keep_their_form(name: str, form: PrivateKeyForm) -> None:
     private = DecapsulationKey(by_name(name), seed=bytes(64))
     given = decode_private_key(encode_private_key(private, form))
-    text = dump_kem_key(given)
+    text = dump_private_key(given)
     assert text.startswith(b"-----BEGIN PRIVATE KEY-----\n")
     assert max(map(len, text.splitlines())) <= 64
     found = load_kem_key(text)
@@ -238,7 +237,7 @@ def test_rfc_9935_6_kem_keys_in_pem_keep_their_form(name: str, form: PrivateKeyF
 
 @pytest.mark.parametrize("text", [b"", b"no key"])
 def test_kem_key_without_a_pem_block(text: bytes) -> None:
-    with pytest.raises(Malformed, match="no PEM block of type PRIVATE KEY"):
+    with pytest.raises(Malformed, match=r"it is (empty|neither PEM nor DER); a private key in PEM or DER"):
         load_kem_key(text)
 
 
@@ -246,4 +245,4 @@ def test_kem_key_that_is_another_key() -> None:
     with pytest.raises(AlgorithmRefused, match="no ML-KEM key"):
         load_kem_key(GOOD)
     with pytest.raises(AlgorithmRefused, match="cannot sign"):
-        load_private_key(dump_kem_key(DecapsulationKey(by_name("ML-KEM-512"), seed=bytes(64))))
+        load_private_key(dump_private_key(DecapsulationKey(by_name("ML-KEM-512"), seed=bytes(64))))

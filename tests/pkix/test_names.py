@@ -372,6 +372,16 @@ def test_no_long_text_is_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(seen) == 2 and max(seen) == 512
 
 
+@pytest.mark.parametrize("between", [" ", "\\ ", "\\,", '\\"'], ids=["blank", "escaped blank", "comma", "quote"])
+def test_11_3_no_text_takes_long_to_read(between: str) -> None:
+    """With a hundred thousand blanks inside a value, a time that grows with their square was a quarter of an hour."""
+    inside = between * 100_000
+    (attribute,) = parse_name(f"CN=a{inside}b , O=x").get_attributes_for_oid(NameOID.COMMON_NAME)
+    assert len(attribute.value) == 100_002
+    with pytest.raises(Malformed):
+        parse_name(f'CN="a{inside}b"c"')
+
+
 def test_long_values_are_the_same_but_for_case_and_blanks() -> None:
     long = "Ä" * 513
     assert prepared(long) == prepared(f" {long.lower()}  ") != prepared(long + "x")

@@ -17,7 +17,8 @@ ENCRYPTED_DATA = Oid("1.2.840.113549.1.7.6")
 BAGS = "1.2.840.113549.1.12.10.1"
 TRIPLE_DES = Oid("1.2.840.113549.1.12.1.3")
 SCRYPT = Oid("1.3.6.1.4.1.11591.4.11")
-PBMAC1 = Oid("1.2.840.113549.1.5.14")
+PBMAC1 = oids.PBMAC1
+HMAC = wrap(0x30, encode_oid(oids.HMAC_SHA256))
 ONE_EACH = (integer(1), integer(1))
 
 
@@ -66,7 +67,9 @@ def pfx(*safes: bytes, mac: bytes = b"") -> bytes:
 
 PLACES: dict[str, Callable[[bytes], bytes]] = {
     "MacData": lambda count: pfx(mac=mac(count)),
-    "PBMAC1": lambda count: pfx(mac=mac(integer(1), seq(encode_oid(PBMAC1), seq(pbkdf2(count), seq(SALT))))),
+    "PBMAC1": lambda count: pfx(
+        mac=mac(integer(1), seq(encode_oid(PBMAC1), seq(pbkdf2(count), seq(encode_oid(oids.HMAC_SHA256)))))
+    ),
     "encrypted data, PBES1": lambda count: pfx(encrypted(pbes1(count)), mac=mac(None)),
     "encrypted data, PBES2": lambda count: pfx(encrypted(pbes2(pbkdf2(count)))),
     "key bag, PBES1": lambda count: pfx(data(seq(shrouded(pbes1(count))))),
@@ -78,15 +81,16 @@ PLACES: dict[str, Callable[[bytes], bytes]] = {
 
 
 class Computing(Exception):
-    """The library was asked."""
+    """The library was asked, or PBKDF2."""
 
 
 @pytest.fixture(autouse=True)
 def library(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(_data: bytes, _password: bytes | None) -> None:
+    def compute(*_arguments: object) -> None:
         raise Computing
 
-    monkeypatch.setattr(pkcs12, "load_pkcs12", load)
+    monkeypatch.setattr(pkcs12, "load_pkcs12", compute)
+    monkeypatch.setattr(pkcs12, "derived", compute)
 
 
 @pytest.mark.parametrize("place", PLACES)

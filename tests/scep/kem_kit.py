@@ -29,7 +29,7 @@ from tests.world import BACKENDS, Device, World, authority, kem_device, kem_key,
 
 SUBJECT = "CN=kem device,O=Example"
 WRONG_PROOF = "the proof of possession is wrong"
-EXPIRED = "the challenge has expired; send the request again"
+EXPIRED = "the challenge has expired on "
 UNKNOWN = "no request matches this transactionID and requester"
 CHALLENGED = StillPending(challenged=True)
 

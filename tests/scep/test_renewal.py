@@ -147,7 +147,9 @@ def test_an_expired_certificate_does_not_renew(world: World) -> None:
     device, issued = enrolled(world)
     renewing = device.renewal(issued)
     world.tick(timedelta(days=365, seconds=1))
-    assert refusal(renewing.enrol()) == "the certificate to renew is not valid now"
+    told = refusal(renewing.enrol())
+    assert told.startswith("the certificate to renew is not valid now: it is from ")
+    assert told.endswith(f", and the clock of this CA says {world.now:%Y-%m-%d %H:%M} UTC")
 
 
 @pytest.mark.parametrize(("days", "renews"), [(365, True), (395, True), (396, False)])
@@ -164,7 +166,9 @@ def test_a_certificate_that_begins_later_does_not_renew(world: World) -> None:
     device, issued = enrolled(world)
     renewing = device.renewal(issued)
     world.tick(timedelta(hours=-11))
-    assert refusal(renewing.enrol()) == "the certificate to renew is not valid now"
+    told = refusal(renewing.enrol())
+    assert told.startswith("the certificate to renew is not valid now: it is from ")
+    assert told.endswith(f", and the clock of this CA says {world.now:%Y-%m-%d %H:%M} UTC")
 
 
 def test_a_renewal_window_names_its_beginning() -> None:
@@ -173,7 +177,7 @@ def test_a_renewal_window_names_its_beginning() -> None:
     renewing = device.renewal(issued)
     world.tick(timedelta(days=334, hours=23))
     expected = "the certificate may be renewed from 2027-10-22 12:00 UTC on"
-    assert refusal(renewing.enrol()) == expected
+    assert refusal(renewing.enrol()) == f"{expected}, and the clock of this CA says 2027-10-22 11:00 UTC"
     world.tick(timedelta(hours=1))
     certificate(renewing.enrol())
 

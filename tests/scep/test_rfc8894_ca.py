@@ -345,7 +345,8 @@ def test_a_ca_certificate_that_has_ended_issues_nothing() -> None:
     found = see(world, craft.request(device))
     assert (found.status, found.fail_info_text) == (
         "2",
-        "the CA certificate has expired on 2026-11-11 12:00 UTC; its operator has to renew it",
+        "the CA certificate has expired on 2026-11-11 12:00 UTC, and the clock of this CA says 2026-11-21 12:00 UTC; "
+        "its operator has to renew it",
     )
     assert not world.store.certificates()
 

@@ -181,7 +181,7 @@ def test_f02_an_expired_ra_is_refused_service_with_that_reason_and_the_client_na
     assert "certificate has expired on" in text and "has to renew it" in text
     body = site.get("operation=GetCACert").data
     certificates = CaCertificates.decode(body, fingerprint=None, now=utc_now() + timedelta(days=1830))
-    with pytest.raises(ReplyRefused, match=r"not valid now: .*RA decryption \(valid from .* to "):
+    with pytest.raises(ReplyRefused, match=r"left out: .*RA decryption \(not valid now: it is from .* to "):
         certificates.recipient(None)
 
 

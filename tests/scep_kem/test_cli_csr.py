@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kem.keys import encode_public_key
 from pkix import oids
-from pkix.asn1 import encode, wrap
+from pkix.asn1 import algorithm, encode, wrap
 from pkix.certificates import Certificate, encode_extension
 from pkix.names import parse_name
 from pkix.pem import encode_pem
@@ -24,6 +25,7 @@ from scep_kem import files
 from scep_kem.client.pending import Pending
 from tests.pkix.forge import attribute, extension_request, request_info, sign_request
 from tests.pkix.openssl import OpenSsl, find_openssl
+from tests.scep.craft import MD5, SHA1
 from tests.scep_kem.devices import Device, password, waiting
 from tests.scep_kem.kit import Result, ca_pair, run
 from tests.world import Random, kem_key, key, name
@@ -76,6 +78,19 @@ def test_it_is_sent_octet_for_octet_whatever_is_in_it(make: Callable[..., Device
     assert "an earlier run sent this request" in enroll(device, der).err
     assert enroll(device, csr(subject="CN=from Windows")).code == 2
     device.enroll("--san", "dns:b.example", subject="CN=from Windows").refused_in_one_line(2, "holds another request")
+
+
+@pytest.mark.parametrize(
+    ("digest", "scheme"), [(SHA1, oids.SHA1_WITH_RSA), (MD5, oids.MD5_WITH_RSA)], ids=["SHA-1", "MD5"]
+)
+def test_what_it_is_signed_with_is_for_the_ca_to_judge(
+    make: Callable[..., Device], digest: hashes.HashAlgorithm, scheme: oids.Oid
+) -> None:
+    private = key("rsa:2048", LIVE)
+    der = sign_request(request_info(private), private, digest=digest, scheme=encode(algorithm(scheme, b"\x05\x00")))
+    found = enroll(make(), der)
+    assert found.code == 4 and "refused: badAlg: " in found.err
+    enroll(make(), broken(der)).refused_in_one_line(2, "the PKCS #10 request's signature does not verify")
 
 
 def test_openssl_makes_one(make: Callable[..., Device], ca_folder: Path) -> None:

@@ -123,7 +123,8 @@ def test_a_request_that_has_expired_is_not_listed_and_cannot_be_decided(own: CaD
         (found,) = store.transactions()
         store.replace(found, replace(found, expires=utc_now() - timedelta(seconds=10)))
     assert run("requests", "list", "--all", "--dir", own.path).good().out == ""
-    assert run("requests", "approve", request_id, "--dir", own.path).code == 2
+    found_out = run("requests", "approve", request_id, "--dir", own.path)
+    found_out.refused_in_one_line(2, f"request {request_id} has expired on ", "and the clock of this machine says ")
 
 
 def test_a_request_that_changes_at_that_moment_is_told(own: CaDir, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,3 +173,11 @@ def test_no_subject_can_forge_a_line_or_control_the_terminal(own: CaDir, command
         assert [sum(line.startswith(word) for line in lines) for word in ("id ", "fingerprint: ")] == [1, 1]
     else:
         assert len(lines) == 1
+
+
+def test_what_was_rejected_is_said_to_be(own: CaDir) -> None:
+    request_id = waiting(own)
+    with own.open_store() as store:
+        (found,) = store.transactions()
+        store.replace(found, replace(found, state=State.FAILED, decision=Decision.REJECTED))
+    run("requests", "approve", request_id, "--dir", own.path).refused_in_one_line(2, "does not wait: it is rejected")

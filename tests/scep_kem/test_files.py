@@ -23,6 +23,7 @@ from pkix.asn1 import Oid, encode, octet_string, wrap
 from pkix.certificates import Certificate
 from pkix.keys import KEY_TYPES, dump_private_key
 from pkix.names import name_text
+from pkix.pkcs12 import decode_pkcs12
 from pkix.signed_objects import has_issued
 from scep_kem import files
 from scep_kem.cli.common import certificate_option
@@ -30,7 +31,7 @@ from scep_kem.errors import UsageError
 from scep_kem.trace import describe_certificate
 from tests.scep.craft import certificate_with
 from tests.scep_kem.kit import ca_pair
-from tests.world import authority, key
+from tests.world import authority, kem_key, key
 
 
 def mode(path: Path) -> int:
@@ -201,19 +202,44 @@ def test_text_before_a_certificate_does_not_matter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "what"),
     [
-        b"",
-        b"garbage",
-        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-        b"-----BEGIN CERTIFICATE-----",
-        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        (b"", "it is empty"),
+        (b"garbage", "it is neither PEM nor DER"),
+        (b"-----BEGIN CERTIFICATE-----", "it is PEM that is cut short"),
+        (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "it is a private key"),
+        (
+            b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
+            "it is a certificate request",
+        ),
+        (b'{"kty": "RSA"}', "it is a JSON Web Key; write it as PEM"),
     ],
 )
-def test_what_is_no_certificate_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_certificate_says_what_it_is_and_what_is_expected(tmp_path: Path, content: bytes, what: str) -> None:
     (tmp_path / "certificate").write_bytes(content)
-    with pytest.raises(UsageError, match=r"certificate holds no readable certificate$"):
-        files.read_certificates(tmp_path / "certificate")
+    for read in (files.read_certificates, files.read_certificate):
+        with pytest.raises(UsageError) as refused:
+            read(tmp_path / "certificate")
+        expected = f"certificate holds no readable certificate: {what}; a certificate in PEM or DER is expected"
+        assert str(refused.value).endswith(expected)
+
+
+def test_a_broken_certificate_is_no_readable_one(tmp_path: Path) -> None:
+    (tmp_path / "certificate").write_bytes(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    for read in (files.read_certificates, files.read_certificate):
+        with pytest.raises(UsageError, match=r"certificate holds no readable certificate$"):
+            read(tmp_path / "certificate")
+
+
+@pytest.mark.parametrize("kind", ["ec:P-256", "ml-kem-768"])
+def test_a_pkcs_12_file_is_secret_and_written_whole(tmp_path: Path, kind: str) -> None:
+    private = kem_key()[0] if kind.startswith("ml-kem") else key(kind)
+    certificate = Certificate.of(ca_pair("ec:P-256").certificate)
+    files.write_pkcs12(tmp_path / "device.p12", private, certificate, [], b"secret")
+    assert mode(tmp_path / "device.p12") == 0o600
+    found, certificates = decode_pkcs12(files.read(tmp_path / "device.p12"), password=b"secret")
+    assert [Certificate.of(item) for item in certificates] == [certificate]
+    assert dump_private_key(found) == dump_private_key(private)
 
 
 def test_a_certificate_that_writes_out_a_default_is_kept_octet_for_octet(tmp_path: Path) -> None:

@@ -93,6 +93,16 @@ def has_a_bad_chunk(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nAES\r\n")
 
 
+def is_not_compressed(connection: socket.socket) -> None:
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nAES\n")
+
+
+def has_two_lengths(connection: socket.socket) -> None:
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nAES\n")
+
+
 CLOSING = (closes, greets_like_ssh, has_a_bad_chunk)
 
 
@@ -131,6 +141,8 @@ def test_what_the_operating_system_says_is_kept() -> None:
         (greets_like_ssh, "what it answered is no HTTP; is this the right port, and does its URL begin with https://?"),
         (has_a_long_line, "what it answered has a line that is too long for HTTP"),
         (has_a_bad_chunk, "the answer ended early"),
+        (is_not_compressed, "the answer is compressed, and cannot be unpacked"),
+        (has_two_lengths, "what it answered is wrong as HTTP"),
     ],
 )
 def test_what_is_no_http(serve: Callable[[socket.socket], None], words: str) -> None:

@@ -16,7 +16,7 @@ from ca.store import Store
 from drafts.tools.labelled import NOW, Labelled, kem_key, signing_key
 from kem.keys import DecapsulationKey, EncapsulationKey, encode_public_key
 from pkix.certificates import Certificate
-from pkix.keys import dump_kem_key, dump_private_key
+from pkix.keys import dump_private_key
 from pkix.signatures import SigningKey
 from pkix.signed_data import Signer
 from scep.client import KemKey, self_signed
@@ -77,7 +77,7 @@ class Cast:
     def kem_key(self, parameter_set: str, label: str, what: str) -> KemKey:
         """An ML-KEM key of a client's."""
         private, public = kem_key(parameter_set, label)
-        self.add(label, parameter_set, what, dump_kem_key(private))
+        self.add(label, parameter_set, what, dump_private_key(private))
         return KemKey(private, encode_public_key(public))
 
 
@@ -141,5 +141,5 @@ def kem_ca(cast: Cast, parameter_set: str, label: str) -> ExampleCa:
     cast.add("ca", "ec:P-256", "CA, which signs the answers", dump_private_key(root.ca.key), root.certificate.der)
     pair = found.ra_kem[0]
     what = "RA, to which requests are encrypted"
-    cast.add(label, parameter_set, what, dump_kem_key(pair.key), Certificate.of(pair.certificate).der)
+    cast.add(label, parameter_set, what, dump_private_key(pair.key), Certificate.of(pair.certificate).der)
     return ExampleCa(found)
