@@ -25,6 +25,7 @@ from pkix.recipients import Recipient, RsaRecipient
 from pkix.recognised import recognise
 from pkix.signed_data import SignedData
 from pkix.signed_objects import verify_issued
+from pkix.times import THIS_DEVICE, outside
 from pkix.usages import extended_usages, is_ca, is_cmc_ra, is_request_agent, may
 
 MAX_BODY = 512 * 1024  # octets of an answer to GetCACert or GetNextCACert
@@ -263,10 +264,7 @@ def _is_valid(certificate: Certificate, now: datetime) -> bool:
 
 
 def _not_valid(certificate: Certificate, now: datetime) -> str:
-    return (
-        f"not valid now: it is from {certificate.not_before:%Y-%m-%d %H:%M} to {certificate.not_after:%Y-%m-%d %H:%M}, "
-        f"and the clock of this device says {now:%Y-%m-%d %H:%M} UTC"
-    )
+    return f"not valid now: {outside(certificate.not_before, certificate.not_after, now, THIS_DEVICE)}"
 
 
 class _Sieve:

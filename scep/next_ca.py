@@ -59,15 +59,13 @@ def _beside(signed: SignedData, ca: CaCertificates) -> list[bytes]:
 
 
 def _certified(beside: list[bytes], ca: CaCertificates, policy: AlgorithmPolicy) -> list[bytes]:
-    """Those of the CA whose new key the current one has certified under its own name, and what that key has certified.
+    """Those of the CA whose key the current one has certified under its own name, and what that key has certified.
     Raises ReplyRefused if there is none. Another CA below the current one is not the next.
     """
     found, _unreadable = loaded(beside)
     authorities = [item for item in found if is_ca(item)]
     new_keys = {
-        item.spki
-        for item in authorities
-        if same_name(item.subject, ca.ca.subject) and item.spki != ca.ca.spki and has_signed(ca.ca, item, policy)
+        item.spki for item in authorities if same_name(item.subject, ca.ca.subject) and has_signed(ca.ca, item, policy)
     }
     following = [item for item in authorities if item.spki in new_keys]
     if following:

@@ -76,9 +76,7 @@ def message_options(command: F) -> F:
         ),
         click.option("--save-messages", type=click.Path(path_type=Path, file_okay=False), help="Keep messages here."),
         click.option("--trace", is_flag=True, help="Print every message in words."),
-        click.option(
-            "--legacy", is_flag=True, help="Accept SHA-1 and 3DES, and use them if the server knows no better."
-        ),
+        legacy_option,
         click.option(
             "--diagnose",
             is_flag=True,
@@ -95,6 +93,11 @@ def message_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+legacy_option = click.option(
+    "--legacy", is_flag=True, help="Accept SHA-1 and 3DES, and use them if the server knows no better."
+)
 
 
 def protocol_options(command: F) -> F:

@@ -26,6 +26,7 @@ from scep_kem.cli.client_options import (
     fingerprint_option,
     http_of,
     http_options,
+    legacy_option,
     options_of,
     out_option,
     protocol_options,
@@ -38,8 +39,9 @@ from scep_kem.cli.outputs import write_certificate
 from scep_kem.client.answers import keyword_remarks, shown_keywords
 from scep_kem.client.chains import issuers_of
 from scep_kem.client.client import ScepClient
-from scep_kem.client.options import Options
+from scep_kem.client.options import Options, check_fingerprint
 from scep_kem.client.transport import HttpTransport, TransportError
+from scep_kem.errors import UsageError
 from scep_kem.terminal import printable
 
 MOST_REMARKS = 8
@@ -150,20 +152,35 @@ def tell_remarks(where: str, found: list[str]) -> None:
 @url_option
 @fingerprint_option
 @http_options
+@legacy_option
 @click.option("--next", "following", is_flag=True, help="The next CA certificate (GetNextCACert), verified.")
+@click.option(
+    "--next-fingerprint",
+    help="SHA-256 (or SHA-1) of the next CA certificate, if the server signs it as older drafts had it.",
+)
 @click.option("--all", "everything", is_flag=True, help="Also the RA's certificates, which are nothing to trust.")
 @click.option("--out", type=FILE, help="File for the certificates (PEM); the default is stdout.")
 def cacert(
-    url: str, ca_fingerprint: str | None, following: bool, everything: bool, out: Path | None, **http: Any
+    url: str,
+    ca_fingerprint: str | None,
+    legacy: bool,
+    following: bool,
+    next_fingerprint: str | None,
+    everything: bool,
+    out: Path | None,
+    **http: Any,
 ) -> None:
     """Get and authenticate the CA's certificates.
 
     With GetCACert or GetNextCACert. The certificates of CAs are written, the one that issues first: a file to trust,
     as with `openssl verify -CAfile`. What each certificate is for is on stderr.
     """
-    client = ScepClient(Options(url=url, fingerprint=ca_fingerprint, http=http_of(http)))
+    check_fingerprint(next_fingerprint)
+    if next_fingerprint is not None and not following:
+        raise UsageError("--next-fingerprint is of the certificate that --next gets")
+    client = ScepClient(Options(url=url, fingerprint=ca_fingerprint, legacy=legacy, http=http_of(http)))
     ca = client.ca
-    received = client.next_ca() if following else ca.all
+    received = client.next_ca(next_fingerprint) if following else ca.all
     certificates = list(received) if everything else issuers_of(received, ca.ca)
     tell_remarks("HTTP", client.remarks)
     _tell(received, ca, following)

@@ -152,7 +152,7 @@ class ScepClient:
         try:
             yield
         except (TransportError, PkixError, KemError) as error:
-            if self.note and not hasattr(error, "__notes__"):
+            if self.note:
                 error.add_note(self.note)
             raise
 

@@ -44,6 +44,12 @@ DIGESTS: dict[str, Callable[[], hashes.HashAlgorithm]] = {
 _FINGERPRINT = re.compile("[0-9A-Fa-f]{64}|[0-9A-Fa-f]{40}")
 
 
+def check_fingerprint(text: str | None) -> None:
+    """Raises UsageError for what can be none."""
+    if text is not None and not _FINGERPRINT.fullmatch(re.sub("[: ]", "", text)):
+        raise UsageError("a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)")
+
+
 @dataclass(frozen=True)
 class Options:
     """url: of the server. fingerprint: of the CA, hex. cipher, digest: names of CIPHERS and DIGESTS, None to choose.
@@ -72,5 +78,4 @@ class Options:
 
     def __post_init__(self) -> None:
         check_url(self.url)
-        if self.fingerprint is not None and not _FINGERPRINT.fullmatch(re.sub("[: ]", "", self.fingerprint)):
-            raise UsageError("a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)")
+        check_fingerprint(self.fingerprint)

@@ -119,6 +119,26 @@ def test_beside_an_ml_kem_certificate_the_mark_of_ndes_is_not_enough() -> None:
     assert Certificate.of(agent.certificate) in alone.all
 
 
+def test_a_stranger_s_ml_kem_certificate_takes_no_ra_away() -> None:
+    """Whoever adds one that is not marked must not have the unmarked RAs of an old server dropped."""
+    ca = ca_pair()
+    agent = ra_pair(ca, "keyEncipherment", [REQUEST_AGENT]).certificate
+    world = World(current=authority(kems=("ML-KEM-768",)))
+    (kem,) = world.authority.ra_kem
+    unmarked = x509.CertificateBuilder(
+        ca.certificate.subject,
+        ca.certificate.subject,
+        kem.certificate.public_key(),
+        8,
+        ca.certificate.not_valid_before_utc,
+        ca.certificate.not_valid_after_utc,
+        [],
+    ).sign(ca.key, hashes.SHA256())
+    found = read(bag(ca.certificate, unmarked, agent), ca.certificate)
+    assert Certificate.of(agent) in found.all
+    assert [item.reason[:20] for item in found.left_out] == ["of an ML-KEM key, an"]
+
+
 @pytest.mark.parametrize("mark", [REQUEST_AGENT, CMC_RA], ids=["Certificate Request Agent", "cmcRA"])
 def test_no_profile_issues_the_mark_of_an_ra(mark: x509.ObjectIdentifier) -> None:
     """Whoever had it could pose as the RA."""

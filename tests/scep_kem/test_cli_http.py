@@ -45,6 +45,11 @@ def test_3_5_2_caps_remarks_on_odd_keywords_in_one_line() -> None:
     assert "SIV" not in line and "SHA-256x" not in line
 
 
+def test_caps_shows_the_beginning_of_a_long_line() -> None:
+    with Peer((200, b"x" * 200 + b"\nAES\n", CAPS)) as peer:
+        assert run("caps", "--url", peer.url).good().out == "x" * 80 + "\nAES\n"
+
+
 def test_3_5_2_caps_says_that_the_answer_is_empty() -> None:
     with Peer((200, b"", CAPS)) as peer:
         found = run("caps", "--url", peer.url).good()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from pkix.algorithms import TRIPLE_DES
 from pkix.certificates import Certificate
@@ -164,6 +165,32 @@ def test_4_7_a_rollover_from_preparation_to_renewal(rolling: tuple[Served, Path]
     device.enroll("--challenge", password(directory), subject="CN=after").good()
     for file in (tmp_path / "new.pem", device.out):
         files.read_certificates(file)[0].verify_directly_issued_by(new)
+
+
+def test_the_next_ca_may_be_named_by_its_fingerprint(rolling: tuple[Served, Path]) -> None:
+    server, directory = rolling
+    run("ca", "rollover", "--dir", directory)
+    following = run("cacert", "--next", "--url", server.url).good()
+    new = x509.load_pem_x509_certificates(following.out.encode())[-1]
+    sha256 = new.fingerprint(hashes.SHA256()).hex()
+    right = run("cacert", "--next", "--next-fingerprint", sha256, "--url", server.url).good()
+    assert right.out == following.out
+    wrong = run("cacert", "--next", "--next-fingerprint", "0" * 64, "--url", server.url)
+    assert wrong.code == 1
+    assert f"GetNextCACert: no certificate has the fingerprint {'0' * 64}; received: " in wrong.err
+    assert sha256 in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--next-fingerprint", "0" * 64), "--next-fingerprint is of the certificate that --next gets"),
+        (("--next", "--next-fingerprint", "12"), "a fingerprint has 64 hex digits"),
+    ],
+    ids=["without --next", "too short"],
+)
+def test_a_fingerprint_of_the_next_ca_that_cannot_be_used(given: tuple[str, ...], said: str) -> None:
+    run("cacert", "--url", "http://127.0.0.1:9/scep", *given).refused_in_one_line(2, said)
 
 
 def test_serve_makes_a_ca_where_there_is_none_and_stops_with_0(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_password_that_is_not_sent_is_told(rsa: Device) -> None:
     one, other = rsa.password(), rsa.password()
     rsa.lose(lambda: rsa.enroll(password=one))
     unsent = "going on with it; the challenge password given now is not sent, it has its own"
-    rsa.lose(lambda: rsa.enroll(password=other)).err.splitlines()[0].endswith(unsent)
+    assert rsa.lose(lambda: rsa.enroll(password=other)).err.splitlines()[0].endswith(unsent)
     assert unsent not in rsa.enroll(password=one).good().err
     assert rsa.enroll(password=other).good()  # which was not used up
 
