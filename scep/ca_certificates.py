@@ -19,12 +19,12 @@ from pkix.algorithms import AlgorithmPolicy
 from pkix.certificates import Certificate, extensions_of, is_self_issued
 from pkix.errors import AlgorithmRefused, LegacyRefused, Malformed, NotTrusted, PkixError, located
 from pkix.kem_recipients import KemRecipient
-from pkix.names import name_text, same_name
+from pkix.names import name_text, read_name, same_name
 from pkix.purposes import purpose_name
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.recognised import recognise
 from pkix.signed_data import SignedData
-from pkix.signed_objects import verify_issued
+from pkix.signed_objects import verify_signed_object
 from pkix.times import THIS_DEVICE, outside
 from pkix.usages import extended_usages, is_ca, is_cmc_ra, is_request_agent, may
 
@@ -168,8 +168,15 @@ class CaCertificates:
 
     def why_not_issued(self, certificate: Certificate) -> PkixError | None:
         """Why none of these CAs has signed a certificate; None if one has."""
-        issuers = [item for item in self.all if is_ca(item) or item == self.ca]
-        return _why_not_issued(issuers, certificate, self.policy)
+        return _why_not_issued(self._issuers, certificate, self.policy)
+
+    def why_not_signed(self, der: bytes, issuer: bytes, what: str) -> PkixError | None:
+        """The same of a CRL, say, and the Name of the issuer in it. what: it is, for the texts."""
+        return _why_not_signed(self._issuers, der, issuer, self.policy, what)
+
+    @property
+    def _issuers(self) -> list[Certificate]:
+        return [item for item in self.all if is_ca(item) or item == self.ca]
 
     def left_out_as(self, certificate: Certificate) -> LeftOut | None:
         """Of `left_out`, the one that this is."""
@@ -297,12 +304,18 @@ def _why_not_issued(
     issuers: Sequence[Certificate], certificate: Certificate, policy: AlgorithmPolicy
 ) -> PkixError | None:
     """Why none of these has signed a certificate; None if one has."""
-    why: PkixError = NotTrusted(f"its issuer is {name_text(certificate.issuer_name)}")
+    return _why_not_signed(issuers, certificate.der, certificate.issuer, policy, "the certificate")
+
+
+def _why_not_signed(
+    issuers: Sequence[Certificate], der: bytes, issuer_name: bytes, policy: AlgorithmPolicy, what: str
+) -> PkixError | None:
+    why: PkixError = NotTrusted(f"its issuer is {name_text(read_name(issuer_name, 'issuer'))}")
     for issuer in issuers:
-        if not same_name(certificate.issuer, issuer.subject):
+        if not same_name(issuer_name, issuer.subject):
             continue
         try:
-            verify_issued(issuer, certificate, policy)
+            verify_signed_object(der, issuer.public_key, policy, what)
         except AlgorithmRefused as error:
             return type(error)(f"its signature: {error.fact}")
         except PkixError:

@@ -31,9 +31,10 @@ from pkix.errors import AlgorithmRefused, LegacyRefused, PkixError
 from pkix.identities import Identity, KekIdentity, PasswordIdentity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import certificate_hash, key_type_of
+from pkix.names import name_text, read_name, same_name
 from pkix.pkcs10 import CertificationRequest
 from pkix.recipients import Recipient
-from pkix.revocations import is_crl
+from pkix.revocations import is_crl, issuer_of_crl
 from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
 from pkix.times import EARLIEST, LATEST
@@ -213,6 +214,15 @@ class _Conversation(Generic[Answer]):
             certificates=[self._signer.certificate.der, *certificates],
             now=now,
         )
+
+    def _check_issued(self, der: bytes) -> None:
+        """Raises ReplyRefused."""
+        self._check_signed(self.ca.why_not_issued(Certificate.load(der)), "certificate")
+
+    def _check_signed(self, why_not: PkixError | None, what: str) -> None:
+        if why_not is not None:
+            legacy = isinstance(why_not, LegacyRefused)
+            raise ReplyRefused(f"the {what} received is not signed by the CA: {why_not.fact}", legacy=legacy)
 
     def _recipient(self) -> Recipient:
         """Whom to encrypt to. Under CBC that is nobody with an ML-KEM key: what is under such a key belongs in
@@ -409,12 +419,6 @@ class Enrolment(_Conversation[Issued | StillPending | Refused]):
         self.proof = Proof(challenge, context, given, mac, comparison(derived_key, context, given))
         return StillPending(challenged=True)
 
-    def _check_issued(self, der: bytes) -> None:
-        why_not = self.ca.why_not_issued(Certificate.load(der))
-        if why_not is not None:
-            legacy = isinstance(why_not, LegacyRefused)
-            raise ReplyRefused(f"the certificate received is not signed by the CA: {why_not.fact}", legacy=legacy)
-
 
 class Query(_Conversation[Outcome]):
     """GetCert or GetCRL for the certificate that issuer and serial number name."""
@@ -452,9 +456,18 @@ class Query(_Conversation[Outcome]):
         if self._kind is MessageType.GetCRL:
             for crl in answer.crls:
                 if is_crl(crl):
+                    self._check_crl(crl)
                     return Crl(crl)
             raise ReplyRefused("a CertRep SUCCESS to GetCRL has no CRL that can be read")
         for found in readable(answer.certificates):
             if found.is_named_by(self._name):
+                self._check_issued(found.der)
                 return Issued(found.der, tuple(other for other in answer.certificates if other != found.der))
         raise ReplyRefused("a CertRep SUCCESS to GetCert does not have the certificate asked for")
+
+    def _check_crl(self, crl: bytes) -> None:
+        """An RA may sign the answer, but makes no CRL."""
+        issuer = issuer_of_crl(crl)
+        if not same_name(issuer, encode(self._name.issuer)):
+            raise ReplyRefused(f"the CRL received is of another CA, {name_text(read_name(issuer, 'issuer'))}")
+        self._check_signed(self.ca.why_not_signed(crl, issuer, "the CRL"), "CRL")

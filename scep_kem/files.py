@@ -81,7 +81,11 @@ def write_new(path: Path, data: bytes, *, secret: bool = False) -> bool:
     return True
 
 
-def _replace(path: Path, data: bytes, mode: int, name_it: Callable[[Path, Path], object] = Path.replace) -> None:
+def _rename(made: Path, path: Path) -> None:
+    made.replace(path)
+
+
+def _replace(path: Path, data: bytes, mode: int, name_it: Callable[[Path, Path], None] = _rename) -> None:
     """name_it: gives the new file, which is whole, its name."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
