@@ -34,10 +34,12 @@ def read(path: Path, *, secret: bool = False, most: int = -1) -> bytes:
     """The file's octets. secret: only if nobody else may have written it. most: how many may be there, -1 for any.
     Raises UsageError, also for a pipe or a device, which somebody may have put there to make us wait.
     """
-    if secret:
-        safety.check_secret(path)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:  # noqa: PTH123 - of a descriptor
+        descriptor = safety.open_secret(path, flags) if secret else os.open(path, flags)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor
+            if secret:
+                safety.check_secret(path, os.fstat(file.fileno()))
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise UsageError(f"cannot read {path}: not a regular file")
             found = file.read(most + 1 if most >= 0 else -1)
