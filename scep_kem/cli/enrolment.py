@@ -26,7 +26,7 @@ from scep_kem.client.pending import Pending
 from scep_kem.client.transport import AnswerLost, TransportError
 from scep_kem.client.wanted import AnyKey, Renewing, Wanted, is_for
 from scep_kem.clock import utc_now
-from scep_kem.errors import UsageError
+from scep_kem.errors import UsageError, cannot
 from scep_kem.terminal import command, printable
 from scep_kem.trace_contents import told_hash
 
@@ -122,7 +122,7 @@ def carry_out(exchange: Exchange, outputs: Outputs, key: AnyKey, key_file: Path,
         outcome = _converse(exchange, interval, most)
     except (TransportError, PkixError, KemError) as error:
         if not exchange.begun:
-            file.unlink(missing_ok=True)
+            _remove(file)
             raise
         kept, how = "", "to go on"
         if exchange.refused is not None:
@@ -145,11 +145,18 @@ def _end(outcome: Issued | Refused, outputs: Outputs, client: ScepClient, key: A
     out = outputs.certificate
     if isinstance(outcome, Issued):
         outputs.write(Certificate.load(outcome.certificate), client.ca, key)
-    pending_file(out).unlink(missing_ok=True)
-    for number in range(MOST_KEPT):
-        answer_file(out, number).unlink(missing_ok=True)
+    for file in (pending_file(out), *(answer_file(out, number) for number in range(MOST_KEPT))):
+        _remove(file)
     if isinstance(outcome, Refused):
         refused(outcome, client.note)
+
+
+def _remove(file: Path) -> None:
+    """Or say that it stays there, which changes nothing about how the enrolment has ended."""
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        click.echo(printable(str(cannot(f"remove {file}", error))), err=True)
 
 
 def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillPending | Refused:

@@ -128,10 +128,10 @@ class Pending:
                 answers=tuple(map(Answer.load, found.get("answers", []))),
                 certificate=_certificate(_text(found["signer certificate"])),
                 signer=None if found["signer key"] is None else load_private_key(found["signer key"].encode()),
-                signer_file=None if found["signer key file"] is None else Path(found["signer key file"]),
-                renewed=None if renewed is None else (Path(renewed[0]), Path(renewed[1])),
+                signer_file=None if found["signer key file"] is None else Path(_text(found["signer key file"])),
+                renewed=None if renewed is None else (Path(_text(renewed[0])), Path(_text(renewed[1]))),
             )
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, PkixError, UsageError):
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, PkixError, UsageError):
             raise UsageError(f"{path} is not a pending enrolment of this program") from None
 
 
@@ -141,15 +141,15 @@ def _certificate(pem: str) -> Certificate:
 
 
 def _text(value: object) -> str:
-    """Raises TypeError."""
-    if not isinstance(value, str):
+    """Raises TypeError; also for what can be no name of a file."""
+    if not isinstance(value, str) or "\0" in value:
         raise TypeError
     return value
 
 
 def _options(value: object) -> dict[str, Any]:
     """Raises TypeError."""
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or any(isinstance(item, str) and "\0" in item for item in value.values()):
         raise TypeError
     return value
 

@@ -235,3 +235,10 @@ def test_a_lost_answer_is_not_kept(device: Device) -> None:
     device.line.fates = [answer_lost, passes]
     device.enroll().good()
     assert answers(device) == []
+
+
+def test_what_cannot_be_removed_makes_no_failure_of_a_certificate(device: Device) -> None:
+    (device.folder / "a.pem.answer3").mkdir()
+    found = device.enroll().good()
+    assert found.err.startswith(f"cannot remove {device.folder}/a.pem.answer3: ") and found.err.count("\n") == 1
+    assert device.out.exists() and not device.pending.exists()
