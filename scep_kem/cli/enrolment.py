@@ -16,8 +16,9 @@ from pkix.errors import PkixError
 from pkix.times import THIS_DEVICE, clock, minute
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
+from scep_kem.cli.commands import given_options
 from scep_kem.cli.common import EXIT_FAILURE, report, told
-from scep_kem.cli.json_report import given_options, note
+from scep_kem.cli.json_report import note
 from scep_kem.cli.outputs import Outputs
 from scep_kem.client.client import ScepClient
 from scep_kem.client.exchange import MOST_KEPT, Exchange, is_busy

@@ -139,11 +139,6 @@ def test_a_ca_identifier_cannot_write_into_the_request() -> None:
     assert sent.path == f"/scep?operation=GetCACert&message={encoded}" and "X-Injected" not in sent.headers
 
 
-def test_an_empty_ca_identifier_is_wrong_usage() -> None:
-    with pytest.raises(UsageError, match=r"^--ca-identifier is empty; leave it out"):
-        HttpOptions(ca_identifier="")
-
-
 # Redirects
 
 
