@@ -63,10 +63,10 @@ def read_fingerprint(text: str, where: str) -> str:
 class Options:
     """url: of the server. fingerprint: of the CA, as `read_fingerprint` gives it. cipher, digest: names of CIPHERS and
     DIGESTS, None to choose. legacy: accept, and if need be use, SHA-1 and 3DES. http: how the server is reached. pss:
-    RSASSA-PSS. require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation of ML-KEM.
-    keys: reads private keys. diagnose: say what is in an answer that is not accepted. trace: called with lines about
-    each message. save: folder for the messages' octets, or None. given: what of this was asked for, by the names of the
-    command's options, for a later run; as JSON has it.
+    RSASSA-PSS. require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation
+    of ML-KEM. keys: reads private keys. diagnose: say what is in an answer that is not accepted. trace: called with
+    lines about each message. save: folder for the messages' octets, or None. given: what of this was asked for, by the
+    names of the command's options, for a later run; as JSON has it.
     Raises UsageError if url cannot be one.
     """
 
