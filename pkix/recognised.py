@@ -95,6 +95,11 @@ def recognise(octets: bytes, wanted: Wanted = MESSAGE) -> Recognised | None:
     return Recognised(f"something that begins with the octet {octets[0]:02x}, not with 30, that of a SEQUENCE", _AS_DER)
 
 
+def text_form(octets: bytes) -> str | None:
+    """Which text the octets are, such as "base64 text", or None if they are none."""
+    return _text(octets) if octets.strip() and _is_text(octets) else None
+
+
 def no_base64(text: bytes) -> str | None:
     """What text is, if it is a form of its own and nothing to be given to a base64 decoder, even if that would take it:
     hex, PEM, JSON and others.
