@@ -148,15 +148,14 @@ def _is_text(body: bytes) -> bool:
 
 
 def _page(body: bytes) -> str:
-    """A page by its title, else by its text."""
+    """A page by its title and its text: NDES says in the text why it refused."""
     title = _title(body)
-    if title:
-        return f'an HTML page, title "{title}"'
+    unseen = ("script", "style", "title") if title else ("script", "style")
     first, *more = body[:_LOOKED_AT].decode("utf-8", "replace").split("<")
     tags = [piece.partition(">") for piece in more]
-    texts = [text for tag, _end, text in tags if not tag.lower().startswith(("script", "style"))]
+    texts = [text for tag, _end, text in tags if not tag.lower().startswith(unseen)]
     text = said(html.unescape(" ".join((first, *texts))).encode())
-    return f"an HTML page: {text}" if text else "an HTML page"
+    return "an HTML page" + (f', title "{title}"' if title else "") + (f": {text}" if text else "")
 
 
 def _title(body: bytes) -> str:

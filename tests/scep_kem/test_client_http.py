@@ -328,8 +328,9 @@ def test_a_proxy_s_password_does_not_show_in_a_repr(monkeypatch: pytest.MonkeyPa
 PAGE = b"<!DOCTYPE html><html><style>p {}</style><title>\n Welcome &amp; \x1b[2J</title><p>hello</p></html>"
 FORMS: list[tuple[bytes, str]] = [
     (b"", "empty"),
-    (PAGE, 'an HTML page, title "Welcome & \\x1b[2J"'),
+    (PAGE, 'an HTML page, title "Welcome & \\x1b[2J": hello'),
     (b"<html><script>x</script><p>No <b>such</b> page&excl;</html>", "an HTML page: No such page!"),
+    (b"<HTML><Title>NDES</Title><Body>Wrong <I>password</I>.</HTML>", 'an HTML page, title "NDES": Wrong password .'),
     (b"<html>" + b"<" * 10_000, "an HTML page"),
     (b"<html><title>" + b"x" * 10_000, "an HTML page: " + "x" * 150),
     (b"-----BEGIN CERTIFICATE-----\nMIIB\n", "PEM (CERTIFICATE): -----BEGIN CERTIFICATE----- MIIB"),
@@ -369,7 +370,7 @@ def test_a_media_type_that_is_none_is_called_so(content_type: str) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (500, PAGE, ': an HTML page, title "Welcome & \\x1b[2J"'),
+        (500, PAGE, ': an HTML page, title "Welcome & \\x1b[2J": hello'),
         (404, b"{}", ": {}"),
         (403, b"", ""),
         (400, b"first\n\nsecond", ": first second"),
