@@ -14,6 +14,7 @@ from kem.errors import KemError
 from pkix.certificates import Certificate
 from pkix.errors import PkixError
 from pkix.times import THIS_DEVICE, clock, minute
+from scep.ca_certificates import ReplyRefused
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
 from scep_kem.cli.commands import given_options
@@ -24,7 +25,7 @@ from scep_kem.client.client import ScepClient
 from scep_kem.client.exchange import MOST_KEPT, Exchange, is_busy
 from scep_kem.client.options import Options
 from scep_kem.client.pending import Pending
-from scep_kem.client.transport import AnswerLost, TransportError
+from scep_kem.client.transport import AnswerLost, InText, TransportError
 from scep_kem.client.wanted import AnyKey, Renewing, Wanted, is_for
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
@@ -117,7 +118,11 @@ def carry_out(exchange: Exchange, outputs: Outputs, key: AnyKey, key_file: Path,
         kept, how = "", "to go on"
         if exchange.refused is not None:
             kept = f"; this answer is kept in {answer_file(out, exchange.refused)}"
-            how = "to read it again, with --legacy or whatever else it takes, and to go on if that does not help"
+            how = "to go on, which asks the server again"
+            if isinstance(error, InText):
+                kept, how = f"{kept} as DER", "to read it there"
+            elif isinstance(error, ReplyRefused) and error.legacy:
+                how, later = "to read it again", f"{later} --legacy"
         note(status="error", error=told(error), goOn=later)
         report(error, f"{printable(kept)}; {how}: {later}")
         sys.exit(EXIT_FAILURE)
