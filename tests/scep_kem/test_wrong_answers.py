@@ -7,8 +7,11 @@ import base64
 import pytest
 
 from pkix.certificates import Certificate
+from pkix.errors import AlgorithmRefused, LegacyRefused
 from pkix.pem import encode_pem
+from scep.answers import AnswerRefused
 from scep_kem import files
+from scep_kem.cli.common import told as said
 from scep_kem.client.exchange import PAUSES
 from tests.scep_kem.kit import Answer, Peer, run
 from tests.scep_kem.lossy import Device, Fate, Line, is_gone, passes
@@ -162,3 +165,36 @@ def test_legacy_is_named_only_where_it_helps(device: Device) -> None:
     found = device.enroll()
     found.refused_in_one_line(1, "a.pem.answer; to go on, which asks the server again: scep-kem poll")
     assert "--legacy" not in found.err
+
+
+def test_a_server_that_refuses_with_an_http_error_is_no_dead_end(device: Device) -> None:
+    """NDES says so that a password is wrong (issue 11)."""
+
+    def refuses(_line: Line, _message: bytes) -> Answer:
+        return 500, b"<html><title>NDES</title>The password is wrong"
+
+    device.line.fates = [refuses] * 3
+    anew = f"; to ask anew, remove {device.pending}, which gives up what the CA may have issued for it"
+    device.enroll(password="wrong password").refused_in_one_line(1, "HTTP 500", f"go on: {device.polling}{anew}")
+    told, failed = device.enroll().err.splitlines()
+    assert told.endswith(f"; the challenge password given now is not sent, it has its own{anew}")
+    assert failed.endswith(f"; to go on: {device.polling}{anew}")
+    device.poll().refused_in_one_line(1, f"{device.polling}{anew}")
+    device.pending.unlink()
+    device.enroll().good()
+
+
+def test_after_lost_answers_nobody_is_told_to_give_up(device: Device) -> None:
+    for command in (device.enroll, device.poll):
+        device.line.fates = [is_gone] * (len(PAUSES) + 1)
+        assert "to ask anew" not in command().err
+
+
+def test_of_what_no_option_accepts_the_user_hears_that(device: Device) -> None:
+    """Single DES, say. test_answers.py has what --diagnose shows."""
+    refused = AnswerRefused(b"", "the answer says SUCCESS", [AlgorithmRefused("cipher DES-CBC is not supported")])
+    assert said(refused).endswith("not supported; no option accepts that, but --diagnose shows what is in it")
+    refused.diagnosis = ("content: DES",)
+    assert said(refused).endswith("not supported; no option accepts that")
+    legacy = AnswerRefused(b"", "the answer says SUCCESS", [LegacyRefused("digest SHA-1")])
+    assert said(legacy).endswith("SHA-1; --legacy accepts that")
