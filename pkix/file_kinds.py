@@ -123,6 +123,12 @@ def holds_certificate(data: bytes) -> bool:
     return any(label in CERTIFICATE_LABELS for label in labels) or (_in_pem(data) or _in_der(data)) == _CERTIFICATE
 
 
+def holds_private_key(data: bytes) -> bool:
+    """Whether a private key is in it, perhaps beside other things, encrypted or broken."""
+    labels = [label for label, _text in pem_blocks(data)]
+    return any("PRIVATE KEY" in label for label in labels) or _in_der(data) in (_PRIVATE, _ENCRYPTED, _PKCS12, _SEED)
+
+
 def is_pkcs12(data: bytes) -> bool:
     """Whether it has the form of such a file, in DER."""
     return decodes(Pfx, data) or decodes(_PfxWithoutMac, data)

@@ -15,7 +15,7 @@ from kem.errors import KemError
 from kem.keys import DecapsulationKey
 from pkix.certificates import UNREADABLE, AnyCertificate, Certificate
 from pkix.errors import Malformed, PasswordNeeded, PkixError
-from pkix.file_kinds import CERTIFICATE_LABELS, holds_certificate, what_file
+from pkix.file_kinds import CERTIFICATE_LABELS, holds_certificate, holds_private_key, is_pkcs12, what_file
 from pkix.keys import dump_private_key, key_type_of, load_key
 from pkix.pem import decode_pem, pem_blocks
 from pkix.pkcs12 import decode_pkcs12
@@ -27,6 +27,7 @@ from scep_kem.kem import backends
 
 SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
+_LARGEST_KEY_FILE = 1 << 20  # octets
 
 
 def read(path: Path, *, secret: bool = False, most: int = -1) -> bytes:
@@ -52,18 +53,39 @@ def write(path: Path, data: bytes, *, secret: bool = False) -> None:
 
     The data goes to a new file beside the target, which is renamed over it: a reader never sees half a key. A
     symbolic link stays, and what it names is replaced, unless somebody else put it there. A pipe or a device
-    (/dev/stdout) is written to instead; it gets a secret only if it is not somebody else's.
+    (/dev/stdout) is written to instead, behind what is there; it gets a secret only if it is not somebody else's. A
+    private key is replaced only by a secret.
     """
     safety.check_links(path)
     try:
-        if path.exists() and not path.is_file():
+        if path.exists() and (_is_descriptor(path) or not path.is_file()):
             if secret:
                 safety.check_secret(path)
-            path.write_bytes(data)
+            with path.open("ab", buffering=0) as file:
+                file.write(data)
         else:
+            if not secret:
+                check_no_key(path)
             _replace(Path(os.path.realpath(path)), data, SECRET_MODE if secret else PUBLIC_MODE)
     except OSError as error:
         raise cannot(f"write {path}", error) from None
+
+
+def check_no_key(path: Path, *, but_pkcs12: bool = False) -> None:
+    """Raises UsageError if the file holds a private key, which nobody could get back. but_pkcs12: PKCS #12 may be there.
+    """
+    try:
+        held = path.is_file() and not _is_descriptor(path) and path.stat().st_size <= _LARGEST_KEY_FILE
+        data = read(path) if held else b""
+    except (OSError, UsageError):
+        return  # whoever writes is told why that is impossible, if it is
+    if holds_private_key(data) and not (but_pkcs12 and is_pkcs12(data)):
+        raise UsageError(f"{path} holds a private key, which is not overwritten; name another file, or remove it first")
+
+
+def _is_descriptor(path: Path) -> bool:
+    """Whether it names a file that is open already, by whatever name that has."""
+    return str(path.absolute()).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/"))
 
 
 def _replace(path: Path, data: bytes, mode: int) -> None:
@@ -170,7 +192,10 @@ def read_pkcs12(
 def write_pkcs12(
     path: Path, key: SigningKey | DecapsulationKey, certificate: Certificate, chain: list[Certificate], password: bytes
 ) -> None:
-    """PKCS #12 with mode 0600: the key, its certificate and what is above it. Raises UsageError."""
+    """PKCS #12 with mode 0600: the key, its certificate and what is above it. Raises UsageError, also if a key
+    of another form is there.
+    """
+    check_no_key(path, but_pkcs12=True)
     write(path, encode_pkcs12(key, certificate, chain, password=password, random=os.urandom), secret=True)
 
 

@@ -26,10 +26,11 @@ NEW_KEYS = (*KEY_TYPES, *KEM_KEY_TYPES)  # what keys can be made
 
 def check_outputs(outputs: dict[str, Path | None], keys: dict[str, Path | None], *, waits: Path | None = None) -> None:
     """Both by option: files to be written, and private keys that they must not replace. waits: the --out beside which
-    a request is kept until it is answered. Raises UsageError.
+    a request is kept until it is answered. Raises UsageError, also for a private key that is in none of `keys`.
 
     Later would be too late: then the certificate is issued and its challenge password used up.
     """
+    named = outputs
     if waits is not None:
         kept = {"the file that keeps the request": pending_file(waits)}
         outputs = (
@@ -45,6 +46,8 @@ def check_outputs(outputs: dict[str, Path | None], keys: dict[str, Path | None],
                 raise UsageError(f"{option} and {other} are the same file, {path}")
         if not os.access(f"{path.parent}/.", os.W_OK | os.X_OK):  # with the dot, only a folder is there
             raise UsageError(f"cannot write {path}: {path.parent} is not a folder that we may write to")
+        if option in named:
+            files.check_no_key(path, but_pkcs12=option == "--p12")
 
 
 def check_fit(key: AnyKey, key_file: Path, certificate: Certificate, cert_file: Path) -> None:

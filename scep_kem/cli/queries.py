@@ -188,6 +188,7 @@ def cacert(
     """
     if next_fingerprint is not None and not following:
         raise UsageError("--next-fingerprint is of the certificate that --next gets")
+    check_outputs({"--out": out}, {})
     client = ScepClient(Options(url=url, fingerprint=ca_fingerprint, legacy=legacy, http=http_of(http)))
     ca = client.ca
     received = client.next_ca(next_fingerprint) if following else ca.all
