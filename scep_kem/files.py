@@ -72,8 +72,7 @@ def write(path: Path, data: bytes, *, secret: bool = False) -> None:
 
 
 def check_no_key(path: Path, *, but_pkcs12: bool = False) -> None:
-    """Raises UsageError if the file holds a private key, which nobody could get back. but_pkcs12: PKCS #12 may be there.
-    """
+    """Raises UsageError if the file holds a private key, which nobody could get back. but_pkcs12: PKCS #12 may be."""
     try:
         held = path.is_file() and not _is_descriptor(path) and path.stat().st_size <= _LARGEST_KEY_FILE
         data = read(path) if held else b""
