@@ -15,6 +15,7 @@ from pkix.errors import Malformed
 from pkix.names import name_text, same_name
 from pkix.signed_data import SignedData
 from pkix.usages import is_ca
+from scep.attributes import MESSAGE_TYPE, TRANSACTION_ID
 from scep.ca_certificates import CaCertificates, ReplyRefused, check_size, has_signed, loaded, of_next_ca
 
 
@@ -29,6 +30,7 @@ def decode_next_ca(
     """
     check_size(body, "GetNextCACert")
     signed = SignedData.decode(body)
+    _check_kind(signed)
     inside, beside = _inside(signed), _beside(signed, ca)
     if fingerprint is not None:
         return of_next_ca([*(inside or ()), *beside], policy, fingerprint=fingerprint)
@@ -59,22 +61,36 @@ def _beside(signed: SignedData, ca: CaCertificates) -> list[bytes]:
 
 
 def _certified(beside: list[bytes], ca: CaCertificates, policy: AlgorithmPolicy) -> list[bytes]:
-    """Those of the CA whose key the current one has certified under its own name, and what that key has certified.
-    Raises ReplyRefused if there is none. Another CA below the current one is not the next.
+    """The CA's certificates for a key that the current one has certified under its own name, and the RAs that this key
+    has certified. Raises ReplyRefused if there is none. Another CA, below the current one or the next, is not the next.
     """
     found, _unreadable = loaded(beside)
     authorities = [item for item in found if is_ca(item)]
-    new_keys = {
-        item.spki for item in authorities if same_name(item.subject, ca.ca.subject) and has_signed(ca.ca, item, policy)
-    }
-    following = [item for item in authorities if item.spki in new_keys]
+    of_this_name = [item for item in authorities if same_name(item.subject, ca.ca.subject)]
+    links = [item for item in of_this_name if _is_later(item, ca.ca) and has_signed(ca.ca, item, policy)]
+    # What bears the new key is the CA's only if that key says so: anybody can put it into a certificate.
+    selves = [item for item in of_this_name if any(item.spki == link.spki for link in links)]
+    following = [item for item in selves if item in links or has_signed(item, item, policy)]
     if following:
-        return [
-            item.der for item in found if item in following or any(has_signed(by, item, policy) for by in following)
-        ]
+        ras = [item for item in found if not is_ca(item) and any(has_signed(by, item, policy) for by in following)]
+        return [item.der for item in found if item in following or item in ras]
     names = [f"{hashlib.sha256(item.der).hexdigest()} ({name_text(item.subject_name)})" for item in authorities]
     raise ReplyRefused(
         "GetNextCACert has its certificates beside the signed content, as older drafts had it, where the signature "
         "does not cover them: anybody on the way may have put them there; give the fingerprint of the next CA, which "
         f"you have from somebody else; received: {', '.join(names) or 'no certificate of a CA'}"
     )
+
+
+def _is_later(certificate: Certificate, than: Certificate) -> bool:
+    """Whether it may be the successor's. At a rollover, a CA also certifies its previous key with its present one
+    (RFC 4210 section 4.4); that certificate begins earlier, or ends earlier. The one for the next key may end with the
+    present one.
+    """
+    return certificate.not_before > than.not_before and certificate.not_after >= than.not_after
+
+
+def _check_kind(signed: SignedData) -> None:
+    """Raises ReplyRefused for a CertRep: a CA that signs those itself has lent everybody a signature."""
+    if signed.signer is not None and {MESSAGE_TYPE, TRANSACTION_ID} & {*signed.attributes, *signed.attributes.odd}:
+        raise ReplyRefused("GetNextCACert: the answer is a pkiMessage, not certificates (RFC 8894 section 4.7.1)")

@@ -30,7 +30,7 @@ from scep.attributes import MessageType
 from scep.client import Enrolment, Issued, Refused, StillPending
 from scep.messages import PkiMessage
 from scep_kem.client.pending import Answer, Pending
-from scep_kem.client.transport import AnswerLost, Declined
+from scep_kem.client.transport import AnswerLost
 from scep_kem.clock import utc_now
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class Exchange:
     def start(self) -> Result:
         """Send the request, and confirm at once if the CA sends a challenge.
 
-        Raises Declined if the server did not take the request; then the enrolment has not begun. Raises AnswerLost
-        after the last try, ReplyRefused and the errors of `pkix.errors` and `kem.errors`.
+        Raises AnswerLost after the last try, TransportError, ReplyRefused and the errors of `pkix.errors` and
+        `kem.errors`.
         """
         message = self.enrolment.start(now=utc_now())
         self.keep(self.pending())
@@ -167,12 +167,8 @@ class Exchange:
 
     def _send(self, message: bytes) -> Result:
         """One message and its answer. What is no pkiMessage at all comes from something between us and the CA."""
-        begun, self.begun = self.begun, True
-        try:
-            body = self.client.send(message)
-        except Declined:
-            self.begun = begun
-            raise
+        self.begun = True
+        body = self.client.send(message)
         try:
             PkiMessage.decode(body, advise=False)
         except Malformed as error:

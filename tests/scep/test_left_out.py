@@ -4,7 +4,8 @@ Microsoft's NDES, old signatures, and times (RFC 8894 sections 2.2, 3.5.2, 4.2).
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,13 +17,14 @@ from ca.authority import Authority, KeyPair
 from ca.profiles import Profile
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
-from pkix.asn1 import algorithm, encode, wrap
+from pkix.asn1 import Oid, algorithm, encode, wrap
 from pkix.certificates import Certificate
 from pkix.errors import LegacyRefused
 from pkix.recipients import RsaRecipient
 from pkix.signatures import NULL
 from pkix.signed_data import Signer, encode_degenerate, encode_signed_data
 from pkix.usages import CMC_RA, REQUEST_AGENT, key_usage
+from scep.attributes import MESSAGE_TYPE, TRANSACTION_ID
 from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.client import Issued, Refused
 from scep.next_ca import decode_next_ca
@@ -321,17 +323,33 @@ def test_what_is_left_out_of_get_next_ca_cert_is_named() -> None:
         decode_next_ca(body, read(bag(ca.certificate), ca.certificate), AlgorithmPolicy())
 
 
-def in_the_old_form(ca: KeyPair, *beside: x509.Certificate | bytes) -> bytes:
+def in_the_old_form(
+    ca: KeyPair, *beside: x509.Certificate | bytes, attributes: Sequence[tuple[Oid, bytes]] = ()
+) -> bytes:
     """SignedData without content, with the certificates where the signature does not cover them."""
     certificates = [item if isinstance(item, bytes) else craft.der_of(item) for item in (ca.certificate, *beside)]
     signer = Signer(ca.key, Certificate.of(ca.certificate))
-    return encode_signed_data(None, [], signer, hashes.SHA256(), certificates=certificates, now=NOW)
+    return encode_signed_data(None, attributes, signer, hashes.SHA256(), certificates=certificates, now=NOW)
 
 
-def next_pair(ca: KeyPair | None = None, subject: str = "CN=Issuing CA") -> KeyPair:
+LATER = (
+    NOW,
+    NOW + timedelta(days=30),
+)  # begins after the current CA's and ends with it, as RFC 4210 section 4.4 has it
+
+
+def next_pair(
+    ca: KeyPair | None = None,
+    subject: str = "CN=Issuing CA",
+    lifetime: tuple[datetime, datetime] = LATER,
+    serial: int = 9,
+) -> KeyPair:
     """The CA with its new key: self-signed, or certified by the key before."""
     extensions = [(x509.BasicConstraints(True, None), True), (key_usage(SIGN_CERTIFICATES), True)]
-    return pair(craft.self_made("rsa:2048", subject, "next key", extensions=extensions, issuer=ca, serial=9))
+    made = craft.self_made(
+        "rsa:2048", subject, "next key", extensions=extensions, issuer=ca, serial=serial, lifetime=lifetime
+    )
+    return pair(made)
 
 
 def following(ca: KeyPair, body: bytes, fingerprint: str | None = None) -> list[bytes]:
@@ -380,6 +398,66 @@ def test_nobody_else_that_stands_there_is_the_next_ca(kind: str) -> None:
     text = "no certificates" if kind == "nothing" else "the signature does not cover them"
     with pytest.raises(ReplyRefused, match=text):
         following(ca, in_the_old_form(ca, *beside))
+
+
+DAY = timedelta(days=1)
+PREVIOUS = {  # the current CA's is from NOW - 1 day to NOW + 30 days
+    "of RFC 4210": (NOW - 400 * DAY, NOW + 20 * DAY),
+    "expired": (NOW - 400 * DAY, NOW - DAY),
+    "begins at the rollover": (NOW - DAY, NOW + 40 * DAY),
+    "begins after it": (NOW, NOW + 30 * DAY - timedelta(seconds=1)),
+}
+
+
+@pytest.mark.parametrize("lifetime", PREVIOUS.values(), ids=PREVIOUS)
+def test_the_previous_key_of_a_ca_is_not_its_next(lifetime: tuple[datetime, datetime]) -> None:
+    """A rollover leaves a certificate of the old key by the new one, which anybody can put there."""
+    ca, self_signed = ca_pair(), next_pair(serial=10).certificate
+    link = next_pair(ca, lifetime=lifetime).certificate
+    with pytest.raises(ReplyRefused, match=r"the signature does not cover them.*give the fingerprint of the next CA"):
+        following(ca, in_the_old_form(ca, link, self_signed))
+
+
+FORGED = {
+    "by a stranger, under another name": lambda _ca: next_pair(ca_pair("CN=Nobody"), "CN=Any CA", serial=11),
+    "by a stranger, under the CA's name": lambda _ca: next_pair(
+        pair(craft.self_made("rsa:2048", "CN=Issuing CA", "impostor")), serial=11
+    ),
+    "by the new key, under another name": lambda _ca: next_pair(subject="CN=Any CA", serial=11),
+    "by the CA, under another name": lambda ca: next_pair(ca, "CN=Department CA", serial=11),
+    "by the CA, for the key before": lambda ca: next_pair(ca, serial=11, lifetime=PREVIOUS["of RFC 4210"]),
+    "by the next CA, of a CA below": lambda _ca: ca_pair("CN=Department CA", issuer=next_pair()),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_what_bears_the_next_key_is_the_next_ca_s_only_by_its_signature(forged: Callable[[KeyPair], KeyPair]) -> None:
+    """The public key is known, and anybody can certify it, for longer and without the CA's own constraints."""
+    ca = ca_pair()
+    right = [next_pair(ca).certificate, next_pair(serial=10).certificate]
+    other = forged(ca).certificate
+    assert other not in right
+    assert following(ca, in_the_old_form(ca, other, *right)) == [craft.der_of(item) for item in right]
+
+
+@pytest.mark.parametrize("attribute", ["messageType", "transactionID", "transactionID twice", "content"])
+def test_the_signature_of_a_cert_rep_is_none_of_get_next_ca_cert(attribute: str) -> None:
+    """Its certificates can be exchanged by anybody; the CA meant something else by its signature."""
+    ca = ca_pair()
+    text = wrap(0x13, b"3")
+    attributes = {
+        "messageType": [(MESSAGE_TYPE, text)],
+        "transactionID": [(TRANSACTION_ID, text)],
+        "transactionID twice": [(TRANSACTION_ID, text), (TRANSACTION_ID, text)],
+        "content": [(MESSAGE_TYPE, text)],
+    }[attribute]
+    new = next_pair(ca).certificate
+    body = in_the_old_form(ca, new, attributes=attributes)
+    if attribute == "content":
+        signer = Signer(ca.key, Certificate.of(ca.certificate))
+        body = encode_signed_data(bag(new), attributes, signer, hashes.SHA256(), certificates=[], now=NOW)
+    with pytest.raises(ReplyRefused, match=r"^GetNextCACert: the answer is a pkiMessage, not certificates"):
+        following(ca, body)
 
 
 def test_what_an_ra_signed_needs_the_fingerprint() -> None:
