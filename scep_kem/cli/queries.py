@@ -48,6 +48,13 @@ from scep_kem.terminal import printable
 
 MOST_REMARKS = 8
 
+issuer_option = click.option(
+    "--issuer",
+    "issuer_file",
+    type=FILE,
+    help="Certificate of the CA that issued, if it is none of GetCACert's any more (PEM or DER). It is trusted.",
+)
+
 
 @click.command(cls=Reporting)
 @json_option
@@ -55,9 +62,12 @@ MOST_REMARKS = 8
 @click.option("--cert", "cert_file", type=FILE, required=True, help="A certificate of ours to sign with (PEM or DER).")
 @click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM or DER).")
 @click.option("--serial", required=True, help="Serial number wanted, hex.")
+@issuer_option
 @out_option
 @protocol_options
-def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, **protocol: Any) -> None:
+def getcert(
+    url: str, cert_file: Path, key_file: Path, serial: str, issuer_file: Path | None, out: Path, **protocol: Any
+) -> None:
     """Get a copy of an issued certificate with GetCert.
 
     The answer is encrypted to the key that signs the query. If --key cannot decrypt, an ephemeral RSA key signs.
@@ -65,9 +75,10 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
     number = parse_serial(serial)
     check_outputs({"--out": out}, {"--key": key_file})
     key, certificate = querier_of(key_file, cert_file, protocol["keys"])
+    issuer = _issuer(issuer_file)
     client = ScepClient(options_of(url, protocol))
-    name = IssuerAndSerialNumber(issuer=any_of(client.ca.ca.subject), serial_number=number)
-    outcome = client.query(MessageType.GetCert, name, key, certificate)
+    name = IssuerAndSerialNumber(issuer=any_of((issuer or client.ca.ca).subject), serial_number=number)
+    outcome = client.query(MessageType.GetCert, name, key, certificate, issuer)
     if isinstance(outcome, Refused):
         own = any(item.serial_number == number for item in client.ca.all)
         advice = "`scep-kem cacert` gets a certificate of the CA's with this number" if own else _signed_by(key)
@@ -82,9 +93,10 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
 @url_option
 @click.option("--cert", "cert_file", type=FILE, required=True, help="The certificate whose CRL is wanted (PEM or DER).")
 @click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM or DER).")
+@issuer_option
 @click.option("--out", type=FILE, required=True, help="File for the CRL (PEM).")
 @protocol_options
-def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any) -> None:
+def getcrl(url: str, cert_file: Path, key_file: Path, issuer_file: Path | None, out: Path, **protocol: Any) -> None:
     """Get the CRL with GetCRL.
 
     The answer is encrypted to the key that signs the query. If --key cannot decrypt, an ephemeral RSA key signs. The
@@ -92,8 +104,9 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     """
     check_outputs({"--out": out}, {"--key": key_file})
     key, certificate = querier_of(key_file, cert_file, protocol["keys"])
+    issuer = _issuer(issuer_file)
     client = ScepClient(options_of(url, protocol))
-    outcome = client.query(MessageType.GetCRL, certificate.issuer_and_serial, key, certificate)
+    outcome = client.query(MessageType.GetCRL, certificate.issuer_and_serial, key, certificate, issuer)
     if isinstance(outcome, Refused):
         urls = " or ".join(_crl_urls(certificate))
         instead = f"the certificate names a URL of its CRL: {urls}" if urls else ""
@@ -107,6 +120,14 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     files.write(out, crl.public_bytes(Encoding.PEM))
     note(crl=crl.public_bytes(Encoding.PEM).decode())
     click.echo(printable(f"CRL written to {out}"))
+
+
+def _issuer(file: Path | None) -> Certificate | None:
+    """Raises UsageError."""
+    found = None if file is None else files.read_certificate(file)
+    if found is not None and not is_ca(found):
+        raise UsageError(f"{file}: the certificate is not that of a CA")
+    return found
 
 
 def _signed_by(key: AnyKey) -> str:
