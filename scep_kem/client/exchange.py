@@ -26,7 +26,6 @@ from pkix.certificates import Certificate
 from pkix.errors import Malformed, PkixError
 from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
-from scep.attributes import MessageType
 from scep.client import Enrolment, Issued, Refused, StillPending
 from scep.messages import PkiMessage
 from scep_kem.client.pending import Answer, Pending
@@ -51,10 +50,6 @@ def nap(seconds: float) -> None:
 def is_busy(outcome: Refused) -> bool:
     """Whether the CA refused for want of room: nothing is wrong with the request, and it may come again later."""
     return (outcome.text or "").startswith("busy")
-
-
-def _polls(message: bytes) -> bool:
-    return PkiMessage.decode(message).message_type is MessageType.CertPoll
 
 
 @dataclass
@@ -105,16 +100,15 @@ class Exchange:
         return self._converse(self.enrolment.poll(now=utc_now()), polling=True)
 
     def reread(self, number: int, octets: bytes) -> Issued | Refused | None:
-        """What an answer says that an earlier run refused, None if the CA is to be asked. Raises ReplyRefused and the
-        errors of `pkix.errors` and `kem.errors`.
+        """What an answer says that an earlier run refused, None for PENDING. Raises ReplyRefused and the errors of
+        `pkix.errors` and `kem.errors`.
 
-        A challenge is not answered from here: the CA may have sent another one since.
+        A challenge is not answered from here: the CA may have sent another one since. Nor does a refusal end anything:
+        messages that were sent since may have been answered otherwise.
         """
         kept = self.answers[number]
         self.enrolment.resume(kept.to)
         outcome = self.enrolment.receive(octets)
-        if isinstance(outcome, Refused) and (is_busy(outcome) or (_polls(kept.to) and self._is_unknown(outcome))):
-            return None
         return None if isinstance(outcome, StillPending) else outcome
 
     def polls(self, interval: float, most: int) -> Iterator[tuple[int, Result]]:
