@@ -31,6 +31,7 @@ from scep_kem.cli.client_options import (
     options_of,
     out_option,
     protocol_options,
+    read_fingerprint_option,
     url_option,
 )
 from scep_kem.cli.common import FILE, parse_serial
@@ -40,7 +41,7 @@ from scep_kem.cli.outputs import write_certificate
 from scep_kem.client.answers import keyword_remarks, shown_keywords
 from scep_kem.client.chains import issuers_of
 from scep_kem.client.client import ScepClient
-from scep_kem.client.options import Options, check_fingerprint
+from scep_kem.client.options import Options
 from scep_kem.client.transport import HttpTransport, TransportError
 from scep_kem.client.wanted import AnyKey
 from scep_kem.errors import UsageError
@@ -186,6 +187,7 @@ def tell_remarks(where: str, found: list[str]) -> None:
 @click.option("--next", "following", is_flag=True, help="The next CA certificate (GetNextCACert), verified.")
 @click.option(
     "--next-fingerprint",
+    callback=read_fingerprint_option,
     help="SHA-256 (or SHA-1) of the next CA certificate, if the server signs it as older drafts had it.",
 )
 @click.option("--all", "everything", is_flag=True, help="Also the RA's certificates, which are nothing to trust.")
@@ -205,7 +207,6 @@ def cacert(
     With GetCACert or GetNextCACert. The certificates of CAs are written, the one that issues first: a file to trust,
     as with `openssl verify -CAfile`. What each certificate is for is on stderr.
     """
-    check_fingerprint(next_fingerprint)
     if next_fingerprint is not None and not following:
         raise UsageError("--next-fingerprint is of the certificate that --next gets")
     client = ScepClient(Options(url=url, fingerprint=ca_fingerprint, legacy=legacy, http=http_of(http)))
