@@ -19,10 +19,7 @@ from scep.attributes import MessageType
 from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.client import Crl, Issued, Refused
 from scep_kem import files
-from scep_kem.cli.client_files import (
-    check_outputs,
-    querier_of,
-)
+from scep_kem.cli.client_files import check_outputs, querier_of
 from scep_kem.cli.client_options import (
     fingerprint_option,
     http_of,
@@ -207,6 +204,7 @@ def cacert(
     With GetCACert or GetNextCACert. The certificates of CAs are written, the one that issues first: a file to trust,
     as with `openssl verify -CAfile`. What each certificate is for is on stderr.
     """
+    check_outputs({"--out": out}, {"--tls-ca": http["tls_ca"]})
     if next_fingerprint is not None and not following:
         raise UsageError("--next-fingerprint is of the certificate that --next gets")
     client = ScepClient(Options(url=url, fingerprint=ca_fingerprint, legacy=legacy, http=http_of(http)))

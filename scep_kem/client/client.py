@@ -260,7 +260,8 @@ class ScepClient:
             ephemeral = generate(EPHEMERAL_PQ if self.capabilities.has("ML-DSA") else EPHEMERAL)
             key, subject = ephemeral, EPHEMERAL_SUBJECT
         else:
-            key, subject = wanted.key, wanted.subject
+            # An issuer has a name (RFC 5280 section 4.1.2.4), also of a request whose subject has none.
+            key, subject = wanted.key, wanted.subject if len(wanted.subject) else EPHEMERAL_SUBJECT
         certificate = Certificate.of(self_signed(key, subject, now=utc_now(), random=os.urandom))
         return self._signed_by(key, certificate), ephemeral
 
