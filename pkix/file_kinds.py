@@ -51,6 +51,7 @@ _LABELS = {
     "PKCS7": _BAG,
     "CMS": _BAG,
 }
+IT_IS_A_CRL = f"it is {_CRL}"
 CERTIFICATE_LABELS = tuple(label for label, what in _LABELS.items() if what == _CERTIFICATE)
 _ADVICE = {  # by what can be done about it, whatever was expected
     _OPENSSH: "`ssh-keygen -p -m PKCS8 -f FILE` rewrites it",

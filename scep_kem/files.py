@@ -15,7 +15,14 @@ from kem.errors import KemError
 from kem.keys import DecapsulationKey
 from pkix.certificates import UNREADABLE, AnyCertificate, Certificate
 from pkix.errors import Malformed, PasswordNeeded, PkixError
-from pkix.file_kinds import CERTIFICATE_LABELS, holds_certificate, holds_private_key, is_pkcs12, what_file
+from pkix.file_kinds import (
+    CERTIFICATE_LABELS,
+    IT_IS_A_CRL,
+    holds_certificate,
+    holds_private_key,
+    is_pkcs12,
+    what_file,
+)
 from pkix.keys import dump_private_key, key_type_of, load_key
 from pkix.pem import decode_pem, pem_blocks
 from pkix.pkcs12 import decode_pkcs12
@@ -239,6 +246,17 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
 def _no_certificate(path: Path, data: bytes) -> UsageError:
     what = "" if holds_certificate(data) else f": {what_file(data)}; a certificate in PEM or DER is expected"
     return UsageError(f"{path} holds no readable certificate{what}")
+
+
+def read_crl(path: Path) -> x509.CertificateRevocationList:
+    """A CRL in PEM or DER. Raises UsageError."""
+    data = read(path)
+    try:
+        return x509.load_pem_x509_crl(data) if b"-----BEGIN" in data else x509.load_der_x509_crl(data)
+    except UNREADABLE:
+        seen = what_file(data)
+    what = "" if seen == IT_IS_A_CRL else f": {seen}; a CRL in PEM or DER is expected"
+    raise UsageError(f"{path} holds no readable CRL{what}")
 
 
 def read_certificate(path: Path) -> Certificate:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from cryptography import x509
 
 from pkix.certificate_builder import Extensions
 from pkix.certificates import Certificate
@@ -51,7 +50,7 @@ from scep_kem.cli.requested import Asked, requested_options
 from scep_kem.client.client import ScepClient
 from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.pending import Pending
-from scep_kem.client.wanted import Renewing, Wanted, as_before
+from scep_kem.client.wanted import Renewing, Wanted, as_before, names_alone
 from scep_kem.errors import UsageError
 
 
@@ -201,7 +200,7 @@ def _to_keep(old: Certificate, key_type: str, cert_file: Path, *, names_only: bo
         found = as_before(old, key_type)
     except PkixError as error:
         raise UsageError(f"{cert_file}: {error.text}") from None
-    return [item for item in found if isinstance(item.value, x509.SubjectAlternativeName) or not names_only]
+    return names_alone(found) if names_only else found
 
 
 @click.command(cls=Reporting)

@@ -57,7 +57,11 @@ def _keys(context: click.Context, option: click.Parameter, file: Path | None) ->
 def http_options(command: F) -> F:
     """Options of every command that asks a server."""
     for option in (
-        click.option("--timeout", type=click.FloatRange(0.1, 3600), help="Seconds to connect, and without an octet."),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0.1, 3600),
+            help="Seconds to connect, and without an octet; an answer may take ten times as long.",
+        ),
         click.option("--tls-ca", type=FILE, help="Certificates (PEM, DER) to trust an https server by."),
         click.option("--proxy", help="URL of an HTTP proxy; the default is http_proxy, https_proxy and no_proxy."),
         click.option("--ca-identifier", help="Which CA of the server is meant (message= of GetCACert)."),

@@ -88,8 +88,8 @@ def exchange_of(
 
 
 def end_with_kept(options: Options, earlier: Pending | None, key: AnyKey, outputs: Outputs) -> None:
-    """If an answer that an earlier run refused is accepted now, write what it brings and exit, without asking anybody.
-    Otherwise say why not.
+    """If an answer that an earlier run refused is accepted now and brings the certificate, write it and exit, without
+    asking anybody. Otherwise say what it says, or why it is not accepted.
     """
     for number, answer in enumerate(earlier.answers if earlier is not None else ()):
         assert earlier is not None
@@ -100,7 +100,10 @@ def end_with_kept(options: Options, earlier: Pending | None, key: AnyKey, output
         except (PkixError, KemError, UsageError) as error:
             report(error, begin=f"the answer kept in {file} is not accepted: ")
             continue
-        if outcome is None:
+        if isinstance(outcome, Refused):
+            said = _words(outcome)
+            click.echo(f"{printable(f'the answer kept in {file}')}: {said}; asking the CA what holds now", err=True)
+        if not isinstance(outcome, Issued):
             continue
         click.echo(printable(f"the answer kept in {file} is accepted now"), err=True)
         _end(outcome, outputs, client, key)
@@ -182,9 +185,12 @@ def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillP
 
 def refused(outcome: Refused, advice: str = "") -> NoReturn:
     note(status="refused", refused={"failInfo": outcome.fail_info.name, "text": outcome.text})
-    text = f": {printable(outcome.text)}" if outcome.text else ""
-    click.echo(f"refused: {outcome.fail_info.name}{text}" + (printable(f"; {advice}") if advice else ""), err=True)
+    click.echo(_words(outcome) + (printable(f"; {advice}") if advice else ""), err=True)
     sys.exit(EXIT_REFUSED)
+
+
+def _words(outcome: Refused) -> str:
+    return f"refused: {outcome.fail_info.name}" + (f": {printable(outcome.text)}" if outcome.text else "")
 
 
 _NOT_AGAIN = ("key_file", "ca_fingerprint")  # the file of the key is said anyway, the fingerprint is kept

@@ -53,13 +53,7 @@ def _certificates(_context: click.Context, _argument: click.Parameter, paths: tu
 
 
 def _crl(_context: click.Context, _option: click.Parameter, file: Path | None) -> x509.CertificateRevocationList | None:
-    if file is None:
-        return None
-    data = files.read(file)
-    try:
-        return x509.load_pem_x509_crl(data) if b"-----BEGIN" in data else x509.load_der_x509_crl(data)
-    except UNREADABLE:
-        raise UsageError(f"{file} holds no readable CRL") from None
+    return None if file is None else files.read_crl(file)
 
 
 @click.command("import-issued", cls=Command)

@@ -19,10 +19,7 @@ from scep.attributes import MessageType
 from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.client import Crl, Issued, Refused
 from scep_kem import files
-from scep_kem.cli.client_files import (
-    check_outputs,
-    querier_of,
-)
+from scep_kem.cli.client_files import check_outputs, querier_of
 from scep_kem.cli.client_options import (
     fingerprint_option,
     http_of,
@@ -49,6 +46,13 @@ from scep_kem.terminal import printable
 
 MOST_REMARKS = 8
 
+issuer_option = click.option(
+    "--issuer",
+    "issuer_file",
+    type=FILE,
+    help="Certificate of the CA that issued, if it is none of GetCACert's any more (PEM or DER). It is trusted.",
+)
+
 
 @click.command(cls=Reporting)
 @json_option
@@ -56,9 +60,12 @@ MOST_REMARKS = 8
 @click.option("--cert", "cert_file", type=FILE, required=True, help="A certificate of ours to sign with (PEM or DER).")
 @click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM or DER).")
 @click.option("--serial", required=True, help="Serial number wanted, hex.")
+@issuer_option
 @out_option
 @protocol_options
-def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, **protocol: Any) -> None:
+def getcert(
+    url: str, cert_file: Path, key_file: Path, serial: str, issuer_file: Path | None, out: Path, **protocol: Any
+) -> None:
     """Get a copy of an issued certificate with GetCert.
 
     The answer is encrypted to the key that signs the query. If --key cannot decrypt, an ephemeral RSA key signs.
@@ -66,9 +73,10 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
     number = parse_serial(serial)
     check_outputs({"--out": out}, {"--key": key_file})
     key, certificate = querier_of(key_file, cert_file, protocol["keys"])
+    issuer = _issuer(issuer_file)
     client = ScepClient(options_of(url, protocol))
-    name = IssuerAndSerialNumber(issuer=any_of(client.ca.ca.subject), serial_number=number)
-    outcome = client.query(MessageType.GetCert, name, key, certificate)
+    name = IssuerAndSerialNumber(issuer=any_of((issuer or client.ca.ca).subject), serial_number=number)
+    outcome = client.query(MessageType.GetCert, name, key, certificate, issuer)
     if isinstance(outcome, Refused):
         own = any(item.serial_number == number for item in client.ca.all)
         advice = "`scep-kem cacert` gets a certificate of the CA's with this number" if own else _signed_by(key)
@@ -83,9 +91,10 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
 @url_option
 @click.option("--cert", "cert_file", type=FILE, required=True, help="The certificate whose CRL is wanted (PEM or DER).")
 @click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM or DER).")
+@issuer_option
 @click.option("--out", type=FILE, required=True, help="File for the CRL (PEM).")
 @protocol_options
-def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any) -> None:
+def getcrl(url: str, cert_file: Path, key_file: Path, issuer_file: Path | None, out: Path, **protocol: Any) -> None:
     """Get the CRL with GetCRL.
 
     The answer is encrypted to the key that signs the query. If --key cannot decrypt, an ephemeral RSA key signs. The
@@ -93,8 +102,9 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     """
     check_outputs({"--out": out}, {"--key": key_file})
     key, certificate = querier_of(key_file, cert_file, protocol["keys"])
+    issuer = _issuer(issuer_file)
     client = ScepClient(options_of(url, protocol))
-    outcome = client.query(MessageType.GetCRL, certificate.issuer_and_serial, key, certificate)
+    outcome = client.query(MessageType.GetCRL, certificate.issuer_and_serial, key, certificate, issuer)
     if isinstance(outcome, Refused):
         urls = " or ".join(_crl_urls(certificate))
         instead = f"the certificate names a URL of its CRL: {urls}" if urls else ""
@@ -108,6 +118,14 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     files.write(out, crl.public_bytes(Encoding.PEM))
     note(crl=crl.public_bytes(Encoding.PEM).decode())
     click.echo(printable(f"CRL written to {out}"))
+
+
+def _issuer(file: Path | None) -> Certificate | None:
+    """Raises UsageError."""
+    found = None if file is None else files.read_certificate(file)
+    if found is not None and not is_ca(found):
+        raise UsageError(f"{file}: the certificate is not that of a CA")
+    return found
 
 
 def _signed_by(key: AnyKey) -> str:
@@ -186,6 +204,7 @@ def cacert(
     With GetCACert or GetNextCACert. The certificates of CAs are written, the one that issues first: a file to trust,
     as with `openssl verify -CAfile`. What each certificate is for is on stderr.
     """
+    check_outputs({"--out": out}, {"--tls-ca": http["tls_ca"]})
     if next_fingerprint is not None and not following:
         raise UsageError("--next-fingerprint is of the certificate that --next gets")
     check_outputs({"--out": out}, {})

@@ -13,6 +13,7 @@ from kem.keys import DecapsulationKey
 from pkix import recognised
 from pkix.algorithms import DIAGNOSIS
 from pkix.asn1 import encode
+from pkix.ber import to_der
 from pkix.certificates import Certificate
 from pkix.errors import Malformed, PkixError
 from pkix.names import read_name
@@ -77,17 +78,33 @@ def _read(file: Path) -> CertificationRequest:
     found = [text for label, text in blocks if label in _LABELS]
     if len(found) > 1:
         raise UsageError(f"{file} holds {len(found)} requests; one is sent")
+    der = data
     try:
-        der = decode_pem(found[0], f"the request in {file}") if found else data
+        if found:
+            der = decode_pem(found[0], f"the request in {file}")
         if blocks and not found:
             labels = ", ".join(label for label, _ in blocks)
             raise UsageError(f"{file} holds {labels}, and no CERTIFICATE REQUEST")
         return CertificationRequest.decode(der, single_valued=REQUEST_ATTRIBUTES)
     except Malformed as error:
+        if _is_ber(der):
+            raise UsageError(
+                f"the request in {file} is BER; only DER is sent, which `openssl req` makes of it"
+            ) from None
         seen = None if found else recognised.recognise(data, _WANTED)
         if seen is None or seen.what == recognised.A_REQUEST_ALONE:
             raise UsageError(f"{file}: {told(error)}") from None
         raise UsageError(f"{file} is {seen.what.removesuffix(' alone')}, not a PKCS #10 request") from None
+
+
+def _is_ber(octets: bytes) -> bool:
+    """Whether a request is in it in another encoding than DER, in which it has to be signed (RFC 2986 section 4.2)."""
+    try:
+        der = to_der(octets)
+        CertificationRequest.decode_bare(der)
+    except Malformed:
+        return False
+    return der != octets
 
 
 def _stated_by(request: CertificationRequest, statement: Statement | None, file: Path) -> Certificate | None:

@@ -83,8 +83,8 @@ def requested_options(command: Callable[..., None]) -> Callable[..., None]:
         elif subject is None:
             raise UsageError("give --subject, or with --csr a request that has one")
         else:
-            name, bits = parse_name(subject), usages_of(usages)
-            extensions = extensions_asked(names, bits, purposes, sid)
+            name, bits = _subject(subject, names), usages_of(usages)
+            extensions = extensions_asked(names, bits, purposes, sid, nameless=not len(name))
         command(asked=Asked(csr_file, name, extensions, bits), **more)
 
     decorated: Callable[..., None] = with_asked
@@ -94,16 +94,29 @@ def requested_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--eku", "purposes", multiple=True, help="Extended key usage, as clientAuth, or OID; repeatable."),
         click.option("--key-usage", "usages", multiple=True, help="Bit of keyUsage, as digitalSignature; repeatable."),
         click.option("--san", "names", multiple=True, help=f"{SAN_FORMS}; repeatable."),
-        click.option("--subject", help='Subject, like "CN=device,O=Example", or /O=Example/CN=device for the same.'),
+        click.option(
+            "--subject", help='Subject, like "CN=device,O=Example", or /O=Example/CN=device; may be empty beside --san.'
+        ),
     ):
         decorated = option(decorated)
     return decorated
 
 
+def _subject(text: str, names: Sequence[str]) -> x509.Name:
+    """An empty one is right where subjectAltName has the names (RFC 5280 section 4.1.2.6). Raises UsageError."""
+    if text.strip():
+        return parse_name(text)
+    if not names:
+        raise UsageError("the subject is empty, which takes a --san to have a name at all (RFC 5280 section 4.1.2.6)")
+    return x509.Name([])
+
+
 def extensions_asked(
-    names: Sequence[str], usages: frozenset[str], purposes: Sequence[str], sid: str | None
+    names: Sequence[str], usages: frozenset[str], purposes: Sequence[str], sid: str | None, *, nameless: bool = False
 ) -> Extensions:
-    """The extensions to ask for. usages: bits, as `usages_of` gives them. Raises UsageError."""
+    """The extensions to ask for. usages: bits, as `usages_of` gives them. nameless: whether the subject is empty.
+    Raises UsageError.
+    """
     values: list[x509.ExtensionType] = []
     if names:
         values.append(x509.SubjectAlternativeName(_once("--san", names, _san, comparable_general_name)))
@@ -111,8 +124,10 @@ def extensions_asked(
         values.append(key_usage(usages))
     if purposes:
         values.append(x509.ExtendedKeyUsage(_once("--eku", _words(purposes), _purpose, lambda oid: oid)))
-    # keyUsage should be critical (RFC 5280 section 4.2.1.3); of the others that is for the CA to say.
-    made = [x509.Extension(value.oid, isinstance(value, x509.KeyUsage), value) for value in values]
+    # keyUsage should be critical (RFC 5280 section 4.2.1.3), and names that stand for a subject have to be (section
+    # 4.1.2.6); of the others that is for the CA to say.
+    critical = (x509.KeyUsage, x509.SubjectAlternativeName) if nameless else x509.KeyUsage
+    made = [x509.Extension(value.oid, isinstance(value, critical), value) for value in values]
     if sid is not None:
         octets = sid.encode(errors="replace")
         if not is_sid(octets):

@@ -27,11 +27,10 @@ from pkix.certificates import Certificate
 from pkix.errors import Malformed, PkixError
 from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
-from scep.attributes import MessageType
 from scep.client import Enrolment, Issued, Refused, StillPending
 from scep.messages import PkiMessage
 from scep_kem.client.pending import Answer, Pending
-from scep_kem.client.transport import AnotherForm, AnswerLost, Declined, InText
+from scep_kem.client.transport import AnotherForm, AnswerLost, InText
 from scep_kem.clock import utc_now
 
 if TYPE_CHECKING:
@@ -52,10 +51,6 @@ def nap(seconds: float) -> None:
 def is_busy(outcome: Refused) -> bool:
     """Whether the CA refused for want of room: nothing is wrong with the request, and it may come again later."""
     return (outcome.text or "").startswith("busy")
-
-
-def _polls(message: bytes) -> bool:
-    return PkiMessage.decode(message).message_type is MessageType.CertPoll
 
 
 @dataclass
@@ -93,8 +88,8 @@ class Exchange:
     def start(self) -> Result:
         """Send the request, and confirm at once if the CA sends a challenge.
 
-        Raises Declined if the server did not take the request; then the enrolment has not begun. Raises AnswerLost
-        after the last try, ReplyRefused and the errors of `pkix.errors` and `kem.errors`.
+        Raises AnswerLost after the last try, TransportError, ReplyRefused and the errors of `pkix.errors` and
+        `kem.errors`.
         """
         message = self.enrolment.start(now=utc_now())
         self.keep(self.pending())
@@ -106,16 +101,15 @@ class Exchange:
         return self._converse(self.enrolment.poll(now=utc_now()), polling=True)
 
     def reread(self, number: int, octets: bytes) -> Issued | Refused | None:
-        """What an answer says that an earlier run refused, None if the CA is to be asked. Raises ReplyRefused and the
-        errors of `pkix.errors` and `kem.errors`.
+        """What an answer says that an earlier run refused, None for PENDING. Raises ReplyRefused and the errors of
+        `pkix.errors` and `kem.errors`.
 
-        A challenge is not answered from here: the CA may have sent another one since.
+        A challenge is not answered from here: the CA may have sent another one since. Nor does a refusal end anything:
+        messages that were sent since may have been answered otherwise.
         """
         kept = self.answers[number]
         self.enrolment.resume(kept.to)
         outcome = self.enrolment.receive(octets)
-        if isinstance(outcome, Refused) and (is_busy(outcome) or (_polls(kept.to) and self._is_unknown(outcome))):
-            return None
         return None if isinstance(outcome, StillPending) else outcome
 
     def polls(self, interval: float, most: int) -> Iterator[tuple[int, Result]]:
@@ -175,12 +169,9 @@ class Exchange:
 
     def _send(self, message: bytes) -> Result:
         """One message and its answer. What is no pkiMessage at all comes from something between us and the CA."""
-        begun, self.begun = self.begun, True
+        self.begun = True
         try:
             body = self.client.send(message)
-        except Declined:
-            self.begun = begun
-            raise
         except InText as error:
             self._keep_refused(Answer(message, self.client.ca_body), error.message)
             raise

@@ -40,7 +40,10 @@ REDIRECTS = {301, 302, 307, 308}
 
 
 class TransportError(Exception):
-    """The server cannot be reached or does not answer as HTTP; the text says how."""
+    """The server cannot be reached or does not answer as HTTP; the text says how.
+
+    Nobody has authenticated it, whatever the status: the message may have reached the CA.
+    """
 
 
 class AnswerLost(TransportError):
@@ -61,10 +64,6 @@ class InText(TransportError):
     def __init__(self, text: str, message: bytes) -> None:
         super().__init__(text)
         self.message = message
-
-
-class Declined(TransportError):
-    """The server did not take the message: an HTTP status of 3xx or 4xx."""
 
 
 class HttpTransport:
@@ -190,7 +189,7 @@ class HttpTransport:
     def _refused(self, answer: HttpAnswer) -> TransportError:
         """An HTTP status other than 200."""
         status = answer.status
-        kind = AnswerLost if status in STATUS_OF_NO_ANSWER else Declined if 300 <= status < 500 else TransportError
+        kind = AnswerLost if status in STATUS_OF_NO_ANSWER else TransportError
         through = f" through the proxy {answer.proxy}" if answer.proxy else ""
         text = f"{answer.operation}: {shown(self.url)}{through} answered HTTP {status}"
         if answer.location:

@@ -232,6 +232,22 @@ def test_a_broken_certificate_is_no_readable_one(tmp_path: Path) -> None:
             read(tmp_path / "certificate")
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", ": it is empty; a CRL in PEM or DER is expected"),
+        (files.pem(ca_pair("ec:P-256").certificate), ": it is a certificate; a CRL in PEM or DER is expected"),
+        (b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", ""),
+    ],
+    ids=["nothing", "a certificate", "broken"],
+)
+def test_what_is_no_crl_says_what_it_is_and_what_is_expected(tmp_path: Path, content: bytes, what: str) -> None:
+    (tmp_path / "crl").write_bytes(content)
+    with pytest.raises(UsageError) as refused:
+        files.read_crl(tmp_path / "crl")
+    assert str(refused.value).endswith(f"crl holds no readable CRL{what}")
+
+
 @pytest.mark.parametrize("kind", ["ec:P-256", "ml-kem-768"])
 def test_a_pkcs_12_file_is_secret_and_written_whole(tmp_path: Path, kind: str) -> None:
     private = kem_key()[0] if kind.startswith("ml-kem") else key(kind)

@@ -29,6 +29,7 @@ from tests.scep_kem.lossy import (
     is_gone,
     is_late,
     passes,
+    unanswered,
 )
 from tests.world import key, name
 
@@ -314,14 +315,27 @@ def test_another_refusal_ends_the_enrolment(device: Device) -> None:
     assert not device.pending.exists()
 
 
-@pytest.mark.parametrize("status", [302, 400, 404, 413, 414])
-def test_a_request_that_http_declined_leaves_nothing(rsa: Device, naps: list[float], status: int) -> None:
-    rsa.line.fates = [lambda _line, _message: (status, b"no")]
-    rsa.enroll().refused_in_one_line(1, f"HTTP {status}: no")
-    assert not rsa.pending.exists() and len(rsa.line.sent) == 1 and naps == []
+HTTP_REFUSALS = [302, 400, 404, 413, 414, 500]
 
 
-def test_http_declining_later_leaves_what_is_needed_to_go_on(rsa: Device) -> None:
+@pytest.mark.parametrize("status", HTTP_REFUSALS)
+@pytest.mark.parametrize("kind", ["ec:P-256", "ml-kem-768"])
+@pytest.mark.parametrize("arrived", [True, False])
+def test_what_http_says_of_a_request_is_nobody_s_word(
+    device: Device, naps: list[float], kind: str, arrived: bool, status: int
+) -> None:
+    """Whoever is between us and the CA can say it after the CA has issued, and used up the password."""
+    refuses = unanswered((status, b"no")) if arrived else lambda _line, _message: (status, b"no")
+    before, password = len(device.issued), device.password()
+    device.line.fates = [refuses]
+    found = device.enroll("--key-type", kind, password=password)
+    found.refused_in_one_line(1, f"HTTP {status}: no; to go on: {device.polling}")
+    assert device.pending.exists() and len(device.line.sent) == 1 and naps == []
+    device.enroll("--key-type", kind, password=password).good()
+    assert len(device.issued) == before + 1 and not device.pending.exists()
+
+
+def test_nor_is_what_it_says_later(rsa: Device) -> None:
     rsa.line.fates = [answer_lost, lambda _line, _message: (404, b"no")]
     assert rsa.enroll().code == 1
     rsa.poll().good()
