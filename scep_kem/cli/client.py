@@ -182,7 +182,7 @@ def renew(
     if csr_file is not None:
         requested_file = new_key_file or key_file
         new_key = keys.read(requested_file)
-        wanted = wanted_of(csr_file, new_key, requested_file, None, signer=old_key)
+        wanted = wanted_of(csr_file, new_key, requested_file, None, old_key=old_key)
     else:
         if new_key_file is not None:
             new_key = key_of(new_key_file, key_type, can_be_made(type_of_key(old_key)), keys)
