@@ -42,6 +42,7 @@ from scep_kem.cli.enrolment import (
     end_with_kept,
     exchange_of,
     pending_file,
+    tell_of_certificate,
 )
 from scep_kem.cli.json_report import Reporting, json_option
 from scep_kem.cli.outputs import Outputs, output_options
@@ -109,6 +110,8 @@ def enroll(
     key = keys.read(key_file) if asked.csr else key_of(key_file, key_type, DEFAULT_KEY_TYPE, keys)
     wanted = replace(asked.wanted(key, key_file, password, statement), statement_key_file=signing_key)
     check_same(earlier, url, wanted, None, outputs.certificate)
+    if earlier is None:
+        tell_of_certificate(outputs.certificate, key)
     end_with_kept(options, earlier, key, outputs)
     exchange = exchange_of(ScepClient(options), earlier, wanted)
     carry_out(exchange, outputs, key, key_file, poll_interval, max_polls)

@@ -12,7 +12,7 @@ import click
 
 from kem.errors import KemError
 from pkix.certificates import Certificate
-from pkix.errors import PkixError
+from pkix.errors import PkixError, shortened
 from pkix.times import THIS_DEVICE, clock, minute
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
@@ -24,7 +24,7 @@ from scep_kem.client.exchange import MOST_KEPT, Exchange, is_busy
 from scep_kem.client.options import Options
 from scep_kem.client.pending import Pending
 from scep_kem.client.transport import AnswerLost, TransportError
-from scep_kem.client.wanted import AnyKey, Renewing, Wanted, is_for
+from scep_kem.client.wanted import AnyKey, Renewing, Wanted, fits, is_for
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
 from scep_kem.terminal import command, printable
@@ -47,7 +47,7 @@ def earlier_request(out: Path, key_file: Path) -> Pending | None:
         click.echo(printable(f"the request in {file} has expired on {end}, and {said}; beginning anew"), err=True)
         return None
     if not os.path.lexists(key_file):  # a key made now is not its
-        raise _another(out)
+        raise _another(pending, out)
     return pending
 
 
@@ -56,17 +56,33 @@ def check_same(earlier: Pending | None, url: str, wanted: Wanted, renewing: Rene
     if earlier is None:
         return
     if not is_for(earlier, url, wanted, renewing):
-        raise _another(out)
+        raise _another(earlier, out)
     other = wanted.challenge_password not in (None, earlier.request.challenge_password)
     unsent = "; the challenge password given now is not sent, it has its own" if other else ""
     click.echo(f"an earlier run sent this request: going on with it{unsent}", err=True)
 
 
-def _another(out: Path) -> UsageError:
-    file = pending_file(out)
+def _another(pending: Pending, out: Path) -> UsageError:
+    file, poll = pending_file(out), command("scep-kem", "poll", "--out", out, "--key")
+    subject = shortened(pending.request.subject_text)
     return UsageError(
-        f"{file} holds another request that has no answer yet: `scep-kem poll` goes on with it; or remove it"
+        f"{file} holds another request that has no answer yet, for {subject or 'no subject'}: `{poll}` and its key go on "
+        "with it; without that file, what the CA may have issued is lost"
     )
+
+
+def tell_of_certificate(out: Path, key: AnyKey) -> None:
+    """Say so if there is a certificate for the key already: the run that got it may not have been heard to the end."""
+    try:
+        found = files.read_certificate(out) if os.path.lexists(out) else None
+    except UsageError:
+        return
+    if found is not None and fits(key, found.spki) and found.not_after >= utc_now():
+        until = minute(found.not_after)
+        text = (
+            f"{out} holds a certificate for this key, until {until}, which `scep-kem renew` renews; asking for another"
+        )
+        click.echo(printable(text), err=True)
 
 
 def exchange_of(
@@ -116,7 +132,7 @@ def carry_out(exchange: Exchange, outputs: Outputs, key: AnyKey, key_file: Path,
         kept, how = "", "to go on"
         if exchange.refused is not None:
             kept = f"; this answer is kept in {answer_file(out, exchange.refused)}"
-            how = "to read it again, with --legacy or whatever else it takes, and to go on if that does not help"
+            how = "to read it again and go on"
         note(status="error", error=told(error), goOn=later)
         report(error, f"{printable(kept)}; {how}: {later}")
         sys.exit(EXIT_FAILURE)
