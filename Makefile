@@ -11,7 +11,7 @@ help:
 	@echo "make coverage the tests, and which lines they do not reach; takes half as long again"
 	@echo "make draft    render the Internet-Draft to build/draft: text, HTML, XML; check it with idnits"
 	@echo "make liboqs   build the C library of the second ML-KEM backend, once"
-	@echo "make interop  install the peers (strongSwan, certmonger, micromdm, jscep) and run them against us"
+	@echo "make interop  install the peers (strongSwan, certmonger, micromdm, step-ca, jscep) and run them against us"
 	@echo "make bench    enrolments per second next to micromdm's scepserver"
 
 $(VENV)/ready: pyproject.toml

@@ -219,7 +219,7 @@ def parse_name(text: str) -> x509.Name:
 
 def _part_fault(rest: str, between: str) -> str:
     """What is wrong where no part begins. between: the sign between parts."""
-    part = re.split(r"[/+]" if between == "/" else r"[,+;]", rest)[0].strip()
+    part = (re.split(r"[/+]", rest) if between == "/" else re.split(r"[,+;]", rest))[0].strip()
     if not part:
         return f"a part is empty: a {between} or + too many"
     if "=" not in part:

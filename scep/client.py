@@ -265,6 +265,12 @@ class _Conversation(Generic[Answer]):
         )
         return SignedData.decode(opened.content)
 
+    def _check_signed(self, what: str, why_not: PkixError | None) -> None:
+        """why_not: why no key of the CA has signed what was received. Raises ReplyRefused."""
+        if why_not is not None:
+            legacy = isinstance(why_not, LegacyRefused)
+            raise ReplyRefused(f"the {what} received is not signed by the CA: {why_not.fact}", legacy=legacy)
+
 
 class Enrolment(_Conversation[Issued | StillPending | Refused]):
     """PKCSReq or RenewalReq, then CertPoll while the CA says PENDING.
@@ -410,14 +416,16 @@ class Enrolment(_Conversation[Issued | StillPending | Refused]):
         return StillPending(challenged=True)
 
     def _check_issued(self, der: bytes) -> None:
-        why_not = self.ca.why_not_issued(Certificate.load(der))
-        if why_not is not None:
-            legacy = isinstance(why_not, LegacyRefused)
-            raise ReplyRefused(f"the certificate received is not signed by the CA: {why_not.fact}", legacy=legacy)
+        self._check_signed("certificate", self.ca.why_not_issued(Certificate.load(der)))
+        old = self._renewed.certificate if self._renewed is not None else self._signer.certificate
+        if old is not None and der == old.der:
+            raise ReplyRefused("the certificate received is the one that was to be renewed")
 
 
 class Query(_Conversation[Outcome]):
-    """GetCert or GetCRL for the certificate that issuer and serial number name."""
+    """GetCert or GetCRL for the certificate that issuer and serial number name. issuers: CAs that may have signed what
+    comes, besides those of GetCACert, where a CA that was followed by another is no more.
+    """
 
     def __init__(
         self,
@@ -429,6 +437,7 @@ class Query(_Conversation[Outcome]):
         transaction_id: str,
         settings: ClientSettings,
         random: RandomBytes,
+        issuers: Sequence[Certificate] = (),
     ) -> None:
         super().__init__(
             ca=ca,
@@ -440,6 +449,7 @@ class Query(_Conversation[Outcome]):
         )
         self._kind = kind
         self._name = name
+        self._issuers = issuers
 
     def start(self, *, now: datetime) -> bytes:
         """The request."""
@@ -452,9 +462,12 @@ class Query(_Conversation[Outcome]):
         if self._kind is MessageType.GetCRL:
             for crl in answer.crls:
                 if is_crl(crl):
+                    self._check_signed("CRL", self.ca.why_not_crl(crl, encode(self._name.issuer), self._issuers))
                     return Crl(crl)
             raise ReplyRefused("a CertRep SUCCESS to GetCRL has no CRL that can be read")
         for found in readable(answer.certificates):
             if found.is_named_by(self._name):
+                certificate = Certificate.load(found.der)
+                self._check_signed("certificate", self.ca.why_not_issued(certificate, self._issuers))
                 return Issued(found.der, tuple(other for other in answer.certificates if other != found.der))
         raise ReplyRefused("a CertRep SUCCESS to GetCert does not have the certificate asked for")

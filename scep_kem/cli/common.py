@@ -121,8 +121,8 @@ def told(error: Exception) -> str:
     text = errors.located(error) if isinstance(error, PkixError | KemError) else str(error)
     if isinstance(error, LegacyRefused) or (isinstance(error, ReplyRefused) and error.legacy):
         text = f"{error}; --legacy accepts that"
-    elif isinstance(error, AnswerRefused) and error.old_algorithms and not error.diagnosis:
-        text = f"{error}; --diagnose shows what is in it"
+    elif isinstance(error, AnswerRefused) and error.old_algorithms:
+        text = f"{error}; no option accepts that" + ("" if error.diagnosis else ", but --diagnose shows what is in it")
     return "; ".join((text, *getattr(error, "__notes__", ())))
 
 

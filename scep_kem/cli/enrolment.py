@@ -12,18 +12,22 @@ import click
 
 from kem.errors import KemError
 from pkix.certificates import Certificate
-from pkix.errors import PkixError, shortened
+from pkix.errors import PkixError
+from pkix.names import name_text, read_name
 from pkix.times import THIS_DEVICE, clock, minute
+from scep.ca_certificates import ReplyRefused
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
+from scep_kem.cli.commands import given_options
 from scep_kem.cli.common import EXIT_FAILURE, report, told
-from scep_kem.cli.json_report import given_options, note
+from scep_kem.cli.json_report import note
 from scep_kem.cli.outputs import Outputs
 from scep_kem.client.client import ScepClient
 from scep_kem.client.exchange import MOST_KEPT, Exchange, is_busy
 from scep_kem.client.options import Options
 from scep_kem.client.pending import Pending
-from scep_kem.client.transport import AnswerLost, TransportError
+from scep_kem.client.transport import AnswerLost, InText, TransportError
+from scep_kem.client.urls import shown
 from scep_kem.client.wanted import AnyKey, Renewing, Wanted, fits, is_for
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
@@ -58,17 +62,22 @@ def check_same(earlier: Pending | None, url: str, wanted: Wanted, renewing: Rene
     if not is_for(earlier, url, wanted, renewing):
         raise _another(earlier, out)
     other = wanted.challenge_password not in (None, earlier.request.challenge_password)
-    unsent = "; the challenge password given now is not sent, it has its own" if other else ""
+    unsent = ""
+    if other:
+        unsent = f"; the challenge password given now is not sent, it has its own; {printable(_how_to_ask_anew(out))}"
     click.echo(f"an earlier run sent this request: going on with it{unsent}", err=True)
 
 
 def _another(pending: Pending, out: Path) -> UsageError:
-    file, poll = pending_file(out), command("scep-kem", "poll", "--out", out, "--key")
-    subject = shortened(pending.request.subject_text)
+    whose = f"for {name_text(read_name(pending.request.subject_der, 'request'))} at {shown(pending.url)}"
     return UsageError(
-        f"{file} holds another request that has no answer yet, for {subject or 'no subject'}: `{poll}` and its key go on "
-        "with it; without that file, what the CA may have issued is lost"
+        f"{pending_file(out)} holds another request that has no answer yet, {whose}: `scep-kem poll` goes on with it; "
+        f"{_how_to_ask_anew(out)}"
     )
+
+
+def _how_to_ask_anew(out: Path) -> str:
+    return f"to ask anew, remove {pending_file(out)}, which gives up what the CA may have issued for it"
 
 
 def tell_of_certificate(out: Path, key: AnyKey) -> None:
@@ -93,8 +102,8 @@ def exchange_of(
 
 
 def end_with_kept(options: Options, earlier: Pending | None, key: AnyKey, outputs: Outputs) -> None:
-    """If an answer that an earlier run refused is accepted now, write what it brings and exit, without asking anybody.
-    Otherwise say why not.
+    """If an answer that an earlier run refused is accepted now and brings the certificate, write it and exit, without
+    asking anybody. Otherwise say what it says, or why it is not accepted.
     """
     for number, answer in enumerate(earlier.answers if earlier is not None else ()):
         assert earlier is not None
@@ -105,7 +114,10 @@ def end_with_kept(options: Options, earlier: Pending | None, key: AnyKey, output
         except (PkixError, KemError, UsageError) as error:
             report(error, begin=f"the answer kept in {file} is not accepted: ")
             continue
-        if outcome is None:
+        if isinstance(outcome, Refused):
+            said = _words(outcome)
+            click.echo(f"{printable(f'the answer kept in {file}')}: {said}; asking the CA what holds now", err=True)
+        if not isinstance(outcome, Issued):
             continue
         click.echo(printable(f"the answer kept in {file} is accepted now"), err=True)
         _end(outcome, outputs, client, key)
@@ -132,9 +144,16 @@ def carry_out(exchange: Exchange, outputs: Outputs, key: AnyKey, key_file: Path,
         kept, how = "", "to go on"
         if exchange.refused is not None:
             kept = f"; this answer is kept in {answer_file(out, exchange.refused)}"
-            how = "to read it again and go on"
+            how = "to go on, which asks the server again"
+            if isinstance(error, InText):
+                kept, how = f"{kept} as DER", "to read it there"
+            elif isinstance(error, ReplyRefused) and error.legacy:
+                how, later = "to read it again", f"{later} --legacy"
+        # A server that has answered so may answer so for ever.
+        last_word = not isinstance(error, AnswerLost) and (exchange.resumed or exchange.refused is None)
+        anew = f"; {_how_to_ask_anew(out)}" if last_word else ""
         note(status="error", error=told(error), goOn=later)
-        report(error, f"{printable(kept)}; {how}: {later}")
+        report(error, printable(f"{kept}; {how}: {later}{anew}"))
         sys.exit(EXIT_FAILURE)
     if isinstance(outcome, StillPending):
         note(status="pending", goOn=later)
@@ -167,7 +186,7 @@ def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillP
         exchange.tell(f"{error}; going on with polling")
         outcome = StillPending()
     if isinstance(outcome, StillPending):
-        click.echo("pending; `scep-kem requests show` tells the CA's operator the same:")
+        click.echo("pending; for the CA's operator (of scep-kem, `requests show` tells the same):")
         click.echo(f"    transactionID   {exchange.enrolment.transaction_id}")
         click.echo(f"    request SHA-256 {told_hash(exchange.request)}")
     if isinstance(outcome, StillPending) and most:
@@ -180,9 +199,12 @@ def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillP
 
 def refused(outcome: Refused, advice: str = "") -> NoReturn:
     note(status="refused", refused={"failInfo": outcome.fail_info.name, "text": outcome.text})
-    text = f": {printable(outcome.text)}" if outcome.text else ""
-    click.echo(f"refused: {outcome.fail_info.name}{text}" + (printable(f"; {advice}") if advice else ""), err=True)
+    click.echo(_words(outcome) + (printable(f"; {advice}") if advice else ""), err=True)
     sys.exit(EXIT_REFUSED)
+
+
+def _words(outcome: Refused) -> str:
+    return f"refused: {outcome.fail_info.name}" + (f": {printable(outcome.text)}" if outcome.text else "")
 
 
 _NOT_AGAIN = ("key_file", "ca_fingerprint")  # the file of the key is said anyway, the fingerprint is kept

@@ -20,6 +20,7 @@ from pkix.signed_objects import has_issued
 from pkix.usages import extended_usages, is_ca, is_cmc_ra
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
+from scep_kem.cli.commands import Command
 from scep_kem.cli.common import FILE, ca_options, configured_profile, generation, open_store
 from scep_kem.errors import UsageError
 from scep_kem.ra import record_of
@@ -55,7 +56,7 @@ def _crl(_context: click.Context, _option: click.Parameter, file: Path | None) -
     return None if file is None else files.read_crl(file)
 
 
-@click.command("import-issued")
+@click.command("import-issued", cls=Command)
 @ca_options
 @click.argument(
     "found_certificates",

@@ -13,8 +13,9 @@ import click
 from pkix.certificates import Certificate
 from scep.ca_certificates import CaCertificates
 from scep_kem import files
+from scep_kem.cli.commands import given_options
 from scep_kem.cli.common import FILE
-from scep_kem.cli.json_report import given_options, note
+from scep_kem.cli.json_report import note
 from scep_kem.cli.password_files import PASSWORD_FILE, password_in
 from scep_kem.client.chains import chain_of
 from scep_kem.client.wanted import AnyKey

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from scep_kem import files
+from scep_kem.cli.commands import given_options
 from scep_kem.cli.common import stdin_password
-from scep_kem.cli.json_report import given_options
 from scep_kem.errors import UsageError
 
 STDIN = Path("-")

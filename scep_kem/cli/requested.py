@@ -96,7 +96,8 @@ def requested_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--key-usage", "usages", multiple=True, help="Bit of keyUsage, as digitalSignature; repeatable."),
         click.option("--san", "names", multiple=True, help=f"{SAN_FORMS}; repeatable."),
         click.option(
-            "--subject", help='Subject, like "CN=device,O=Example", or /O=Example/CN=device; may be empty beside --san.'
+            "--subject",
+            help='Subject, like "CN=device,O=Example", or /O=Example/CN=device; beside --san, / for none.',
         ),
     ):
         decorated = option(decorated)
@@ -104,11 +105,13 @@ def requested_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _subject(text: str, names: Sequence[str]) -> x509.Name:
-    """An empty one is right where subjectAltName has the names (RFC 5280 section 4.1.2.6). Raises UsageError."""
-    if text.strip():
+    """/ alone is an empty one, as for `openssl req -subj`, which is right where subjectAltName has the names (RFC 5280
+    section 4.1.2.6). Raises UsageError.
+    """
+    if text.strip() != "/":
         return parse_name(text)
     if not names:
-        raise UsageError("the subject is empty, which takes a --san to have a name at all (RFC 5280 section 4.1.2.6)")
+        raise UsageError("--subject / is empty, which takes a --san to have a name at all (RFC 5280 section 4.1.2.6)")
     return x509.Name([])
 
 

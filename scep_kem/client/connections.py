@@ -17,12 +17,15 @@ from urllib3.exceptions import (
 from urllib3.exceptions import SSLError as TlsError
 
 from scep_kem import network_errors
+from scep_kem.client.bounds import BoundedResponse, OutOfBounds, bounded
 from scep_kem.client.http_options import HttpOptions, proxy_for, tls_context
 from scep_kem.client.urls import read_url
 from scep_kem.errors import UsageError
 
 # Seconds to connect, and without an octet. The client gives up last, so that an answer that is on its way arrives.
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0
+WHOLE = 10  # times as many seconds for a whole answer as without an octet
+BESIDE = 1 << 20  # octets of an answer that are no body, such as headers
 _PROXY_STATUS = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
 WANTS_A_USER = "; it wants a user and a password, which http_proxy or https_proxy in the environment may hold"
 
@@ -42,8 +45,14 @@ class _HandshakeTimeout(ConnectTimeoutError):
     """There is a connection, but no TLS on it."""
 
 
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = BoundedResponse
+
+
 class _TlsConnection(urllib3.connection.HTTPSConnection):
     """Tells a handshake that takes too long from an answer that does."""
+
+    response_class = BoundedResponse
 
     def connect(self) -> None:
         """Raises what urllib3's does."""
@@ -51,6 +60,10 @@ class _TlsConnection(urllib3.connection.HTTPSConnection):
             super().connect()
         except TimeoutError:
             raise _HandshakeTimeout from None
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
 
 
 class _TlsPool(urllib3.HTTPSConnectionPool):
@@ -87,7 +100,7 @@ class Connections:
                 proxy_ssl_context=tls,
                 ssl_context=tls,
             )
-        self._pool.pool_classes_by_scheme = {"http": urllib3.HTTPConnectionPool, "https": _TlsPool}
+        self._pool.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def exchange(
         self, method: str, url: str, body: bytes | None, headers: dict[str, str], most: int
@@ -96,11 +109,14 @@ class Connections:
         NoAnswer.
         """
         response = None
+        # Twice the body, because chunks of it have lengths.
+        limits = bounded(seconds=WHOLE * self._reading, waiting=self._reading, octets=2 * most + BESIDE)
         try:
-            response = self._pool.request(
-                method, url, body=body, headers=headers, preload_content=False, redirect=False
-            )
-            return response.status, response.headers, _read(response, most)
+            with limits:
+                response = self._pool.request(
+                    method, url, body=body, headers=headers, preload_content=False, redirect=False
+                )
+                return response.status, response.headers, _read(response, most)
         except (HTTPError, OSError) as error:
             text = self._reason(error, self._host, answering=response is not None)
             raise NoAnswer(text, sent=not isinstance(error, TlsError)) from None
@@ -121,7 +137,10 @@ class Connections:
             return f"connected, but no answer within {self._reading:g} seconds"
         if isinstance(error, DecodeError):
             return "the answer is compressed, and cannot be unpacked"
-        return network_errors.reason(_innermost(error), host, tls_advice=self._tls_advice)
+        innermost = _innermost(error)
+        if isinstance(innermost, OutOfBounds):
+            return str(innermost)
+        return network_errors.reason(innermost, host, tls_advice=self._tls_advice)
 
     def _proxy_reason(self, error: BaseException) -> str:
         proxy = self.proxy or ""

@@ -10,7 +10,8 @@ too, and the CA's certificates are not those that they were encrypted for, the s
 same transaction: the key that could open the first copy may be gone.
 
 An answer that is refused is kept. The CA may have issued, and used up a one-time password, and what is wrong may be
-our own rules. None takes the place of another: whoever stands between us and the CA could send a worse one.
+our own rules. So is one in base64 or PEM, as DER. None takes the place of another: whoever stands between us and the CA
+could send a worse one.
 """
 
 from __future__ import annotations
@@ -26,11 +27,10 @@ from pkix.certificates import Certificate
 from pkix.errors import Malformed, PkixError
 from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
-from scep.attributes import MessageType
 from scep.client import Enrolment, Issued, Refused, StillPending
 from scep.messages import PkiMessage
 from scep_kem.client.pending import Answer, Pending
-from scep_kem.client.transport import AnswerLost, Declined
+from scep_kem.client.transport import AnotherForm, AnswerLost, InText
 from scep_kem.clock import utc_now
 
 if TYPE_CHECKING:
@@ -51,10 +51,6 @@ def nap(seconds: float) -> None:
 def is_busy(outcome: Refused) -> bool:
     """Whether the CA refused for want of room: nothing is wrong with the request, and it may come again later."""
     return (outcome.text or "").startswith("busy")
-
-
-def _polls(message: bytes) -> bool:
-    return PkiMessage.decode(message).message_type is MessageType.CertPoll
 
 
 @dataclass
@@ -92,8 +88,8 @@ class Exchange:
     def start(self) -> Result:
         """Send the request, and confirm at once if the CA sends a challenge.
 
-        Raises Declined if the server did not take the request; then the enrolment has not begun. Raises AnswerLost
-        after the last try, ReplyRefused and the errors of `pkix.errors` and `kem.errors`.
+        Raises AnswerLost after the last try, TransportError, ReplyRefused and the errors of `pkix.errors` and
+        `kem.errors`.
         """
         message = self.enrolment.start(now=utc_now())
         self.keep(self.pending())
@@ -105,16 +101,15 @@ class Exchange:
         return self._converse(self.enrolment.poll(now=utc_now()), polling=True)
 
     def reread(self, number: int, octets: bytes) -> Issued | Refused | None:
-        """What an answer says that an earlier run refused, None if the CA is to be asked. Raises ReplyRefused and the
-        errors of `pkix.errors` and `kem.errors`.
+        """What an answer says that an earlier run refused, None for PENDING. Raises ReplyRefused and the errors of
+        `pkix.errors` and `kem.errors`.
 
-        A challenge is not answered from here: the CA may have sent another one since.
+        A challenge is not answered from here: the CA may have sent another one since. Nor does a refusal end anything:
+        messages that were sent since may have been answered otherwise.
         """
         kept = self.answers[number]
         self.enrolment.resume(kept.to)
         outcome = self.enrolment.receive(octets)
-        if isinstance(outcome, Refused) and (is_busy(outcome) or (_polls(kept.to) and self._is_unknown(outcome))):
-            return None
         return None if isinstance(outcome, StillPending) else outcome
 
     def polls(self, interval: float, most: int) -> Iterator[tuple[int, Result]]:
@@ -140,16 +135,23 @@ class Exchange:
 
     def _until_answered(self, message: bytes, *, polling: bool) -> Result:
         pauses, challenges, repeated = iter(PAUSES), 0, False
+        before: AnswerLost | None = None
         while True:
             try:
                 outcome = self._send(message)
             except AnswerLost as error:
                 pause = next(pauses, None)
-                if pause is None:
+                if pause is None or error.wait > PAUSES[-1]:
                     raise
-                self.tell(f"no answer: {error}; asking what became of the request in {pause:g} s")
+                if isinstance(error, AnotherForm) and isinstance(before, AnotherForm):
+                    raise
+                pause = max(pause, error.wait)
+                what = "the same again" if str(error) == str(before) else str(error)
+                self.tell(f"{what}; asking what became of the request in {pause:g} s")
                 self.sleep(pause)
+                before = error
             else:
+                before = None
                 if polling and self._is_unknown(outcome):
                     self.tell("the CA does not know the request; sending it again")
                     message, polling, repeated = self.enrolment.again(), False, True
@@ -167,16 +169,16 @@ class Exchange:
 
     def _send(self, message: bytes) -> Result:
         """One message and its answer. What is no pkiMessage at all comes from something between us and the CA."""
-        begun, self.begun = self.begun, True
+        self.begun = True
         try:
             body = self.client.send(message)
-        except Declined:
-            self.begun = begun
+        except InText as error:
+            self._keep_refused(Answer(message, self.client.ca_body), error.message)
             raise
         try:
             PkiMessage.decode(body, advise=False)
         except Malformed as error:
-            raise AnswerLost(f"the answer is no pkiMessage: {error}") from None
+            raise AnotherForm(f"PKIOperation: the answer is no pkiMessage: {error}") from None
         try:
             outcome = self.enrolment.receive(body)
         except (PkixError, KemError):

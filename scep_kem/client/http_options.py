@@ -21,8 +21,8 @@ from scep_kem.errors import UsageError
 class HttpOptions:
     """ca_identifier: which of a server's CAs is meant, the message= of GetCACert, GetCACaps and GetNextCACert. proxy:
     URL of the one to use, None for what the environment says. tls_ca: file of the certificates that an https server is
-    trusted by, instead of the system's. timeout: seconds to connect and seconds without an octet, None for ours.
-    prefer_get: PKIOperation by GET even if the server can POST.
+    trusted by, instead of the system's. timeout: seconds to connect and without an octet, a tenth of those for a whole
+    answer, None for ours. prefer_get: PKIOperation by GET even if the server can POST.
     """
 
     ca_identifier: str | None = None
@@ -33,8 +33,6 @@ class HttpOptions:
 
     def __post_init__(self) -> None:
         """Raises UsageError."""
-        if self.ca_identifier is not None and not self.ca_identifier:
-            raise UsageError("--ca-identifier is empty; leave it out for a server with one CA")
         if self.proxy is not None:
             found = _proxy(self.proxy, "--proxy")
             if found.headers:

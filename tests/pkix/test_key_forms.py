@@ -380,7 +380,12 @@ OTHER_THINGS: dict[str, tuple[bytes, str]] = {
     "JWK": (b'{"kty": "EC", "crv": "P-256", "d": "AA"}', "it is a JSON Web Key; write it as PEM"),
     "DSA": (pem("DSA PRIVATE KEY", b"0"), "it is a PEM block of type DSA PRIVATE KEY"),
     "half of PEM": (b"-----BEGIN PRIVATE KEY-----\nAAAA", "it is PEM that is cut short"),
-    "text": (b"no key", "it is neither PEM nor DER"),
+    "text": (b"no key", "it is text, neither PEM nor DER"),
+    "text that begins like a SEQUENCE": (b"0C:27:" + b"AB:" * 29 + b"CD\n", "it is text, neither PEM nor DER"),
+    "text as long as a seed": (b"correct horse battery staple 000", "it is text, neither PEM nor DER"),
+    "a fingerprint": (b"0123456789abcdef" * 4, "it is hex text, neither PEM nor DER"),
+    "base64 without PEM": (base64.b64encode(REQUEST), "it is base64 text, neither PEM nor DER"),
+    "other octets": (b"\x01" * 33, "it is neither PEM nor DER"),
     "other DER": (b"\x30\x03\x02\x01\x01", "it is DER, or something like it, of another kind"),
 }
 

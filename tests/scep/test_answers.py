@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from ca.authority import issue
@@ -23,6 +24,7 @@ from scep.answers import AnswerRefused
 from scep.client import ClientSettings, Refused
 from tests.scep import craft
 from tests.scep.seen import Seen
+from tests.scep.test_left_out import with_sha_1
 from tests.world import Device, Random, World
 
 MD5 = hashes.MD5()  # noqa: S303 - to be refused
@@ -108,6 +110,20 @@ def test_what_only_the_legacy_policy_accepts_is_known() -> None:
     device = device_of(World())
     assert refusal(device, yes(device, TRIPLE_DES, digest=craft.SHA1)).legacy
     assert not refusal(device, yes(device, DES, digest=craft.SHA1)).legacy
+
+
+def test_what_came_in_an_answer_may_need_the_legacy_policy_too() -> None:
+    """The certificate is signed with SHA-1, the answer is not."""
+    world = World()
+    device = device_of(world)
+    issued = issue(world.authority, world.profile, device.request, now=world.now, random=world.random)
+    inside = encode_degenerate([with_sha_1(world.authority.ca, x509.load_der_x509_certificate(issued.der))])
+    found = refusal(device, yes(device, AES128, inside))
+    assert found.text == (
+        "the answer says SUCCESS, but we do not accept it: the certificate received is not signed by the CA: its "
+        f"signature: {SHA_1_REFUSED}"
+    )
+    assert found.legacy
 
 
 @pytest.mark.parametrize("cipher", [TRIPLE_DES, DES], ids=lambda cipher: cipher.name)

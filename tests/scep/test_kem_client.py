@@ -14,6 +14,7 @@ from kem.keys import encode_public_key
 from pkix.algorithms import AES256_GCM
 from pkix.errors import Malformed, PkixError
 from pkix.signed_data import Signer, encode_degenerate
+from scep.answers import AnswerRefused
 from scep.attributes import KEM_POP_CHALLENGE, RECIPIENT_NONCE, TRANSACTION_ID
 from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.client import ClientSettings, StillPending
@@ -141,6 +142,19 @@ def test_an_answer_is_taken_once() -> None:
     with pytest.raises(ReplyRefused):
         device.enrolment.receive(body)
     assert backend.decapsulations == 1
+
+
+def test_diagnose_decapsulates_nothing_under_a_signature_that_was_not_accepted() -> None:
+    """Else whoever has recorded an answer could see what the client makes of it."""
+    world, (backend, settings) = kem_world(), counting(diagnose=True)
+    device = kem_device(world, password=world.password(), settings=settings)
+    assert device.enrolment.receive(world.send(device.start()).body) == CHALLENGED
+    answer = world.send(device.enrolment.poll(now=world.now)).body
+    stranger = craft.self_made("rsa:2048", "CN=stranger", "stranger")
+    with pytest.raises(AnswerRefused) as caught:
+        device.enrolment.receive(resigned(world, answer, {}, signer=stranger))
+    assert backend.decapsulations == 1
+    assert caught.value.diagnosis[1].startswith("content: the envelope is addressed to none")
 
 
 def test_the_answer_to_an_earlier_message_is_refused() -> None:

@@ -4,7 +4,8 @@ Microsoft's NDES, old signatures, and times (RFC 8894 sections 2.2, 3.5.2, 4.2).
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,13 +18,14 @@ from ca.granted import usage_name
 from ca.profiles import Profile
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
-from pkix.asn1 import algorithm, encode, wrap
+from pkix.asn1 import Oid, algorithm, encode, wrap
 from pkix.certificates import Certificate
 from pkix.errors import LegacyRefused
 from pkix.recipients import RsaRecipient
 from pkix.signatures import NULL
 from pkix.signed_data import Signer, encode_degenerate, encode_signed_data
 from pkix.usages import CMC_RA, REQUEST_AGENT, key_usage
+from scep.attributes import MESSAGE_TYPE, TRANSACTION_ID
 from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.client import Issued, Refused
 from scep.next_ca import decode_next_ca
@@ -86,20 +88,25 @@ SERVER_AUTH = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.1")
 CLIENT_AUTH = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.2")
 
 
-@pytest.mark.parametrize("purposes", [[], [REQUEST_AGENT], [CMC_RA], [CLIENT_AUTH, REQUEST_AGENT]], ids=str)
+@pytest.mark.parametrize("purposes", [[], [REQUEST_AGENT], [CMC_RA], [CLIENT_AUTH, CMC_RA]], ids=str)
 def test_the_ra_of_ndes_is_used(purposes: list[x509.ObjectIdentifier]) -> None:
     assert isinstance(enrol(ndes(purposes)), Issued)
 
 
 @pytest.mark.parametrize(
-    ("purposes", "named"), [([ANY], "anyExtendedKeyUsage"), ([SERVER_AUTH, CLIENT_AUTH], "serverAuth, clientAuth")]
+    ("purposes", "named"),
+    [
+        ([ANY], "anyExtendedKeyUsage"),
+        ([SERVER_AUTH, CLIENT_AUTH], "serverAuth, clientAuth"),
+        ([CLIENT_AUTH, REQUEST_AGENT], "clientAuth, certificateRequestAgent"),
+    ],
 )
 def test_what_is_marked_for_something_else_is_named_with_its_purposes(
     purposes: list[x509.ObjectIdentifier], named: str
 ) -> None:
     with pytest.raises(ReplyRefused) as refusal:
         enrol(ndes(purposes))
-    why = f"its extended key usage is {named}, neither cmcRA nor Certificate Request Agent: not an RA's"
+    why = f"its extended key usage is {named}, neither cmcRA nor Certificate Request Agent alone: not an RA's"
     assert refusal.value.text == (
         "GetCACert: no certificate that we may encrypt a request to: the keyUsage of CN=Issuing CA lacks "
         f"keyEncipherment; left out: CN=RA digitalSignature ({why}), CN=RA keyEncipherment ({why})"
@@ -283,6 +290,41 @@ def test_a_device_that_does_not_know_the_time_is_told_what_its_clock_says(year: 
     )
 
 
+# What a CA may sign
+
+
+@pytest.mark.parametrize(
+    ("room", "usages", "kept"),
+    [
+        (None, SIGN_CERTIFICATES, True),
+        (1, SIGN_CERTIFICATES, True),
+        (0, SIGN_CERTIFICATES, False),
+        (None, {"cRLSign"}, False),
+    ],
+    ids=["any number below", "one below", "none below", "no keyCertSign"],
+)
+def test_a_ca_that_may_sign_no_ca_makes_none(room: int | None, usages: set[str], kept: bool) -> None:
+    root = ca_pair("CN=Root")
+    extensions = [(x509.BasicConstraints(True, room), True), (key_usage(usages), True)]
+    middle = pair(craft.self_made("rsa:2048", "CN=Middle", "middle", extensions=extensions, issuer=root, serial=2))
+    below = ca_pair("CN=Below", issuer=middle, serial=3)
+    ra = ra_pair(below, "keyEncipherment", [], serial=4)
+    found = read(bag(*(item.certificate for item in (root, middle, below, ra))), root.certificate)
+    assert (Certificate.of(ra.certificate) in found.all) == kept
+    assert found.ca == Certificate.of((below if kept else middle).certificate)
+    if not kept:
+        assert "may not sign it (keyUsage, pathLenConstraint)" in reasons(found)[0]
+
+
+def test_room_for_one_ca_below_is_not_room_for_two() -> None:
+    extensions = [(x509.BasicConstraints(True, 1), True), (key_usage(SIGN_CERTIFICATES), True)]
+    root = pair(craft.self_made("rsa:2048", "CN=Root", "root", extensions=extensions))
+    first = ca_pair("CN=First", issuer=root, serial=2)
+    second = ca_pair("CN=Second", issuer=first, serial=3)
+    found = read(bag(*(item.certificate for item in (root, first, second))), root.certificate)
+    assert found.all == (Certificate.of(root.certificate), Certificate.of(first.certificate))
+
+
 # What each is for
 
 
@@ -322,17 +364,33 @@ def test_what_is_left_out_of_get_next_ca_cert_is_named() -> None:
         decode_next_ca(body, read(bag(ca.certificate), ca.certificate), AlgorithmPolicy())
 
 
-def in_the_old_form(ca: KeyPair, *beside: x509.Certificate | bytes) -> bytes:
+def in_the_old_form(
+    ca: KeyPair, *beside: x509.Certificate | bytes, attributes: Sequence[tuple[Oid, bytes]] = ()
+) -> bytes:
     """SignedData without content, with the certificates where the signature does not cover them."""
     certificates = [item if isinstance(item, bytes) else craft.der_of(item) for item in (ca.certificate, *beside)]
     signer = Signer(ca.key, Certificate.of(ca.certificate))
-    return encode_signed_data(None, [], signer, hashes.SHA256(), certificates=certificates, now=NOW)
+    return encode_signed_data(None, attributes, signer, hashes.SHA256(), certificates=certificates, now=NOW)
 
 
-def next_pair(ca: KeyPair | None = None, subject: str = "CN=Issuing CA") -> KeyPair:
+LATER = (
+    NOW,
+    NOW + timedelta(days=30),
+)  # begins after the current CA's and ends with it, as RFC 4210 section 4.4 has it
+
+
+def next_pair(
+    ca: KeyPair | None = None,
+    subject: str = "CN=Issuing CA",
+    lifetime: tuple[datetime, datetime] = LATER,
+    serial: int = 9,
+) -> KeyPair:
     """The CA with its new key: self-signed, or certified by the key before."""
     extensions = [(x509.BasicConstraints(True, None), True), (key_usage(SIGN_CERTIFICATES), True)]
-    return pair(craft.self_made("rsa:2048", subject, "next key", extensions=extensions, issuer=ca, serial=9))
+    made = craft.self_made(
+        "rsa:2048", subject, "next key", extensions=extensions, issuer=ca, serial=serial, lifetime=lifetime
+    )
+    return pair(made)
 
 
 def following(ca: KeyPair, body: bytes, fingerprint: str | None = None) -> list[bytes]:
@@ -361,26 +419,47 @@ def test_the_old_form_is_good_for_the_ca_whose_fingerprint_is_known(algorithm: h
         following(ca, body, "0" * 64)
 
 
-def test_the_old_form_is_good_for_a_new_key_that_the_old_one_has_certified() -> None:
-    ca = ca_pair()
-    link, new = next_pair(ca), next_pair()
-    ra = ra_pair(new, "keyEncipherment", []).certificate
-    body = in_the_old_form(ca, link.certificate, new.certificate, ra, ca_pair("CN=Other CA").certificate)
-    assert following(ca, body) == [craft.der_of(item) for item in (link.certificate, new.certificate, ra)]
+DAY = timedelta(days=1)
+BESIDE: dict[str, Callable[[KeyPair], list[KeyPair]]] = {
+    "the next CA, self-signed": lambda _ca: [next_pair()],
+    "the next CA, certified by this one": lambda ca: [next_pair(ca), next_pair(serial=10)],
+    "the previous key, certified by this one": lambda ca: [next_pair(ca, lifetime=(NOW - 400 * DAY, NOW + 20 * DAY))],
+    "another CA below": lambda ca: [next_pair(ca, "CN=Department CA")],
+    "a stranger": lambda _ca: [ca_pair("CN=Other CA")],
+}
 
 
-@pytest.mark.parametrize("kind", ["another CA below", "certified by another", "no CA", "nothing"])
-def test_nobody_else_that_stands_there_is_the_next_ca(kind: str) -> None:
+@pytest.mark.parametrize("beside", BESIDE.values(), ids=BESIDE)
+def test_nobody_that_stands_there_is_the_next_ca_by_that(beside: Callable[[KeyPair], list[KeyPair]]) -> None:
     ca = ca_pair()
-    beside = {
-        "another CA below": lambda: [next_pair(ca, "CN=Department CA").certificate],
-        "certified by another": lambda: [next_pair(ca_pair("CN=Other CA")).certificate],
-        "no CA": lambda: [ra_pair(ca, "keyEncipherment", []).certificate],
-        "nothing": list,
-    }[kind]()
-    text = "no certificates" if kind == "nothing" else "the signature does not cover them"
-    with pytest.raises(ReplyRefused, match=text):
-        following(ca, in_the_old_form(ca, *beside))
+    with pytest.raises(ReplyRefused, match="the signature does not cover them"):
+        following(ca, in_the_old_form(ca, *(item.certificate for item in beside(ca))))
+
+
+def test_with_nothing_beside_it_there_is_no_next_ca() -> None:
+    ca = ca_pair()
+    with pytest.raises(ReplyRefused, match="GetNextCACert carries no certificates"):
+        following(ca, in_the_old_form(ca))
+
+
+@pytest.mark.parametrize("attribute", ["messageType", "transactionID", "transactionID twice", "content"])
+def test_the_signature_of_a_cert_rep_is_none_of_get_next_ca_cert(attribute: str) -> None:
+    """Its certificates can be exchanged by anybody; the CA meant something else by its signature."""
+    ca = ca_pair()
+    text = wrap(0x13, b"3")
+    attributes = {
+        "messageType": [(MESSAGE_TYPE, text)],
+        "transactionID": [(TRANSACTION_ID, text)],
+        "transactionID twice": [(TRANSACTION_ID, text), (TRANSACTION_ID, text)],
+        "content": [(MESSAGE_TYPE, text)],
+    }[attribute]
+    new = next_pair(ca).certificate
+    body = in_the_old_form(ca, new, attributes=attributes)
+    if attribute == "content":
+        signer = Signer(ca.key, Certificate.of(ca.certificate))
+        body = encode_signed_data(bag(new), attributes, signer, hashes.SHA256(), certificates=[], now=NOW)
+    with pytest.raises(ReplyRefused, match=r"^GetNextCACert: the answer is a pkiMessage, not certificates"):
+        following(ca, body)
 
 
 def test_what_an_ra_signed_needs_the_fingerprint() -> None:

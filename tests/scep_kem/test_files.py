@@ -207,7 +207,8 @@ def test_text_before_a_certificate_does_not_matter(tmp_path: Path) -> None:
     ("content", "what"),
     [
         (b"", "it is empty"),
-        (b"garbage", "it is neither PEM nor DER"),
+        (b"garbage", "it is text, neither PEM nor DER"),
+        (b"0123456789\n", "it is text, neither PEM nor DER"),
         (b"-----BEGIN CERTIFICATE-----", "it is PEM that is cut short"),
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "it is a private key"),
         (

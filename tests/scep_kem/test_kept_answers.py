@@ -67,7 +67,9 @@ def test_an_answer_that_is_refused_is_kept_as_it_came_and_the_way_to_read_it_is_
     seen: list[bytes] = []
     device.line.fates = [sha1(device, seen)]
     found = device.enroll()
-    found.refused_in_one_line(1, "SHA-1", f"kept in {device.folder}/a.pem.answer;", "--legacy", device.polling)
+    found.refused_in_one_line(
+        1, "SHA-1", f"kept in {device.folder}/a.pem.answer;", f"to read it again: {device.polling} --legacy"
+    )
     (file,) = answers(device)
     assert file.read_bytes() == seen[0] and stat.S_IMODE(file.stat().st_mode) == 0o600
     assert device.pending.exists() and not device.out.exists()
@@ -178,13 +180,33 @@ def test_a_kept_answer_that_is_gone_costs_nothing(device: Device, gone: Callable
     assert "is not accepted: " in device.poll("--legacy").good().err
 
 
-def test_a_refusal_that_was_not_read_is_one(device: Device) -> None:
+def test_a_refusal_that_was_not_read_is_told_and_the_ca_is_asked(device: Device) -> None:
     device.line.fates = [sha1_refusal(device)]
     assert device.enroll().code == 1
     device.line.is_down = True
     found = device.poll("--legacy")
+    told = f"the answer kept in {device.folder}/a.pem.answer: refused: badRequest: no; asking the CA what holds now"
+    assert found.code == 1 and found.err.splitlines()[0] == told
+    assert device.pending.exists() and len(answers(device)) == 1
+    device.line.is_down = False
+    device.line.fates = [sha1_refusal(device), sha1_refusal(device)]
+    found = device.poll("--legacy")
     assert found.code == 4 and found.err.splitlines()[-1] == "refused: badRequest: no"
     assert not device.pending.exists() and answers(device) == []
+
+
+def test_an_early_refusal_does_not_hide_the_certificate_that_came_later(device: Device) -> None:
+    """The CA could not at first; the request went out again, and was issued."""
+    before, password = len(device.issued), device.password()
+    device.line.fates = [sha1_refusal(device, "try later"), passes, sha1(device)]
+    assert device.enroll(password=password).code == 1
+    assert device.poll().code == 1 and device.line.types == ["PKCSReq", "CertPoll", "PKCSReq"]
+    assert len(answers(device)) == 2
+    device.line.is_down = True
+    found = device.poll("--legacy").good()
+    assert "answer: refused: badRequest: try later;" in found.err and "a.pem.answer2 is accepted now" in found.err
+    assert len(files.read_certificates(device.out)) == 1 and len(device.issued) == before + 1
+    assert answers(device) == [] and not device.pending.exists()
 
 
 def test_a_refused_poll_of_a_ca_that_may_not_know_the_request_is_none(device: Device) -> None:

@@ -29,6 +29,7 @@ from tests.scep_kem.lossy import (
     is_gone,
     is_late,
     passes,
+    unanswered,
 )
 from tests.world import key, name
 
@@ -160,7 +161,8 @@ def test_the_same_command_goes_on_with_what_an_earlier_run_left(device: Device) 
 def test_a_password_that_is_not_sent_is_told(rsa: Device) -> None:
     one, other = rsa.password(), rsa.password()
     rsa.lose(lambda: rsa.enroll(password=one))
-    unsent = "going on with it; the challenge password given now is not sent, it has its own"
+    unsent = "going on with it; the challenge password given now is not sent, it has its own; "
+    unsent += f"to ask anew, remove {rsa.pending}, which gives up what the CA may have issued for it"
     assert rsa.lose(lambda: rsa.enroll(password=other)).err.splitlines()[0].endswith(unsent)
     assert unsent not in rsa.enroll(password=one).good().err
     assert rsa.enroll(password=other).good()  # which was not used up
@@ -215,7 +217,8 @@ def test_what_an_earlier_run_left_is_not_replaced_by_another_request(rsa: Device
         "key": rsa.enroll,
         "renewal": lambda: renew_into_the_same_file(rsa),
     }[other]()
-    found.refused_in_one_line(2, f"{rsa.pending} holds another request", "scep-kem poll")
+    whose = f"{rsa.pending} holds another request that has no answer yet, for CN=lost at {rsa.url}: "
+    found.refused_in_one_line(2, whose, "scep-kem poll", f"to ask anew, remove {rsa.pending}, which gives up")
     assert rsa.line.sent == [] and rsa.pending.read_bytes() == left and not (rsa.folder / "new.key").exists()
 
 
@@ -312,14 +315,27 @@ def test_another_refusal_ends_the_enrolment(device: Device) -> None:
     assert not device.pending.exists()
 
 
-@pytest.mark.parametrize("status", [302, 400, 404, 413, 414])
-def test_a_request_that_http_declined_leaves_nothing(rsa: Device, naps: list[float], status: int) -> None:
-    rsa.line.fates = [lambda _line, _message: (status, b"no")]
-    rsa.enroll().refused_in_one_line(1, f"HTTP {status}: no")
-    assert not rsa.pending.exists() and len(rsa.line.sent) == 1 and naps == []
+HTTP_REFUSALS = [302, 400, 404, 413, 414, 500]
 
 
-def test_http_declining_later_leaves_what_is_needed_to_go_on(rsa: Device) -> None:
+@pytest.mark.parametrize("status", HTTP_REFUSALS)
+@pytest.mark.parametrize("kind", ["ec:P-256", "ml-kem-768"])
+@pytest.mark.parametrize("arrived", [True, False])
+def test_what_http_says_of_a_request_is_nobody_s_word(
+    device: Device, naps: list[float], kind: str, arrived: bool, status: int
+) -> None:
+    """Whoever is between us and the CA can say it after the CA has issued, and used up the password."""
+    refuses = unanswered((status, b"no")) if arrived else lambda _line, _message: (status, b"no")
+    before, password = len(device.issued), device.password()
+    device.line.fates = [refuses]
+    found = device.enroll("--key-type", kind, password=password)
+    found.refused_in_one_line(1, f"HTTP {status}: no; to go on: {device.polling}")
+    assert device.pending.exists() and len(device.line.sent) == 1 and naps == []
+    device.enroll("--key-type", kind, password=password).good()
+    assert len(device.issued) == before + 1 and not device.pending.exists()
+
+
+def test_nor_is_what_it_says_later(rsa: Device) -> None:
     rsa.line.fates = [answer_lost, lambda _line, _message: (404, b"no")]
     assert rsa.enroll().code == 1
     rsa.poll().good()

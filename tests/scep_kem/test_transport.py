@@ -12,7 +12,7 @@ import pytest
 from scep.capabilities import Capabilities
 from scep_kem.client import connections, transport
 from scep_kem.client.http_options import HttpOptions
-from scep_kem.client.transport import AnswerLost, Declined, HttpTransport, TransportError
+from scep_kem.client.transport import AnswerLost, HttpTransport, TransportError
 from scep_kem.errors import UsageError
 from tests.scep_kem.kit import Answer, Peer
 
@@ -150,10 +150,10 @@ def test_an_answer_over_the_limit_is_refused_rather_than_cut(
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(302, Declined), (400, Declined), (413, Declined), (408, AnswerLost), (429, AnswerLost), (500, TransportError)]
-    + [(status, AnswerLost) for status in (502, 503, 504)],
+    [(status, TransportError) for status in (302, 400, 413, 500)]
+    + [(status, AnswerLost) for status in (408, 429, 502, 503, 504)],
 )
-def test_whether_a_message_was_taken_is_known_from_the_status(status: int, kind: type[TransportError]) -> None:
+def test_whether_to_ask_again_is_known_from_the_status(status: int, kind: type[TransportError]) -> None:
     with Peer((status, b"")) as peer, pytest.raises(TransportError) as refused:
         HttpTransport(peer.url).pki_operation(MESSAGE, POST)
     assert type(refused.value) is kind

@@ -125,7 +125,7 @@ def _kem() -> Iterator[Planned]:
         "cbc",
         "A KEMRecipientInfo in EnvelopedData with AES-128-CBC; it belongs in AuthEnvelopedData (RFC 9709).",
         "algorithm",
-        "use AuthEnvelopedData",
+        "a KEMRecipientInfo in EnvelopedData with CBC",
         _sealed(cipher=AES128),
     )
     yield taken(

@@ -325,7 +325,7 @@ def _believed() -> Iterator[Planned]:
         "The PENDING is signed by another device, whose certificate (extendedKeyUsage "
         "clientAuth, not cmcRA) a man in the middle added to GetCACert.",
         "signer",
-        "did not authenticate",
+        "its extended key usage is clientAuth",
         pending(good, signer=peer.signer),
         need,
         scene=in_bag,

@@ -27,12 +27,12 @@ from scep.next_ca import decode_next_ca
 
 # What our one class for refused answers means in the vocabulary of the format, by what its text says.
 _REPLY_REFUSED = (
-    ("signed by a certificate", "signer"),
+    ("the CertRep is signed by", "signer"),
+    ("GetNextCACert is not signed by", "signer"),
     ("fingerprint", "trust"),
     ("GetCACert: no ML-KEM certificate", "recipient"),
     ("GetCACert: no certificate has a key", "recipient"),
     ("GetCACert", "trust"),
-    ("GetNextCACert is not signed by", "signer"),
     ("GetNextCACert", "message"),
     ("transactionID", "correlation"),
     ("recipientNonce", "correlation"),
