@@ -211,7 +211,9 @@ def _named(path: Path, option: str) -> Iterator[None]:
     try:
         yield
     except PasswordNeeded as error:
-        advice = f"give its password by {option}" if option else "write it without, as with `openssl pkey`"
+        advice = (
+            f"give its password by {option}" if option else "write it without, as with `openssl pkey -in FILE -out NEW`"
+        )
         raise UsageError(f"{path}: {error}; {advice}") from None
     except (PkixError, KemError) as error:
         raise UsageError(f"{path}: {error}") from None

@@ -42,6 +42,7 @@ from scep_kem.cli.enrolment import (
     end_with_kept,
     exchange_of,
     pending_file,
+    tell_of_certificate,
 )
 from scep_kem.cli.json_report import Reporting, json_option
 from scep_kem.cli.outputs import Outputs, output_options
@@ -109,6 +110,8 @@ def enroll(
     key = keys.read(key_file) if asked.csr else key_of(key_file, key_type, DEFAULT_KEY_TYPE, keys)
     wanted = replace(asked.wanted(key, key_file, password, statement), statement_key_file=signing_key)
     check_same(earlier, url, wanted, None, outputs.certificate)
+    if earlier is None:
+        tell_of_certificate(outputs.certificate, key)
     end_with_kept(options, earlier, key, outputs)
     exchange = exchange_of(ScepClient(options), earlier, wanted)
     carry_out(exchange, outputs, key, key_file, poll_interval, max_polls)
@@ -182,7 +185,7 @@ def renew(
     if csr_file is not None:
         requested_file = new_key_file or key_file
         new_key = keys.read(requested_file)
-        wanted = wanted_of(csr_file, new_key, requested_file, None, signer=old_key)
+        wanted = wanted_of(csr_file, new_key, requested_file, None, old_key=old_key)
     else:
         if new_key_file is not None:
             new_key = key_of(new_key_file, key_type, can_be_made(type_of_key(old_key)), keys)

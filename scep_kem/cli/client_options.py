@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from scep_kem import files
 from scep_kem.cli.common import FILE, Word, stdin_password, utf8
-from scep_kem.cli.password_files import STDIN, claim_stdin, password_in
+from scep_kem.cli.password_files import PASSWORD_FILE, STDIN, claim_stdin, password_in
 from scep_kem.client.http_options import HttpOptions
 from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.options import CIPHERS, DIGESTS, Options, read_fingerprint
@@ -44,7 +44,10 @@ kept_fingerprint_option = click.option(
 challenge_options = (
     click.option("--challenge", help="Challenge password (it shows in the process list; see --challenge-file)."),
     click.option(
-        "--challenge-file", type=FILE, callback=claim_stdin, help="File with the challenge password; - is stdin."
+        "--challenge-file",
+        type=PASSWORD_FILE,
+        callback=claim_stdin,
+        help="File with the challenge password; - is stdin.",
     ),
 )
 out_option = click.option("--out", type=FILE, required=True, help="File for the certificate (PEM).")
@@ -89,7 +92,7 @@ def message_options(command: F) -> F:
         click.option(
             "--key-password-file",
             "keys",
-            type=FILE,
+            type=PASSWORD_FILE,
             callback=_keys,
             help="File whose first line is the password of encrypted keys, and of a new one; - is stdin.",
         ),

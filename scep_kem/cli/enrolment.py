@@ -28,7 +28,7 @@ from scep_kem.client.options import Options
 from scep_kem.client.pending import Pending
 from scep_kem.client.transport import AnswerLost, InText, TransportError
 from scep_kem.client.urls import shown
-from scep_kem.client.wanted import AnyKey, Renewing, Wanted, is_for
+from scep_kem.client.wanted import AnyKey, Renewing, Wanted, fits, is_for
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
 from scep_kem.terminal import command, printable
@@ -78,6 +78,20 @@ def _another(pending: Pending, out: Path) -> UsageError:
 
 def _how_to_ask_anew(out: Path) -> str:
     return f"to ask anew, remove {pending_file(out)}, which gives up what the CA may have issued for it"
+
+
+def tell_of_certificate(out: Path, key: AnyKey) -> None:
+    """Say so if there is a certificate for the key already: the run that got it may not have been heard to the end."""
+    try:
+        found = files.read_certificate(out) if os.path.lexists(out) else None
+    except UsageError:
+        return
+    if found is not None and fits(key, found.spki) and found.not_after >= utc_now():
+        until = minute(found.not_after)
+        text = (
+            f"{out} holds a certificate for this key, until {until}, which `scep-kem renew` renews; asking for another"
+        )
+        click.echo(printable(text), err=True)
 
 
 def exchange_of(
