@@ -37,6 +37,7 @@ from ca.requests import CertificateRequest
 from ca.store import (
     CredentialUnavailable,
     Decision,
+    IssuedCertificate,
     Release,
     State,
     StoreConflict,
@@ -46,6 +47,7 @@ from ca.transactions import Event, Step, next_step
 from ca.turn import Parts, Turn
 from pkix.certificates import Certificate
 from pkix.errors import PkixError
+from pkix.times import THIS_CA, outside
 
 COPY = "the client: this is a copy of a message that was dealt with before"  # why it waits, for the log
 ATTEMPTS = 5  # how often to look again when another worker changed the transaction first
@@ -372,11 +374,21 @@ class _Steps:
         if self.arrival.event is Event.request and (ended or has_it):
             return self._decide(transaction)
         if certificate is None or ended:
-            raise RequestRefused("the certificate of this transaction is revoked or has expired; send a new request")
+            raise RequestRefused(
+                f"the certificate of this transaction {self._why_ended(certificate)}; send a new request"
+            )
         if self.arrival.event is Event.accept:
             self.dialogue.confirmation()(certificate.der)
         transaction = self.issuing.note(transaction, certificate)
         return self.issuing.success(certificate, self.memory.open(transaction).read())
+
+    def _why_ended(self, certificate: IssuedCertificate | None) -> str:
+        """Why a certificate that was issued is not good any more."""
+        if certificate is None:
+            return "is not known any more"
+        if certificate.revoked_at is not None:
+            return "is revoked"
+        return f"is not valid now: {outside(certificate.not_before, certificate.not_after, self.now, THIS_CA)}"
 
     def report(self, transaction: Transaction) -> Outcome:
         """FAILED: the reason on record. The message could spoil the next challenge, so its copies are known there."""

@@ -11,7 +11,6 @@ from typing import Annotated
 
 from kem.structures import OneAsymmetricKey, SubjectPublicKeyInfo
 from pkix.asn1 import (
-    SEQUENCE_TAG,
     TLV,
     AlgorithmIdentifier,
     BitString,
@@ -26,12 +25,14 @@ from pkix.content_info import ContentInfo
 from pkix.encrypted_keys import EncryptedPrivateKeyInfo
 from pkix.errors import Malformed
 from pkix.pem import pem_blocks
+from pkix.recognised import begins_as_der, text_form
 
 _TIMES = (0x17, 0x18)  # UTCTime, GeneralizedTime
 _SEEDS = (32, 64)  # octets of a seed of ML-DSA, of ML-KEM
 _PRIVATE, _ENCRYPTED, _PUBLIC = "a private key", "an encrypted private key", "a public key"
 _CERTIFICATE, _REQUEST, _CRL, _BAG = "a certificate", "a certificate request", "a CRL", "a PKCS #7 bag"
 _PKCS12 = "a PKCS #12 file"
+_SEED = "a bare seed; write it as PKCS #8 (ML-KEM: RFC 9935 section 6, ML-DSA: RFC 9881 section 6)"
 _OPENSSH = "a private key in OpenSSH's own form"
 _LABELS = {
     "PRIVATE KEY": _PRIVATE,
@@ -50,6 +51,7 @@ _LABELS = {
     "PKCS7": _BAG,
     "CMS": _BAG,
 }
+IT_IS_A_CRL = f"it is {_CRL}"
 CERTIFICATE_LABELS = tuple(label for label, what in _LABELS.items() if what == _CERTIFICATE)
 _ADVICE = {  # by what can be done about it, whatever was expected
     _OPENSSH: "`ssh-keygen -p -m PKCS8 -f FILE` rewrites it",
@@ -122,6 +124,12 @@ def holds_certificate(data: bytes) -> bool:
     return any(label in CERTIFICATE_LABELS for label in labels) or (_in_pem(data) or _in_der(data)) == _CERTIFICATE
 
 
+def holds_private_key(data: bytes) -> bool:
+    """Whether a private key is in it, perhaps beside other things, encrypted or broken."""
+    labels = [label for label, _text in pem_blocks(data)]
+    return any("PRIVATE KEY" in label for label in labels) or _in_der(data) in (_PRIVATE, _ENCRYPTED, _PKCS12, _SEED)
+
+
 def is_pkcs12(data: bytes) -> bool:
     """Whether it has the form of such a file, in DER."""
     return decodes(Pfx, data) or decodes(_PfxWithoutMac, data)
@@ -137,10 +145,8 @@ def _in_pem(data: bytes) -> str:
 
 
 def _in_der(data: bytes) -> str:
-    if len(data) in _SEEDS and data[0] != SEQUENCE_TAG:
-        return "a bare seed; write it as PKCS #8 (ML-KEM: RFC 9935 section 6, ML-DSA: RFC 9881 section 6)"
-    if data[:1] != bytes((SEQUENCE_TAG,)):
-        return ""
+    if not begins_as_der(data):
+        return _SEED if len(data) in _SEEDS and text_form(data) is None else ""
     kinds: list[tuple[type, str]] = [
         (OneAsymmetricKey, _PRIVATE),
         (RsaPrivateKey, _PRIVATE),
@@ -182,4 +188,5 @@ def _in_text(data: bytes) -> str:
         return "a public key in OpenSSH's own form"
     if text.startswith(b"PuTTY-User-Key-File"):
         return "a key of PuTTY; export it in PEM"
-    return "neither PEM nor DER"
+    form = text_form(data)
+    return f"{form}, neither PEM nor DER" if form else "neither PEM nor DER"

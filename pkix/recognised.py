@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pkix import oids
 from pkix.asn1 import SEQUENCE_TAG, SET_TAG, Oid, decode
 from pkix.errors import Malformed
+from pkix.pem import pem_blocks
 
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 #]{1,40})-----")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")  # without white space
@@ -93,6 +94,28 @@ def recognise(octets: bytes, wanted: Wanted = MESSAGE) -> Recognised | None:
     if _is_outside(octets):
         return _outside(octets, wanted)
     return Recognised(f"something that begins with the octet {octets[0]:02x}, not with 30, that of a SEQUENCE", _AS_DER)
+
+
+def text_form(octets: bytes) -> str | None:
+    """Which text the octets are, such as "base64 text", or None if they are none."""
+    return _text(octets) if octets.strip() and _is_text(octets) else None
+
+
+def in_text(octets: bytes) -> bytes | None:
+    """The DER in base64 text or in a PEM block, or None if there is none."""
+    if begins_as_der(octets) or not _is_text(octets):
+        return None
+    block = next(iter(pem_blocks(octets)), None)
+    found = _from_base64(b"".join((block[1] if block else octets).split()))
+    return found if found is not None and begins_as_der(found) else None
+
+
+def without_line_end(octets: bytes) -> bytes:
+    """A structure of definite length without a line end that stands behind it; anything else as it is."""
+    top = _header(octets, 0, len(octets)) if begins_as_der(octets) else None
+    if top is None or top[2] is None or octets[top[2] :].strip(b"\r\n"):
+        return octets
+    return octets[: top[2]]
 
 
 def no_base64(text: bytes) -> str | None:
@@ -182,14 +205,21 @@ def _text(octets: bytes) -> str:
 
 def _in_base64(text: bytes, wanted: Wanted) -> Recognised | None:
     """What base64 text holds; None if it is what is wanted, or nothing is known of it."""
-    plain = text.translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
-    try:
-        octets = base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
-    except ValueError:
+    octets = _from_base64(text)
+    if octets is None:
         return None
     if octets.startswith(b"-----BEGIN "):
         return _outside(octets, wanted)
     return _structure(octets, wanted) if octets[:1] == bytes((SEQUENCE_TAG,)) else None
+
+
+def _from_base64(text: bytes) -> bytes | None:
+    """text: without white space."""
+    plain = text.translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
+    try:
+        return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        return None
 
 
 def _structure(octets: bytes, wanted: Wanted) -> Recognised | None:

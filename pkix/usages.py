@@ -113,8 +113,14 @@ def is_cmc_ra(certificate: AnyCertificate) -> bool:
 
 
 def is_request_agent(certificate: AnyCertificate) -> bool:
-    """Whether the extendedKeyUsage says Certificate Request Agent, as those of the RA of Microsoft's NDES do."""
-    return REQUEST_AGENT in (extended_usages(extensions_of(certificate)) or ())
+    """Whether the extendedKeyUsage is Certificate Request Agent alone, as that of an RA of Microsoft's NDES is."""
+    return extended_usages(extensions_of(certificate)) == [REQUEST_AGENT]
+
+
+def path_length(certificate: AnyCertificate) -> int | None:
+    """How many CAs there may be below this one; None for any number."""
+    found = extension_of(certificate, x509.BasicConstraints)
+    return None if found is None else found.path_length
 
 
 def is_ca(certificate: AnyCertificate) -> bool:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
+from cryptography import x509
+
 from kem.backends import Backends
 from kem.keys import decode_public_key
 from kem.weak_keys import check_strength
@@ -19,14 +21,14 @@ from pkix.algorithms import AlgorithmPolicy
 from pkix.certificates import Certificate, extensions_of, is_self_issued
 from pkix.errors import AlgorithmRefused, LegacyRefused, Malformed, NotTrusted, PkixError, located
 from pkix.kem_recipients import KemRecipient
-from pkix.names import name_text, read_name, same_name
+from pkix.names import name_text, same_name
 from pkix.purposes import purpose_name
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.recognised import recognise
 from pkix.signed_data import SignedData
-from pkix.signed_objects import verify_signed_object
+from pkix.signed_objects import verify_issued, verify_signed_object
 from pkix.times import THIS_DEVICE, outside
-from pkix.usages import extended_usages, is_ca, is_cmc_ra, is_request_agent, may
+from pkix.usages import extended_usages, is_ca, is_cmc_ra, is_request_agent, may, path_length
 
 MAX_BODY = 512 * 1024  # octets of an answer to GetCACert or GetNextCACert
 
@@ -166,17 +168,34 @@ class CaCertificates:
             return "CA above" if has_signed(certificate, self.ca, self.policy) else "another CA"
         return f"RA, {' and '.join(_RA_ROLES[usage] for usage in _RA_ROLES if may(certificate, usage)) or 'no use'}"
 
-    def why_not_issued(self, certificate: Certificate) -> PkixError | None:
-        """Why none of these CAs has signed a certificate; None if one has."""
-        return _why_not_issued(self._issuers, certificate, self.policy)
-
-    def why_not_signed(self, der: bytes, issuer: bytes, what: str) -> PkixError | None:
-        """The same of a CRL, say, and the Name of the issuer in it. what: it is, for the texts."""
-        return _why_not_signed(self._issuers, der, issuer, self.policy, what)
+    def why_not_issued(self, certificate: Certificate, more: Sequence[Certificate] = ()) -> PkixError | None:
+        """Why none of these CAs has signed a certificate; None if one has. more: other CAs that are trusted."""
+        return _why_not_issued([*self._issuers, *more], certificate, self.policy)
 
     @property
     def _issuers(self) -> list[Certificate]:
         return [item for item in self.all if is_ca(item) or item == self.ca]
+
+    def why_not_crl(self, crl: bytes, issuer: bytes, more: Sequence[Certificate] = ()) -> PkixError | None:
+        """Why a CRL is not that of a CA of this name, signed by one of these; None if it is. crl: DER, which can be
+        read. issuer: DER Name. more: other CAs that are trusted. Whether it is current is not asked.
+        """
+        named = x509.load_der_x509_crl(crl).issuer
+        why: PkixError = NotTrusted(f"its issuer is {name_text(named)}")
+        if not same_name(named.public_bytes(), issuer):
+            return why
+        for item in (*self._issuers, *more):
+            if not same_name(issuer, item.subject):
+                continue
+            try:
+                verify_signed_object(crl, item.public_key, self.policy, "the CRL")
+            except AlgorithmRefused as error:
+                return type(error)(f"its signature: {error.fact}")
+            except PkixError:
+                why = NotTrusted(f"its signature is not by the key of {name_text(item.subject_name)}")
+            else:
+                return None
+        return why
 
     def left_out_as(self, certificate: Certificate) -> LeftOut | None:
         """Of `left_out`, the one that this is."""
@@ -304,18 +323,12 @@ def _why_not_issued(
     issuers: Sequence[Certificate], certificate: Certificate, policy: AlgorithmPolicy
 ) -> PkixError | None:
     """Why none of these has signed a certificate; None if one has."""
-    return _why_not_signed(issuers, certificate.der, certificate.issuer, policy, "the certificate")
-
-
-def _why_not_signed(
-    issuers: Sequence[Certificate], der: bytes, issuer_name: bytes, policy: AlgorithmPolicy, what: str
-) -> PkixError | None:
-    why: PkixError = NotTrusted(f"its issuer is {name_text(read_name(issuer_name, 'issuer'))}")
+    why: PkixError = NotTrusted(f"its issuer is {name_text(certificate.issuer_name)}")
     for issuer in issuers:
-        if not same_name(issuer_name, issuer.subject):
+        if not same_name(certificate.issuer, issuer.subject):
             continue
         try:
-            verify_signed_object(der, issuer.public_key, policy, what)
+            verify_issued(issuer, certificate, policy)
         except AlgorithmRefused as error:
             return type(error)(f"its signature: {error.fact}")
         except PkixError:
@@ -326,18 +339,31 @@ def _why_not_signed(
 
 
 def _chained(certificates: Sequence[Certificate], trusted: Certificate, policy: AlgorithmPolicy) -> list[Certificate]:
-    """`trusted`, what it signed, what that signed …, in the order received (section 2.2)."""
-    reached = [trusted]
+    """`trusted`, what it signed, what that signed …, in the order received (section 2.2), as far as keyUsage and
+    pathLenConstraint let a CA sign.
+    """
+    below = {trusted: path_length(trusted)}  # how many CAs there may be below each, None for any number
     grown = True
     while grown:
-        new = [
-            item
+        new = {
+            item: room
             for item in certificates
-            if item not in reached and any(is_ca(issuer) and has_signed(issuer, item, policy) for issuer in reached)
-        ]
-        reached += new
+            if item not in below
+            for issuer, room in below.items()
+            if (issuer == trusted or _may_sign(issuer, item, room)) and has_signed(issuer, item, policy)
+        }
+        for item, room in new.items():
+            own, left = path_length(item), None if room is None else room - (not is_self_issued(item))
+            below[item] = min((limit for limit in (own, left) if limit is not None), default=None)
         grown = bool(new)
-    return [item for item in certificates if item in reached]
+    return [item for item in certificates if item in below]
+
+
+def _may_sign(issuer: Certificate, certificate: Certificate, room: int | None) -> bool:
+    """room: how many CAs there may be below the issuer (RFC 5280 section 4.2.1.9)."""
+    if not is_ca(issuer) or not may(issuer, "keyCertSign"):
+        return False
+    return room is None or room > 0 or not is_ca(certificate) or is_self_issued(certificate)
 
 
 def _not_below(
@@ -348,7 +374,8 @@ def _not_below(
         return NotTrusted("above the trusted CA")
     why = _why_not_issued([item for item in certificates if is_ca(item)], certificate, policy)
     if why is None:
-        why = NotTrusted(f"its issuer is {name_text(certificate.issuer_name)}")
+        issuer = name_text(certificate.issuer_name)
+        why = NotTrusted(f"its issuer, {issuer}, is not below it, or may not sign it (keyUsage, pathLenConstraint)")
     return type(why)(f"not below the trusted CA: {why.fact}")
 
 
@@ -358,9 +385,9 @@ def _why_not_ra(certificate: Certificate, *, kem: bool) -> PkixError | None:
 
     The body is not signed, so a man in the middle can add the certificate of any device that this CA certified, and
     would be taken for the RA. An RA of ours has the extendedKeyUsage cmcRA (RFC 10002). One without any
-    extendedKeyUsage is some other server's, and one with Microsoft's Certificate Request Agent is NDES's; both are
-    accepted, but not for ML-KEM, where there are no old servers to be kind to: a CA with an ML-KEM certificate marks
-    all its RAs.
+    extendedKeyUsage is some other server's, and one with Microsoft's Certificate Request Agent alone is NDES's; both
+    are accepted, but not for ML-KEM, where there are no old servers to be kind to: a CA with an ML-KEM certificate
+    marks all its RAs.
     """
     if is_ca(certificate) or is_cmc_ra(certificate):
         return None
@@ -371,7 +398,9 @@ def _why_not_ra(certificate: Certificate, *, kem: bool) -> PkixError | None:
     if usages is None or is_request_agent(certificate):
         return None
     named = ", ".join(map(purpose_name, usages))
-    return NotTrusted(f"its extended key usage is {named}, neither cmcRA nor Certificate Request Agent: not an RA's")
+    return NotTrusted(
+        f"its extended key usage is {named}, neither cmcRA nor Certificate Request Agent alone: not an RA's"
+    )
 
 
 def _of_ras(

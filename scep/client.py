@@ -31,10 +31,9 @@ from pkix.errors import AlgorithmRefused, LegacyRefused, PkixError
 from pkix.identities import Identity, KekIdentity, PasswordIdentity, RsaIdentity
 from pkix.kem_recipients import KemIdentity
 from pkix.keys import certificate_hash, key_type_of
-from pkix.names import name_text, read_name, same_name
 from pkix.pkcs10 import CertificationRequest
 from pkix.recipients import Recipient
-from pkix.revocations import is_crl, issuer_of_crl
+from pkix.revocations import is_crl
 from pkix.signatures import SigningKey
 from pkix.signed_data import SignedData, Signer
 from pkix.times import EARLIEST, LATEST
@@ -215,15 +214,6 @@ class _Conversation(Generic[Answer]):
             now=now,
         )
 
-    def _check_issued(self, der: bytes) -> None:
-        """Raises ReplyRefused."""
-        self._check_signed(self.ca.why_not_issued(Certificate.load(der)), "certificate")
-
-    def _check_signed(self, why_not: PkixError | None, what: str) -> None:
-        if why_not is not None:
-            legacy = isinstance(why_not, LegacyRefused)
-            raise ReplyRefused(f"the {what} received is not signed by the CA: {why_not.fact}", legacy=legacy)
-
     def _recipient(self) -> Recipient:
         """Whom to encrypt to. Under CBC that is nobody with an ML-KEM key: what is under such a key belongs in
         AuthEnvelopedData (`pkix.enveloped_data`). Raises AlgorithmRefused, ReplyRefused.
@@ -274,6 +264,12 @@ class _Conversation(Generic[Answer]):
             advise=False,
         )
         return SignedData.decode(opened.content)
+
+    def _check_signed(self, what: str, why_not: PkixError | None) -> None:
+        """why_not: why no key of the CA has signed what was received. Raises ReplyRefused."""
+        if why_not is not None:
+            legacy = isinstance(why_not, LegacyRefused)
+            raise ReplyRefused(f"the {what} received is not signed by the CA: {why_not.fact}", legacy=legacy)
 
 
 class Enrolment(_Conversation[Issued | StillPending | Refused]):
@@ -419,9 +415,17 @@ class Enrolment(_Conversation[Issued | StillPending | Refused]):
         self.proof = Proof(challenge, context, given, mac, comparison(derived_key, context, given))
         return StillPending(challenged=True)
 
+    def _check_issued(self, der: bytes) -> None:
+        self._check_signed("certificate", self.ca.why_not_issued(Certificate.load(der)))
+        old = self._renewed.certificate if self._renewed is not None else self._signer.certificate
+        if old is not None and der == old.der:
+            raise ReplyRefused("the certificate received is the one that was to be renewed")
+
 
 class Query(_Conversation[Outcome]):
-    """GetCert or GetCRL for the certificate that issuer and serial number name."""
+    """GetCert or GetCRL for the certificate that issuer and serial number name. issuers: CAs that may have signed what
+    comes, besides those of GetCACert, where a CA that was followed by another is no more.
+    """
 
     def __init__(
         self,
@@ -433,6 +437,7 @@ class Query(_Conversation[Outcome]):
         transaction_id: str,
         settings: ClientSettings,
         random: RandomBytes,
+        issuers: Sequence[Certificate] = (),
     ) -> None:
         super().__init__(
             ca=ca,
@@ -444,6 +449,7 @@ class Query(_Conversation[Outcome]):
         )
         self._kind = kind
         self._name = name
+        self._issuers = issuers
 
     def start(self, *, now: datetime) -> bytes:
         """The request."""
@@ -456,18 +462,12 @@ class Query(_Conversation[Outcome]):
         if self._kind is MessageType.GetCRL:
             for crl in answer.crls:
                 if is_crl(crl):
-                    self._check_crl(crl)
+                    self._check_signed("CRL", self.ca.why_not_crl(crl, encode(self._name.issuer), self._issuers))
                     return Crl(crl)
             raise ReplyRefused("a CertRep SUCCESS to GetCRL has no CRL that can be read")
         for found in readable(answer.certificates):
             if found.is_named_by(self._name):
-                self._check_issued(found.der)
+                certificate = Certificate.load(found.der)
+                self._check_signed("certificate", self.ca.why_not_issued(certificate, self._issuers))
                 return Issued(found.der, tuple(other for other in answer.certificates if other != found.der))
         raise ReplyRefused("a CertRep SUCCESS to GetCert does not have the certificate asked for")
-
-    def _check_crl(self, crl: bytes) -> None:
-        """An RA may sign the answer, but makes no CRL."""
-        issuer = issuer_of_crl(crl)
-        if not same_name(issuer, encode(self._name.issuer)):
-            raise ReplyRefused(f"the CRL received is of another CA, {name_text(read_name(issuer, 'issuer'))}")
-        self._check_signed(self.ca.why_not_signed(crl, issuer, "the CRL"), "CRL")

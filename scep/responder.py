@@ -38,6 +38,7 @@ from pkix.kem_recipients import KemIdentity
 from pkix.names import name_text, same_name
 from pkix.pkcs10 import CertificationRequest
 from pkix.signed_data import encode_degenerate, encode_signed_data
+from pkix.times import THIS_CA, outside
 from scep.attributes import MessageType, PkiStatus
 from scep.capabilities import encode_capabilities
 from scep.enrolment import ScepDialogue, pkcs10
@@ -323,17 +324,24 @@ class Responder:
         statement = request.statement if request.is_kem else None
         if statement is None:
             return None
+        why = "no valid certificate of this CA (RFC 9883 section 3)"
         for authority in self.authorities.known:
             if same_name(encode(statement.signer.issuer), authority.certificate.subject):
                 found = self._store.certificate(authority.identifier, statement.signer.serial_number)
-                if found is None or not found.good_at(exchange.now) or self._store.compromised(found.spki_hash):
+                if found is None or not found.released or found.revoked_at is not None:
+                    continue
+                if self._store.compromised(found.spki_hash):
+                    continue
+                if not found.good_at(exchange.now):
+                    period = outside(found.not_before, found.not_after, exchange.now, THIS_CA)
+                    why = f"a certificate that is not valid now (RFC 9883 section 3): {period}"
                     continue
                 signer = Certificate.decode(found.der)
                 if not same_name(signer.subject, request.subject_der):
                     raise RequestRefused("statementOfPossession names a certificate with another subject (RFC 9883)")
                 exchange.stated_by = found.full_name
                 return signer
-        raise RequestRefused("statementOfPossession names no valid certificate of this CA (RFC 9883 section 3)")
+        raise RequestRefused(f"statementOfPossession names {why}")
 
     def crl(self, authority: Authority, *, now: datetime) -> KeptCrl:
         """The CRL; see `ca.crl`. Raises CrlRefused."""

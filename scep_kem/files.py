@@ -16,7 +16,14 @@ from kem.errors import KemError
 from kem.keys import DecapsulationKey
 from pkix.certificates import UNREADABLE, AnyCertificate, Certificate
 from pkix.errors import Malformed, PasswordNeeded, PkixError
-from pkix.file_kinds import CERTIFICATE_LABELS, holds_certificate, what_file
+from pkix.file_kinds import (
+    CERTIFICATE_LABELS,
+    IT_IS_A_CRL,
+    holds_certificate,
+    holds_private_key,
+    is_pkcs12,
+    what_file,
+)
 from pkix.keys import dump_private_key, key_type_of, load_key
 from pkix.pem import decode_pem, pem_blocks
 from pkix.pkcs12 import decode_pkcs12
@@ -28,6 +35,7 @@ from scep_kem.kem import backends
 
 SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
+_LARGEST_KEY_FILE = 1 << 20  # octets
 
 
 def read(path: Path, *, secret: bool = False, most: int = -1) -> bytes:
@@ -55,18 +63,38 @@ def write(path: Path, data: bytes, *, secret: bool = False) -> None:
 
     The data goes to a new file beside the target, which is renamed over it: a reader never sees half a key. A
     symbolic link stays, and what it names is replaced, unless somebody else put it there. A pipe or a device
-    (/dev/stdout) is written to instead; it gets a secret only if it is not somebody else's.
+    (/dev/stdout) is written to instead, behind what is there; it gets a secret only if it is not somebody else's. A
+    private key is replaced only by a secret.
     """
     safety.check_links(path)
     try:
-        if path.exists() and not path.is_file():
+        if path.exists() and (_is_descriptor(path) or not path.is_file()):
             if secret:
                 safety.check_secret(path)
-            path.write_bytes(data)
+            with path.open("ab", buffering=0) as file:
+                file.write(data)
         else:
+            if not secret:
+                check_no_key(path)
             _replace(Path(os.path.realpath(path)), data, SECRET_MODE if secret else PUBLIC_MODE)
     except OSError as error:
         raise cannot(f"write {path}", error) from None
+
+
+def check_no_key(path: Path, *, but_pkcs12: bool = False) -> None:
+    """Raises UsageError if the file holds a private key, which nobody could get back. but_pkcs12: PKCS #12 may be."""
+    try:
+        held = path.is_file() and not _is_descriptor(path) and path.stat().st_size <= _LARGEST_KEY_FILE
+        data = read(path) if held else b""
+    except (OSError, UsageError):
+        return  # whoever writes is told why that is impossible, if it is
+    if holds_private_key(data) and not (but_pkcs12 and is_pkcs12(data)):
+        raise UsageError(f"{path} holds a private key, which is not overwritten; name another file, or remove it first")
+
+
+def _is_descriptor(path: Path) -> bool:
+    """Whether it names a file that is open already, by whatever name that has."""
+    return str(path.absolute()).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/"))
 
 
 def write_new(path: Path, data: bytes, *, secret: bool = False) -> bool:
@@ -255,7 +283,10 @@ def read_pkcs12(
 def write_pkcs12(
     path: Path, key: SigningKey | DecapsulationKey, certificate: Certificate, chain: list[Certificate], password: bytes
 ) -> None:
-    """PKCS #12 with mode 0600: the key, its certificate and what is above it. Raises UsageError."""
+    """PKCS #12 with mode 0600: the key, its certificate and what is above it. Raises UsageError, also if a key
+    of another form is there.
+    """
+    check_no_key(path, but_pkcs12=True)
     write(path, encode_pkcs12(key, certificate, chain, password=password, random=os.urandom), secret=True)
 
 
@@ -265,7 +296,9 @@ def _named(path: Path, option: str) -> Iterator[None]:
     try:
         yield
     except PasswordNeeded as error:
-        advice = f"give its password by {option}" if option else "write it without, as with `openssl pkey`"
+        advice = (
+            f"give its password by {option}" if option else "write it without, as with `openssl pkey -in FILE -out NEW`"
+        )
         raise UsageError(f"{path}: {error}; {advice}") from None
     except (PkixError, KemError) as error:
         raise UsageError(f"{path}: {error}") from None
@@ -300,6 +333,17 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
 def _no_certificate(path: Path, data: bytes) -> UsageError:
     what = "" if holds_certificate(data) else f": {what_file(data)}; a certificate in PEM or DER is expected"
     return UsageError(f"{path} holds no readable certificate{what}")
+
+
+def read_crl(path: Path) -> x509.CertificateRevocationList:
+    """A CRL in PEM or DER. Raises UsageError."""
+    data = read(path)
+    try:
+        return x509.load_pem_x509_crl(data) if b"-----BEGIN" in data else x509.load_der_x509_crl(data)
+    except UNREADABLE:
+        seen = what_file(data)
+    what = "" if seen == IT_IS_A_CRL else f": {seen}; a CRL in PEM or DER is expected"
+    raise UsageError(f"{path} holds no readable CRL{what}")
 
 
 def read_certificate(path: Path) -> Certificate:

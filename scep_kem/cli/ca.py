@@ -25,6 +25,7 @@ from pkix.usages import may
 from scep_kem import files
 from scep_kem.backup import back_up
 from scep_kem.ca_dir import DEFAULT_SUBJECT, RA_ROLES, CaDir
+from scep_kem.cli.commands import Group
 from scep_kem.cli.common import (
     FILE,
     Left,
@@ -45,7 +46,7 @@ from scep_kem.server.routes import crl_path, ungiven
 from scep_kem.terminal import printable, revealed
 
 
-@click.group()
+@click.group(cls=Group)
 def ca() -> None:
     """Make and look after the CA."""
 

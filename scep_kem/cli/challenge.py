@@ -12,6 +12,7 @@ import click
 from ca.credentials import WeakPassword, add_password, new_password
 from ca.store import Credential, Store, StoreConflict
 from scep_kem.ca_dir import CaDir
+from scep_kem.cli.commands import Group
 from scep_kem.cli.common import (
     MOST,
     ca_options,
@@ -28,7 +29,7 @@ from scep_kem.terminal import printable, revealed
 ID_LENGTH = 12  # hex digits of a keyed hash, which tells nothing of the password
 
 
-@click.group()
+@click.group(cls=Group)
 def challenge() -> None:
     """Challenge passwords."""
 

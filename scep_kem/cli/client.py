@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from cryptography import x509
 
 from pkix.certificate_builder import Extensions
 from pkix.certificates import Certificate
@@ -44,6 +43,7 @@ from scep_kem.cli.enrolment import (
     end_with_kept,
     exchange_of,
     pending_file,
+    tell_of_certificate,
 )
 from scep_kem.cli.json_report import Reporting, json_option
 from scep_kem.cli.outputs import Outputs, output_options
@@ -52,7 +52,7 @@ from scep_kem.cli.requested import Asked, requested_options
 from scep_kem.client.client import ScepClient
 from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.pending import Pending
-from scep_kem.client.wanted import Renewing, Wanted, as_before
+from scep_kem.client.wanted import Renewing, Wanted, as_before, names_alone
 from scep_kem.errors import UsageError
 
 
@@ -112,6 +112,8 @@ def enroll(
     key = keys.read(key_file) if asked.csr else key_of(key_file, key_type, DEFAULT_KEY_TYPE, keys)
     wanted = replace(asked.wanted(key, key_file, password, statement), statement_key_file=signing_key)
     check_same(earlier, url, wanted, None, outputs.certificate)
+    if earlier is None:
+        tell_of_certificate(outputs.certificate, key)
     end_with_kept(options, earlier, key, outputs)
     exchange = exchange_of(ScepClient(options), earlier, wanted)
     carry_out(exchange, outputs, key, key_file, poll_interval, max_polls)
@@ -186,7 +188,7 @@ def renew(
     if csr_file is not None:
         requested_file = new_key_file or key_file
         new_key = keys.read(requested_file)
-        wanted = wanted_of(csr_file, new_key, requested_file, None, signer=old_key)
+        wanted = wanted_of(csr_file, new_key, requested_file, None, old_key=old_key)
     else:
         if new_key_file is not None:
             new_key = key_of(new_key_file, key_type, can_be_made(type_of_key(old_key)), keys)
@@ -204,7 +206,7 @@ def _to_keep(old: Certificate, key_type: str, cert_file: Path, *, names_only: bo
         found = as_before(old, key_type)
     except PkixError as error:
         raise UsageError(f"{cert_file}: {error.text}") from None
-    return [item for item in found if isinstance(item.value, x509.SubjectAlternativeName) or not names_only]
+    return names_alone(found) if names_only else found
 
 
 @click.command(cls=Reporting)

@@ -12,6 +12,7 @@ from pkix.certificates import Certificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of
 from scep_kem import files
 from scep_kem.cli.enrolment import answer_file, lock_file, pending_file
+from scep_kem.cli.json_report import reported
 from scep_kem.client.exchange import MOST_KEPT
 from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.wanted import AnyKey, Statement, fits
@@ -26,10 +27,11 @@ NEW_KEYS = (*KEY_TYPES, *KEM_KEY_TYPES)  # what keys can be made
 
 def check_outputs(outputs: dict[str, Path | None], keys: dict[str, Path | None], *, waits: Path | None = None) -> None:
     """Both by option: files to be written, and private keys that they must not replace. waits: the --out beside which
-    a request is kept until it is answered. Raises UsageError.
+    a request is kept until it is answered. Raises UsageError, also for a private key that is in none of `keys`.
 
     Later would be too late: then the certificate is issued and its challenge password used up.
     """
+    named = outputs
     if waits is not None:
         kept = {"the file that keeps the request": pending_file(waits), "the file that locks --out": lock_file(waits)}
         outputs = (
@@ -43,8 +45,20 @@ def check_outputs(outputs: dict[str, Path | None], keys: dict[str, Path | None],
         for other, taken in (keys | outputs).items():
             if taken is not None and other != option and os.path.realpath(taken) == os.path.realpath(path):
                 raise UsageError(f"{option} and {other} are the same file, {path}")
+        if reported() and _is_stdout(path):
+            raise UsageError(f"{option} {path} is stdout, and so is the object of --json")
         if not os.access(f"{path.parent}/.", os.W_OK | os.X_OK):  # with the dot, only a folder is there
             raise UsageError(f"cannot write {path}: {path.parent} is not a folder that we may write to")
+        if option in named:
+            files.check_no_key(path, but_pkcs12=option == "--p12")
+
+
+def _is_stdout(path: Path) -> bool:
+    """By whatever name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(1))
+    except OSError:  # it is not there yet, or there is no stdout
+        return False
 
 
 def check_fit(key: AnyKey, key_file: Path, certificate: Certificate, cert_file: Path) -> None:

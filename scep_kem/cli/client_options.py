@@ -13,23 +13,41 @@ from click.core import ParameterSource
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from scep_kem import files
 from scep_kem.cli.common import FILE, Word, stdin_password, utf8
-from scep_kem.cli.password_files import STDIN, claim_stdin, password_in
+from scep_kem.cli.password_files import PASSWORD_FILE, STDIN, claim_stdin, password_in
 from scep_kem.client.http_options import HttpOptions
 from scep_kem.client.key_files import KeyFiles
-from scep_kem.client.options import CIPHERS, DIGESTS, Options
+from scep_kem.client.options import CIPHERS, DIGESTS, Options, read_fingerprint
 from scep_kem.client.pending import Pending
 from scep_kem.errors import UsageError, cannot
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 url_option = click.option("--url", required=True, help="SCEP URL of the server, without operation=.")
+
+
+def read_fingerprint_option(_context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    """Raises UsageError."""
+    return None if text is None else read_fingerprint(text, option.opts[0])
+
+
 _FINGERPRINT = "SHA-256 (or SHA-1) of the CA certificate, hex. "
-fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}Without it, whatever comes is trusted.")
-kept_fingerprint_option = click.option("--ca-fingerprint", help=f"{_FINGERPRINT}The default is what was given before.")
+fingerprint_option = click.option(
+    "--ca-fingerprint",
+    callback=read_fingerprint_option,
+    help=f"{_FINGERPRINT}Without it, whatever comes is trusted.",
+)
+kept_fingerprint_option = click.option(
+    "--ca-fingerprint",
+    callback=read_fingerprint_option,
+    help=f"{_FINGERPRINT}The default is what was given before.",
+)
 challenge_options = (
     click.option("--challenge", help="Challenge password (it shows in the process list; see --challenge-file)."),
     click.option(
-        "--challenge-file", type=FILE, callback=claim_stdin, help="File with the challenge password; - is stdin."
+        "--challenge-file",
+        type=PASSWORD_FILE,
+        callback=claim_stdin,
+        help="File with the challenge password; - is stdin.",
     ),
 )
 out_option = click.option("--out", type=FILE, required=True, help="File for the certificate (PEM).")
@@ -74,7 +92,7 @@ def message_options(command: F) -> F:
         click.option(
             "--key-password-file",
             "keys",
-            type=FILE,
+            type=PASSWORD_FILE,
             callback=_keys,
             help="File whose first line is the password of encrypted keys, and of a new one; - is stdin.",
         ),
@@ -141,10 +159,13 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
     """
     given = _given(protocol, earlier)
     protocol = protocol | given
+    fingerprint: str | None = protocol["ca_fingerprint"]
+    if fingerprint is None and earlier is not None:
+        fingerprint = earlier.fingerprint
     save: Path | None = protocol["save_messages"]
     options = Options(
         url=url,
-        fingerprint=protocol["ca_fingerprint"] or (earlier.fingerprint if earlier is not None else None),
+        fingerprint=fingerprint,
         cipher=protocol["cipher"],
         digest=protocol["digest"],
         legacy=protocol["legacy"],
@@ -199,7 +220,7 @@ def password_of(given: str | None, file: Path | None) -> str | None:
     if given is not None and file is not None:
         raise UsageError("give either --challenge or --challenge-file")
     if given is not None:
-        return _not_empty(utf8(given, "the challenge password"), "--challenge is empty")
+        return utf8(given, "the challenge password")
     if file is None:
         return None
     if file == STDIN:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from scep_kem.ca_dir import CaDir
+from scep_kem.cli.commands import Group
 from scep_kem.cli.common import one_of_places, place_options
 from scep_kem.clock import utc_now
 from scep_kem.config import Config, examine
@@ -21,7 +22,7 @@ from scep_kem.server.routes import misleading, ungiven
 from scep_kem.terminal import printable
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """The configuration file, scep.toml."""
 

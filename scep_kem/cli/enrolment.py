@@ -13,18 +13,22 @@ import click
 from kem.errors import KemError
 from pkix.certificates import Certificate
 from pkix.errors import PkixError
+from pkix.names import name_text, read_name
 from pkix.times import THIS_DEVICE, clock, minute
+from scep.ca_certificates import ReplyRefused
 from scep.client import Issued, Refused, StillPending
 from scep_kem import files
+from scep_kem.cli.commands import given_options
 from scep_kem.cli.common import EXIT_FAILURE, report, told
-from scep_kem.cli.json_report import given_options, note
+from scep_kem.cli.json_report import note
 from scep_kem.cli.outputs import Outputs
 from scep_kem.client.client import ScepClient
 from scep_kem.client.exchange import MOST_KEPT, Exchange, is_busy
 from scep_kem.client.options import Options
 from scep_kem.client.pending import Pending
-from scep_kem.client.transport import AnswerLost, TransportError
-from scep_kem.client.wanted import AnyKey, Renewing, Wanted, is_for
+from scep_kem.client.transport import AnswerLost, InText, TransportError
+from scep_kem.client.urls import shown
+from scep_kem.client.wanted import AnyKey, Renewing, Wanted, fits, is_for
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError, cannot
 from scep_kem.terminal import command, printable
@@ -55,7 +59,7 @@ def earlier_request(out: Path, key_file: Path) -> Pending | None:
         click.echo(printable(f"the request in {file} has expired on {end}, and {said}; beginning anew"), err=True)
         return None
     if not os.path.lexists(key_file):  # a key made now is not its
-        raise _another(out)
+        raise _another(pending, out)
     return pending
 
 
@@ -64,17 +68,38 @@ def check_same(earlier: Pending | None, url: str, wanted: Wanted, renewing: Rene
     if earlier is None:
         return
     if not is_for(earlier, url, wanted, renewing):
-        raise _another(out)
+        raise _another(earlier, out)
     other = wanted.challenge_password not in (None, earlier.request.challenge_password)
-    unsent = "; the challenge password given now is not sent, it has its own" if other else ""
+    unsent = ""
+    if other:
+        unsent = f"; the challenge password given now is not sent, it has its own; {printable(_how_to_ask_anew(out))}"
     click.echo(f"an earlier run sent this request: going on with it{unsent}", err=True)
 
 
-def _another(out: Path) -> UsageError:
-    file = pending_file(out)
+def _another(pending: Pending, out: Path) -> UsageError:
+    whose = f"for {name_text(read_name(pending.request.subject_der, 'request'))} at {shown(pending.url)}"
     return UsageError(
-        f"{file} holds another request that has no answer yet: `scep-kem poll` goes on with it; or remove it"
+        f"{pending_file(out)} holds another request that has no answer yet, {whose}: `scep-kem poll` goes on with it; "
+        f"{_how_to_ask_anew(out)}"
     )
+
+
+def _how_to_ask_anew(out: Path) -> str:
+    return f"to ask anew, remove {pending_file(out)}, which gives up what the CA may have issued for it"
+
+
+def tell_of_certificate(out: Path, key: AnyKey) -> None:
+    """Say so if there is a certificate for the key already: the run that got it may not have been heard to the end."""
+    try:
+        found = files.read_certificate(out) if os.path.lexists(out) else None
+    except UsageError:
+        return
+    if found is not None and fits(key, found.spki) and found.not_after >= utc_now():
+        until = minute(found.not_after)
+        text = (
+            f"{out} holds a certificate for this key, until {until}, which `scep-kem renew` renews; asking for another"
+        )
+        click.echo(printable(text), err=True)
 
 
 def exchange_of(
@@ -127,9 +152,16 @@ def carry_out(exchange: Exchange, outputs: Outputs, key: AnyKey, key_file: Path,
         kept, how = "", "to go on"
         if exchange.refused is not None:
             kept = f"; this answer is kept in {answer_file(out, exchange.refused)}"
-            how = "to read it again, with --legacy or whatever else it takes, and to go on if that does not help"
+            how = "to go on, which asks the server again"
+            if isinstance(error, InText):
+                kept, how = f"{kept} as DER", "to read it there"
+            elif isinstance(error, ReplyRefused) and error.legacy:
+                how, later = "to read it again", f"{later} --legacy"
+        # A server that has answered so may answer so for ever.
+        last_word = not isinstance(error, AnswerLost) and (exchange.resumed or exchange.refused is None)
+        anew = f"; {_how_to_ask_anew(out)}" if last_word else ""
         note(status="error", error=told(error), goOn=later)
-        report(error, f"{printable(kept)}; {how}: {later}")
+        report(error, printable(f"{kept}; {how}: {later}{anew}"))
         sys.exit(EXIT_FAILURE)
     if isinstance(outcome, StillPending):
         note(status="pending", goOn=later)
@@ -169,7 +201,7 @@ def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillP
         exchange.tell(f"{error}; going on with polling")
         outcome = StillPending()
     if isinstance(outcome, StillPending):
-        click.echo("pending; `scep-kem requests show` tells the CA's operator the same:")
+        click.echo("pending; for the CA's operator (of scep-kem, `requests show` tells the same):")
         click.echo(f"    transactionID   {exchange.enrolment.transaction_id}")
         click.echo(f"    request SHA-256 {told_hash(exchange.request)}")
     if isinstance(outcome, StillPending) and most:

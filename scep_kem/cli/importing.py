@@ -20,6 +20,7 @@ from pkix.signed_objects import has_issued
 from pkix.usages import extended_usages, is_ca, is_cmc_ra
 from scep_kem import files
 from scep_kem.ca_dir import CaDir
+from scep_kem.cli.commands import Command
 from scep_kem.cli.common import FILE, ca_options, configured_profile, generation, open_store
 from scep_kem.errors import UsageError
 from scep_kem.ra import record_of
@@ -52,16 +53,10 @@ def _certificates(_context: click.Context, _argument: click.Parameter, paths: tu
 
 
 def _crl(_context: click.Context, _option: click.Parameter, file: Path | None) -> x509.CertificateRevocationList | None:
-    if file is None:
-        return None
-    data = files.read(file)
-    try:
-        return x509.load_pem_x509_crl(data) if b"-----BEGIN" in data else x509.load_der_x509_crl(data)
-    except UNREADABLE:
-        raise UsageError(f"{file} holds no readable CRL") from None
+    return None if file is None else files.read_crl(file)
 
 
-@click.command("import-issued")
+@click.command("import-issued", cls=Command)
 @ca_options
 @click.argument(
     "found_certificates",

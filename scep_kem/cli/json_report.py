@@ -15,6 +15,7 @@ from kem.errors import KemError
 from pkix.certificates import Certificate
 from pkix.errors import PkixError
 from pkix.names import name_text
+from scep_kem.cli.commands import Command
 from scep_kem.cli.common import exit_code, told
 from scep_kem.client.transport import TransportError
 from scep_kem.errors import UsageError
@@ -23,11 +24,10 @@ from scep_kem.trace import key_name
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FACTS = "scep_kem.report"
-_GIVEN = "scep_kem.given"
 _OPTION = "--json"
 
 
-class Reporting(click.Command):
+class Reporting(Command):
     """A command with --json. Its object has `command`, `status` and `exitCode`; the rest comes from `note`."""
 
     def make_context(
@@ -42,11 +42,6 @@ class Reporting(click.Command):
                 text = error.format_message() if isinstance(error, click.ClickException) else str(error)
                 _emit({"command": info_name, "status": "error", "error": text, "exitCode": exit_code(error)})
             raise
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As ever; what was given is kept as it was written."""
-        ctx.meta[_GIVEN] = self.make_parser(ctx).parse_args(list(args))[0]
-        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; with --json, its object is printed when it has ended."""
@@ -74,11 +69,6 @@ json_option = click.option(_OPTION, "as_json", is_flag=True, help="One JSON obje
 def reported() -> bool:
     """Whether the result goes into the object of --json, and nowhere else."""
     return _OPTION in click.get_current_context().meta
-
-
-def given_options() -> dict[str, Any]:
-    """The options that the command was given, by name, as they were written; True for a flag."""
-    return dict(click.get_current_context().meta[_GIVEN])
 
 
 def note(**facts: Any) -> None:

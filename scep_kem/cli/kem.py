@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from scep_kem.cli.commands import Group
 from scep_kem.kem import backend_list
 
 
-@click.group()
+@click.group(cls=Group)
 def kem() -> None:
     """ML-KEM on this machine."""
 

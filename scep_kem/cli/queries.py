@@ -20,10 +20,7 @@ from scep.attributes import MessageType
 from scep.ca_certificates import CaCertificates, ReplyRefused
 from scep.client import Crl, Issued, Refused
 from scep_kem import files
-from scep_kem.cli.client_files import (
-    check_outputs,
-    querier_of,
-)
+from scep_kem.cli.client_files import check_outputs, querier_of
 from scep_kem.cli.client_options import (
     fingerprint_option,
     http_of,
@@ -32,6 +29,7 @@ from scep_kem.cli.client_options import (
     options_of,
     out_option,
     protocol_options,
+    read_fingerprint_option,
     url_option,
 )
 from scep_kem.cli.common import FILE, parse_serial
@@ -41,7 +39,7 @@ from scep_kem.cli.outputs import write_certificate
 from scep_kem.client.answers import keyword_remarks, shown_keywords
 from scep_kem.client.chains import issuers_of
 from scep_kem.client.client import ScepClient
-from scep_kem.client.options import Options, check_fingerprint
+from scep_kem.client.options import Options
 from scep_kem.client.transport import HttpTransport, TransportError
 from scep_kem.client.wanted import AnyKey
 from scep_kem.clock import utc_now
@@ -50,6 +48,13 @@ from scep_kem.terminal import printable
 
 MOST_REMARKS = 8
 
+issuer_option = click.option(
+    "--issuer",
+    "issuer_file",
+    type=FILE,
+    help="Certificate of the CA that issued, if it is none of GetCACert's any more (PEM or DER). It is trusted.",
+)
+
 
 @click.command(cls=Reporting)
 @json_option
@@ -57,9 +62,12 @@ MOST_REMARKS = 8
 @click.option("--cert", "cert_file", type=FILE, required=True, help="A certificate of ours to sign with (PEM or DER).")
 @click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM or DER).")
 @click.option("--serial", required=True, help="Serial number wanted, hex.")
+@issuer_option
 @out_option
 @protocol_options
-def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, **protocol: Any) -> None:
+def getcert(
+    url: str, cert_file: Path, key_file: Path, serial: str, issuer_file: Path | None, out: Path, **protocol: Any
+) -> None:
     """Get a copy of an issued certificate with GetCert.
 
     The answer is encrypted to the key that signs the query. If --key cannot decrypt, an ephemeral RSA key signs.
@@ -67,9 +75,10 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
     number = parse_serial(serial)
     check_outputs({"--out": out}, {"--key": key_file})
     key, certificate = querier_of(key_file, cert_file, protocol["keys"])
+    issuer = _issuer(issuer_file)
     client = ScepClient(options_of(url, protocol))
-    name = IssuerAndSerialNumber(issuer=any_of(client.ca.ca.subject), serial_number=number)
-    outcome = client.query(MessageType.GetCert, name, key, certificate)
+    name = IssuerAndSerialNumber(issuer=any_of((issuer or client.ca.ca).subject), serial_number=number)
+    outcome = client.query(MessageType.GetCert, name, key, certificate, issuer)
     if isinstance(outcome, Refused):
         own = any(item.serial_number == number for item in client.ca.all)
         advice = "`scep-kem cacert` gets a certificate of the CA's with this number" if own else _signed_by(key)
@@ -84,9 +93,10 @@ def getcert(url: str, cert_file: Path, key_file: Path, serial: str, out: Path, *
 @url_option
 @click.option("--cert", "cert_file", type=FILE, required=True, help="The certificate whose CRL is wanted (PEM or DER).")
 @click.option("--key", "key_file", type=FILE, required=True, help="Its private key (PEM or DER).")
+@issuer_option
 @click.option("--out", type=FILE, required=True, help="File for the CRL (PEM).")
 @protocol_options
-def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any) -> None:
+def getcrl(url: str, cert_file: Path, key_file: Path, issuer_file: Path | None, out: Path, **protocol: Any) -> None:
     """Get the CRL with GetCRL.
 
     The answer is encrypted to the key that signs the query. If --key cannot decrypt, an ephemeral RSA key signs. The
@@ -94,8 +104,9 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
     """
     check_outputs({"--out": out}, {"--key": key_file})
     key, certificate = querier_of(key_file, cert_file, protocol["keys"])
+    issuer = _issuer(issuer_file)
     client = ScepClient(options_of(url, protocol))
-    outcome = client.query(MessageType.GetCRL, certificate.issuer_and_serial, key, certificate)
+    outcome = client.query(MessageType.GetCRL, certificate.issuer_and_serial, key, certificate, issuer)
     if isinstance(outcome, Refused):
         urls = " or ".join(_crl_urls(certificate))
         instead = f"the certificate names a URL of its CRL: {urls}" if urls else ""
@@ -114,6 +125,14 @@ def getcrl(url: str, cert_file: Path, key_file: Path, out: Path, **protocol: Any
         click.echo(
             f"it was to be followed by another one by {minute(end)}, and {clock(utc_now(), THIS_DEVICE)}", err=True
         )
+
+
+def _issuer(file: Path | None) -> Certificate | None:
+    """Raises UsageError."""
+    found = None if file is None else files.read_certificate(file)
+    if found is not None and not is_ca(found):
+        raise UsageError(f"{file}: the certificate is not that of a CA")
+    return found
 
 
 def _signed_by(key: AnyKey) -> str:
@@ -172,6 +191,7 @@ def tell_remarks(where: str, found: list[str]) -> None:
 @click.option("--next", "following", is_flag=True, help="The next CA certificate (GetNextCACert), verified.")
 @click.option(
     "--next-fingerprint",
+    callback=read_fingerprint_option,
     help="SHA-256 (or SHA-1) of the next CA certificate, if the server signs it as older drafts had it.",
 )
 @click.option("--all", "everything", is_flag=True, help="Also the RA's certificates, which are nothing to trust.")
@@ -191,9 +211,10 @@ def cacert(
     With GetCACert or GetNextCACert. The certificates of CAs are written, the one that issues first: a file to trust,
     as with `openssl verify -CAfile`. What each certificate is for is on stderr.
     """
-    check_fingerprint(next_fingerprint)
+    check_outputs({"--out": out}, {"--tls-ca": http["tls_ca"]})
     if next_fingerprint is not None and not following:
         raise UsageError("--next-fingerprint is of the certificate that --next gets")
+    check_outputs({"--out": out}, {})
     client = ScepClient(Options(url=url, fingerprint=ca_fingerprint, legacy=legacy, http=http_of(http)))
     ca = client.ca
     received = client.next_ca(next_fingerprint) if following else ca.all

@@ -18,6 +18,7 @@ from pkix.pem import encode_pem
 from pkix.times import THIS_MACHINE, clock, minute
 from scep_kem.approval import ID_LENGTH, Certified, Desk, View, holds_secrets, request_id, request_state
 from scep_kem.ca_dir import CaDir
+from scep_kem.cli.commands import Group
 from scep_kem.cli.common import MOST, ca_options, open_store
 from scep_kem.clock import utc_now
 from scep_kem.contents import Facts
@@ -28,7 +29,7 @@ _OPEN = (State.AWAITING_APPROVAL, State.CHALLENGED)  # whose request is kept and
 _FINGERPRINT = re.compile("[0-9a-f]{64}")
 
 
-@click.group()
+@click.group(cls=Group)
 def requests() -> None:
     """Requests that wait for manual approval."""
 

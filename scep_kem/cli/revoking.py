@@ -13,6 +13,7 @@ from ca.store import HOLD, RELEASE, IssuedCertificate, Store, StoreConflict
 from pkix.signed_objects import has_issued
 from pkix.usages import is_cmc_ra
 from scep_kem.ca_dir import CaDir
+from scep_kem.cli.commands import Command
 from scep_kem.cli.common import FILE, Word, ca_options, certificate_option, open_store, parse_serial
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
@@ -21,7 +22,7 @@ from scep_kem.server.routes import crl_path
 from scep_kem.terminal import revealed
 
 
-@click.command()
+@click.command(cls=Command)
 @ca_options
 @click.argument("serial", required=False)
 @click.option(

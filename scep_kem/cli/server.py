@@ -19,6 +19,7 @@ from waitress.server import BaseWSGIServer, MultiSocketServer
 from scep_kem import logs
 from scep_kem.budgets import THREADS
 from scep_kem.ca_dir import DEFAULT_SUBJECT, CaDir
+from scep_kem.cli.commands import Command
 from scep_kem.cli.common import located, parse_name, place_options
 from scep_kem.clock import utc_now
 from scep_kem.config import Config
@@ -33,7 +34,7 @@ from scep_kem.terminal import command, printable
 log = logging.getLogger(__name__)
 
 
-@click.command()
+@click.command(cls=Command)
 @place_options
 @click.option("--host", help="Address to listen on; the configuration's, by default 127.0.0.1.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; the configuration's, by default 8080; 0 picks one.")

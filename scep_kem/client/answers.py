@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from pkix.errors import PkixError
-from pkix.recognised import A_CERTIFICATE_ALONE, A_PAGE, begins_as_der, recognise
+from pkix.recognised import A_CERTIFICATE_ALONE, A_PAGE, begins_as_der, in_text, recognise, without_line_end
 from scep.capabilities import keywords, remarks
 from scep.messages import PkiMessage
 from scep_kem.terminal import printable
@@ -30,6 +30,8 @@ _EXPECTED = {
 _MOST_SAID = 200  # octets of a server's text that are shown
 _LOOKED_AT = 4096  # octets of a page, or a list of keywords, that are looked at
 _MOST_KEYWORDS, _MOST_OF_KEYWORD = 64, 80  # that are shown, and characters of each
+_NOT_TO_READ = ("base64 text", "PEM", "hex text", "percent-encoded text")
+_SECONDS = re.compile("[0-9]{1,6}")
 _MEDIA_TYPE = re.compile(r"[!-~]{1,100}")
 
 
@@ -37,7 +39,8 @@ _MEDIA_TYPE = re.compile(r"[!-~]{1,100}")
 class HttpAnswer:
     """One exchange. operation: of SCEP. method, target: as asked, shown as `urls.shown_target` has it. sent: octets of
     the request's body. content_type: the header, empty if there is none. redirects: where the request was sent on to.
-    location, not_followed: where it was not sent on to, and why. proxy: what was asked in the server's place, or None.
+    location, not_followed: where it was not sent on to, and why. retry_after, authenticate: the headers Retry-After and
+    WWW-Authenticate, empty if there are none. proxy: what was asked in the server's place, or None.
     """
 
     operation: str
@@ -50,6 +53,8 @@ class HttpAnswer:
     redirects: tuple[str, ...] = ()
     location: str = ""
     not_followed: str = ""
+    retry_after: str = ""
+    authenticate: str = ""
     proxy: str | None = None
 
     @property
@@ -59,13 +64,25 @@ class HttpAnswer:
         return found if _MEDIA_TYPE.fullmatch(found) else ""
 
     @property
+    def content(self) -> bytes:
+        """The body, of DER without a line end behind it."""
+        return self.body if self.operation == GET_CA_CAPS else without_line_end(self.body)
+
+    @property
     def is_pki_message(self) -> bool:
         """Whether the body is a pkiMessage, which its signature authenticates whatever HTTP says."""
-        try:
-            PkiMessage.decode(self.body, advise=False)
-        except PkixError:
-            return False
-        return True
+        return _is_pki_message(self.content)
+
+    @property
+    def pki_message_in_text(self) -> bytes | None:
+        """The pkiMessage that the body is base64 or PEM of, None if it is none."""
+        found = in_text(self.body)
+        return found if found is not None and _is_pki_message(found) else None
+
+    @property
+    def wait(self) -> int:
+        """Seconds after which the server wants to be asked again; 0 if it does not say, or names a date."""
+        return int(self.retry_after) if _SECONDS.fullmatch(self.retry_after) else 0
 
     @property
     def is_another_form(self) -> bool:
@@ -81,7 +98,7 @@ class HttpAnswer:
         what = seen.what if seen is not None else f"{len(self.body)} octets of DER"
         if what == A_PAGE:
             what = _page(self.body)
-        elif _is_text(self.body):
+        elif _is_text(self.body) and not what.startswith(_NOT_TO_READ):
             # What is no ASCII is no form that is recognised.
             what = f"{what if self.body.isascii() else 'text'}: {said(self.body)}"
         return f"{what} (HTTP {self.status}, {self.media_type or 'no media type'})"
@@ -103,8 +120,10 @@ class HttpAnswer:
             return []
         section, expected = _EXPECTED[self.operation]
         if self.operation == GET_CA_CERT:
-            expected = _CA_CERT if _is_certificate(self.body) else _CA_RA_CERT
+            expected = _CA_CERT if _is_certificate(self.content) else _CA_RA_CERT
         found = []
+        if self.content != self.body:
+            found.append(f"{len(self.body) - len(self.content)} octets, a line end, behind the DER")
         if self.status != 200:
             found.append(f"HTTP {self.status} with a pkiMessage; RFC 8894 {section} has 200")
         if self.media_type != expected:
@@ -165,6 +184,14 @@ def _title(body: bytes) -> str:
     if not begin or end < 0:
         return ""
     return said(html.unescape(body[begin : min(end, begin + _LOOKED_AT)].decode("utf-8", "replace")).encode())
+
+
+def _is_pki_message(body: bytes) -> bool:
+    try:
+        PkiMessage.decode(body, advise=False)
+    except PkixError:
+        return False
+    return True
 
 
 def _is_certificate(body: bytes) -> bool:

@@ -260,7 +260,8 @@ class ScepClient:
             ephemeral = generate(EPHEMERAL_PQ if self.capabilities.has("ML-DSA") else EPHEMERAL)
             key, subject = ephemeral, EPHEMERAL_SUBJECT
         else:
-            key, subject = wanted.key, wanted.subject
+            # An issuer has a name (RFC 5280 section 4.1.2.4), also of a request whose subject has none.
+            key, subject = wanted.key, wanted.subject if len(wanted.subject) else EPHEMERAL_SUBJECT
         certificate = Certificate.of(self_signed(key, subject, now=utc_now(), random=os.urandom))
         return self._signed_by(key, certificate), ephemeral
 
@@ -318,10 +319,18 @@ class ScepClient:
             answers=pending.answers,
         )
 
-    def query(self, kind: MessageType, name: IssuerAndSerialNumber, key: AnyKey, certificate: Certificate) -> Outcome:
-        """GetCert or GetCRL. key, certificate: of who asks. They sign it if the key is RSA. Another could not decrypt
-        the answer, and the two ways around that, a challengePassword and a response key, are attributes of a PKCS #10
-        request; so an ephemeral RSA key signs.
+    def query(
+        self,
+        kind: MessageType,
+        name: IssuerAndSerialNumber,
+        key: AnyKey,
+        certificate: Certificate,
+        issuer: Certificate | None = None,
+    ) -> Outcome:
+        """GetCert or GetCRL. issuer: a CA that is trusted besides those of GetCACert. key, certificate: of who asks.
+
+        They sign it if the key is RSA. Another could not decrypt the answer, and the two ways around that, a
+        challengePassword and a response key, are attributes of a PKCS #10 request; so an ephemeral RSA key signs.
         """
         if not isinstance(key, rsa.RSAPrivateKey):
             key = generate(EPHEMERAL_RSA)
@@ -335,6 +344,7 @@ class ScepClient:
             transaction_id=new_transaction_id(os.urandom),
             settings=self._settings(signer.key),
             random=os.urandom,
+            issuers=() if issuer is None else (issuer,),
         )
         with self.noting():
             outcome = query.receive(self.send(query.start(now=utc_now())))

@@ -10,7 +10,8 @@ too, and the CA's certificates are not those that they were encrypted for, the s
 same transaction: the key that could open the first copy may be gone.
 
 An answer that is refused is kept. The CA may have issued, and used up a one-time password, and what is wrong may be
-our own rules. None takes the place of another: whoever stands between us and the CA could send a worse one.
+our own rules. So is one in base64 or PEM, as DER. None takes the place of another: whoever stands between us and the CA
+could send a worse one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pkix.signatures import SigningKey
 from scep.client import Enrolment, Issued, Refused, StillPending
 from scep.messages import PkiMessage
 from scep_kem.client.pending import Answer, Pending
-from scep_kem.client.transport import AnswerLost
+from scep_kem.client.transport import AnotherForm, AnswerLost, InText
 from scep_kem.clock import utc_now
 
 if TYPE_CHECKING:
@@ -134,16 +135,23 @@ class Exchange:
 
     def _until_answered(self, message: bytes, *, polling: bool) -> Result:
         pauses, challenges, repeated = iter(PAUSES), 0, False
+        before: AnswerLost | None = None
         while True:
             try:
                 outcome = self._send(message)
             except AnswerLost as error:
                 pause = next(pauses, None)
-                if pause is None:
+                if pause is None or error.wait > PAUSES[-1]:
                     raise
-                self.tell(f"no answer: {error}; asking what became of the request in {pause:g} s")
+                if isinstance(error, AnotherForm) and isinstance(before, AnotherForm):
+                    raise
+                pause = max(pause, error.wait)
+                what = "the same again" if str(error) == str(before) else str(error)
+                self.tell(f"{what}; asking what became of the request in {pause:g} s")
                 self.sleep(pause)
+                before = error
             else:
+                before = None
                 if polling and self._is_unknown(outcome):
                     self.tell("the CA does not know the request; sending it again")
                     message, polling, repeated = self.enrolment.again(), False, True
@@ -162,11 +170,15 @@ class Exchange:
     def _send(self, message: bytes) -> Result:
         """One message and its answer. What is no pkiMessage at all comes from something between us and the CA."""
         self.begun = True
-        body = self.client.send(message)
+        try:
+            body = self.client.send(message)
+        except InText as error:
+            self._keep_refused(Answer(message, self.client.ca_body), error.message)
+            raise
         try:
             PkiMessage.decode(body, advise=False)
         except Malformed as error:
-            raise AnswerLost(f"the answer is no pkiMessage: {error}") from None
+            raise AnotherForm(f"PKIOperation: the answer is no pkiMessage: {error}") from None
         try:
             outcome = self.enrolment.receive(body)
         except (PkixError, KemError):

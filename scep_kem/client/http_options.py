@@ -33,8 +33,6 @@ class HttpOptions:
 
     def __post_init__(self) -> None:
         """Raises UsageError."""
-        if self.ca_identifier is not None and not self.ca_identifier:
-            raise UsageError("--ca-identifier is empty; leave it out for a server with one CA")
         if self.proxy is not None:
             found = _proxy(self.proxy, "--proxy")
             if found.headers:

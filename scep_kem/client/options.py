@@ -41,24 +41,33 @@ DIGESTS: dict[str, Callable[[], hashes.HashAlgorithm]] = {
 }
 
 
-_FINGERPRINT = re.compile("[0-9A-Fa-f]{64}|[0-9A-Fa-f]{40}")
+_HASH_NAME = re.compile("sha-?(?:256|1):", re.IGNORECASE)
+_NO_HEX = re.compile("[^0-9A-Fa-f]")
 
 
-def check_fingerprint(text: str | None) -> None:
-    """Raises UsageError for what can be none."""
-    if text is not None and not _FINGERPRINT.fullmatch(re.sub("[: ]", "", text)):
-        raise UsageError("a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)")
+def read_fingerprint(text: str, where: str) -> str:
+    """The hex digits of a fingerprint, which may have colons, blanks and the name of the hash before it, as
+    `openssl x509 -fingerprint` prints it. where: what the error begins with. Raises UsageError.
+    """
+    named = text.rpartition("=")[2].strip()
+    name = _HASH_NAME.match(named)
+    digits = re.sub(r"[:\s]", "", named[name.end() :] if name else named)
+    odd = _NO_HEX.search(digits)
+    if odd or len(digits) not in (64, 40):
+        found = f"{odd[0]!r} is no hex digit" if odd else f"{len(digits)} hex digits"
+        raise UsageError(f"{where}: {found}; a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)")
+    return digits.lower()
 
 
 @dataclass(frozen=True)
 class Options:
-    """url: of the server. fingerprint: of the CA, hex. cipher, digest: names of CIPHERS and DIGESTS, None to choose.
-    legacy: accept, and if need be use, SHA-1 and 3DES. http: how the server is reached. pss: RSASSA-PSS.
-    require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation of ML-KEM.
-    keys: reads private keys. diagnose: say what is in an answer that is not accepted. trace: called with lines about
-    each message. save: folder for the messages' octets, or None. given: what of this was asked for, by the names of the
-    command's options, for a later run; as JSON has it.
-    Raises UsageError if url or fingerprint cannot be one.
+    """url: of the server. fingerprint: of the CA, as `read_fingerprint` gives it. cipher, digest: names of CIPHERS and
+    DIGESTS, None to choose. legacy: accept, and if need be use, SHA-1 and 3DES. http: how the server is reached. pss:
+    RSASSA-PSS. require_kem: no message unless it can be encrypted to an ML-KEM key. kem_backend: which implementation
+    of ML-KEM. keys: reads private keys. diagnose: say what is in an answer that is not accepted. trace: called with
+    lines about each message. save: folder for the messages' octets, or None. given: what of this was asked for, by the
+    names of the command's options, for a later run; as JSON has it.
+    Raises UsageError if url cannot be one.
     """
 
     url: str
@@ -78,4 +87,3 @@ class Options:
 
     def __post_init__(self) -> None:
         check_url(self.url)
-        check_fingerprint(self.fingerprint)

@@ -24,6 +24,7 @@ from pkix.pem import decode_pem, pem_blocks
 from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
 from scep_kem import files
+from scep_kem.client.options import read_fingerprint
 from scep_kem.errors import UsageError
 
 
@@ -117,7 +118,7 @@ class Pending:
             ca_certificates = found.get("CA certificates")
             return cls(
                 url=_text(found["url"]),
-                fingerprint=None if fingerprint is None else _text(fingerprint),
+                fingerprint=None if fingerprint is None else read_fingerprint(_text(fingerprint), "ca fingerprint"),
                 transaction_id=_text(found["transactionID"]),
                 request=CertificationRequest.decode(base64.b64decode(found["request"])),
                 sent=base64.b64decode(found["message"]),

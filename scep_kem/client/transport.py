@@ -8,6 +8,7 @@ import base64
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from pkix.recognised import in_text
 from scep.capabilities import Capabilities
 from scep_kem.client.answers import (
     GET_CA_CAPS,
@@ -28,6 +29,7 @@ from scep_kem.client.urls import (
     shown_target,
     target_of,
 )
+from scep_kem.terminal import printable
 
 MAX_BODY = 16 << 20  # a CRL can be long
 MAX_UNSIGNED = 1 << 20  # of what GetCACert and GetCACaps answer, which is read before anything authenticates it
@@ -45,7 +47,23 @@ class TransportError(Exception):
 
 
 class AnswerLost(TransportError):
-    """No answer came, or not from the CA. Whether the message arrived is not known."""
+    """No answer came, or not from the CA. Whether the message arrived is not known. wait: after how many seconds the
+    server wants to be asked again, 0 if it does not say.
+    """
+
+    wait = 0
+
+
+class AnotherForm(AnswerLost):
+    """A whole answer that is no pkiMessage. To ask more than once again seldom brings another."""
+
+
+class InText(TransportError):
+    """The CA's answer in base64 or PEM, which other clients do not read. message: its octets."""
+
+    def __init__(self, text: str, message: bytes) -> None:
+        super().__init__(text)
+        self.message = message
 
 
 class HttpTransport:
@@ -101,7 +119,7 @@ class HttpTransport:
             encoded = base64.b64encode(message).decode("ascii")
             answer = self._ask("GET", PKI_OPERATION, target_of(self.url, PKI_OPERATION, encoded))
         if answer.status != 200 and answer.is_pki_message:
-            return answer.body
+            return answer.content
         return self._body(answer)
 
     def _get(self, operation: str) -> HttpAnswer:
@@ -123,6 +141,8 @@ class HttpTransport:
                 content_type=headers.get("Content-Type", ""),
                 body=content,
                 redirects=tuple(map(shown_target, asked[1:])),
+                retry_after=headers.get("Retry-After", "").strip(),
+                authenticate=headers.get("WWW-Authenticate", ""),
                 proxy=self._connections.proxy,
             )
             location = headers.get("Location", "") if 300 <= status < 400 else ""
@@ -152,13 +172,19 @@ class HttpTransport:
         if answer.status != 200:
             raise self._refused(answer)
         if answer.is_another_form:
-            kind = AnswerLost if answer.operation == PKI_OPERATION else TransportError
+            message = answer.pki_message_in_text if answer.operation == PKI_OPERATION else None
+            if message is not None:
+                raise InText(self._another_form(answer), message)
+            kind = AnotherForm if answer.operation == PKI_OPERATION else TransportError
             raise kind(self._another_form(answer))
-        return answer.body
+        return answer.content
 
     def _another_form(self, answer: HttpAnswer) -> str:
         should = "" if answer.operation == GET_CA_CAPS else ", not DER"
-        return f"{answer.operation}: the answer is {answer.described()}{should}; is {shown(self.url)} the SCEP URL?"
+        whose = f"is {shown(self.url)} the SCEP URL?"
+        if should and in_text(answer.body) is not None:
+            whose = "that is a fault of the server"
+        return f"{answer.operation}: the answer is {answer.described()}{should}; {whose}"
 
     def _refused(self, answer: HttpAnswer) -> TransportError:
         """An HTTP status other than 200."""
@@ -172,7 +198,15 @@ class HttpTransport:
             text += f", which is the proxy's{WANTS_A_USER}"
         else:
             text += answer.told()
-        return kind(text)
+        if answer.retry_after:
+            text += f" (Retry-After: {printable(answer.retry_after[:40])})"
+        if status == 401:
+            scheme = printable(answer.authenticate.partition(" ")[0][:40])
+            text += f"; it wants HTTP authentication{f' ({scheme})' if scheme else ''}, which this client does not do"
+        error = kind(text)
+        if isinstance(error, AnswerLost):
+            error.wait = answer.wait
+        return error
 
 
 def _following(status: int, location: str, asked: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography import x509
@@ -89,6 +89,11 @@ def as_before(old: Certificate, key_type: str) -> Extensions:
     return found
 
 
+def names_alone(extensions: Extensions) -> Extensions:
+    """Of what to ask for, subjectAltName."""
+    return [item for item in extensions if isinstance(item.value, x509.SubjectAlternativeName)]
+
+
 def is_for(pending: Pending, url: str, wanted: Wanted, renewing: Renewing | None) -> bool:
     """Whether a request that an earlier run left is the one that would be made now.
 
@@ -96,6 +101,8 @@ def is_for(pending: Pending, url: str, wanted: Wanted, renewing: Renewing | None
     """
     request, signed_by = pending.request, pending.certificate
     if renewing is not None:
+        if pending.ca_certificates is None and wanted.request is None:  # earlier versions asked for the names alone
+            wanted = replace(wanted, extensions=names_alone(wanted.extensions))
         old = files.read_certificate(pending.renewed[1]) if pending.renewed is not None else signed_by
         same_signer = old == renewing.certificate
     elif wanted.statement is not None:

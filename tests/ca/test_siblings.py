@@ -316,7 +316,7 @@ def test_a_confirmation_that_repeats_its_request_is_no_new_request(make: MakeWor
     assert isinstance(issued, Issued)
     certificate = issued.certificate
     world.store.revoke(certificate.authority, certificate.serial, reason="superseded", now=world.now)
-    with pytest.raises(RequestRefused, match="is revoked or has expired"):
+    with pytest.raises(RequestRefused, match="is revoked; send"):
         full_cmc(world, request, the_pop=the_pop, number=3)
 
 

@@ -300,12 +300,23 @@ def test_rfc_8018_what_is_no_key_after_decryption_may_be_a_wrong_password(conten
         load_key(encrypted(contents), password=SECRET)
 
 
-@pytest.mark.parametrize("options", [("-scrypt",), ("-v1", "PBE-SHA1-3DES"), ("-v2", "des3")])
-def test_other_encryption_is_named_with_what_to_do(openssl: OpenSsl, options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("-scrypt",), "scrypt (1.3.6.1.4.1.11591.4.11)"),
+        (("-v1", "PBE-SHA1-3DES"), "pbeWithSHAAnd3-KeyTripleDES-CBC (1.2.840.113549.1.12.1.3)"),
+        (("-v2", "des3"), "3DES-CBC (1.2.840.113549.3.7)"),
+    ],
+)
+def test_other_encryption_is_named_with_what_to_do(openssl: OpenSsl, options: tuple[str, ...], named: str) -> None:
     plain = openssl.file(dump_private_key(key("ec:P-256")))
     text = openssl.run("pkcs8", "-topk8", "-in", plain, "-passout", f"pass:{SECRET.decode()}", *options)
-    with pytest.raises(AlgorithmRefused, match="encrypt it with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"):
+    with pytest.raises(AlgorithmRefused) as refused:
         load_key(text, password=SECRET)
+    assert refused.value.text == (
+        f"the private key is encrypted with {named}, which is not supported; "
+        "encrypt it with `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out NEW`"
+    )
 
 
 # What is none
@@ -369,7 +380,12 @@ OTHER_THINGS: dict[str, tuple[bytes, str]] = {
     "JWK": (b'{"kty": "EC", "crv": "P-256", "d": "AA"}', "it is a JSON Web Key; write it as PEM"),
     "DSA": (pem("DSA PRIVATE KEY", b"0"), "it is a PEM block of type DSA PRIVATE KEY"),
     "half of PEM": (b"-----BEGIN PRIVATE KEY-----\nAAAA", "it is PEM that is cut short"),
-    "text": (b"no key", "it is neither PEM nor DER"),
+    "text": (b"no key", "it is text, neither PEM nor DER"),
+    "text that begins like a SEQUENCE": (b"0C:27:" + b"AB:" * 29 + b"CD\n", "it is text, neither PEM nor DER"),
+    "text as long as a seed": (b"correct horse battery staple 000", "it is text, neither PEM nor DER"),
+    "a fingerprint": (b"0123456789abcdef" * 4, "it is hex text, neither PEM nor DER"),
+    "base64 without PEM": (base64.b64encode(REQUEST), "it is base64 text, neither PEM nor DER"),
+    "other octets": (b"\x01" * 33, "it is neither PEM nor DER"),
     "other DER": (b"\x30\x03\x02\x01\x01", "it is DER, or something like it, of another kind"),
 }
 

@@ -14,6 +14,7 @@ from pkix.asn1 import encode, wrap
 from pkix.errors import Malformed
 from pkix.recognised import no_base64, recognise
 from pkix.signed_data import encode_degenerate
+from scep.answers import AnswerRefused
 from scep.messages import PkiMessage
 from tests.pkix.tlv import Node
 from tests.scep import craft
@@ -204,10 +205,10 @@ def test_the_client_is_told_what_an_answer_has_in_place_of_an_envelope(name: str
     octets, text = INSTEAD_OF_AN_ENVELOPE[name]
     device = WORLD.device()
     sent = Seen(device.start())
-    with pytest.raises(Malformed) as caught:
+    with pytest.raises(AnswerRefused) as caught:
         device.enrolment.receive(craft.reply(WORLD, craft.reply_header(sent), octets))
-    told = caught.value.text.removesuffix(", not EnvelopedData or AuthEnvelopedData")
-    assert told != caught.value.text and f"pkcsPKIEnvelope is {text}".startswith(told)
+    told = caught.value.why.removesuffix(", not EnvelopedData or AuthEnvelopedData")
+    assert told != caught.value.why and f"pkcsPKIEnvelope is {text}".startswith(told)
 
 
 @pytest.mark.parametrize("name", INSTEAD)

@@ -324,7 +324,11 @@ def test_a_statement_by_a_compromised_key_is_refused_whatever_its_certificate() 
 def test_a_statement_by_an_expired_certificate_is_refused() -> None:
     world, by = stating_world()
     world.tick(timedelta(days=366))
-    refuse_statement(world, stated(by, challenge_password="one-time secret"), "names no valid certificate")
+    told = (
+        "names a certificate that is not valid now (RFC 9883 section 3): it is from 2026-11-21 02:00 to "
+        "2027-11-21 12:00, and the clock of this CA says 2027-11-22 12:00 UTC"
+    )
+    refuse_statement(world, stated(by, challenge_password="one-time secret"), told)
 
 
 def test_a_statement_for_another_subject_is_refused() -> None:

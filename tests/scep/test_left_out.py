@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from ca.authority import Authority, KeyPair
+from ca.granted import usage_name
 from ca.profiles import Profile
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
@@ -87,20 +88,25 @@ SERVER_AUTH = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.1")
 CLIENT_AUTH = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.2")
 
 
-@pytest.mark.parametrize("purposes", [[], [REQUEST_AGENT], [CMC_RA], [CLIENT_AUTH, REQUEST_AGENT]], ids=str)
+@pytest.mark.parametrize("purposes", [[], [REQUEST_AGENT], [CMC_RA], [CLIENT_AUTH, CMC_RA]], ids=str)
 def test_the_ra_of_ndes_is_used(purposes: list[x509.ObjectIdentifier]) -> None:
     assert isinstance(enrol(ndes(purposes)), Issued)
 
 
 @pytest.mark.parametrize(
-    ("purposes", "named"), [([ANY], "anyExtendedKeyUsage"), ([SERVER_AUTH, CLIENT_AUTH], "serverAuth, clientAuth")]
+    ("purposes", "named"),
+    [
+        ([ANY], "anyExtendedKeyUsage"),
+        ([SERVER_AUTH, CLIENT_AUTH], "serverAuth, clientAuth"),
+        ([CLIENT_AUTH, REQUEST_AGENT], "clientAuth, certificateRequestAgent"),
+    ],
 )
 def test_what_is_marked_for_something_else_is_named_with_its_purposes(
     purposes: list[x509.ObjectIdentifier], named: str
 ) -> None:
     with pytest.raises(ReplyRefused) as refusal:
         enrol(ndes(purposes))
-    why = f"its extended key usage is {named}, neither cmcRA nor Certificate Request Agent: not an RA's"
+    why = f"its extended key usage is {named}, neither cmcRA nor Certificate Request Agent alone: not an RA's"
     assert refusal.value.text == (
         "GetCACert: no certificate that we may encrypt a request to: the keyUsage of CN=Issuing CA lacks "
         f"keyEncipherment; left out: CN=RA digitalSignature ({why}), CN=RA keyEncipherment ({why})"
@@ -150,7 +156,7 @@ def test_no_profile_issues_the_mark_of_an_ra(mark: x509.ObjectIdentifier) -> Non
     world = World(profile=profile)
     answer = world.device(password=world.password(), extensions=[asked]).enrol()
     assert isinstance(answer, Refused)
-    assert answer.text == f"the requested extendedKeyUsage {mark.dotted_string} is not allowed"
+    assert answer.text == f"the requested extendedKeyUsage {usage_name(mark)} is not allowed"
 
 
 # Whom to encrypt to
@@ -284,6 +290,41 @@ def test_a_device_that_does_not_know_the_time_is_told_what_its_clock_says(year: 
     )
 
 
+# What a CA may sign
+
+
+@pytest.mark.parametrize(
+    ("room", "usages", "kept"),
+    [
+        (None, SIGN_CERTIFICATES, True),
+        (1, SIGN_CERTIFICATES, True),
+        (0, SIGN_CERTIFICATES, False),
+        (None, {"cRLSign"}, False),
+    ],
+    ids=["any number below", "one below", "none below", "no keyCertSign"],
+)
+def test_a_ca_that_may_sign_no_ca_makes_none(room: int | None, usages: set[str], kept: bool) -> None:
+    root = ca_pair("CN=Root")
+    extensions = [(x509.BasicConstraints(True, room), True), (key_usage(usages), True)]
+    middle = pair(craft.self_made("rsa:2048", "CN=Middle", "middle", extensions=extensions, issuer=root, serial=2))
+    below = ca_pair("CN=Below", issuer=middle, serial=3)
+    ra = ra_pair(below, "keyEncipherment", [], serial=4)
+    found = read(bag(*(item.certificate for item in (root, middle, below, ra))), root.certificate)
+    assert (Certificate.of(ra.certificate) in found.all) == kept
+    assert found.ca == Certificate.of((below if kept else middle).certificate)
+    if not kept:
+        assert "may not sign it (keyUsage, pathLenConstraint)" in reasons(found)[0]
+
+
+def test_room_for_one_ca_below_is_not_room_for_two() -> None:
+    extensions = [(x509.BasicConstraints(True, 1), True), (key_usage(SIGN_CERTIFICATES), True)]
+    root = pair(craft.self_made("rsa:2048", "CN=Root", "root", extensions=extensions))
+    first = ca_pair("CN=First", issuer=root, serial=2)
+    second = ca_pair("CN=Second", issuer=first, serial=3)
+    found = read(bag(*(item.certificate for item in (root, first, second))), root.certificate)
+    assert found.all == (Certificate.of(root.certificate), Certificate.of(first.certificate))
+
+
 # What each is for
 
 
@@ -378,66 +419,27 @@ def test_the_old_form_is_good_for_the_ca_whose_fingerprint_is_known(algorithm: h
         following(ca, body, "0" * 64)
 
 
-def test_the_old_form_is_good_for_a_new_key_that_the_old_one_has_certified() -> None:
-    ca = ca_pair()
-    link, new = next_pair(ca), next_pair()
-    ra = ra_pair(new, "keyEncipherment", []).certificate
-    body = in_the_old_form(ca, link.certificate, new.certificate, ra, ca_pair("CN=Other CA").certificate)
-    assert following(ca, body) == [craft.der_of(item) for item in (link.certificate, new.certificate, ra)]
-
-
-@pytest.mark.parametrize("kind", ["another CA below", "certified by another", "no CA", "nothing"])
-def test_nobody_else_that_stands_there_is_the_next_ca(kind: str) -> None:
-    ca = ca_pair()
-    beside = {
-        "another CA below": lambda: [next_pair(ca, "CN=Department CA").certificate],
-        "certified by another": lambda: [next_pair(ca_pair("CN=Other CA")).certificate],
-        "no CA": lambda: [ra_pair(ca, "keyEncipherment", []).certificate],
-        "nothing": list,
-    }[kind]()
-    text = "no certificates" if kind == "nothing" else "the signature does not cover them"
-    with pytest.raises(ReplyRefused, match=text):
-        following(ca, in_the_old_form(ca, *beside))
-
-
 DAY = timedelta(days=1)
-PREVIOUS = {  # the current CA's is from NOW - 1 day to NOW + 30 days
-    "of RFC 4210": (NOW - 400 * DAY, NOW + 20 * DAY),
-    "expired": (NOW - 400 * DAY, NOW - DAY),
-    "begins at the rollover": (NOW - DAY, NOW + 40 * DAY),
-    "begins after it": (NOW, NOW + 30 * DAY - timedelta(seconds=1)),
+BESIDE: dict[str, Callable[[KeyPair], list[KeyPair]]] = {
+    "the next CA, self-signed": lambda _ca: [next_pair()],
+    "the next CA, certified by this one": lambda ca: [next_pair(ca), next_pair(serial=10)],
+    "the previous key, certified by this one": lambda ca: [next_pair(ca, lifetime=(NOW - 400 * DAY, NOW + 20 * DAY))],
+    "another CA below": lambda ca: [next_pair(ca, "CN=Department CA")],
+    "a stranger": lambda _ca: [ca_pair("CN=Other CA")],
 }
 
 
-@pytest.mark.parametrize("lifetime", PREVIOUS.values(), ids=PREVIOUS)
-def test_the_previous_key_of_a_ca_is_not_its_next(lifetime: tuple[datetime, datetime]) -> None:
-    """A rollover leaves a certificate of the old key by the new one, which anybody can put there."""
-    ca, self_signed = ca_pair(), next_pair(serial=10).certificate
-    link = next_pair(ca, lifetime=lifetime).certificate
-    with pytest.raises(ReplyRefused, match=r"the signature does not cover them.*give the fingerprint of the next CA"):
-        following(ca, in_the_old_form(ca, link, self_signed))
-
-
-FORGED = {
-    "by a stranger, under another name": lambda _ca: next_pair(ca_pair("CN=Nobody"), "CN=Any CA", serial=11),
-    "by a stranger, under the CA's name": lambda _ca: next_pair(
-        pair(craft.self_made("rsa:2048", "CN=Issuing CA", "impostor")), serial=11
-    ),
-    "by the new key, under another name": lambda _ca: next_pair(subject="CN=Any CA", serial=11),
-    "by the CA, under another name": lambda ca: next_pair(ca, "CN=Department CA", serial=11),
-    "by the CA, for the key before": lambda ca: next_pair(ca, serial=11, lifetime=PREVIOUS["of RFC 4210"]),
-    "by the next CA, of a CA below": lambda _ca: ca_pair("CN=Department CA", issuer=next_pair()),
-}
-
-
-@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
-def test_what_bears_the_next_key_is_the_next_ca_s_only_by_its_signature(forged: Callable[[KeyPair], KeyPair]) -> None:
-    """The public key is known, and anybody can certify it, for longer and without the CA's own constraints."""
+@pytest.mark.parametrize("beside", BESIDE.values(), ids=BESIDE)
+def test_nobody_that_stands_there_is_the_next_ca_by_that(beside: Callable[[KeyPair], list[KeyPair]]) -> None:
     ca = ca_pair()
-    right = [next_pair(ca).certificate, next_pair(serial=10).certificate]
-    other = forged(ca).certificate
-    assert other not in right
-    assert following(ca, in_the_old_form(ca, other, *right)) == [craft.der_of(item) for item in right]
+    with pytest.raises(ReplyRefused, match="the signature does not cover them"):
+        following(ca, in_the_old_form(ca, *(item.certificate for item in beside(ca))))
+
+
+def test_with_nothing_beside_it_there_is_no_next_ca() -> None:
+    ca = ca_pair()
+    with pytest.raises(ReplyRefused, match="GetNextCACert carries no certificates"):
+        following(ca, in_the_old_form(ca))
 
 
 @pytest.mark.parametrize("attribute", ["messageType", "transactionID", "transactionID twice", "content"])

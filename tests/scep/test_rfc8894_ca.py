@@ -250,7 +250,7 @@ def test_after_a_rollover_a_certificate_of_the_previous_ca_still_renews() -> Non
 
 
 def asked(kind: MessageType, world: World, device: Device, issued: Issued) -> Outcome:
-    """What the CA says to a device's query about its certificate."""
+    """What the CA says to a device's query about its certificate. The device still knows the CA that issued it."""
     query = Query(
         kind,
         craft.Certificate.decode(issued.certificate).issuer_and_serial,
@@ -259,6 +259,7 @@ def asked(kind: MessageType, world: World, device: Device, issued: Issued) -> Ou
         transaction_id="query",
         settings=device.enrolment._settings,
         random=Random("query"),
+        issuers=[device.enrolment.ca.ca],
     )
     return query.receive(world.send(query.start(now=NOW)).body)
 

@@ -266,7 +266,18 @@ def test_a_revoked_certificate_is_not_sent_again_to_a_poll() -> None:
     device = world.device()
     granted(device)
     revoke(world)
-    assert refusal(device.poll()) == "the certificate of this transaction is revoked or has expired; send a new request"
+    assert refusal(device.poll()) == "the certificate of this transaction is revoked; send a new request"
+
+
+def test_an_expired_certificate_is_not_sent_again_to_a_poll() -> None:
+    world = World(policy=MANUAL, profile=Profile(validity=timedelta(hours=1)))
+    device = world.device()
+    granted(device)
+    world.tick(timedelta(hours=2))
+    assert refusal(device.poll()) == (
+        "the certificate of this transaction is not valid now: it is from 2026-11-21 02:00 to 2026-11-21 13:00, "
+        "and the clock of this CA says 2026-11-21 14:00 UTC; send a new request"
+    )
 
 
 def test_a_revoked_certificate_is_not_sent_again_for_the_used_password() -> None:

@@ -40,7 +40,13 @@ def enroll(tmp_path: Path, *arguments: str | Path, url: str = "http://127.0.0.1:
             ["emailAddress=\u00fc@b: emailAddress with characters that it cannot"],
         ),
         (["--subject", "CN=\udcff"], ["the subject is not UTF-8"]),
-        (["--subject", ""], ["the subject is empty"]),
+        (["--subject", "/"], ["--subject / is empty, which takes a --san"]),
+        (["--subject", f"description={'b' * 40000},CN=q"], [f" description={'b' * 68}…: a subject of 40021 octets"]),
+        (["--subject", "x" * 40000], [f"scep-kem: '{'x' * 80}…' is not", f": '{'x' * 80}…' has no =;"]),
+        (["--subject", "CN=x\\"], ["scep-kem: 'CN=x\\' is not a distinguished name"]),
+        (["--subject", "CN=a\x07,b"], ["'CN=a\\x07,b' is not a distinguished name"]),
+        (["--subject", "CN=a", "--san", "x" * 40000], [f"--san '{'x' * 80}…': the kind"]),
+        (["--subject", " "], ["the subject is empty"]),
         (["--subject", "CN=a", "--san", "device.example"], ["--san 'device.example': ", "dns:NAME, ip:ADDRESS, "]),
         (["--subject", "CN=a", "--san", "ip:300.1.1.1"], ["--san 'ip:300.1.1.1': '300.1.1.1' is no address"]),
         (["--san", "dns:a"], ["give --subject, or with --csr a request that has one"]),
@@ -50,11 +56,14 @@ def enroll(tmp_path: Path, *arguments: str | Path, url: str = "http://127.0.0.1:
             ["either --challenge or"],
         ),
         (["--subject", "CN=a", "--challenge", "\udcff"], ["challenge"]),
-        (["--subject", "CN=a", "--challenge", ""], ["--challenge is empty"]),
         (["--subject", "CN=a", "--save-messages", "/dev/null/x"], ["/dev/null/x"]),
-        (["--subject", "CN=a", "--ca-fingerprint", "zz"], ["a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)"]),
-        (["--subject", "CN=a", "--ca-fingerprint", "g" * 64], ["fingerprint"]),
-        (["--subject", "CN=a", "--ca-fingerprint", "ä" * 64], ["fingerprint"]),
+        (
+            ["--subject", "CN=a", "--ca-fingerprint", "0:" * 63],
+            ["--ca-fingerprint: 63 hex digits; a fingerprint has 64 hex digits (SHA-256) or 40 (SHA-1)"],
+        ),
+        (["--subject", "CN=a", "--ca-fingerprint", "0" * 63 + "g"], ["--ca-fingerprint: 'g' is no hex digit; "]),
+        (["--subject", "CN=a", "--ca-fingerprint", "ä" * 64], ["--ca-fingerprint: 'ä' is no hex digit; "]),
+        (["--subject", "CN=a", "--ca-fingerprint", "MD5 Fingerprint=" + "AB:" * 16], ["--ca-fingerprint: 32 hex di"]),
     ],
 )
 def test_bad_input_is_told_before_anything_is_sent(
@@ -86,7 +95,6 @@ def test_a_key_file_that_is_a_folder_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "",
         "scep",
         "ftp://x/",
         "http://",

@@ -76,7 +76,7 @@ def test_a_reason_is_revised_as_rfc_5280_has_it_and_the_crl_with_it(own: CaDir, 
     assert revoke("certificateHold").startswith("nothing changed: ") and on_crl() == "keyCompromise"
 
 
-@pytest.mark.parametrize("serial", ["xyz", "", ":", "12 34", "0x", "1.5"])
+@pytest.mark.parametrize("serial", ["xyz", ":", "12 34", "0x", "1.5"])
 def test_a_bad_serial_is_told(ca_dir: CaDir, serial: str) -> None:
     run("ca", "revoke", "--dir", ca_dir.path, serial).refused_in_one_line(2, "is not a serial number in hex")
 

@@ -124,6 +124,11 @@ def broken(der: bytes) -> bytes:
     return der[:-1] + bytes([der[-1] ^ 1])
 
 
+def of_unknown_length(der: bytes) -> bytes:
+    """BER: the outermost length is indefinite (X.690 section 8.1.3.6)."""
+    return b"\x30\x80" + der[4:] + bytes(2)
+
+
 NO_REQUEST: dict[str, tuple[Any, ...]] = {  # what is in the file, and words of the text
     "nothing": (lambda: b"", "request.csr is empty, not a PKCS #10 request"),
     "text": (lambda: b"hello world, no request", "request.csr is text, not a PKCS #10 request"),
@@ -141,6 +146,8 @@ NO_REQUEST: dict[str, tuple[Any, ...]] = {  # what is in the file, and words of 
     "cut DER": (lambda: csr()[:-1], "request.csr is the first ", " octets of a request of "),
     "no DER": (lambda: csr().replace(b"\x0c\x06", b"\x0c\x07"), "request.csr: "),
     "signature": (lambda: broken(csr()), "request.csr: the PKCS #10 request's signature does not verify"),
+    "BER": (lambda: of_unknown_length(csr()), "the request in ", "request.csr is BER, and only DER is sent"),
+    "BER in PEM": (lambda: encode_pem(PEM, of_unknown_length(csr())), "request.csr is BER, and only DER is sent"),
     "other key": (lambda: csr("ec:P-256"), "device.key is not the key of the request in "),
     "two passwords": (
         lambda: csr(challenge_password="a", attributes=[(oids.CHALLENGE_PASSWORD, encode("b"))]),
@@ -161,6 +168,15 @@ def test_a_subject_that_no_certificate_should_have_is_said_and_sent(make: Callab
     first, second = found.err.splitlines()
     assert first.endswith("countryName of 7 characters, not 2 (RFC 5280 appendix A.1); it is sent as it is")
     assert second.startswith("refused: badRequest: ") and found.code == 4
+
+
+def test_openssl_makes_der_of_ber(make: Callable[..., Device], ca_folder: Path) -> None:
+    """The advice is right: what was signed stays as it was."""
+    device, der = make(), csr(challenge_password=password(ca_folder))
+    files.write(device.folder / "ber", of_unknown_length(der))
+    openssl = OpenSsl(find_openssl(), device.folder)
+    assert openssl.run("req", "-in", device.folder / "ber", "-inform", "DER", "-outform", "DER") == der
+    enroll(device, der).good()
 
 
 def test_no_key_is_made_for_it(make: Callable[..., Device]) -> None:
@@ -244,6 +260,7 @@ def test_a_renewal_sends_one_too(make: Callable[..., Device], ca_folder: Path, k
 
 
 def test_a_renewal_makes_no_key_for_it(enrolled: Device) -> None:
+    assert renewed(enrolled, csr(extensions=[])).good().err == ""  # a renewal needs no challengePassword
     found = renewed(enrolled, csr(), "--new-key", enrolled.folder / "new.key")
     found.refused_in_one_line(2, "cannot read", "new.key")
     assert not (enrolled.folder / "new.key").exists()

@@ -110,6 +110,19 @@ def test_wrong_usage_is_an_error(
     assert (facts["command"], facts["status"], facts["exitCode"]) == ("enroll", "error", 2) and text in facts["error"]
 
 
+@pytest.mark.parametrize("name", ["/dev/stdout", "/proc/self/fd/1"])
+def test_stdout_is_for_the_object_alone(enrolled: Device, name: str) -> None:
+    for found in (
+        enrolled.enroll("--ca-out", name, "--json"),
+        enrolled.signed("renew", "--ca-out", name, "--json"),
+        enrolled.signed("getcert", "--serial", "1", "--out", name, "--json"),
+        enrolled.signed("getcrl", "--out", name, "--json"),
+        run("cacert", *enrolled.where, "--out", name, "--json"),
+    ):
+        assert f"{name} is stdout, and so is the object of --json" in object_of(found)["error"]
+        assert found.code == 2
+
+
 def test_without_the_option_there_is_none(make: Callable[..., Device]) -> None:
     assert make().enroll("--challenge", "wrong").out == ""
 

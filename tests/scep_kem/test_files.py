@@ -160,7 +160,9 @@ def test_an_encrypted_key_is_refused_with_the_reason(tmp_path: Path) -> None:
     made = ec.generate_private_key(ec.SECP256R1())
     pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
     (tmp_path / "key").write_bytes(pem)
-    with pytest.raises(UsageError, match="key: the private key is encrypted; write it without, as with `openssl pkey`"):
+    with pytest.raises(
+        UsageError, match="key: the private key is encrypted; write it without, as with `openssl pkey -in"
+    ):
         files.read_key(tmp_path / "key")
 
 
@@ -205,7 +207,8 @@ def test_text_before_a_certificate_does_not_matter(tmp_path: Path) -> None:
     ("content", "what"),
     [
         (b"", "it is empty"),
-        (b"garbage", "it is neither PEM nor DER"),
+        (b"garbage", "it is text, neither PEM nor DER"),
+        (b"0123456789\n", "it is text, neither PEM nor DER"),
         (b"-----BEGIN CERTIFICATE-----", "it is PEM that is cut short"),
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "it is a private key"),
         (
@@ -229,6 +232,22 @@ def test_a_broken_certificate_is_no_readable_one(tmp_path: Path) -> None:
     for read in (files.read_certificates, files.read_certificate):
         with pytest.raises(UsageError, match=r"certificate holds no readable certificate$"):
             read(tmp_path / "certificate")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", ": it is empty; a CRL in PEM or DER is expected"),
+        (files.pem(ca_pair("ec:P-256").certificate), ": it is a certificate; a CRL in PEM or DER is expected"),
+        (b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", ""),
+    ],
+    ids=["nothing", "a certificate", "broken"],
+)
+def test_what_is_no_crl_says_what_it_is_and_what_is_expected(tmp_path: Path, content: bytes, what: str) -> None:
+    (tmp_path / "crl").write_bytes(content)
+    with pytest.raises(UsageError) as refused:
+        files.read_crl(tmp_path / "crl")
+    assert str(refused.value).endswith(f"crl holds no readable CRL{what}")
 
 
 @pytest.mark.parametrize("kind", ["ec:P-256", "ml-kem-768"])

@@ -67,7 +67,9 @@ def test_an_answer_that_is_refused_is_kept_as_it_came_and_the_way_to_read_it_is_
     seen: list[bytes] = []
     device.line.fates = [sha1(device, seen)]
     found = device.enroll()
-    found.refused_in_one_line(1, "SHA-1", f"kept in {device.folder}/a.pem.answer;", "--legacy", device.polling)
+    found.refused_in_one_line(
+        1, "SHA-1", f"kept in {device.folder}/a.pem.answer;", f"to read it again: {device.polling} --legacy"
+    )
     (file,) = answers(device)
     assert file.read_bytes() == seen[0] and stat.S_IMODE(file.stat().st_mode) == 0o600
     assert device.pending.exists() and not device.out.exists()

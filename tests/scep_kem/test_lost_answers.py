@@ -161,7 +161,8 @@ def test_the_same_command_goes_on_with_what_an_earlier_run_left(device: Device) 
 def test_a_password_that_is_not_sent_is_told(rsa: Device) -> None:
     one, other = rsa.password(), rsa.password()
     rsa.lose(lambda: rsa.enroll(password=one))
-    unsent = "going on with it; the challenge password given now is not sent, it has its own"
+    unsent = "going on with it; the challenge password given now is not sent, it has its own; "
+    unsent += f"to ask anew, remove {rsa.pending}, which gives up what the CA may have issued for it"
     assert rsa.lose(lambda: rsa.enroll(password=other)).err.splitlines()[0].endswith(unsent)
     assert unsent not in rsa.enroll(password=one).good().err
     assert rsa.enroll(password=other).good()  # which was not used up
@@ -216,7 +217,8 @@ def test_what_an_earlier_run_left_is_not_replaced_by_another_request(rsa: Device
         "key": rsa.enroll,
         "renewal": lambda: renew_into_the_same_file(rsa),
     }[other]()
-    found.refused_in_one_line(2, f"{rsa.pending} holds another request", "scep-kem poll")
+    whose = f"{rsa.pending} holds another request that has no answer yet, for CN=lost at {rsa.url}: "
+    found.refused_in_one_line(2, whose, "scep-kem poll", f"to ask anew, remove {rsa.pending}, which gives up")
     assert rsa.line.sent == [] and rsa.pending.read_bytes() == left and not (rsa.folder / "new.key").exists()
 
 

@@ -23,7 +23,7 @@ from scep_kem.ca_dir import CaDir
 from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options
 from scep_kem.client.pending import Pending
-from scep_kem.client.wanted import Renewing, Wanted, as_before
+from scep_kem.client.wanted import Renewing, Wanted, as_before, names_alone
 from scep_kem.clock import utc_now
 from scep_kem.config import load
 from tests.scep import craft
@@ -38,9 +38,14 @@ dir = "."
 copy_extensions = ["subjectAltName", "microsoftSid", "keyUsage", "extendedKeyUsage"]
 extended_key_usage = ["clientAuth", "serverAuth", "smartcardLogon"]
 san_types = ["dns", "email", "ip", "uri", "upn", "dn"]
+allow_empty_subject = true
 [profiles.default.authorisation]
 challenge_password = true
 renewal = true
+[profiles.manual]
+allow_empty_subject = true
+[profiles.manual.authorisation]
+manual = true
 """
 UPN = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x05a@b.c")
 NAMES = extension(
@@ -125,6 +130,44 @@ def test_a_kept_renewal_is_gone_on_with_only_by_the_same(url: str, own: CaDir, t
         assert found.code == 1 and "going on with it" in found.err
     request = Pending.load(kept).request
     assert {item.oid for item in request.extensions} == {NAMES.oid, PURPOSES.oid, SID.oid, ExtensionOID.KEY_USAGE}
+
+
+def test_a_renewal_that_an_earlier_version_left_is_gone_on_with(url: str, own: CaDir, tmp_path: Path) -> None:
+    """It asked for the names alone, and kept no certificates of the CA."""
+    old = enrolled(url, tmp_path, password(own.path))
+    nobody = "http://127.0.0.1:1/scep"
+    extensions = names_alone(as_before(old, "rsa:2048"))
+    exchange = ScepClient(Options(url=url)).enrol(
+        Wanted(key("rsa:2048", "live device"), old.subject_name, extensions), renewing_of(tmp_path)
+    )
+    exchange.enrolment.start(now=utc_now())
+    left = replace(exchange.pending(), url=nobody)
+    for version, told in ((None, "going on with it"), (left.ca_certificates, "holds another request")):
+        kept = replace(left, ca_certificates=version)
+        files.write(tmp_path / "new.pem.pending", kept.dump(), secret=True)
+        assert told in renew(nobody, tmp_path).err
+
+
+def test_names_that_stand_for_a_subject_are_critical(url: str, own: CaDir, tmp_path: Path) -> None:
+    """RFC 5280 section 4.1.2.6. The certificate that the first request is signed with has a name (section 4.1.2.4)."""
+    paths = ("--key", tmp_path / "device.key", "--out", tmp_path / "device.pem")
+    more = ("--subject", "/", "--san", "dns:a.example", *paths)
+    assert run("enroll", "--url", f"{url}/manual", *more).code == 3
+    waits = Pending.load(tmp_path / "device.pem.pending")
+    assert list(waits.request.extensions) == [x509.Extension(NAMES.oid, True, names_of("a.example"))]
+    assert waits.certificate.subject_name == name("CN=SCEP client")
+    (tmp_path / "device.pem.pending").unlink()
+    run("enroll", "--url", url, *more, "--challenge", password(own.path)).good()
+    old = files.read_certificate(tmp_path / "device.pem")
+    renew(url, tmp_path).good()
+    new = files.read_certificate(tmp_path / "new.pem")
+    for found in (old, new):
+        (names,) = (item for item in extensions_of(found) if item.oid == NAMES.oid)
+        assert not list(found.subject_name) and names.critical and names.value == names_of("a.example")
+
+
+def names_of(host: str) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName([x509.DNSName(host)])
 
 
 def renewing_of(folder: Path) -> Renewing:

@@ -135,7 +135,7 @@ def _statements() -> Iterator[Planned]:
     yield refused(
         "expired",
         "The certificate that the statement names expired a year ago.",
-        "names no valid certificate",
+        "is not valid now",
         statement(ended),
         scene=scene(enough).plus(("issued", ended.certificate.der)),
     )
