@@ -38,6 +38,14 @@ EXIT_PENDING = 3
 EXIT_REFUSED = 4
 
 
+def begin_alone(out: Path) -> None:
+    """Until the command ends, no other enrols into this --out: of two requests that are kept in one file, one would be
+    lost. Raises UsageError if another one does.
+    """
+    if not click.get_current_context().with_resource(files.locked(lock_file(out))):
+        raise UsageError(f"another command is enrolling into {out}; give this one again when it has ended")
+
+
 def earlier_request(out: Path, key_file: Path) -> Pending | None:
     """The request that an earlier run left beside --out, unless it is of no more use. key_file: of the requested key.
     Raises UsageError.
@@ -226,6 +234,10 @@ def poll_command(key_file: Path) -> str:
 
 def pending_file(out: Path) -> Path:
     return out.with_name(f"{out.name}.pending")
+
+
+def lock_file(out: Path) -> Path:
+    return out.with_name(f"{out.name}.lock")
 
 
 def answer_file(out: Path, number: int) -> Path:
