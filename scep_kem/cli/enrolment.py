@@ -157,6 +157,8 @@ def carry_out(exchange: Exchange, outputs: Outputs, key: AnyKey, key_file: Path,
                 kept, how = f"{kept} as DER", "to read it there"
             elif isinstance(error, ReplyRefused) and error.legacy:
                 how, later = "to read it again", f"{later} --legacy"
+        elif exchange.unkept:
+            kept = f"; this answer is not kept: {exchange.unkept}"
         # A server that has answered so may answer so for ever.
         last_word = not isinstance(error, AnswerLost) and (exchange.resumed or exchange.refused is None)
         anew = f"; {_how_to_ask_anew(out)}" if last_word else ""

@@ -31,17 +31,19 @@ from scep_kem.errors import UsageError
 @dataclass(frozen=True)
 class Answer:
     """An answer that was refused. to: octets of the message that it came for. ca_certificates: the GetCACert body that
-    was acted on.
+    was acted on. is_the_ca_s: whether the CA has signed it.
     """
 
     to: bytes
     ca_certificates: bytes
+    is_the_ca_s: bool = False
 
     def dump(self) -> dict[str, object]:
         """For JSON."""
         return {
             "to": base64.b64encode(self.to).decode(),
             "CA certificates": base64.b64encode(self.ca_certificates).decode(),
+            "signed by the CA": self.is_the_ca_s,
         }
 
     @classmethod
@@ -50,6 +52,7 @@ class Answer:
         return cls(
             to=base64.b64decode(_text(found["to"])),
             ca_certificates=base64.b64decode(_text(found["CA certificates"])),
+            is_the_ca_s=_flag(found.get("signed by the CA", False)),
         )
 
 
