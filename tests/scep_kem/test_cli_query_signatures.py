@@ -93,7 +93,9 @@ def test_getcrl_brings_no_list_that_the_ca_has_not_signed(device: Device) -> Non
 def test_nor_one_of_another_ca(device: Device) -> None:
     ca = device.ca_dir.load().current.ca.key
     device.line.fates = [answers(device, crl(device, ca, name("CN=stranger")))]
-    query(device, "getcrl").refused_in_one_line(1, "CRL received is not signed by the CA: its issuer is CN=stranger")
+    query(device, "getcrl").refused_in_one_line(
+        1, "the CRL received is not signed by the CA: its issuer is CN=stranger"
+    )
 
 
 @pytest.mark.parametrize("is_old", [True, False])
