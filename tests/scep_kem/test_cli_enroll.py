@@ -206,7 +206,7 @@ def test_the_certificate_does_not_overwrite_the_key(make: Callable[..., Device],
 def test_a_certificate_that_is_there_already_is_told(enrolled: Device, ca_folder: Path) -> None:
     """As after a run that got it and was stopped before it said so; its one-time password is used."""
     until = f"{enrolled.certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-    first = f"{enrolled.out} holds a certificate for this key, until {until}, which `scep-kem renew` renews"
+    first = f"{enrolled.out} holds a certificate for this key and subject, until {until}, which `scep-kem renew` renews"
     found = enrolled.enroll("--challenge", "used")
     told, refused = found.err.splitlines()
     assert found.code == 4 and told == f"{first}; asking for another" and refused.startswith("refused: badRequest: ")
