@@ -13,7 +13,7 @@ import click
 from kem.errors import KemError
 from pkix.certificates import Certificate
 from pkix.errors import PkixError
-from pkix.names import name_text, read_name
+from pkix.names import name_text, read_name, same_name
 from pkix.times import THIS_DEVICE, clock, minute
 from scep.ca_certificates import ReplyRefused
 from scep.client import Issued, Refused, StillPending
@@ -88,17 +88,17 @@ def _how_to_ask_anew(out: Path) -> str:
     return f"to ask anew, remove {pending_file(out)}, which gives up what the CA may have issued for it"
 
 
-def tell_of_certificate(out: Path, key: AnyKey) -> None:
-    """Say so if there is a certificate for the key already: the run that got it may not have been heard to the end."""
+def tell_of_certificate(out: Path, wanted: Wanted) -> None:
+    """Say so if there is such a certificate already: the run that got it may not have been heard to the end."""
     try:
         found = files.read_certificate(out) if os.path.lexists(out) else None
     except UsageError:
         return
-    if found is not None and fits(key, found.spki) and found.not_after >= utc_now():
-        until = minute(found.not_after)
-        text = (
-            f"{out} holds a certificate for this key, until {until}, which `scep-kem renew` renews; asking for another"
-        )
+    if found is None or not fits(wanted.key, found.spki) or not same_name(found.subject, wanted.subject.public_bytes()):
+        return
+    if found.not_after >= utc_now():
+        what = f"{out} holds a certificate for this key and subject, until {minute(found.not_after)}"
+        text = f"{what}, which `scep-kem renew` renews; asking for another"
         click.echo(printable(text), err=True)
 
 
