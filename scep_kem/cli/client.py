@@ -113,7 +113,7 @@ def enroll(
     wanted = replace(asked.wanted(key, key_file, password, statement), statement_key_file=signing_key)
     check_same(earlier, url, wanted, None, outputs.certificate)
     if earlier is None:
-        tell_of_certificate(outputs.certificate, key)
+        tell_of_certificate(outputs.certificate, wanted)
     end_with_kept(options, earlier, key, outputs)
     exchange = exchange_of(ScepClient(options), earlier, wanted)
     carry_out(exchange, outputs, key, key_file, poll_interval, max_polls)

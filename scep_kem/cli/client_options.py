@@ -30,6 +30,7 @@ def read_fingerprint_option(_context: click.Context, option: click.Parameter, te
     return None if text is None else read_fingerprint(text, option.opts[0])
 
 
+NOT_PINNED = "no --ca-fingerprint: the CA certificate is not authenticated"
 _FINGERPRINT = "SHA-256 (or SHA-1) of the CA certificate, hex. "
 fingerprint_option = click.option(
     "--ca-fingerprint",
@@ -186,7 +187,7 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
         except OSError as error:
             raise cannot(f"make {save}", error) from None
     if options.fingerprint is None:
-        click.echo("no --ca-fingerprint: the CA certificate is not authenticated", err=True)
+        click.echo(NOT_PINNED, err=True)
     return options
 
 

@@ -13,7 +13,7 @@ import click
 from kem.errors import KemError
 from pkix.certificates import Certificate
 from pkix.errors import PkixError
-from pkix.names import name_text, read_name
+from pkix.names import name_text, read_name, same_name
 from pkix.times import THIS_DEVICE, clock, minute
 from scep.ca_certificates import ReplyRefused
 from scep.client import Issued, Refused, StillPending
@@ -88,17 +88,17 @@ def _how_to_ask_anew(out: Path) -> str:
     return f"to ask anew, remove {pending_file(out)}, which gives up what the CA may have issued for it"
 
 
-def tell_of_certificate(out: Path, key: AnyKey) -> None:
-    """Say so if there is a certificate for the key already: the run that got it may not have been heard to the end."""
+def tell_of_certificate(out: Path, wanted: Wanted) -> None:
+    """Say so if there is such a certificate already: the run that got it may not have been heard to the end."""
     try:
         found = files.read_certificate(out) if os.path.lexists(out) else None
     except UsageError:
         return
-    if found is not None and fits(key, found.spki) and found.not_after >= utc_now():
-        until = minute(found.not_after)
-        text = (
-            f"{out} holds a certificate for this key, until {until}, which `scep-kem renew` renews; asking for another"
-        )
+    if found is None or not fits(wanted.key, found.spki) or not same_name(found.subject, wanted.subject.public_bytes()):
+        return
+    if found.not_after >= utc_now():
+        what = f"{out} holds a certificate for this key and subject, until {minute(found.not_after)}"
+        text = f"{what}, which `scep-kem renew` renews; asking for another"
         click.echo(printable(text), err=True)
 
 
@@ -113,6 +113,7 @@ def end_with_kept(options: Options, earlier: Pending | None, key: AnyKey, output
     """If an answer that an earlier run refused is accepted now and brings the certificate, write it and exit, without
     asking anybody. Otherwise say what it says, or why it is not accepted.
     """
+    not_accepted: list[str] = []
     for number, answer in enumerate(earlier.answers if earlier is not None else ()):
         assert earlier is not None
         file = answer_file(outputs.certificate, number)
@@ -121,6 +122,8 @@ def end_with_kept(options: Options, earlier: Pending | None, key: AnyKey, output
             outcome = client.resume(earlier, key).reread(number, files.read(file, secret=True))
         except (PkixError, KemError, UsageError) as error:
             report(error, begin=f"the answer kept in {file} is not accepted: ")
+            not_accepted.append(told(error))
+            note(keptAnswers=not_accepted)
             continue
         if isinstance(outcome, Refused):
             said = _words(outcome)

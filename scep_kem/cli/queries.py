@@ -22,6 +22,7 @@ from scep.client import Crl, Issued, Refused
 from scep_kem import files
 from scep_kem.cli.client_files import check_outputs, querier_of
 from scep_kem.cli.client_options import (
+    NOT_PINNED,
     fingerprint_option,
     http_of,
     http_options,
@@ -222,6 +223,8 @@ def cacert(
     certificates = list(received) if everything else issuers_of(received, ca.ca)
     tell_remarks("HTTP", client.remarks)
     _tell(received, ca, following)
+    if ca_fingerprint is None:
+        click.echo(f"{NOT_PINNED}: compare its fingerprint with one that you have from elsewhere", err=True)
     if out is not None:
         files.write(out, files.pem(*certificates))
     elif not reported():
