@@ -285,8 +285,8 @@ def test_a_device_that_does_not_know_the_time_is_told_what_its_clock_says(year: 
         CaCertificates.decode(bag(ca), fingerprint=None, now=now)
     begin, end = ca.not_valid_before_utc, ca.not_valid_after_utc
     assert refusal.value.text == (
-        f"GetCACert: the trusted CA certificate is not valid now: it is from {begin:%Y-%m-%d %H:%M} to "
-        f"{end:%Y-%m-%d %H:%M}, and the clock of this device says {now:%Y-%m-%d %H:%M} UTC"
+        f"GetCACert: the trusted CA certificate, {name_text(ca.subject)} with the SHA-256 {fingerprint_of(ca)}, is not "
+        f"valid now: it is from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}, and the clock of this device says {now:%Y-%m-%d %H:%M} UTC"
     )
 
 
