@@ -36,6 +36,7 @@ from scep_kem.cli.client_options import (
 )
 from scep_kem.cli.common import FILE, Word
 from scep_kem.cli.enrolment import (
+    begin_alone,
     carry_out,
     check_same,
     earlier_request,
@@ -105,6 +106,7 @@ def enroll(
     check_stated(statement, key_file, key_type, keys)
     inputs = {"--key": key_file, "--signing-key": signing_key, "--csr": asked.csr}
     check_outputs(outputs.by_option, inputs, waits=outputs.certificate)
+    begin_alone(outputs.certificate)
     earlier = earlier_request(outputs.certificate, key_file)
     options = options_of(url, protocol, earlier)
     key = keys.read(key_file) if asked.csr else key_of(key_file, key_type, DEFAULT_KEY_TYPE, keys)
@@ -178,6 +180,7 @@ def renew(
     inputs = {"--key": key_file, "--new-key": new_key_file, "--csr": csr_file}
     check_outputs(outputs.by_option, inputs, waits=outputs.certificate)
     password = password_of(challenge, challenge_file)
+    begin_alone(outputs.certificate)
     earlier = earlier_request(outputs.certificate, new_key_file or key_file)
     options = options_of(url, protocol, earlier)
     renewing = Renewing(old_key, old, key_file, cert_file)
@@ -225,8 +228,9 @@ def poll(key_file: Path, outputs: Outputs, poll_interval: float, max_polls: int,
     file = pending_file(outputs.certificate)
     if not os.path.lexists(file):
         raise UsageError(f"nothing is pending: `enroll` and `renew` leave {file} when they have to wait")
-    pending = Pending.load(file)
     check_outputs(outputs.by_option, {"--key": key_file}, waits=outputs.certificate)
+    begin_alone(outputs.certificate)
+    pending = Pending.load(file)
     options = options_of(pending.url, protocol, pending)
     key = options.keys.read(key_file)
     end_with_kept(options, pending, key, outputs)

@@ -208,7 +208,11 @@ def _given(protocol: dict[str, Any], earlier: Pending | None) -> dict[str, Any]:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             found[name] = protocol[name]
         elif name in kept:
-            found[name] = param.type_cast_value(context, kept[name])
+            try:
+                found[name] = param.type_cast_value(context, kept[name])
+            except (click.ClickException, TypeError, ValueError, AttributeError) as error:
+                why = error.format_message() if isinstance(error, click.ClickException) else f"not {kept[name]!r}"
+                raise UsageError(f"{param.opts[0]}, as it was kept with the request: {why}") from None
     return found
 
 

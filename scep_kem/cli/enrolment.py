@@ -30,12 +30,20 @@ from scep_kem.client.transport import AnswerLost, InText, TransportError
 from scep_kem.client.urls import shown
 from scep_kem.client.wanted import AnyKey, Renewing, Wanted, fits, is_for
 from scep_kem.clock import utc_now
-from scep_kem.errors import UsageError
+from scep_kem.errors import UsageError, cannot
 from scep_kem.terminal import command, printable
 from scep_kem.trace_contents import told_hash
 
 EXIT_PENDING = 3
 EXIT_REFUSED = 4
+
+
+def begin_alone(out: Path) -> None:
+    """Until the command ends, no other enrols into this --out: of two requests that are kept in one file, one would be
+    lost. Raises UsageError if another one does.
+    """
+    if not click.get_current_context().with_resource(files.locked(lock_file(out))):
+        raise UsageError(f"another command is enrolling into {out}; give this one again when it has ended")
 
 
 def earlier_request(out: Path, key_file: Path) -> Pending | None:
@@ -139,7 +147,7 @@ def carry_out(exchange: Exchange, outputs: Outputs, key: AnyKey, key_file: Path,
         outcome = _converse(exchange, interval, most)
     except (TransportError, PkixError, KemError) as error:
         if not exchange.begun:
-            file.unlink(missing_ok=True)
+            _remove(file)
             raise
         kept, how = "", "to go on"
         if exchange.refused is not None:
@@ -149,6 +157,8 @@ def carry_out(exchange: Exchange, outputs: Outputs, key: AnyKey, key_file: Path,
                 kept, how = f"{kept} as DER", "to read it there"
             elif isinstance(error, ReplyRefused) and error.legacy:
                 how, later = "to read it again", f"{later} --legacy"
+        elif exchange.unkept:
+            kept = f"; this answer is not kept: {exchange.unkept}"
         # A server that has answered so may answer so for ever.
         last_word = not isinstance(error, AnswerLost) and (exchange.resumed or exchange.refused is None)
         anew = f"; {_how_to_ask_anew(out)}" if last_word else ""
@@ -169,11 +179,18 @@ def _end(outcome: Issued | Refused, outputs: Outputs, client: ScepClient, key: A
     out = outputs.certificate
     if isinstance(outcome, Issued):
         outputs.write(Certificate.load(outcome.certificate), client.ca, key)
-    pending_file(out).unlink(missing_ok=True)
-    for number in range(MOST_KEPT):
-        answer_file(out, number).unlink(missing_ok=True)
+    for file in (pending_file(out), *(answer_file(out, number) for number in range(MOST_KEPT))):
+        _remove(file)
     if isinstance(outcome, Refused):
         refused(outcome, client.note)
+
+
+def _remove(file: Path) -> None:
+    """Or say that it stays there, which changes nothing about how the enrolment has ended."""
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        click.echo(printable(str(cannot(f"remove {file}", error))), err=True)
 
 
 def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillPending | Refused:
@@ -226,6 +243,10 @@ def poll_command(key_file: Path) -> str:
 
 def pending_file(out: Path) -> Path:
     return out.with_name(f"{out.name}.pending")
+
+
+def lock_file(out: Path) -> Path:
+    return out.with_name(f"{out.name}.lock")
 
 
 def answer_file(out: Path, number: int) -> Path:

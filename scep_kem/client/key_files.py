@@ -37,9 +37,9 @@ class KeyFiles:
         """An ML-KEM key."""
         return files.read_kem_key(path, password=self._password_of(path), option=OPTION)
 
-    def write(self, path: Path, key: SigningKey | DecapsulationKey) -> None:
-        """A new key."""
-        files.write_key(path, key, password=self.password)
+    def write_new(self, path: Path, key: SigningKey | DecapsulationKey) -> bool:
+        """A new key, unless there is a file; whether it was written."""
+        return files.write_new_key(path, key, password=self.password)
 
     def _password_of(self, path: Path) -> bytes | None:
         if self.password is None or is_encrypted(files.read(path)):
