@@ -89,7 +89,8 @@ class CaCertificates:
         found, left_out = loaded(_bag(body))
         trusted = _trusted(found, left_out, fingerprint)
         if not _is_valid(trusted, now):
-            raise ReplyRefused(f"GetCACert: the trusted CA certificate is {_not_valid(trusted, now)}")
+            which = f"{name_text(trusted.subject_name)} with the SHA-256 {hashlib.sha256(trusted.der).hexdigest()}"
+            raise ReplyRefused(f"GetCACert: the trusted CA certificate, {which}, is {_not_valid(trusted, now)}")
         sieve = _Sieve(policy, left_out)
         current = sieve.keep(found, lambda item: None if _is_valid(item, now) else NotTrusted(_not_valid(item, now)))
         chained = _chained(current, trusted, policy)

@@ -23,7 +23,6 @@ from pkix.microsoft_sid import is_sid, sid_extension
 from pkix.purposes import PURPOSES, purpose
 from pkix.usages import KEY_USAGES, key_usage, possible_usages, usage_bit
 from scep_kem.cli.client_files import type_of_key
-from scep_kem.cli.commands import MayBeEmpty
 from scep_kem.cli.common import parse_name, utf8
 from scep_kem.cli.request_file import check_alone, csr_option, wanted_of
 from scep_kem.client.wanted import AnyKey, Statement, Wanted
@@ -98,8 +97,7 @@ def requested_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--san", "names", multiple=True, help=f"{SAN_FORMS}; repeatable."),
         click.option(
             "--subject",
-            cls=MayBeEmpty,
-            help='Subject, like "CN=device,O=Example", or /O=Example/CN=device; beside --san, it may be empty, or /.',
+            help='Subject, like "CN=device,O=Example", or /O=Example/CN=device; beside --san, / for none.',
         ),
     ):
         decorated = option(decorated)

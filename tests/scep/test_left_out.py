@@ -21,6 +21,7 @@ from pkix.algorithms import AlgorithmPolicy
 from pkix.asn1 import Oid, algorithm, encode, wrap
 from pkix.certificates import Certificate
 from pkix.errors import LegacyRefused
+from pkix.names import name_text
 from pkix.recipients import RsaRecipient
 from pkix.signatures import NULL
 from pkix.signed_data import Signer, encode_degenerate, encode_signed_data
@@ -283,10 +284,11 @@ def test_a_device_that_does_not_know_the_time_is_told_what_its_clock_says(year: 
     ca, now = ca_pair().certificate, NOW.replace(year=year)
     with pytest.raises(ReplyRefused) as refusal:
         CaCertificates.decode(bag(ca), fingerprint=None, now=now)
-    begin, end = ca.not_valid_before_utc, ca.not_valid_after_utc
+    begin, end, digest = ca.not_valid_before_utc, ca.not_valid_after_utc, ca.fingerprint(hashes.SHA256()).hex()
     assert refusal.value.text == (
-        f"GetCACert: the trusted CA certificate is not valid now: it is from {begin:%Y-%m-%d %H:%M} to "
-        f"{end:%Y-%m-%d %H:%M}, and the clock of this device says {now:%Y-%m-%d %H:%M} UTC"
+        f"GetCACert: the trusted CA certificate, {name_text(ca.subject)} with the SHA-256 {digest}, is not "
+        f"valid now: it is from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}, "
+        f"and the clock of this device says {now:%Y-%m-%d %H:%M} UTC"
     )
 
 
