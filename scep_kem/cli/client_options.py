@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from kem.backends import AUTOMATIC, BACKEND_NAMES
-from scep_kem import files
+from scep_kem import files, safety
 from scep_kem.cli.common import FILE, Word, stdin_password, utf8
 from scep_kem.cli.password_files import PASSWORD_FILE, STDIN, claim_stdin, password_in
 from scep_kem.client.http_options import HttpOptions
@@ -30,6 +30,7 @@ def read_fingerprint_option(_context: click.Context, option: click.Parameter, te
     return None if text is None else read_fingerprint(text, option.opts[0])
 
 
+NOT_PINNED = "no --ca-fingerprint: the CA certificate is not authenticated"
 _FINGERPRINT = "SHA-256 (or SHA-1) of the CA certificate, hex. "
 fingerprint_option = click.option(
     "--ca-fingerprint",
@@ -186,7 +187,7 @@ def options_of(url: str, protocol: dict[str, Any], earlier: Pending | None = Non
         except OSError as error:
             raise cannot(f"make {save}", error) from None
     if options.fingerprint is None:
-        click.echo("no --ca-fingerprint: the CA certificate is not authenticated", err=True)
+        click.echo(NOT_PINNED, err=True)
     return options
 
 
@@ -226,7 +227,8 @@ def password_of(given: str | None, file: Path | None) -> str | None:
     if file == STDIN:
         return _not_empty(stdin_password(), "--challenge-file -: stdin is empty; its first line should be the password")
     try:
-        found = files.read(file).decode().rstrip("\r\n")
+        found = files.read(file, secret=True).decode().rstrip("\r\n")
+        safety.warn_if_readable(file)
     except UnicodeDecodeError:
         raise UsageError(f"the challenge password in {file} is not UTF-8") from None
     return _not_empty(found, f"there is no challenge password in {file}")

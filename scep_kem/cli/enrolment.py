@@ -113,6 +113,7 @@ def end_with_kept(options: Options, earlier: Pending | None, key: AnyKey, output
     """If an answer that an earlier run refused is accepted now and brings the certificate, write it and exit, without
     asking anybody. Otherwise say what it says, or why it is not accepted.
     """
+    not_accepted: list[str] = []
     for number, answer in enumerate(earlier.answers if earlier is not None else ()):
         assert earlier is not None
         file = answer_file(outputs.certificate, number)
@@ -121,6 +122,8 @@ def end_with_kept(options: Options, earlier: Pending | None, key: AnyKey, output
             outcome = client.resume(earlier, key).reread(number, files.read(file, secret=True))
         except (PkixError, KemError, UsageError) as error:
             report(error, begin=f"the answer kept in {file} is not accepted: ")
+            not_accepted.append(told(error))
+            note(keptAnswers=not_accepted)
             continue
         if isinstance(outcome, Refused):
             said = _words(outcome)

@@ -22,6 +22,7 @@ from scep.client import Crl, Issued, Refused
 from scep_kem import files
 from scep_kem.cli.client_files import check_outputs, querier_of
 from scep_kem.cli.client_options import (
+    NOT_PINNED,
     fingerprint_option,
     http_of,
     http_options,
@@ -41,6 +42,7 @@ from scep_kem.client.chains import issuers_of
 from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options
 from scep_kem.client.transport import HttpTransport, TransportError
+from scep_kem.client.urls import shown
 from scep_kem.client.wanted import AnyKey
 from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
@@ -166,12 +168,12 @@ def caps(url: str, **http: Any) -> None:
     body, _capabilities = transport.capabilities()
     if transport.no_capabilities:
         raise TransportError(transport.no_capabilities)
-    shown = shown_keywords(body or b"")
-    note(url=url, capabilities=shown)
+    keywords = shown_keywords(body or b"")
+    note(url=shown(url), capabilities=keywords)
     if not reported():
-        for keyword in shown:
+        for keyword in keywords:
             click.echo(printable(keyword))
-    if not shown:
+    if not keywords:
         odd.append("the answer is empty, so the server has none of the capabilities")
     tell_remarks("GetCACaps", [*odd, *keyword_remarks(body or b"")])
 
@@ -221,6 +223,8 @@ def cacert(
     certificates = list(received) if everything else issuers_of(received, ca.ca)
     tell_remarks("HTTP", client.remarks)
     _tell(received, ca, following)
+    if ca_fingerprint is None:
+        click.echo(f"{NOT_PINNED}: compare its fingerprint with one that you have from elsewhere", err=True)
     if out is not None:
         files.write(out, files.pem(*certificates))
     elif not reported():

@@ -23,7 +23,7 @@ from pkix.requests import Form
 from pkix.subjects import check_subject
 from scep.attributes import REQUEST_ATTRIBUTES
 from scep.kem_pop import response_key_of
-from scep_kem import files
+from scep_kem import files, safety
 from scep_kem.cli.common import FILE, told
 from scep_kem.client.wanted import AnyKey, Statement, Wanted, fits
 from scep_kem.errors import UsageError
@@ -66,6 +66,8 @@ def wanted_of(
         check_subject(request.subject_der, f"the request in {file}")
     except Malformed as error:
         _say(f"{error.text}; it is sent as it is")
+    if request.challenge_password is not None or response_key_of(request) is not None:
+        safety.warn_if_readable(file)
     if request.challenge_password is None and old_key is None:
         _say(f"the request in {file} has no challengePassword, and none can be added")
     return Wanted(key, subject, (), request.challenge_password, statement, request)

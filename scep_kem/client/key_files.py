@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from kem.keys import DecapsulationKey
 from pkix.keys import is_encrypted
@@ -14,6 +15,11 @@ from scep_kem import files
 log = logging.getLogger(__name__)
 
 OPTION = "--key-password-file"
+K = TypeVar("K", covariant=True)
+
+
+class _Reader(Protocol[K]):
+    def __call__(self, path: Path, *, password: bytes | None, option: str) -> K: ...
 
 
 @dataclass(frozen=True)
@@ -27,22 +33,23 @@ class KeyFiles:
 
     def read(self, path: Path) -> SigningKey | DecapsulationKey:
         """A key of either kind."""
-        return files.read_any_key(path, password=self._password_of(path), option=OPTION)
+        return self._read(files.read_any_key, path)
 
     def read_signing(self, path: Path) -> SigningKey:
         """A key that signs."""
-        return files.read_key(path, password=self._password_of(path), option=OPTION)
+        return self._read(files.read_key, path)
 
     def read_kem(self, path: Path) -> DecapsulationKey:
         """An ML-KEM key."""
-        return files.read_kem_key(path, password=self._password_of(path), option=OPTION)
+        return self._read(files.read_kem_key, path)
 
     def write_new(self, path: Path, key: SigningKey | DecapsulationKey) -> bool:
         """A new key, unless there is a file; whether it was written."""
         return files.write_new_key(path, key, password=self.password)
 
-    def _password_of(self, path: Path) -> bytes | None:
-        if self.password is None or is_encrypted(files.read(path)):
-            return self.password
-        log.warning("%s is not encrypted: the password of %s is not used for it", path, OPTION)
-        return None
+    def _read(self, reader: _Reader[K], path: Path) -> K:
+        unused = self.password is not None and not is_encrypted(files.read(path))
+        found = reader(path, password=None if unused else self.password, option=OPTION)
+        if unused:  # what is no key is not called one
+            log.warning("%s is not encrypted: the password of %s is not used for it", path, OPTION)
+        return found

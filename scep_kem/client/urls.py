@@ -23,7 +23,7 @@ _MOST_SHOWN = 200  # characters of a target or a Location
 def check_url(url: str) -> None:
     """Raises UsageError if no SCEP server can be at this URL. A URL that may hold a password is not repeated."""
     parts = read_url(url)
-    named = "the URL" if "@" in url else cited(url)
+    named = "the URL" if "@" in url else cited(_without_values(url))
     if parts is not None and parts.auth is not None:
         raise UsageError(
             "a URL with user or password is not taken: SCEP knows neither, and a challenge password is for "
@@ -61,10 +61,13 @@ def shown(url: str) -> str:
     """A URL for a person: the values in its query, which may hold an access token, are left out, but for the operation;
     of a message, only the beginning is there.
     """
-    base, mark, query = url.partition("?")
-    pairs = [_shown_pair(*pair.partition("=")) for pair in query.split("&")] if mark else []
-    text = base + mark + "&".join(pairs)
+    text = _without_values(url)
     return printable(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}...")
+
+
+def _without_values(url: str) -> str:
+    base, mark, query = url.partition("?")
+    return base + mark + "&".join(_shown_pair(*pair.partition("=")) for pair in query.split("&") if mark)
 
 
 def shown_target(url: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 
 from pkix.keys import KEY_TYPES
-from scep_kem import files
+from scep_kem import files, safety
 from scep_kem.ca_dir import CaDir
 from tests.scep_kem.devices import Device, password
 from tests.scep_kem.kit import Served, run
@@ -98,6 +98,27 @@ def test_the_challenge_may_come_from_a_file_or_stdin(make: Callable[..., Device]
         *("--challenge-file", "-"),
         stdin=password(ca_folder) + "\r\n",
     ).good()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o604, 0o620, 0o666])
+def test_the_file_of_a_challenge_is_as_secret_as_any(
+    make: Callable[..., Device],
+    ca_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    mode: int,
+) -> None:
+    monkeypatch.setattr(safety, "_private_group", lambda _status: False)
+    device = make()
+    file = device.folder / "password"
+    file.write_text(password(ca_folder))
+    file.chmod(mode)
+    found = device.enroll("--challenge-file", file)
+    if mode & 0o022:
+        found.refused_in_one_line(2, f"others may write to {file} (mode {mode:04o})")
+    else:
+        found.good()
+        assert (f"others may read {file} (mode {mode:04o})" in caplog.text) == (mode != 0o600)
 
 
 def test_the_ca_certificates_may_be_kept(make: Callable[..., Device], ca_folder: Path) -> None:

@@ -136,6 +136,16 @@ def test_a_key_in_clear_is_read_and_said_to_be_one(
     assert "is not encrypted: the password of --key-password-file is not used for it" in caplog.text
 
 
+@pytest.mark.parametrize("content", [b"no key", files.pem(ca_pair("ec:P-256").certificate)], ids=["text", "another"])
+def test_what_is_no_key_is_not_called_one(
+    make: Callable[..., Device], under_password: tuple[str, str], caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    device = make()
+    device.key.write_bytes(content)
+    device.enroll(*under_password).refused_in_one_line(2, "the private key cannot be read: it is ")
+    assert "is not encrypted" not in caplog.text
+
+
 def test_the_password_shows_nowhere() -> None:
     assert "secret" not in repr(KeyFiles(b"secret"))
 

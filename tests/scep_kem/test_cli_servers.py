@@ -212,3 +212,11 @@ def test_serve_with_a_configuration_file_that_names_another_folder(tmp_path: Pat
         assert "DES3" in run("caps", "--url", found.url).good().out.upper()
         assert found.stop(signal.SIGINT) == 0
         assert "the legacy policy is on: SHA-1 and 3DES are accepted" in found.log
+
+
+@pytest.mark.parametrize("following", [[], ["--json"]], ids=["text", "JSON"])
+def test_cacert_says_that_nobody_has_authenticated_the_ca(server: Served, tmp_path: Path, following: list[str]) -> None:
+    where = ("cacert", "--url", server.url, "--out", tmp_path / "ca.pem", *following)
+    said = "no --ca-fingerprint: the CA certificate is not authenticated: compare its fingerprint with one"
+    assert said in run(*where).good().err
+    assert said not in run(*where, "--ca-fingerprint", server.fingerprint).good().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from scep_kem.client.urls import shown
 from scep_kem.clock import utc_now
 from scep_kem.config import load
 from scep_kem.errors import UsageError
-from tests.scep_kem.kit import Answer, Peer, Received, ca_pair, cert_rep, serving
+from tests.scep_kem.kit import Answer, Peer, Received, ca_pair, cert_rep, run, serving
 from tests.scep_kem.tls import tls_server
 
 POST = Capabilities(frozenset({"postpkioperation"}))
@@ -471,3 +472,18 @@ def test_an_answer_in_tls_behind_a_redirect(tmp_path: Path) -> None:
     with Peer(moves(301, "/new?operation=GetCACert"), tls_server(tmp_path)) as peer:
         options: dict[str, Any] = {"tls_ca": tmp_path / "cert.pem", "timeout": 60}
         assert HttpTransport(peer.url, HttpOptions(**options)).get_ca_cert() == REPLY
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h/scep?token=SECRET&operation=x", "ftp://h/?token=SECRET", "http://h/?t=SECRET#"]
+)
+def test_a_token_in_a_url_that_is_refused_is_not_repeated(url: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        HttpTransport(url)
+    assert "SECRET" not in str(refused.value) and "=..." in str(refused.value)
+
+
+def test_nor_is_that_of_a_good_one_in_json() -> None:
+    with Peer((200, b"AES\n")) as peer:
+        facts = json.loads(run("caps", "--json", "--url", f"{peer.url}?token=SECRET").good().out)
+    assert facts["url"] == f"{peer.url}?token=..."

@@ -13,7 +13,7 @@ from pkix.certificates import Certificate
 from pkix.signed_data import Signer
 from scep.attributes import FailInfo, PkiStatus
 from scep.messages import PkiMessage
-from scep_kem import files
+from scep_kem import files, safety
 from scep_kem.cli import enrolment
 from scep_kem.client.exchange import LARGEST_KEPT, MOST_KEPT
 from scep_kem.client.options import DIGESTS
@@ -280,3 +280,13 @@ def test_what_cannot_be_removed_makes_no_failure_of_a_certificate(device: Device
     found = device.enroll().good()
     assert found.err.startswith(f"cannot remove {device.folder}/a.pem.answer3: ") and found.err.count("\n") == 1
     assert device.out.exists() and not device.pending.exists()
+
+
+def test_a_kept_answer_that_others_may_write_is_not_read(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safety, "_private_group", lambda _status: False)
+    device.line.fates = [sha1(device)]
+    assert device.enroll().code == 1
+    answers(device)[0].chmod(0o666)
+    device.line.is_down = True
+    found = device.poll("--legacy")
+    assert found.code == 1 and f"others may write to {answers(device)[0]} (mode 0666)" in found.err

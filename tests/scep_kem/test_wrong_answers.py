@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
 
@@ -16,6 +17,13 @@ from scep_kem.client.exchange import PAUSES
 from tests.scep_kem.kit import Answer, Peer, run
 from tests.scep_kem.lossy import Device, Fate, Line, is_gone, passes
 from tests.world import key
+
+
+def flipped(line: Line, message: bytes) -> Answer:
+    """Under a signature that is wrong."""
+    answer = line.deliver(message)
+    return 200, answer[:-1] + bytes([answer[-1] ^ 1])
+
 
 IN_TEXT = {
     "base64": base64.encodebytes,
@@ -157,10 +165,6 @@ def test_http_authentication_is_named(device: Device, scheme: str, words: str) -
 def test_legacy_is_named_only_where_it_helps(device: Device) -> None:
     """No option makes a wrong signature right."""
 
-    def flipped(line: Line, message: bytes) -> Answer:
-        answer = line.deliver(message)
-        return 200, answer[:-1] + bytes([answer[-1] ^ 1])
-
     device.line.fates = [flipped]
     found = device.enroll()
     found.refused_in_one_line(1, "a.pem.answer; to go on, which asks the server again: scep-kem poll")
@@ -198,3 +202,12 @@ def test_of_what_no_option_accepts_the_user_hears_that(device: Device) -> None:
     assert said(refused).endswith("not supported; no option accepts that")
     legacy = AnswerRefused(b"", "the answer says SUCCESS", [LegacyRefused("digest SHA-1")])
     assert said(legacy).endswith("SHA-1; --legacy accepts that")
+
+
+def test_programs_hear_why_a_kept_answer_is_not_accepted(device: Device) -> None:
+    device.line.fates = [flipped]
+    assert device.enroll().code == 1
+    device.line.fates = [lambda _line, _message: (500, b"not implemented")]
+    facts = json.loads(device.poll("--json").out)
+    (why,) = facts["keptAnswers"]
+    assert "SUCCESS, but we do not accept it" in why and "HTTP 500" in facts["error"]
