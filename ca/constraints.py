@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.errors import NamesRefused, UsageRefused
+from ca.granted import usage_name
 from pkix.certificates import extensions_of
 from pkix.errors import Malformed
 from pkix.name_constraints import alternative_names, constraints_of, outside
@@ -30,7 +31,7 @@ def check_constraints(issuers: Sequence[x509.Certificate], subject: x509.Name, e
     for issuer in issuers:
         lacking = lacking_purposes(issuer, extended_usages(x509.Extensions(extensions)) or [])
         if lacking:
-            wanted, named = ", ".join(item.dotted_string for item in lacking), name_text(issuer.subject)
+            wanted, named = ", ".join(usage_name(item) for item in lacking), name_text(issuer.subject)
             raise UsageRefused(f"the extendedKeyUsage {wanted} is not one that the CA certificate {named} can give")
 
 

@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from pkix.certificates import AnyCertificate, extensions_of
+from pkix.errors import shortened
 from pkix.general_names import rendered
 from pkix.microsoft_sid import MICROSOFT_SID
 from pkix.purposes import purpose_name
@@ -31,7 +32,7 @@ def not_granted(made: AnyCertificate, wanted: x509.Extensions) -> Iterator[str]:
 
 def in_bounds(lines: list[str]) -> str:
     """The same in one line of bounded length, for the log."""
-    shown = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines[:_MOST]]
+    shown = [shortened(line, _LONGEST) for line in lines[:_MOST]]
     return "; ".join([*shown, *([f"and {len(lines) - _MOST} more"] if len(lines) > _MOST else [])])
 
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from cryptography import x509
 
 from ca.errors import KeyRefused, NamesRefused, UsageRefused
+from ca.granted import usage_name
 from ca.requests import CertificateRequest
 from pkix.attribute_types import attribute_oid, attribute_type
 from pkix.certificates import extension_of
@@ -271,7 +272,7 @@ def _extended_key_usage(profile: Profile, request: CertificateRequest) -> list[x
     if "extendedKeyUsage" in profile.copy_extensions:
         requested = extended_usages(request.extensions)
         chosen = allowed if requested is None else requested
-        wider = [usage.dotted_string for usage in chosen if usage not in allowed]
+        wider = [usage_name(usage) for usage in chosen if usage not in allowed]
         if wider:
             raise UsageRefused(f"the requested extendedKeyUsage {', '.join(wider)} is not allowed")
     return list(dict.fromkeys(chosen))

@@ -14,6 +14,7 @@ from ca.applications import Application, Names, Renewal
 from ca.authorisation import RENEWAL, Approved, Once
 from ca.authorities import Records
 from ca.errors import NamesRefused, NotRenewable, RequestRefused, UsageRefused
+from ca.granted import usage_name
 from ca.profiles import KEY_USAGES, Profile, extension, microsoft_sids, names_of, purposes, requested_san
 from ca.remembered import Remembered
 from ca.requests import CertificateRequest
@@ -219,7 +220,7 @@ def _check_usages(previous: Certificate, request: CertificateRequest, copied: Co
         )
     purposes_wanted = extended_usages(request.extensions) if "extendedKeyUsage" in copied else None
     had = extended_usages(extensions_of(previous))
-    new = [item.dotted_string for item in purposes_wanted or () if had is not None and not _is_among(item, had)]
+    new = [usage_name(item) for item in purposes_wanted or () if had is not None and not _is_among(item, had)]
     if new:
         raise UsageRefused(
             f"the request asks for the extendedKeyUsage {', '.join(new)}, which the certificate to renew does not have"

@@ -120,5 +120,5 @@ def wrong_password() -> Malformed:
 
 def encryption_refused(what: str) -> AlgorithmRefused:
     """What to raise for a private key that is encrypted with something that nobody reads here."""
-    advice = "encrypt it with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"
+    advice = "encrypt it with `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out NEW`"
     return AlgorithmRefused(f"the private key is encrypted with {what}, which is not supported; {advice}")

@@ -69,6 +69,19 @@ class NotTrusted(PkixError):
     """A certificate from which no valid path leads to a trust anchor. The text says which certificate, and why."""
 
 
+def shortened(text: str, most: int = 80) -> str:
+    """Of a long text, its beginning. most: characters."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def cited(text: str) -> str:
+    """What somebody has written, in quotation marks, for a text about it: as it came, but of a long one the beginning,
+    and escapes where characters cannot be printed.
+    """
+    begin = shortened(text)
+    return f"'{begin if begin.isprintable() else repr(begin)[1:-1]}'"
+
+
 def located(error: PkixError | KemError, whole: bytes = b"", name: str = "message") -> str:
     """The text, and where a structure that is no DER is broken. whole: what it was read from, from whose beginning the
     offset counts, and its name. How long this takes depends on the structure.

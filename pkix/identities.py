@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pkix import oids
 from pkix.asn1 import SEQUENCE_TAG, SET_TAG, TLV, decode, elements, encode, parse, tag_of
 from pkix.certificates import Certificate, IssuerAndSerialNumber
-from pkix.errors import Malformed
+from pkix.errors import Malformed, shortened
 from pkix.kem_recipients import KemIdentity, decode_kem_recipient_info
 from pkix.names import name_text, read_name
 from pkix.recipients import (
@@ -144,16 +144,13 @@ def whom(info: TLV) -> str:
 
 def _named(rid: IssuerAndSerialNumber | bytes) -> str:
     if isinstance(rid, bytes):
-        return f"to the subjectKeyIdentifier {_bounded(rid.hex())}"
+        return f"to the subjectKeyIdentifier {shortened(rid.hex(), _SHOWN)}"
     try:
         issuer = name_text(read_name(encode(rid.issuer), "issuer"))
     except Malformed:
         issuer = "a Name that cannot be read"
-    return f"to the serial number {_bounded(f'{rid.serial_number:x}')} (hex) of the issuer {_bounded(issuer)}"
-
-
-def _bounded(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    number = shortened(f"{rid.serial_number:x}", _SHOWN)
+    return f"to the serial number {number} (hex) of the issuer {shortened(issuer, _SHOWN)}"
 
 
 _SHOWN = 128  # characters of a name or number in a text

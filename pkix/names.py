@@ -17,7 +17,7 @@ from cryptography.x509.name import _ASN1Type
 
 from pkix.asn1 import SEQUENCE_TAG, SET_TAG, TLV, Oid, any_of, elements, parse, reason, tag_of
 from pkix.attribute_types import BIT_STRING, KEYWORDS, STRING_CODECS, attribute_oid
-from pkix.errors import Malformed
+from pkix.errors import Malformed, cited
 from pkix.extensions import as_pkcs10
 
 # Default_Ignorable_Code_Point of Unicode 15 without those of category Cf, what RFC 4518 section 2.2 has beside it, and
@@ -71,14 +71,13 @@ def _value(ends: str) -> str:
 _COMMAS = re.compile(rf"{_KEYWORD}({_QUOTED}|{_value(',+;')}){_BLANK}([,+;]|\Z)", re.DOTALL)
 _SLASHES = re.compile(rf"{_KEYWORD}({_value('/+')}){_BLANK}([/+]|\Z)", re.DOTALL)
 _ESCAPED = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
-_SHOWN = 80  # characters of a part that a text repeats
 
 
 class UnknownKeyword(Malformed):
     """A part of a name that begins with no keyword of `pkix.attribute_types`. word: what it begins with."""
 
     def __init__(self, word: str) -> None:
-        super().__init__(f"there is no attribute {word[:_SHOWN]!r}")
+        super().__init__(f"there is no attribute {cited(word)}")
         self.word = word
 
 
@@ -209,7 +208,9 @@ def parse_name(text: str) -> x509.Name:
         rdns[-1].append(attribute)
         at = part.end()
         if end == ";":
-            raise Malformed(f"an unescaped ; behind {_shortened(part[0][:-1])}; write , between parts, \\; in a value")
+            raise Malformed(
+                f"an unescaped ; behind {cited(part[0][:-1].strip())}; write , between parts, \\; in a value"
+            )
         if not end:
             return x509.Name(list(map(x509.RelativeDistinguishedName, rdns if slashes else reversed(rdns))))
         if end == between:
@@ -220,24 +221,20 @@ def _part_fault(rest: str, between: str) -> str:
     """What is wrong where no part begins. between: the sign between parts."""
     part = (re.split(r"[/+]", rest) if between == "/" else re.split(r"[,+;]", rest))[0].strip()
     if not part:
-        return f"a part is empty; is there a {between} or + too many?"
+        return f"a part is empty: a {between} or + too many"
     if "=" not in part:
-        return f"{_shortened(part)} has no =; a {between} or + in a value is written \\{between} or \\+"
+        return f"{cited(part)} has no =; a {between} or + in a value is written \\{between} or \\+"
     word = part.partition("=")[0].strip()
     if not re.fullmatch(r"[A-Za-z0-9.-]+", word):
-        return f"{_shortened(part)} begins with neither a keyword nor an OID"
+        return f"{cited(part)} begins with neither a keyword nor an OID"
     return "a \\ at the end escapes nothing"
-
-
-def _shortened(text: str) -> str:
-    return repr(text.strip()[:_SHOWN])
 
 
 def _unquoted(value: str) -> str:
     if not value.startswith('"'):
         return value
     if len(value) < 2 or not re.fullmatch(_QUOTED, value, re.DOTALL):
-        raise Malformed(f"{_shortened(value)} begins with a quotation mark, and does not end with the next one")
+        raise Malformed(f"{cited(value)} begins with a quotation mark, and does not end with the next one")
     return f"\\{value[1:-1]}" if value[1] == "#" else value[1:-1]
 
 

@@ -65,6 +65,11 @@ def is_crl(der: bytes) -> bool:
     return True
 
 
+def issuer_of_crl(der: bytes) -> bytes:
+    """DER of the Name of who made a CRL for which `is_crl` holds."""
+    return x509.load_der_x509_crl(der).issuer.public_bytes()
+
+
 # With one of these, also if somebody has not marked it critical, a CRL does not speak of all certificates.
 _PARTIAL = (ExtensionOID.ISSUING_DISTRIBUTION_POINT, ExtensionOID.DELTA_CRL_INDICATOR)
 

@@ -49,7 +49,7 @@ from pkix.attributes import Attributes, check_content_type, check_message_digest
 from pkix.ber import read_ber
 from pkix.certificates import Certificate, IssuerAndSerialNumber, readable
 from pkix.content_info import ContentInfo, EncapsulatedContentInfo, encode_content_info, encode_encapsulated
-from pkix.errors import IntegrityFailed, Malformed
+from pkix.errors import IntegrityFailed, Malformed, shortened
 from pkix.names import name_text, read_name
 from pkix.pss import PublicKey
 from pkix.signature_slips import Refused, find_slip
@@ -214,18 +214,14 @@ def _identifier(certificate: Certificate, sid: IssuerAndSerialNumber | bytes) ->
 def _shown(sid: IssuerAndSerialNumber | bytes) -> str:
     """A signer identifier in words, of bounded length."""
     if isinstance(sid, bytes):
-        return f"subjectKeyIdentifier {_shortened(sid.hex())}"
+        return f"subjectKeyIdentifier {shortened(sid.hex(), _MAX_SHOWN)}"
     issuer = encode(sid.issuer)
     try:
         name = name_text(read_name(issuer, "issuer")) if len(issuer) <= _MAX_SHOWN_NAME else ""
     except Malformed:
         name = ""
-    whose = f"of issuer {_shortened(name)}" if name else "of an issuer that cannot be shown"
-    return f"serial number {_shortened(f'{sid.serial_number:x}')} {whose}"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+    whose = f"of issuer {shortened(name, _MAX_SHOWN)}" if name else "of an issuer that cannot be shown"
+    return f"serial number {shortened(f'{sid.serial_number:x}', _MAX_SHOWN)} {whose}"
 
 
 def _verify_attributes(

@@ -79,6 +79,18 @@ def find_faults(
     return found
 
 
+def is_from_the_ca(message: PkiMessage, known: Known) -> bool:
+    """Whether the CA has signed this answer, to this message, by whatever algorithm: anybody can make others."""
+    try:
+        message.verify(DIAGNOSIS, known.ca.all)
+        _check_signer(message, known.ca)
+        _check_type(message)
+        _check_correlation(message, known)
+    except PkixError:
+        return False
+    return True
+
+
 def _check_signer(message: PkiMessage, ca: CaCertificates) -> None:
     signer = message.signed.signer_certificate(ca.all)
     left_out = ca.left_out_as(signer)

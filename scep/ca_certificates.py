@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from cryptography import x509
-
 from kem.backends import Backends
 from kem.keys import decode_public_key
 from kem.weak_keys import check_strength
@@ -21,12 +19,13 @@ from pkix.algorithms import AlgorithmPolicy
 from pkix.certificates import Certificate, extensions_of, is_self_issued
 from pkix.errors import AlgorithmRefused, LegacyRefused, Malformed, NotTrusted, PkixError, located
 from pkix.kem_recipients import KemRecipient
-from pkix.names import name_text, same_name
+from pkix.names import name_text, read_name, same_name
 from pkix.purposes import purpose_name
 from pkix.recipients import Recipient, RsaRecipient
 from pkix.recognised import recognise
+from pkix.revocations import issuer_of_crl
 from pkix.signed_data import SignedData
-from pkix.signed_objects import verify_issued, verify_signed_object
+from pkix.signed_objects import verify_signed_object
 from pkix.times import THIS_DEVICE, outside
 from pkix.usages import extended_usages, is_ca, is_cmc_ra, is_request_agent, may, path_length
 
@@ -180,22 +179,10 @@ class CaCertificates:
         """Why a CRL is not that of a CA of this name, signed by one of these; None if it is. crl: DER, which can be
         read. issuer: DER Name. more: other CAs that are trusted. Whether it is current is not asked.
         """
-        named = x509.load_der_x509_crl(crl).issuer
-        why: PkixError = NotTrusted(f"its issuer is {name_text(named)}")
-        if not same_name(named.public_bytes(), issuer):
-            return why
-        for item in (*self._issuers, *more):
-            if not same_name(issuer, item.subject):
-                continue
-            try:
-                verify_signed_object(crl, item.public_key, self.policy, "the CRL")
-            except AlgorithmRefused as error:
-                return type(error)(f"its signature: {error.fact}")
-            except PkixError:
-                why = NotTrusted(f"its signature is not by the key of {name_text(item.subject_name)}")
-            else:
-                return None
-        return why
+        named = issuer_of_crl(crl)
+        if not same_name(named, issuer):
+            return NotTrusted(f"its issuer is {name_text(read_name(named, 'issuer'))}")
+        return _why_not_signed([*self._issuers, *more], crl, named, self.policy, "the CRL")
 
     def left_out_as(self, certificate: Certificate) -> LeftOut | None:
         """Of `left_out`, the one that this is."""
@@ -323,12 +310,18 @@ def _why_not_issued(
     issuers: Sequence[Certificate], certificate: Certificate, policy: AlgorithmPolicy
 ) -> PkixError | None:
     """Why none of these has signed a certificate; None if one has."""
-    why: PkixError = NotTrusted(f"its issuer is {name_text(certificate.issuer_name)}")
+    return _why_not_signed(issuers, certificate.der, certificate.issuer, policy, "the certificate")
+
+
+def _why_not_signed(
+    issuers: Sequence[Certificate], der: bytes, issuer_name: bytes, policy: AlgorithmPolicy, what: str
+) -> PkixError | None:
+    why: PkixError = NotTrusted(f"its issuer is {name_text(read_name(issuer_name, 'issuer'))}")
     for issuer in issuers:
-        if not same_name(certificate.issuer, issuer.subject):
+        if not same_name(issuer_name, issuer.subject):
             continue
         try:
-            verify_issued(issuer, certificate, policy)
+            verify_signed_object(der, issuer.public_key, policy, what)
         except AlgorithmRefused as error:
             return type(error)(f"its signature: {error.fact}")
         except PkixError:

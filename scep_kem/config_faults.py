@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from pkix.errors import shortened
 from scep_kem.errors import UsageError
 
 _ALIKE = 0.6  # from 0 to 1, of a word that may be meant
@@ -143,8 +144,7 @@ def shown(value: object) -> str:
     """A value of the file as a fault repeats it, which is not whole if it is long."""
     if isinstance(value, int) and value.bit_length() > _LONGEST:
         return "a number of so many digits"
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return shortened(repr(value), _LONGEST)
 
 
 def document(content: bytes) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -34,17 +35,19 @@ from scep_kem.kem import backends
 
 SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
-_LARGEST_KEY_FILE = 1 << 20  # octets
+_LARGEST_KEY_FILE, _LONGEST_LINE = 1 << 20, 1 << 16  # octets
 
 
 def read(path: Path, *, secret: bool = False, most: int = -1) -> bytes:
     """The file's octets. secret: only if nobody else may have written it. most: how many may be there, -1 for any.
     Raises UsageError, also for a pipe or a device, which somebody may have put there to make us wait.
     """
-    if secret:
-        safety.check_secret(path)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:  # noqa: PTH123 - of a descriptor
+        descriptor = safety.open_secret(path, flags) if secret else os.open(path, flags)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor
+            if secret:
+                safety.check_secret(path, os.fstat(file.fileno()))
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise UsageError(f"cannot read {path}: not a regular file")
             found = file.read(most + 1 if most >= 0 else -1)
@@ -94,7 +97,26 @@ def _is_descriptor(path: Path) -> bool:
     return str(path.absolute()).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/"))
 
 
-def _replace(path: Path, data: bytes, mode: int) -> None:
+def write_new(path: Path, data: bytes, *, secret: bool = False) -> bool:
+    """Write a file, as `write` does, unless there is one of this name at the moment when it gets it; whether it was
+    written. Raises UsageError.
+    """
+    safety.check_links(path)
+    try:
+        _replace(path, data, SECRET_MODE if secret else PUBLIC_MODE, _link)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise cannot(f"write {path}", error) from None
+    return True
+
+
+def _rename(made: Path, path: Path) -> None:
+    made.replace(path)
+
+
+def _replace(path: Path, data: bytes, mode: int, name_it: Callable[[Path, Path], None] = _rename) -> None:
+    """name_it: gives the new file, which is whole, its name."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -102,11 +124,71 @@ def _replace(path: Path, data: bytes, mode: int) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        name_it(Path(name), path)
         _sync(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _link(made: Path, path: Path) -> None:
+    """Raises FileExistsError, OSError."""
+    try:
+        path.hardlink_to(made)
+    except FileExistsError:
+        raise
+    except OSError:  # not every file system has hard links
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, SECRET_MODE))
+        made.replace(path)
+    else:
+        made.unlink()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Whether nobody else has this lock, which is ours in the block then. It goes with the process, whatever ends it.
+
+    path: of a file of its own, which is removed afterwards. One that a crash has left is no obstacle. Raises UsageError
+    if it cannot be made.
+    """
+    try:
+        descriptor = _lock(path)
+    except OSError as error:
+        raise cannot(f"make {path}", error) from None
+    if descriptor is None:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        try:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _lock(path: Path) -> int | None:
+    """A descriptor of the file, with the lock; None if somebody else has it. Raises OSError."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, SECRET_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:  # not every file system has locks
+            return descriptor
+        if _is_at(descriptor, path):
+            return descriptor
+        os.close(descriptor)  # whoever had it has removed it
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _sync(folder: Path) -> None:
@@ -144,12 +226,24 @@ def removed_if_empty(folders: Iterable[Path]) -> Iterator[None]:
 
 
 def read_first_line(path: Path) -> bytes:
-    """A secret that is the first line of a file, without its end. Raises UsageError if there is none."""
-    found = read(path, secret=True).split(b"\n", 1)[0].rstrip(b"\r")
+    """A secret that is the first line of a file, without its end, or of what a shell has opened for us, as in
+    `--challenge-file <(pass show scep)`. Raises UsageError if there is none.
+    """
+    data = _of_descriptor(path) if _is_descriptor(path) else read(path, secret=True)
+    found = data.split(b"\n", 1)[0].rstrip(b"\r")
     safety.warn_if_readable(path)
     if not found:
         raise UsageError(f"the first line of {path} is empty; it should be the password")
     return found
+
+
+def _of_descriptor(path: Path) -> bytes:
+    """Up to its end, or as far as a line may go. Nobody else can have put it there. Raises UsageError."""
+    try:
+        with path.open("rb") as file:
+            return file.readline(_LONGEST_LINE)
+    except OSError as error:
+        raise cannot(f"read {path}", error) from None
 
 
 def read_key(path: Path, *, password: bytes | None = None, option: str = "") -> SigningKey:
@@ -160,6 +254,11 @@ def read_key(path: Path, *, password: bytes | None = None, option: str = "") -> 
 def write_key(path: Path, key: SigningKey | DecapsulationKey, *, password: bytes | None = None) -> None:
     """PKCS #8 PEM with mode 0600, encrypted under a password if there is one. Raises UsageError."""
     write(path, dump_private_key(key, password, os.urandom), secret=True)
+
+
+def write_new_key(path: Path, key: SigningKey | DecapsulationKey, *, password: bytes | None = None) -> bool:
+    """The same, unless there is a file; whether it was written. Raises UsageError."""
+    return write_new(path, dump_private_key(key, password, os.urandom), secret=True)
 
 
 def read_kem_key(path: Path, *, password: bytes | None = None, option: str = "") -> DecapsulationKey:
@@ -211,7 +310,9 @@ def _named(path: Path, option: str) -> Iterator[None]:
     try:
         yield
     except PasswordNeeded as error:
-        advice = f"give its password by {option}" if option else "write it without, as with `openssl pkey`"
+        advice = (
+            f"give its password by {option}" if option else "write it without, as with `openssl pkey -in FILE -out NEW`"
+        )
         raise UsageError(f"{path}: {error}; {advice}") from None
     except (PkixError, KemError) as error:
         raise UsageError(f"{path}: {error}") from None

@@ -55,17 +55,28 @@ def check_links(path: Path) -> None:
             _check_guest(item, item, status)
 
 
-def check_secret(path: Path) -> None:
+def check_secret(path: Path, opened: os.stat_result | None = None) -> None:
     """Raise UsageError if somebody else may have written a secret file, or may read what goes into a pipe.
 
-    Root may use what a service's own account has in its own folder.
+    Root may use what a service's own account has in its own folder. opened: of the descriptor that `open_secret` gave,
+    so that what is judged is what is read, and nobody puts another one there in between.
     """
     real = Path(os.path.realpath(path))
     status = _status(real)
+    if opened is not None and (status is None or not os.path.samestat(opened, status)):
+        raise UsageError(f"{path} became another file while it was read")
     if status is not None:
         _check_guest(path, real, status)
         if stat.S_ISREG(status.st_mode) and _others_write(status):
             raise UsageError(f"others may write to {path} (mode {stat.S_IMODE(status.st_mode):04o}); `chmod go-w` it")
+
+
+def open_secret(path: Path, flags: int) -> int:
+    """A descriptor of a secret file, to which no symbolic link of somebody else leads. `check_secret` has to follow.
+    Raises UsageError, OSError.
+    """
+    check_links(path)
+    return os.open(os.path.realpath(path), flags | os.O_NOFOLLOW)
 
 
 def warn_if_readable(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
@@ -20,8 +19,9 @@ from scep_kem.cli.kem import kem
 from scep_kem.cli.queries import cacert, caps, getcert, getcrl
 from scep_kem.cli.requests import requests
 from scep_kem.cli.server import serve
+from scep_kem.cli.streams import lasting_output
 from scep_kem.client.transport import TransportError
-from scep_kem.errors import UsageError
+from scep_kem.errors import UsageError, cannot
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -47,6 +47,18 @@ for command in (ca, serve, config, challenge, requests, kem, enroll, renew, poll
 
 def main() -> None:
     """Entry point: errors are one line on stderr."""
+    with lasting_output() as faults:
+        try:
+            _run()
+        except SystemExit as stop:
+            if stop.code or not faults:
+                raise
+        if faults:
+            report(cannot("write all of the output", faults[0]))
+            sys.exit(EXIT_FAILURE)
+
+
+def _run() -> None:
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -56,10 +68,6 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
     except click.Abort:
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever reads our output has seen enough; at its end Python would try once more to write the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_FAILURE)
     except (UsageError, TransportError, PkixError, KemError, StoreUnavailable, StoreVersionError) as error:
         report(error)
         sys.exit(exit_code(error))

@@ -36,12 +36,14 @@ from scep_kem.cli.client_options import (
 )
 from scep_kem.cli.common import FILE, Word
 from scep_kem.cli.enrolment import (
+    begin_alone,
     carry_out,
     check_same,
     earlier_request,
     end_with_kept,
     exchange_of,
     pending_file,
+    tell_of_certificate,
 )
 from scep_kem.cli.json_report import Reporting, json_option
 from scep_kem.cli.outputs import Outputs, output_options
@@ -104,11 +106,14 @@ def enroll(
     check_stated(statement, key_file, key_type, keys)
     inputs = {"--key": key_file, "--signing-key": signing_key, "--csr": asked.csr}
     check_outputs(outputs.by_option, inputs, waits=outputs.certificate)
+    begin_alone(outputs.certificate)
     earlier = earlier_request(outputs.certificate, key_file)
     options = options_of(url, protocol, earlier)
     key = keys.read(key_file) if asked.csr else key_of(key_file, key_type, DEFAULT_KEY_TYPE, keys)
     wanted = replace(asked.wanted(key, key_file, password, statement), statement_key_file=signing_key)
     check_same(earlier, url, wanted, None, outputs.certificate)
+    if earlier is None:
+        tell_of_certificate(outputs.certificate, wanted)
     end_with_kept(options, earlier, key, outputs)
     exchange = exchange_of(ScepClient(options), earlier, wanted)
     carry_out(exchange, outputs, key, key_file, poll_interval, max_polls)
@@ -175,6 +180,7 @@ def renew(
     inputs = {"--key": key_file, "--new-key": new_key_file, "--csr": csr_file}
     check_outputs(outputs.by_option, inputs, waits=outputs.certificate)
     password = password_of(challenge, challenge_file)
+    begin_alone(outputs.certificate)
     earlier = earlier_request(outputs.certificate, new_key_file or key_file)
     options = options_of(url, protocol, earlier)
     renewing = Renewing(old_key, old, key_file, cert_file)
@@ -182,7 +188,7 @@ def renew(
     if csr_file is not None:
         requested_file = new_key_file or key_file
         new_key = keys.read(requested_file)
-        wanted = wanted_of(csr_file, new_key, requested_file, None, signer=old_key)
+        wanted = wanted_of(csr_file, new_key, requested_file, None, old_key=old_key)
     else:
         if new_key_file is not None:
             new_key = key_of(new_key_file, key_type, can_be_made(type_of_key(old_key)), keys)
@@ -222,8 +228,9 @@ def poll(key_file: Path, outputs: Outputs, poll_interval: float, max_polls: int,
     file = pending_file(outputs.certificate)
     if not os.path.lexists(file):
         raise UsageError(f"nothing is pending: `enroll` and `renew` leave {file} when they have to wait")
-    pending = Pending.load(file)
     check_outputs(outputs.by_option, {"--key": key_file}, waits=outputs.certificate)
+    begin_alone(outputs.certificate)
+    pending = Pending.load(file)
     options = options_of(pending.url, protocol, pending)
     key = options.keys.read(key_file)
     end_with_kept(options, pending, key, outputs)

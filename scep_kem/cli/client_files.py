@@ -11,7 +11,7 @@ from kem.keys import DecapsulationKey
 from pkix.certificates import Certificate
 from pkix.keys import KEM_KEY_TYPES, KEY_TYPES, generate, key_type_of
 from scep_kem import files
-from scep_kem.cli.enrolment import answer_file, pending_file
+from scep_kem.cli.enrolment import answer_file, lock_file, pending_file
 from scep_kem.cli.json_report import reported
 from scep_kem.client.exchange import MOST_KEPT
 from scep_kem.client.key_files import KeyFiles
@@ -33,7 +33,7 @@ def check_outputs(outputs: dict[str, Path | None], keys: dict[str, Path | None],
     """
     named = outputs
     if waits is not None:
-        kept = {"the file that keeps the request": pending_file(waits)}
+        kept = {"the file that keeps the request": pending_file(waits), "the file that locks --out": lock_file(waits)}
         outputs = (
             outputs
             | kept
@@ -92,7 +92,8 @@ def key_of(path: Path, asked: str | None, default: str, keys: KeyFiles) -> AnyKe
         raise UsageError(f"there is no file {path}{meant}: the type of a new key is for --key-type")
     key_type = asked or default
     key = new_kem_key(key_type)[0] if key_type in KEM_KEY_TYPES else generate(key_type)
-    keys.write(path, key)
+    if not keys.write_new(path, key):  # another command was faster
+        return key_of(path, asked, default, keys)
     if asked is None:
         click.echo(printable(f"there was no file {path}: a new key is in it, of type {key_type}"), err=True)
     return key

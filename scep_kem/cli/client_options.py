@@ -12,8 +12,8 @@ from click.core import ParameterSource
 
 from kem.backends import AUTOMATIC, BACKEND_NAMES
 from scep_kem import files
-from scep_kem.cli.common import FILE, Word, stdin_password, utf8
-from scep_kem.cli.password_files import STDIN, claim_stdin, password_in
+from scep_kem.cli.common import FILE, Word, utf8
+from scep_kem.cli.password_files import PASSWORD_FILE, STDIN, claim_stdin, first_line_of_stdin, password_in
 from scep_kem.client.http_options import HttpOptions
 from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.options import CIPHERS, DIGESTS, Options, read_fingerprint
@@ -45,7 +45,10 @@ kept_fingerprint_option = click.option(
 challenge_options = (
     click.option("--challenge", help="Challenge password (it shows in the process list; see --challenge-file)."),
     click.option(
-        "--challenge-file", type=FILE, callback=claim_stdin, help="File with the challenge password; - is stdin."
+        "--challenge-file",
+        type=PASSWORD_FILE,
+        callback=claim_stdin,
+        help="File with the challenge password; - is stdin.",
     ),
 )
 out_option = click.option("--out", type=FILE, required=True, help="File for the certificate (PEM).")
@@ -90,7 +93,7 @@ def message_options(command: F) -> F:
         click.option(
             "--key-password-file",
             "keys",
-            type=FILE,
+            type=PASSWORD_FILE,
             callback=_keys,
             help="File whose first line is the password of encrypted keys, and of a new one; - is stdin.",
         ),
@@ -206,7 +209,11 @@ def _given(protocol: dict[str, Any], earlier: Pending | None) -> dict[str, Any]:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             found[name] = protocol[name]
         elif name in kept:
-            found[name] = param.type_cast_value(context, kept[name])
+            try:
+                found[name] = param.type_cast_value(context, kept[name])
+            except (click.ClickException, TypeError, ValueError, AttributeError) as error:
+                why = error.format_message() if isinstance(error, click.ClickException) else f"not {kept[name]!r}"
+                raise UsageError(f"{param.opts[0]}, as it was kept with the request: {why}") from None
     return found
 
 
@@ -218,16 +225,8 @@ def password_of(given: str | None, file: Path | None) -> str | None:
     if file is None:
         return None
     if file == STDIN:
-        return _not_empty(stdin_password(), "--challenge-file -: stdin is empty; its first line should be the password")
+        return first_line_of_stdin("--challenge-file")
     try:
-        found = files.read(file).decode().rstrip("\r\n")
+        return files.read_first_line(file).decode()
     except UnicodeDecodeError:
         raise UsageError(f"the challenge password in {file} is not UTF-8") from None
-    return _not_empty(found, f"there is no challenge password in {file}")
-
-
-def _not_empty(password: str, why: str) -> str:
-    """A shell that got no password passes on an empty one. Raises UsageError."""
-    if not password:
-        raise UsageError(why)
-    return password

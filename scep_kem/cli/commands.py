@@ -15,19 +15,15 @@ from scep_kem.errors import UsageError
 _GIVEN = "scep_kem.given"
 
 
-class MayBeEmpty(click.Option):
-    """An option for which an empty value means something of its own."""
-
-
 class Command(click.Command):
-    """Raises UsageError for an empty value, unless the option is MayBeEmpty, before anything is read or asked."""
+    """Raises UsageError for an empty value, before anything is read or asked."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As ever; what was given is kept as it was written."""
         given = self.make_parser(ctx).parse_args(list(args))[0]
         for param in self.params:
             value = given.get(param.name)
-            if not isinstance(param, MayBeEmpty) and "" in (value if isinstance(value, list | tuple) else (value,)):
+            if "" in (value if isinstance(value, list | tuple) else (value,)):
                 name = param.opts[0] if isinstance(param, click.Option) else param.human_readable_name.strip("[].")
                 raise UsageError(f"{name} is empty")
         ctx.meta[_GIVEN] = given

@@ -21,7 +21,7 @@ from kem.errors import KemError
 from pkix import errors, names
 from pkix.attribute_types import KEYWORDS
 from pkix.certificates import load_certificate
-from pkix.errors import LegacyRefused, PkixError
+from pkix.errors import LegacyRefused, PkixError, cited, shortened
 from pkix.subjects import check_subject
 from scep.answers import AnswerRefused
 from scep.ca_certificates import ReplyRefused
@@ -141,15 +141,15 @@ def parse_name(text: str) -> x509.Name:
     try:
         name = names.parse_name(text)
     except names.UnknownKeyword as error:
-        raise UsageError(not_known(f"{text!r}: {error.text}", error.word, KEYWORDS.values())) from None
+        raise UsageError(not_known(f"{cited(text)}: {error.text}", error.word, KEYWORDS.values())) from None
     except PkixError as error:
         hint = 'write it like "CN=device,O=Example"'
-        raise UsageError(f"{text!r} is not a distinguished name: {error.text}; {hint}") from None
+        raise UsageError(f"{cited(text)} is not a distinguished name: {error.text}; {hint}") from None
     try:
         for attribute in name:
             part = x509.Name([attribute])
-            check_subject(part.public_bytes(), names.name_text(part))
-        check_subject(name.public_bytes(), repr(text))
+            check_subject(part.public_bytes(), shortened(names.name_text(part)))
+        check_subject(name.public_bytes(), cited(text))
     except PkixError as error:
         raise UsageError(error.text) from None
     return name
@@ -159,16 +159,16 @@ def parse_duration(text: str) -> timedelta:
     """`90s`, `10m`, `1h`, `7d`. Raises UsageError."""
     match = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if not match or int(match[1]) == 0:
-        raise UsageError(f"{text!r} is not a duration; write it like 30m, 1h or 7d")
+        raise UsageError(f"{cited(text)} is not a duration; write it like 30m, 1h or 7d")
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
 def parse_serial(text: str) -> int:
-    """A serial number in hex, with or without colons and 0x. Raises UsageError."""
-    try:
-        return int(text.replace(":", ""), 16)
-    except ValueError:
-        raise UsageError(f"{text!r} is not a serial number in hex") from None
+    """A serial number in hex, with or without colons and 0x. Raises UsageError, also for one with a sign."""
+    digits = re.fullmatch(r"(?:0[xX])?([0-9A-Fa-f]+)", text.replace(":", ""))
+    if not digits:
+        raise UsageError(f"{cited(text)} is not a serial number in hex")
+    return int(digits[1], 16)
 
 
 def stdin_password() -> str:
@@ -219,7 +219,7 @@ def configured_profile(ca_dir: CaDir, profile: str) -> Profile:
     known = ca_dir.configuration().profiles
     if profile not in known:
         meant = nearest(profile, known)
-        raise UsageError(f"{ca_dir.config_path} has no profile {profile!r}{meant}; it has {', '.join(known)}")
+        raise UsageError(f"{ca_dir.config_path} has no profile {cited(profile)}{meant}; it has {', '.join(known)}")
     return known[profile].profile
 
 

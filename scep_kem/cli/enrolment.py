@@ -13,7 +13,7 @@ import click
 from kem.errors import KemError
 from pkix.certificates import Certificate
 from pkix.errors import PkixError
-from pkix.names import name_text, read_name
+from pkix.names import name_text, read_name, same_name
 from pkix.times import THIS_DEVICE, clock, minute
 from scep.ca_certificates import ReplyRefused
 from scep.client import Issued, Refused, StillPending
@@ -28,14 +28,22 @@ from scep_kem.client.options import Options
 from scep_kem.client.pending import Pending
 from scep_kem.client.transport import AnswerLost, InText, TransportError
 from scep_kem.client.urls import shown
-from scep_kem.client.wanted import AnyKey, Renewing, Wanted, is_for
+from scep_kem.client.wanted import AnyKey, Renewing, Wanted, fits, is_for
 from scep_kem.clock import utc_now
-from scep_kem.errors import UsageError
+from scep_kem.errors import UsageError, cannot
 from scep_kem.terminal import command, printable
 from scep_kem.trace_contents import told_hash
 
 EXIT_PENDING = 3
 EXIT_REFUSED = 4
+
+
+def begin_alone(out: Path) -> None:
+    """Until the command ends, no other enrols into this --out: of two requests that are kept in one file, one would be
+    lost. Raises UsageError if another one does.
+    """
+    if not click.get_current_context().with_resource(files.locked(lock_file(out))):
+        raise UsageError(f"another command is enrolling into {out}; give this one again when it has ended")
 
 
 def earlier_request(out: Path, key_file: Path) -> Pending | None:
@@ -78,6 +86,20 @@ def _another(pending: Pending, out: Path) -> UsageError:
 
 def _how_to_ask_anew(out: Path) -> str:
     return f"to ask anew, remove {pending_file(out)}, which gives up what the CA may have issued for it"
+
+
+def tell_of_certificate(out: Path, wanted: Wanted) -> None:
+    """Say so if there is such a certificate already: the run that got it may not have been heard to the end."""
+    try:
+        found = files.read_certificate(out) if os.path.lexists(out) else None
+    except UsageError:
+        return
+    if found is None or not fits(wanted.key, found.spki) or not same_name(found.subject, wanted.subject.public_bytes()):
+        return
+    if found.not_after >= utc_now():
+        what = f"{out} holds a certificate for this key and subject, until {minute(found.not_after)}"
+        text = f"{what}, which `scep-kem renew` renews; asking for another"
+        click.echo(printable(text), err=True)
 
 
 def exchange_of(
@@ -128,7 +150,7 @@ def carry_out(exchange: Exchange, outputs: Outputs, key: AnyKey, key_file: Path,
         outcome = _converse(exchange, interval, most)
     except (TransportError, PkixError, KemError) as error:
         if not exchange.begun:
-            file.unlink(missing_ok=True)
+            _remove(file)
             raise
         kept, how = "", "to go on"
         if exchange.refused is not None:
@@ -138,6 +160,8 @@ def carry_out(exchange: Exchange, outputs: Outputs, key: AnyKey, key_file: Path,
                 kept, how = f"{kept} as DER", "to read it there"
             elif isinstance(error, ReplyRefused) and error.legacy:
                 how, later = "to read it again", f"{later} --legacy"
+        elif exchange.unkept:
+            kept = f"; this answer is not kept: {exchange.unkept}"
         # A server that has answered so may answer so for ever.
         last_word = not isinstance(error, AnswerLost) and (exchange.resumed or exchange.refused is None)
         anew = f"; {_how_to_ask_anew(out)}" if last_word else ""
@@ -158,11 +182,18 @@ def _end(outcome: Issued | Refused, outputs: Outputs, client: ScepClient, key: A
     out = outputs.certificate
     if isinstance(outcome, Issued):
         outputs.write(Certificate.load(outcome.certificate), client.ca, key)
-    pending_file(out).unlink(missing_ok=True)
-    for number in range(MOST_KEPT):
-        answer_file(out, number).unlink(missing_ok=True)
+    for file in (pending_file(out), *(answer_file(out, number) for number in range(MOST_KEPT))):
+        _remove(file)
     if isinstance(outcome, Refused):
         refused(outcome, client.note)
+
+
+def _remove(file: Path) -> None:
+    """Or say that it stays there, which changes nothing about how the enrolment has ended."""
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        click.echo(printable(str(cannot(f"remove {file}", error))), err=True)
 
 
 def _converse(exchange: Exchange, interval: float, most: int) -> Issued | StillPending | Refused:
@@ -215,6 +246,10 @@ def poll_command(key_file: Path) -> str:
 
 def pending_file(out: Path) -> Path:
     return out.with_name(f"{out.name}.pending")
+
+
+def lock_file(out: Path) -> Path:
+    return out.with_name(f"{out.name}.lock")
 
 
 def answer_file(out: Path, number: int) -> Path:

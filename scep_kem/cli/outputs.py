@@ -13,9 +13,10 @@ import click
 from pkix.certificates import Certificate
 from scep.ca_certificates import CaCertificates
 from scep_kem import files
+from scep_kem.cli.commands import given_options
 from scep_kem.cli.common import FILE
 from scep_kem.cli.json_report import note
-from scep_kem.cli.password_files import password_file_option
+from scep_kem.cli.password_files import PASSWORD_FILE, password_in
 from scep_kem.client.chains import chain_of
 from scep_kem.client.wanted import AnyKey
 from scep_kem.errors import UsageError
@@ -62,19 +63,34 @@ def write_certificate(out: Path, certificate: Certificate) -> None:
         click.echo(f"    {line}")
 
 
+_TOGETHER = "--p12 and --p12-password-file go together"
+
+
+def _p12_password(context: click.Context, option: click.Parameter, file: Path | None) -> bytes | None:
+    """Raises UsageError, before a password is read for nothing."""
+    if file is not None and "p12" not in given_options():
+        raise UsageError(_TOGETHER)
+    return password_in(context, option, file)
+
+
 def output_options(command: Command) -> Command:
     """The options by which a command is told where to write what was issued; it gets them as `outputs`."""
 
     @click.option("--out", type=FILE, required=True, help="File for the certificate (PEM).")
     @click.option("--ca-out", type=FILE, help="File for the CA's certificates above it (PEM), the issuer's first.")
     @click.option("--p12", type=FILE, help="File for key, certificate and those above it (PKCS #12 with PBMAC1).")
-    @password_file_option("--p12-password-file", help="File whose first line is the password of --p12; - is stdin.")
+    @click.option(
+        "--p12-password-file",
+        type=PASSWORD_FILE,
+        callback=_p12_password,
+        help="File whose first line is the password of --p12; - is stdin.",
+    )
     @functools.wraps(command)
     def with_outputs(
         *args: Any, out: Path, ca_out: Path | None, p12: Path | None, p12_password_file: bytes | None, **more: Any
     ) -> None:
-        if (p12 is None) != (p12_password_file is None):
-            raise UsageError("--p12 and --p12-password-file go together")
+        if p12 is not None and p12_password_file is None:
+            raise UsageError(_TOGETHER)
         command(*args, outputs=Outputs(out, ca_out, p12, p12_password_file), **more)
 
     return with_outputs

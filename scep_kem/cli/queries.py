@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pkix.asn1 import any_of
 from pkix.certificates import Certificate, IssuerAndSerialNumber, extension_of
 from pkix.errors import PkixError
+from pkix.times import THIS_DEVICE, clock, minute
 from pkix.usages import is_ca
 from scep.attributes import MessageType
 from scep.ca_certificates import CaCertificates, ReplyRefused
@@ -42,6 +43,7 @@ from scep_kem.client.client import ScepClient
 from scep_kem.client.options import Options
 from scep_kem.client.transport import HttpTransport, TransportError
 from scep_kem.client.wanted import AnyKey
+from scep_kem.clock import utc_now
 from scep_kem.errors import UsageError
 from scep_kem.terminal import printable
 
@@ -119,6 +121,11 @@ def getcrl(url: str, cert_file: Path, key_file: Path, issuer_file: Path | None, 
     files.write(out, crl.public_bytes(Encoding.PEM))
     note(crl=crl.public_bytes(Encoding.PEM).decode())
     click.echo(printable(f"CRL written to {out}"))
+    end = crl.next_update_utc
+    if end is not None and end < utc_now():
+        click.echo(
+            f"it was to be followed by another one by {minute(end)}, and {clock(utc_now(), THIS_DEVICE)}", err=True
+        )
 
 
 def _issuer(file: Path | None) -> Certificate | None:

@@ -45,9 +45,12 @@ def check_alone(given: Mapping[str, object]) -> None:
         raise UsageError(f"{_ITS_OWN} {', '.join(more)}")
 
 
-def wanted_of(file: Path, key: AnyKey, key_file: Path, statement: Statement | None, *, signer: AnyKey) -> Wanted:
-    """What a file with a request asks for. key: the one that it should be for. signer: the key that signs the message.
-    Raises UsageError, also if nobody could read the answer.
+def wanted_of(
+    file: Path, key: AnyKey, key_file: Path, statement: Statement | None, *, old_key: AnyKey | None = None
+) -> Wanted:
+    """What a file with a request asks for. key: the one that it should be for. old_key: of the certificate that is
+    renewed; it signs the message, which takes no challengePassword. Raises UsageError, also if nobody could read the
+    answer.
     """
     request = _read(file)
     try:
@@ -55,7 +58,7 @@ def wanted_of(file: Path, key: AnyKey, key_file: Path, statement: Statement | No
             raise UsageError(f"{key_file} is not the key of the request in {file}")
         # Whether it is accepted is for the CA to say; here it is to be right.
         request.verify(DIAGNOSIS, _stated_by(request, statement, file))
-        _check_readable(request, file, signer)
+        _check_readable(request, file, old_key or key)
         subject = read_name(request.subject_der, request.what)
     except (PkixError, KemError) as error:
         raise UsageError(f"{file}: {told(error)}") from None
@@ -63,7 +66,7 @@ def wanted_of(file: Path, key: AnyKey, key_file: Path, statement: Statement | No
         check_subject(request.subject_der, f"the request in {file}")
     except Malformed as error:
         _say(f"{error.text}; it is sent as it is")
-    if request.challenge_password is None:
+    if request.challenge_password is None and old_key is None:
         _say(f"the request in {file} has no challengePassword, and none can be added")
     return Wanted(key, subject, (), request.challenge_password, statement, request)
 
@@ -89,7 +92,7 @@ def _read(file: Path) -> CertificationRequest:
     except Malformed as error:
         if _is_ber(der):
             raise UsageError(
-                f"the request in {file} is BER; only DER is sent, which `openssl req` makes of it"
+                f"the request in {file} is BER, and only DER is sent; `openssl req -in FILE -out NEW` rewrites it"
             ) from None
         seen = None if found else recognised.recognise(data, _WANTED)
         if seen is None or seen.what == recognised.A_REQUEST_ALONE:

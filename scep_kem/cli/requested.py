@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,12 @@ from cryptography import x509
 from pkix.asn1 import Oid, any_of, encode, wrap
 from pkix.attribute_types import IA5
 from pkix.certificate_builder import Extensions
-from pkix.errors import Malformed, PkixError
+from pkix.errors import Malformed, PkixError, cited
 from pkix.general_names import UPN, checked_text, comparable_general_name
 from pkix.microsoft_sid import is_sid, sid_extension
 from pkix.purposes import PURPOSES, purpose
 from pkix.usages import KEY_USAGES, key_usage, possible_usages, usage_bit
 from scep_kem.cli.client_files import type_of_key
-from scep_kem.cli.commands import MayBeEmpty
 from scep_kem.cli.common import parse_name, utf8
 from scep_kem.cli.request_file import check_alone, csr_option, wanted_of
 from scep_kem.client.wanted import AnyKey, Statement, Wanted
@@ -58,7 +58,7 @@ class Asked:
     def wanted(self, key: AnyKey, key_file: Path, password: str | None, statement: Statement | None) -> Wanted:
         """A certificate for a key. Raises UsageError."""
         if self.csr is not None:
-            return wanted_of(self.csr, key, key_file, statement, signer=key)
+            return wanted_of(self.csr, key, key_file, statement)
         check_usages(self.usages, type_of_key(key))
         return Wanted(key, self.name, self.extensions, password, statement)
 
@@ -97,8 +97,7 @@ def requested_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--san", "names", multiple=True, help=f"{SAN_FORMS}; repeatable."),
         click.option(
             "--subject",
-            cls=MayBeEmpty,
-            help='Subject, like "CN=device,O=Example", or /O=Example/CN=device; may be empty beside --san.',
+            help='Subject, like "CN=device,O=Example", or /O=Example/CN=device; beside --san, it may be empty, or /.',
         ),
     ):
         decorated = option(decorated)
@@ -106,11 +105,13 @@ def requested_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _subject(text: str, names: Sequence[str]) -> x509.Name:
-    """An empty one is right where subjectAltName has the names (RFC 5280 section 4.1.2.6). Raises UsageError."""
-    if text.strip():
+    """/ alone is an empty one, as for `openssl req -subj`, which is right where subjectAltName has the names (RFC 5280
+    section 4.1.2.6). Raises UsageError.
+    """
+    if text.strip() != "/":
         return parse_name(text)
     if not names:
-        raise UsageError("the subject is empty, which takes a --san to have a name at all (RFC 5280 section 4.1.2.6)")
+        raise UsageError("--subject / is empty, which takes a --san to have a name at all (RFC 5280 section 4.1.2.6)")
     return x509.Name([])
 
 
@@ -132,9 +133,9 @@ def extensions_asked(
     critical = (x509.KeyUsage, x509.SubjectAlternativeName) if nameless else x509.KeyUsage
     made = [x509.Extension(value.oid, isinstance(value, critical), value) for value in values]
     if sid is not None:
-        octets = sid.encode(errors="replace")
+        octets = re.sub("^s", "S", sid).encode(errors="replace")
         if not is_sid(octets):
-            raise UsageError(f"--sid {sid!r} is not a security identifier; write it like S-1-5-21-1-2-3-1104")
+            raise UsageError(f"--sid {cited(sid)} is not a security identifier; write it like S-1-5-21-1-2-3-1104")
         made.append(sid_extension(octets))
     return made
 
@@ -162,7 +163,7 @@ def _once(option: str, texts: Iterable[str], read: Callable[[str], T], same: Cal
     for text in texts:
         value = read(text)
         if same(value) in found:
-            raise UsageError(f"{option} {text!r} is there twice")
+            raise UsageError(f"{option} {cited(text)} is there twice")
         found[same(value)] = value
     return list(found.values())
 
@@ -176,28 +177,28 @@ def _purpose(word: str) -> Oid:
     try:
         return purpose(word)
     except ValueError:
-        raise UsageError(not_known(f"--eku {word!r} is not known", word, PURPOSES) + ", or an OID") from None
+        raise UsageError(not_known(f"--eku {cited(word)} is not known", word, PURPOSES) + ", or an OID") from None
 
 
 def _usage(word: str) -> str:
     try:
         return usage_bit(word)
     except ValueError:
-        raise UsageError(not_known(f"--key-usage {word!r} is not known", word, KEY_USAGES)) from None
+        raise UsageError(not_known(f"--key-usage {cited(word)} is not known", word, KEY_USAGES)) from None
 
 
 def _san(text: str) -> x509.GeneralName:
     word, colon, value = utf8(text, "a text of --san").partition(":")
     kind = word.strip().lower()
     if not colon or kind not in _KINDS:
-        raise UsageError(f"--san {text!r}: the kind of name comes first; write {SAN_FORMS}")
+        raise UsageError(f"--san {cited(text)}: the kind of name comes first; write {SAN_FORMS}")
     if not value:
-        raise UsageError(f"--san {text!r}: nothing stands behind the colon")
+        raise UsageError(f"--san {cited(text)}: nothing stands behind the colon")
     try:
         name = _KINDS[kind](value)
-        checked_text(name, f"--san {text!r}")
+        checked_text(name, f"--san {cited(text)}")
     except UsageError as error:
-        raise UsageError(f"--san {text!r}: {error}") from None
+        raise UsageError(f"--san {cited(text)}: {error}") from None
     except PkixError as error:
         raise UsageError(error.text) from None
     return name
@@ -229,7 +230,7 @@ def _ip(value: str) -> x509.GeneralName:
         address = ipaddress.ip_address(value)
     except ValueError:
         network = "/" in value
-        why = "an address stands without the length of a prefix" if network else f"{value!r} is no address"
+        why = "an address stands without the length of a prefix" if network else f"{cited(value)} is no address"
         raise UsageError(f"{why}; write it like 192.0.2.1 or 2001:db8::1") from None
     if "%" in value:
         raise UsageError("an address in a certificate has no zone; leave out % and what follows it")
@@ -248,7 +249,7 @@ def _oid(text: str) -> Oid:
     try:
         return Oid(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no OID; write it like 1.3.6.1.4.1.32473.1") from None
+        raise UsageError(f"{cited(text)} is no OID; write it like 1.3.6.1.4.1.32473.1") from None
 
 
 def _registered_id(value: str) -> x509.GeneralName:

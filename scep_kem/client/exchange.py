@@ -9,16 +9,17 @@ repeated: the poll brings the certificate if it arrived, or another challenge if
 too, and the CA's certificates are not those that they were encrypted for, the same request is encrypted anew, in the
 same transaction: the key that could open the first copy may be gone.
 
-An answer that is refused is kept. The CA may have issued, and used up a one-time password, and what is wrong may be
-our own rules. So is one in base64 or PEM, as DER. None takes the place of another: whoever stands between us and the CA
-could send a worse one.
+An answer that is refused is kept. The CA may have issued, and used up a one-time password, and what is wrong may be our
+own rules. So is one in base64 or PEM, as DER. None takes the place of another, because whoever stands between us and
+the CA could send a worse one; but where there is no room left, what the CA has signed takes that of what anybody could
+have made.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from pkix.certificates import Certificate
 from pkix.errors import Malformed, PkixError
 from pkix.pkcs10 import CertificationRequest
 from pkix.signatures import SigningKey
+from scep.answers import Known, is_from_the_ca
 from scep.client import Enrolment, Issued, Refused, StillPending
 from scep.messages import PkiMessage
 from scep_kem.client.pending import Answer, Pending
@@ -59,11 +61,12 @@ class Exchange:
     is not the requested one. renewed: files of key and certificate of a KEM certificate being renewed. capabilities:
     the GetCACaps body that was acted on. ca_certificates: the GetCACert body that the request was encrypted by.
 
-    resumed: whether an earlier run sent the request. answered: whether the CA has ever answered, so that it knows the
-    transaction. begun: whether a message may have reached the CA. answers: those that were refused. refused: the number
-    of the one that this run has kept, None if there is none. keep: called with what a later run needs, before the
-    message that makes it necessary. keep_answer: called with the number of an answer and its octets. tell: called with
-    a line about an answer that was lost. sleep: called with seconds.
+    resumed: whether an earlier run sent the request. answered: whether the CA has ever answered, so that it knows
+    the transaction. begun: whether a message may have reached the CA. answers: those that were refused. refused:
+    the number of the one that this run has kept, None if there is none. unkept: why it has kept none, if one was
+    refused. keep: called with what a later run needs, before the message that makes it necessary. keep_answer:
+    called with the number of an answer and its octets. tell: called with a line about an answer that was lost.
+    sleep: called with seconds.
     """
 
     client: ScepClient
@@ -80,6 +83,7 @@ class Exchange:
     begun: bool = False
     answers: tuple[Answer, ...] = ()
     refused: int | None = None
+    unkept: str = ""
     keep: Callable[[Pending], None] = lambda _pending: None
     keep_answer: Callable[[int, bytes], None] = lambda _number, _octets: None
     tell: Callable[[str], None] = lambda _line: None
@@ -189,11 +193,31 @@ class Exchange:
         return outcome
 
     def _keep_refused(self, answer: Answer, octets: bytes) -> None:
-        number = len(self.answers)
-        if number < MOST_KEPT and len(octets) <= LARGEST_KEPT:
+        answer = replace(answer, is_the_ca_s=self._is_the_ca_s(answer, octets))
+        number = self._place_for(answer)
+        if len(octets) > LARGEST_KEPT:
+            self.unkept = f"it has more than {LARGEST_KEPT} octets"
+        elif number is None:
+            self.unkept = f"{MOST_KEPT} others are"
+        else:
             self.keep_answer(number, octets)
-            self.answers, self.refused = (*self.answers, answer), number
+            self.answers = (*self.answers[:number], answer, *self.answers[number + 1 :])
+            self.refused, self.unkept = number, ""
             self.keep(self.pending())
+
+    def _is_the_ca_s(self, answer: Answer, octets: bytes) -> bool:
+        nonce = PkiMessage.decode(answer.to).sender_nonce
+        try:
+            message = PkiMessage.decode(octets, advise=False)
+        except Malformed:
+            return False
+        return is_from_the_ca(message, Known(self.client.ca, self.enrolment.transaction_id, nonce))
+
+    def _place_for(self, answer: Answer) -> int | None:
+        if len(self.answers) < MOST_KEPT:
+            return len(self.answers)
+        forged = (number for number, item in enumerate(self.answers) if not item.is_the_ca_s)
+        return next(forged, None) if answer.is_the_ca_s else None
 
     def _may_be_unreadable(self, outcome: Result) -> bool:
         """Whether the request may have been refused because the key that it is encrypted to is gone."""

@@ -43,9 +43,9 @@ class KeyFiles:
         """An ML-KEM key."""
         return self._read(files.read_kem_key, path)
 
-    def write(self, path: Path, key: SigningKey | DecapsulationKey) -> None:
-        """A new key."""
-        files.write_key(path, key, password=self.password)
+    def write_new(self, path: Path, key: SigningKey | DecapsulationKey) -> bool:
+        """A new key, unless there is a file; whether it was written."""
+        return files.write_new_key(path, key, password=self.password)
 
     def _read(self, reader: _Reader[K], path: Path) -> K:
         unused = self.password is not None and not is_encrypted(files.read(path))

@@ -31,17 +31,19 @@ from scep_kem.errors import UsageError
 @dataclass(frozen=True)
 class Answer:
     """An answer that was refused. to: octets of the message that it came for. ca_certificates: the GetCACert body that
-    was acted on.
+    was acted on. is_the_ca_s: whether the CA has signed it.
     """
 
     to: bytes
     ca_certificates: bytes
+    is_the_ca_s: bool = False
 
     def dump(self) -> dict[str, object]:
         """For JSON."""
         return {
             "to": base64.b64encode(self.to).decode(),
             "CA certificates": base64.b64encode(self.ca_certificates).decode(),
+            "signed by the CA": self.is_the_ca_s,
         }
 
     @classmethod
@@ -50,6 +52,7 @@ class Answer:
         return cls(
             to=base64.b64decode(_text(found["to"])),
             ca_certificates=base64.b64decode(_text(found["CA certificates"])),
+            is_the_ca_s=_flag(found.get("signed by the CA", False)),
         )
 
 
@@ -129,10 +132,10 @@ class Pending:
                 answers=tuple(map(Answer.load, found.get("answers", []))),
                 certificate=_certificate(_text(found["signer certificate"])),
                 signer=None if found["signer key"] is None else load_private_key(found["signer key"].encode()),
-                signer_file=None if found["signer key file"] is None else Path(found["signer key file"]),
-                renewed=None if renewed is None else (Path(renewed[0]), Path(renewed[1])),
+                signer_file=None if found["signer key file"] is None else Path(_text(found["signer key file"])),
+                renewed=None if renewed is None else (Path(_text(renewed[0])), Path(_text(renewed[1]))),
             )
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, PkixError, UsageError):
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, PkixError, UsageError):
             raise UsageError(f"{path} is not a pending enrolment of this program") from None
 
 
@@ -142,15 +145,15 @@ def _certificate(pem: str) -> Certificate:
 
 
 def _text(value: object) -> str:
-    """Raises TypeError."""
-    if not isinstance(value, str):
+    """Raises TypeError; also for what can be no name of a file."""
+    if not isinstance(value, str) or "\0" in value:
         raise TypeError
     return value
 
 
 def _options(value: object) -> dict[str, Any]:
     """Raises TypeError."""
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or any(isinstance(item, str) and "\0" in item for item in value.values()):
         raise TypeError
     return value
 

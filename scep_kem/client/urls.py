@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, urljoin
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
+from pkix.errors import cited
 from scep_kem.errors import UsageError
 from scep_kem.terminal import printable
 
@@ -22,7 +23,7 @@ _MOST_SHOWN = 200  # characters of a target or a Location
 def check_url(url: str) -> None:
     """Raises UsageError if no SCEP server can be at this URL. A URL that may hold a password is not repeated."""
     parts = read_url(url)
-    named = "the URL" if "@" in url else repr(url)
+    named = "the URL" if "@" in url else cited(url)
     if parts is not None and parts.auth is not None:
         raise UsageError(
             "a URL with user or password is not taken: SCEP knows neither, and a challenge password is for "

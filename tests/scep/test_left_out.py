@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from ca.authority import Authority, KeyPair
+from ca.granted import usage_name
 from ca.profiles import Profile
 from pkix import oids
 from pkix.algorithms import AlgorithmPolicy
@@ -155,7 +156,7 @@ def test_no_profile_issues_the_mark_of_an_ra(mark: x509.ObjectIdentifier) -> Non
     world = World(profile=profile)
     answer = world.device(password=world.password(), extensions=[asked]).enrol()
     assert isinstance(answer, Refused)
-    assert answer.text == f"the requested extendedKeyUsage {mark.dotted_string} is not allowed"
+    assert answer.text == f"the requested extendedKeyUsage {usage_name(mark)} is not allowed"
 
 
 # Whom to encrypt to

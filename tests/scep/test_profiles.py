@@ -427,7 +427,10 @@ def test_a_copied_extended_key_usage_may_be_narrower_and_not_wider() -> None:
         found = issued(profile, extensions=wanted).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         assert list(found) == [oid]
     wider = [extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]))]
-    assert refusal(profile, extensions=wider) == "the requested extendedKeyUsage 1.3.6.1.5.5.7.3.3 is not allowed"
+    assert (
+        refusal(profile, extensions=wider)
+        == "the requested extendedKeyUsage codeSigning (1.3.6.1.5.5.7.3.3) is not allowed"
+    )
 
 
 def test_a_profile_may_have_no_extended_key_usage() -> None:

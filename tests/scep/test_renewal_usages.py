@@ -44,8 +44,8 @@ def usages(answer: object) -> tuple[set[str], set[x509.ObjectIdentifier]]:
 @pytest.mark.parametrize(
     ("had", "asked", "text"),
     [
-        (purposes(CLIENT), purposes(CLIENT, SERVER), "the extendedKeyUsage 1.3.6.1.5.5.7.3.1"),
-        (purposes(SERVER), purposes(CLIENT), "the extendedKeyUsage 1.3.6.1.5.5.7.3.2"),
+        (purposes(CLIENT), purposes(CLIENT, SERVER), "the extendedKeyUsage serverAuth (1.3.6.1.5.5.7.3.1)"),
+        (purposes(SERVER), purposes(CLIENT), "the extendedKeyUsage clientAuth (1.3.6.1.5.5.7.3.2)"),
         (bits("digitalSignature"), bits("digitalSignature", "keyEncipherment"), "the keyUsage keyEncipherment"),
         (bits("keyEncipherment"), bits("digitalSignature"), "the keyUsage digitalSignature"),
     ],

@@ -390,7 +390,7 @@ def caplog_of(own: CaDir, caplog: pytest.LogCaptureFixture) -> str:
 def test_f03_extended_key_usage_of_the_ca_is_obeyed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     own = imported(tmp_path, made("CN=Servers", key("ec:P-256", "servers"), EKU([SERVER])), "--ra")
     assert "profile default: its extended_key_usage has 1.3.6.1.5.5.7.3.2" in caplog_of(own, caplog)
-    assert "extendedKeyUsage 1.3.6.1.5.5.7.3.2 is not one that the CA" in refusal(
+    assert "extendedKeyUsage clientAuth (1.3.6.1.5.5.7.3.2) is not one that the CA" in refusal(
         Site(own), "one", x509.DNSName("a.example")
     )
     own = imported(tmp_path, made("CN=Both", key("ec:P-256", "both"), EKU([SERVER, CLIENT])), "--ra", folder="both")

@@ -146,8 +146,8 @@ NO_REQUEST: dict[str, tuple[Any, ...]] = {  # what is in the file, and words of 
     "cut DER": (lambda: csr()[:-1], "request.csr is the first ", " octets of a request of "),
     "no DER": (lambda: csr().replace(b"\x0c\x06", b"\x0c\x07"), "request.csr: "),
     "signature": (lambda: broken(csr()), "request.csr: the PKCS #10 request's signature does not verify"),
-    "BER": (lambda: of_unknown_length(csr()), "the request in ", "request.csr is BER; only DER is sent"),
-    "BER in PEM": (lambda: encode_pem(PEM, of_unknown_length(csr())), "request.csr is BER; only DER is sent"),
+    "BER": (lambda: of_unknown_length(csr()), "the request in ", "request.csr is BER, and only DER is sent"),
+    "BER in PEM": (lambda: encode_pem(PEM, of_unknown_length(csr())), "request.csr is BER, and only DER is sent"),
     "other key": (lambda: csr("ec:P-256"), "device.key is not the key of the request in "),
     "two passwords": (
         lambda: csr(challenge_password="a", attributes=[(oids.CHALLENGE_PASSWORD, encode("b"))]),
@@ -260,6 +260,7 @@ def test_a_renewal_sends_one_too(make: Callable[..., Device], ca_folder: Path, k
 
 
 def test_a_renewal_makes_no_key_for_it(enrolled: Device) -> None:
+    assert renewed(enrolled, csr(extensions=[])).good().err == ""  # a renewal needs no challengePassword
     found = renewed(enrolled, csr(), "--new-key", enrolled.folder / "new.key")
     found.refused_in_one_line(2, "cannot read", "new.key")
     assert not (enrolled.folder / "new.key").exists()

@@ -17,7 +17,6 @@ VALUES = [
     for path, command in LEAVES
     for param in command.params
     if not (isinstance(param, click.Option) and param.is_flag)
-    if (path, param.name) != (("enroll",), "subject")  # empty beside --san (RFC 5280 section 4.1.2.6)
 ]
 
 

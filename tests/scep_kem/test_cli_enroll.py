@@ -201,3 +201,16 @@ def test_the_certificate_does_not_overwrite_the_key(make: Callable[..., Device],
     device.out = device.key
     device.enroll("--challenge", password(ca_folder)).refused_in_one_line(2, "--out", "--key")
     assert device.key.read_bytes() == before
+
+
+def test_a_certificate_that_is_there_already_is_told(enrolled: Device, ca_folder: Path) -> None:
+    """As after a run that got it and was stopped before it said so; its one-time password is used."""
+    until = f"{enrolled.certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    first = f"{enrolled.out} holds a certificate for this key and subject, until {until}, which `scep-kem renew` renews"
+    found = enrolled.enroll("--challenge", "used")
+    told, refused = found.err.splitlines()
+    assert found.code == 4 and told == f"{first}; asking for another" and refused.startswith("refused: badRequest: ")
+    files.write_key(enrolled.key, key("rsa:2048", "another"))
+    assert enrolled.enroll("--challenge", password(ca_folder)).good().err == ""
+    enrolled.out.write_bytes(b"something else")
+    assert enrolled.enroll("--challenge", password(ca_folder)).good().err == ""

@@ -327,18 +327,21 @@ def test_poll_goes_on_through_the_proxy(make: Callable[..., Device], ca_folder: 
     [
         (5, "is not a pending enrolment of this program"),
         ({"timeout": "x"}, "--timeout"),
+        ({"timeout": {}}, "--timeout"),
+        ({"legacy": {}}, "--legacy"),
+        ({"cipher": "des"}, "--cipher"),
         ({"proxy": "ftp://x"}, "--proxy is not the URL of an HTTP proxy"),
     ],
-    ids=["no options", "no number", "no proxy"],
+    ids=["no options", "no number", "no text", "no flag", "no cipher", "no proxy"],
 )
 def test_options_in_a_pending_file_that_was_altered(make: Callable[..., Device], value: object, said: str) -> None:
     device = make("/manual")
     device.enroll(subject=f"CN=altered {said}")
     file = device.folder / "device.pem.pending"
     files.write(file, json.dumps(json.loads(file.read_bytes()) | {"options": value}).encode(), secret=True)
-    found = device.poll()
-    assert found.code == 2
-    assert said in found.err
+    device.poll().refused_in_one_line(2, said)
+    facts = json.loads(device.poll("--json").out)
+    assert said in facts["error"] and facts["exitCode"] == 2
 
 
 @pytest.mark.parametrize("body", [b"x\n" * 100_000, b"x" * 100_000, b"aes\n" * 100_000])

@@ -118,8 +118,12 @@ def test_the_password_may_come_from_stdin_once(make: Callable[..., Device], tmp_
         ("--challenge-file", "-", "--key-password-file", "-"),
         ("--p12", "x", "--p12-password-file", "-", "--challenge-file", "-"),
     ):
-        found = run(*common, *two, stdin="a\nb\n")
-        found.refused_in_one_line(2, two[-4], two[-2], "both read stdin; give a file for one of them")
+        for lines in ("a\nb\n", ""):
+            found = run(*common, *two, stdin=lines)
+            found.refused_in_one_line(2, two[-4], two[-2], "both read stdin; give a file for one of them")
+    nothing = ("--p12-password-file", "/dev/null")
+    run(*common, *nothing).refused_in_one_line(2, "--p12 and --p12-password-file go together")
+    run(*common, "--p12", "x").refused_in_one_line(2, "--p12 and --p12-password-file go together")
     for one in ("--challenge-file", "--key-password-file"):
         run(*common, one, "-").refused_in_one_line(2, f"{one} -: stdin is empty; its first line should be the password")
 

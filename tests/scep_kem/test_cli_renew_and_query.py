@@ -126,7 +126,7 @@ def test_4_5_an_unknown_serial_is_exit_code_4_with_badcertid(enrolled: Device) -
     found.refused_in_one_line(4, "refused: badCertId: no certificate of this CA has this issuer and serial number")
 
 
-@pytest.mark.parametrize("serial", [":", "xyz"])
+@pytest.mark.parametrize("serial", ["xyz", "-1", "+1", "1_0", " 1", "0x", ":"])
 def test_4_5_a_bad_serial_is_exit_code_2(enrolled: Device, serial: str) -> None:
     enrolled.signed("getcert", "--serial", serial).refused_in_one_line(2, "is not a serial number in hex")
 

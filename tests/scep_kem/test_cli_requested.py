@@ -198,6 +198,10 @@ def test_what_cannot_be_is_told_before_a_key_is_made(tmp_path: Path, arguments: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_windows_account_is_written_in_any_case() -> None:
+    assert extensions_asked((), frozenset(), (), SID.lower()) == extensions_asked((), frozenset(), (), SID)
+
+
 def test_a_key_that_is_there_counts(make: Callable[..., Device]) -> None:
     found = make("", "ed25519").enroll("--key-usage", "keyEncipherment")
     found.refused_in_one_line(2, "--key-usage keyEncipherment: a key of type ed25519 can have digitalSignature")

@@ -50,7 +50,7 @@ def test_a_device_is_refused_what_the_issuer_above_forbids(tmp_path: Path) -> No
 def test_a_device_is_refused_a_purpose_that_the_issuer_above_does_not_have(tmp_path: Path) -> None:
     start(tmp_path, *chain(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]))).good()
     told = refusal(Site(CaDir(tmp_path / "ca")), "one", x509.DNSName("a.example"))
-    assert "extendedKeyUsage 1.3.6.1.5.5.7.3.2 is not one" in told and "CN=Root,O=Good" in told
+    assert "extendedKeyUsage clientAuth (1.3.6.1.5.5.7.3.2) is not one" in told and "CN=Root,O=Good" in told
 
 
 def test_constraints_above_that_cannot_be_read_permit_no_name() -> None:

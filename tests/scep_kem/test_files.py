@@ -160,7 +160,9 @@ def test_an_encrypted_key_is_refused_with_the_reason(tmp_path: Path) -> None:
     made = ec.generate_private_key(ec.SECP256R1())
     pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
     (tmp_path / "key").write_bytes(pem)
-    with pytest.raises(UsageError, match="key: the private key is encrypted; write it without, as with `openssl pkey`"):
+    with pytest.raises(
+        UsageError, match="key: the private key is encrypted; write it without, as with `openssl pkey -in"
+    ):
         files.read_key(tmp_path / "key")
 
 

@@ -17,6 +17,7 @@ from scep_kem import files
 from scep_kem.cli import enrolment
 from scep_kem.client.exchange import LARGEST_KEPT, MOST_KEPT
 from scep_kem.client.options import DIGESTS
+from scep_kem.client.pending import Pending
 from scep_kem.clock import utc_now
 from tests.scep_kem.kit import Answer, Result, ca_pair, cert_rep, run
 from tests.scep_kem.lossy import Device, Fate, Line, answer_lost, passes
@@ -144,11 +145,46 @@ def test_bad_answers_do_not_fill_the_disk_and_polling_goes_on(device: Device) ->
     assert answers(device) == [] and not device.pending.exists()
 
 
+def test_what_the_ca_has_signed_takes_the_place_of_what_anybody_could_make(device: Device) -> None:
+    """Else who is on the way fills all places, and the CA's own answer, with the certificate, is lost."""
+    good: list[bytes] = []
+    refuses = sha1_refusal(device)
+
+    def refuses_after_all(line: Line, message: bytes) -> Answer:
+        line.deliver(message)
+        return refuses(line, message)
+
+    device.line.fates = [refuses_after_all, *[forged] * (MOST_KEPT - 1), sha1(device, good)]
+    assert device.enroll().code == 1
+    assert {device.poll().code for _ in range(MOST_KEPT)} == {1}
+    assert len(answers(device)) == MOST_KEPT and answers(device)[1].read_bytes() == good[0]
+    device.line.is_down = True
+    assert "a.pem.answer2 is accepted now" in device.poll("--legacy").good().err
+
+
+def test_a_replayed_answer_is_none_that_the_ca_has_given(device: Device) -> None:
+    replayed: list[bytes] = []
+    first = sha1(device, replayed)
+    device.line.fates = [first, *[lambda _line, _message: (200, replayed[0])] * (MOST_KEPT - 1)]
+    assert device.enroll().code == 1
+    assert {device.poll().code for _ in range(MOST_KEPT - 1)} == {1}
+    kept = [item.is_the_ca_s for item in Pending.load(device.pending).answers]
+    assert kept == [True] + [False] * (MOST_KEPT - 1)
+
+
+def test_that_an_answer_is_not_kept_is_said(device: Device) -> None:
+    device.line.fates = [forged] * (MOST_KEPT + 1)
+    assert device.enroll().code == 1
+    assert {device.poll().code for _ in range(MOST_KEPT - 1)} == {1}
+    assert f"; this answer is not kept: {MOST_KEPT} others are; to go on" in device.poll().err
+
+
 def test_nor_does_a_large_one(device: Device) -> None:
     by = device.ca_dir.load().current.signer
     large = {"pki_status": PkiStatus.SUCCESS, "envelope": bytes(LARGEST_KEPT)}
     device.line.fates = [lambda _line, message: (200, cert_rep(by, message, **large))]
-    device.enroll().refused_in_one_line(1, "; to go on: scep-kem poll")
+    text = f"; this answer is not kept: it has more than {LARGEST_KEPT} octets; to go on: scep-kem poll"
+    device.enroll().refused_in_one_line(1, text)
     assert answers(device) == []
 
 
@@ -237,3 +273,10 @@ def test_a_lost_answer_is_not_kept(device: Device) -> None:
     device.line.fates = [answer_lost, passes]
     device.enroll().good()
     assert answers(device) == []
+
+
+def test_what_cannot_be_removed_makes_no_failure_of_a_certificate(device: Device) -> None:
+    (device.folder / "a.pem.answer3").mkdir()
+    found = device.enroll().good()
+    assert found.err.startswith(f"cannot remove {device.folder}/a.pem.answer3: ") and found.err.count("\n") == 1
+    assert device.out.exists() and not device.pending.exists()

@@ -105,9 +105,13 @@ def test_the_secrets_of_a_pending_enrolment_do_not_show() -> None:
         ('"answers": []', '"answers": [{}]'),
         ('"answers": []', '"answers": [{"to": 5, "CA certificates": ""}]'),
         ('"options": {}', '"options": []'),
+        ('"options": {}', '"options": {"tls_ca": "\\u0000"}'),
+        ('"options": {}', '"options": ' + "[" * 200_000),
         ('"signer key": null', '"signer key": "x"'),
         ('"signer key file": null', '"signer key file": 5'),
+        ('"signer key file": null', '"signer key file": "/\\u0000x"'),
         ('"renewed": null', '"renewed": ["x"]'),
+        ('"renewed": null', '"renewed": ["\\u0000", "\\u0000"]'),
         ('"renewed": null', '"renewed": 5'),
     ],
 )

@@ -151,7 +151,7 @@ def test_a_renewal_that_an_earlier_version_left_is_gone_on_with(url: str, own: C
 def test_names_that_stand_for_a_subject_are_critical(url: str, own: CaDir, tmp_path: Path) -> None:
     """RFC 5280 section 4.1.2.6. The certificate that the first request is signed with has a name (section 4.1.2.4)."""
     paths = ("--key", tmp_path / "device.key", "--out", tmp_path / "device.pem")
-    more = ("--subject", "", "--san", "dns:a.example", *paths)
+    more = ("--subject", "/", "--san", "dns:a.example", *paths)
     assert run("enroll", "--url", f"{url}/manual", *more).code == 3
     waits = Pending.load(tmp_path / "device.pem.pending")
     assert list(waits.request.extensions) == [x509.Extension(NAMES.oid, True, names_of("a.example"))]

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -257,6 +258,55 @@ def test_a_key_that_others_may_read_is_warned_of(tmp_path: Path, caplog: pytest.
     files.read_any_key(path)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING and f"others may read {path} (mode {mode:04o})" in record.message
+
+
+@pytest.mark.parametrize("theirs", ["secret", "link"])
+def test_a_secret_of_somebody_else_in_a_shared_folder_is_not_read(
+    tmp_path: Path, belongs_to_a_stranger: Callable[[Path], None], theirs: str
+) -> None:
+    """In a sticky folder, anybody may make a file, or a link to a file of ours, of a name that we will use."""
+    files.write(tmp_path / "other", b"ours", secret=True)
+    file = tmp_path / theirs
+    file.symlink_to("other") if theirs == "link" else files.write(file, b"theirs", secret=True)
+    belongs_to_a_stranger(file)
+    with pytest.raises(UsageError, match=rf"{theirs} belongs to somebody else \(uid 54321\)"):
+        files.read(file, secret=True)
+
+
+def test_a_link_of_ours_to_a_secret_is_followed(tmp_path: Path) -> None:
+    files.write(tmp_path / "other", b"ours", secret=True)
+    (tmp_path / "link").symlink_to("other")
+    assert files.read(tmp_path / "link", secret=True) == b"ours"
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "nothing"])
+def test_what_is_judged_is_what_was_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Somebody else's file is there when it is opened, and ours when its owner is looked at, or the other way round."""
+    secret, other = tmp_path / "secret", tmp_path / "other"
+    files.write(other, b"of another enrolment", secret=True)
+    files.write(secret, b"theirs", secret=True)
+    check, real_open = safety.check_links, os.open
+
+    def before(path: Path) -> None:
+        check(path)
+        monkeypatch.setattr(os, "open", opened)
+
+    def opened(path: str | Path, *more: Any) -> int:
+        monkeypatch.setattr(os, "open", real_open)
+        if kind == "link":
+            secret.unlink()
+            secret.symlink_to("other")
+        found = real_open(path, *more)
+        if kind == "file":
+            other.replace(secret)
+        if kind == "nothing":
+            secret.unlink()
+        return found
+
+    monkeypatch.setattr(safety, "check_links", before)
+    text = "Too many levels of symbolic links" if kind == "link" else "became another file while it was read"
+    with pytest.raises(UsageError, match=text):
+        files.read(secret, secret=True)
 
 
 def test_a_pending_enrolment_that_others_may_write_is_refused(tmp_path: Path) -> None:
