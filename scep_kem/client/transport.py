@@ -192,6 +192,8 @@ class HttpTransport:
         kind = AnswerLost if status in STATUS_OF_NO_ANSWER else TransportError
         through = f" through the proxy {answer.proxy}" if answer.proxy else ""
         text = f"{answer.operation}: {shown(self.url)}{through} answered HTTP {status}"
+        if status in REDIRECTS and not answer.location:
+            text += " without a Location"
         if answer.location:
             text += f", Location {answer.location}: {answer.not_followed}"
         elif status == 407 and answer.proxy:
