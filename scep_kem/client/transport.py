@@ -205,6 +205,8 @@ class HttpTransport:
         if status == 401:
             scheme = printable(answer.authenticate.partition(" ")[0][:40])
             text += f"; it wants HTTP authentication{f' ({scheme})' if scheme else ''}, which this client does not do"
+        if status == 400 and answer.operation == GET_CA_CERT and self._options.ca_identifier is None:
+            text += "; if the server has several CAs, --ca-identifier says which"
         error = kind(text)
         if isinstance(error, AnswerLost):
             error.wait = answer.wait
