@@ -35,7 +35,7 @@ from scep_kem.kem import backends
 
 SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
-_LARGEST_KEY_FILE = 1 << 20  # octets
+_LARGEST_KEY_FILE, _LONGEST_LINE = 1 << 20, 1 << 16  # octets
 
 
 def read(path: Path, *, secret: bool = False, most: int = -1) -> bytes:
@@ -226,12 +226,24 @@ def removed_if_empty(folders: Iterable[Path]) -> Iterator[None]:
 
 
 def read_first_line(path: Path) -> bytes:
-    """A secret that is the first line of a file, without its end. Raises UsageError if there is none."""
-    found = read(path, secret=True).split(b"\n", 1)[0].rstrip(b"\r")
+    """A secret that is the first line of a file, without its end, or of what a shell has opened for us, as in
+    `--challenge-file <(pass show scep)`. Raises UsageError if there is none.
+    """
+    data = _of_descriptor(path) if _is_descriptor(path) else read(path, secret=True)
+    found = data.split(b"\n", 1)[0].rstrip(b"\r")
     safety.warn_if_readable(path)
     if not found:
         raise UsageError(f"the first line of {path} is empty; it should be the password")
     return found
+
+
+def _of_descriptor(path: Path) -> bytes:
+    """Up to its end, or as far as a line may go. Nobody else can have put it there. Raises UsageError."""
+    try:
+        with path.open("rb") as file:
+            return file.readline(_LONGEST_LINE)
+    except OSError as error:
+        raise cannot(f"read {path}", error) from None
 
 
 def read_key(path: Path, *, password: bytes | None = None, option: str = "") -> SigningKey:

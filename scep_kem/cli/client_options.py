@@ -11,9 +11,9 @@ import click
 from click.core import ParameterSource
 
 from kem.backends import AUTOMATIC, BACKEND_NAMES
-from scep_kem import files, safety
-from scep_kem.cli.common import FILE, Word, stdin_password, utf8
-from scep_kem.cli.password_files import PASSWORD_FILE, STDIN, claim_stdin, password_in
+from scep_kem import files
+from scep_kem.cli.common import FILE, Word, utf8
+from scep_kem.cli.password_files import PASSWORD_FILE, STDIN, claim_stdin, first_line_of_stdin, password_in
 from scep_kem.client.http_options import HttpOptions
 from scep_kem.client.key_files import KeyFiles
 from scep_kem.client.options import CIPHERS, DIGESTS, Options, read_fingerprint
@@ -225,17 +225,8 @@ def password_of(given: str | None, file: Path | None) -> str | None:
     if file is None:
         return None
     if file == STDIN:
-        return _not_empty(stdin_password(), "--challenge-file -: stdin is empty; its first line should be the password")
+        return first_line_of_stdin("--challenge-file")
     try:
-        found = files.read(file, secret=True).decode().rstrip("\r\n")
-        safety.warn_if_readable(file)
+        return files.read_first_line(file).decode()
     except UnicodeDecodeError:
         raise UsageError(f"the challenge password in {file} is not UTF-8") from None
-    return _not_empty(found, f"there is no challenge password in {file}")
-
-
-def _not_empty(password: str, why: str) -> str:
-    """A shell that got no password passes on an empty one. Raises UsageError."""
-    if not password:
-        raise UsageError(why)
-    return password

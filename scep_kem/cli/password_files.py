@@ -33,9 +33,16 @@ def password_in(context: click.Context, option: click.Parameter, file: Path | No
     if claim_stdin(context, option, file) is None:
         return None
     if file == STDIN:
-        found = stdin_password().encode()
-        if not found:
-            raise UsageError(f"{option.opts[0]} -: stdin is empty; its first line should be the password")
-        return found
+        return first_line_of_stdin(option.opts[0]).encode()
     assert file is not None
     return files.read_first_line(file)
+
+
+def first_line_of_stdin(option: str) -> str:
+    """A password. option: which takes it. Raises UsageError if there is none: a shell that got no password passes on
+    an empty one.
+    """
+    found = stdin_password()
+    if not found:
+        raise UsageError(f"{option} -: stdin is empty; its first line should be the password")
+    return found

@@ -192,6 +192,8 @@ class HttpTransport:
         kind = AnswerLost if status in STATUS_OF_NO_ANSWER else TransportError
         through = f" through the proxy {answer.proxy}" if answer.proxy else ""
         text = f"{answer.operation}: {shown(self.url)}{through} answered HTTP {status}"
+        if status in REDIRECTS and not answer.location:
+            text += " without a Location"
         if answer.location:
             text += f", Location {answer.location}: {answer.not_followed}"
         elif status == 407 and answer.proxy:
@@ -203,6 +205,8 @@ class HttpTransport:
         if status == 401:
             scheme = printable(answer.authenticate.partition(" ")[0][:40])
             text += f"; it wants HTTP authentication{f' ({scheme})' if scheme else ''}, which this client does not do"
+        if status == 400 and answer.operation == GET_CA_CERT and self._options.ca_identifier is None:
+            text += "; if the server has several CAs, --ca-identifier says which"
         error = kind(text)
         if isinstance(error, AnswerLost):
             error.wait = answer.wait

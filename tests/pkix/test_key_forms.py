@@ -23,7 +23,6 @@ from ca.crl import create_crl
 from kem.errors import KemError
 from kem.keys import DecapsulationKey, encode_private_key, encode_public_key
 from pkix import encrypted_keys, oids
-from pkix.asn1 import Oid
 from pkix.encrypted_keys import encrypt_private_key
 from pkix.errors import AlgorithmRefused, Malformed, PasswordNeeded, PkixError
 from pkix.keys import PrivateKey, dump_private_key, is_encrypted, load_key, load_private_key, pem_of, spki_of
@@ -451,20 +450,6 @@ def test_other_ciphers_of_openssl_s_own_encryption_are_named(openssl: OpenSsl, s
     text = openssl_encrypted(openssl, "ec:P-256", "-aes128").replace(b"AES-128-CBC", said.encode())
     with pytest.raises(AlgorithmRefused, match=f"encrypted with {said}, which is not supported; encrypt it with"):
         load_key(text, password=SECRET)
-
-
-@pytest.mark.parametrize(
-    ("oid", "said"),
-    [
-        ("1.3.6.1.4.1.11591.4.11", "scrypt"),
-        ("1.2.840.113549.1.5.3", "PBES1 with MD5 and DES-CBC"),
-        ("1.2.840.113549.1.5.10", "PBES1 with SHA-1 and DES-CBC"),
-        ("1.2.840.113549.1.12.1.3", "PKCS #12 with SHA-1 and 3DES"),
-        ("1.2.840.113549.1.12.1.6", "PKCS #12 with SHA-1 and RC2 of 40 bits"),
-    ],
-)
-def test_old_and_other_encryptions_of_keys_have_names(oid: str, said: str) -> None:
-    assert oids.name(Oid(oid)) == f"{said} ({oid})"
 
 
 @pytest.fixture

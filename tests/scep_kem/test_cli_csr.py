@@ -264,9 +264,3 @@ def test_a_renewal_makes_no_key_for_it(enrolled: Device) -> None:
     found = renewed(enrolled, csr(), "--new-key", enrolled.folder / "new.key")
     found.refused_in_one_line(2, "cannot read", "new.key")
     assert not (enrolled.folder / "new.key").exists()
-
-
-def test_an_empty_option_is_one(make: Callable[..., Device]) -> None:
-    """A shell that got no password passes on an empty one."""
-    enroll(make(), csr(), "--challenge", "x").refused_in_one_line(2, "so it does not go with --challenge\n")
-    enroll(make(), csr(), "--subject", "").refused_in_one_line(2, "so it does not go with --subject\n")

@@ -225,7 +225,7 @@ def test_redirects_are_counted() -> None:
 
 def test_a_redirect_without_a_location_is_an_error_like_others() -> None:
     with Peer((302, b"moved")) as peer:
-        assert str(lost(peer, ca_cert)) == f"GetCACert: {peer.url} answered HTTP 302: moved"
+        assert str(lost(peer, ca_cert)) == f"GetCACert: {peer.url} answered HTTP 302 without a Location: moved"
 
 
 # Proxies

@@ -154,6 +154,18 @@ def test_of_one_that_wants_more_the_user_is_told(device: Device, naps: list[floa
     assert naps == []
 
 
+def test_a_server_that_may_want_to_know_which_ca_is_meant() -> None:
+    hint = "answered HTTP 400: missing CA-IDENT; if the server has several CAs, --ca-identifier says which"
+    with Peer((400, b"missing CA-IDENT")) as peer:
+        assert hint in run("cacert", "--url", peer.url).err
+        assert "--ca-identifier" not in run("cacert", "--url", peer.url, "--ca-identifier", "x").err
+
+
+def test_a_redirect_to_nowhere_is_called_so(device: Device) -> None:
+    device.line.fates = [answered(b"", 302)]
+    assert "answered HTTP 302 without a Location" in device.enroll().err
+
+
 @pytest.mark.parametrize(("scheme", "words"), [("", ""), ("Basic realm=x", " (Basic)"), ("\x1b[2J", " (\\x1b[2J)")])
 def test_http_authentication_is_named(device: Device, scheme: str, words: str) -> None:
     device.line.fates = [answered(b"no", 401, WWW_Authenticate=scheme)]
