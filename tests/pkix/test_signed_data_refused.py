@@ -370,7 +370,7 @@ def test_5_3_a_subject_key_identifier_is_shown_with_those_at_hand() -> None:
 
 def test_5_3_what_is_shown_of_a_signer_is_bounded_and_printable() -> None:
     text = no_signer(sid=sequence(common_name(b"x" * 200, 0x0C), integer(2**4000)))
-    assert text.startswith(f"serial number 1{'0' * 63}... of issuer CN={'x' * 61}...; ")
+    assert text.startswith(f"serial number 1{'0' * 63}… of issuer CN={'x' * 61}…; ")
     text = no_signer(sid=sequence(common_name(b"x" * 5000, 0x0C), integer(1)))
     assert text.startswith("serial number 1 of an issuer that cannot be shown; ")
     text = no_signer(sid=sequence(common_name(b"\x1b[2J\n", 0x0C), integer(1)))

@@ -317,26 +317,26 @@ def serving(settings: config.Config) -> Iterator[int]:
 
     def create(*arguments: Any, **more: Any) -> Any:
         made.append(create_server(*arguments, map=sockets, **more))
-        ready.set()
         return made[0]
 
-    # Only the main thread may set signal handlers, and a test has no use for one.
+    # Only the main thread may set signal handlers, and a test has no use for one. The server may be there for the whole
+    # session: when it announces itself, it has taken all that is put here in place of what others need.
     no_signals = SimpleNamespace(SIGTERM=signal.SIGTERM, SIGHUP=signal.SIGHUP, signal=lambda *_: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(serve_command, "create_server", create)
         patch.setattr(serve_command, "signal", no_signals)
-        patch.setattr(serve_command, "_announce", lambda *_: None)
+        patch.setattr(serve_command, "_announce", lambda *_: ready.set())
         given = settings, ("--dir", settings.ca_dir), lambda: settings
         thread = threading.Thread(target=serve_command._run, args=given)
         thread.start()
         assert ready.wait(LAST_RESORT)
-        try:
-            yield made[0].socket.getsockname()[1]
-        finally:
-            # The loop ends by itself once it has no sockets left.
-            made[0].trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
-            thread.join(LAST_RESORT)
-            made[0].task_dispatcher.shutdown()
+    try:
+        yield made[0].socket.getsockname()[1]
+    finally:
+        # The loop ends by itself once it has no sockets left.
+        made[0].trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
+        thread.join(LAST_RESORT)
+        made[0].task_dispatcher.shutdown()
     assert not thread.is_alive()
 
 

@@ -329,7 +329,7 @@ def test_what_http_says_of_a_request_is_nobody_s_word(
     before, password = len(device.issued), device.password()
     device.line.fates = [refuses]
     found = device.enroll("--key-type", kind, password=password)
-    found.refused_in_one_line(1, f"HTTP {status}: no; to go on: {device.polling}")
+    found.refused_in_one_line(1, f"HTTP {status}", ": no", f"; to go on: {device.polling}")
     assert device.pending.exists() and len(device.line.sent) == 1 and naps == []
     device.enroll("--key-type", kind, password=password).good()
     assert len(device.issued) == before + 1 and not device.pending.exists()
