@@ -33,6 +33,8 @@ from tests.scep.kem_kit import (
 from tests.scep.test_kem_response_keys import device_with
 from tests.world import World, kem_device, kem_key
 
+pytestmark = pytest.mark.any_day
+
 UPDATE = {"ML-KEM-512", "ML-KEM-768", "ML-KEM-1024", "KEM-PoP", "AES-GCM", "ResponseKey", "ML-DSA"}
 
 

@@ -12,6 +12,8 @@ import pytest
 from tests.scep_kem.devices import Device, password
 from tests.scep_kem.kit import SCEP_KEM, environment, unused_port
 
+pytestmark = pytest.mark.any_day
+
 
 @pytest.fixture
 def unread() -> Iterator[int]:

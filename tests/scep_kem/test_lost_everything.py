@@ -28,6 +28,9 @@ from tests.scep_kem.kit import Peer, Result, ca_pair, make_ca_dir, run, serving
 from tests.scep_kem.lossy import Device, Fate, Line, answer_lost, is_gone
 from tests.world import key
 
+# test_lost_answers and test_kept_answers, which are shorter, run on every day.
+pytestmark = pytest.mark.any_day
+
 KINDS = ("rsa:2048", "ec:P-256", "ed25519", "ml-dsa-44", "ml-kem-768", "ml-kem-768 with a statement")
 COMMANDS = ("enroll", "renew", "renew with a new key")
 FATES: dict[str, Fate] = {"answer": answer_lost, "request": is_gone}

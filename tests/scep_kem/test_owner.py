@@ -26,6 +26,8 @@ from scep_kem.errors import UsageError
 from scep_kem.owner import NO_GROUP
 from tests.scep_kem.kit import CONFIG, ca_pair, environment, make_ca_dir, run
 
+pytestmark = pytest.mark.any_day
+
 ACCOUNT, OTHER = 54321, 54322
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
 
