@@ -16,6 +16,8 @@ from tests.scep_kem.devices import Device
 from tests.scep_kem.kit import LAST_RESORT, Result, ca_pair, environment, run
 from tests.world import key
 
+pytestmark = pytest.mark.any_day
+
 HOLD_A_KEY: dict[str, Callable[[Path], object]] = {
     "PKCS #8": lambda path: files.write_key(path, key("ed25519")),
     "encrypted": lambda path: files.write_key(path, key("ed25519"), password=b"secret"),

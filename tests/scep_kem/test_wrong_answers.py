@@ -18,6 +18,8 @@ from tests.scep_kem.kit import Answer, Peer, run
 from tests.scep_kem.lossy import Device, Fate, Line, is_gone, passes
 from tests.world import key
 
+pytestmark = pytest.mark.any_day
+
 
 def flipped(line: Line, message: bytes) -> Answer:
     """Under a signature that is wrong."""

@@ -14,6 +14,8 @@ from scep_kem import gunicorn
 from scep_kem.ca_dir import CaDir
 from tests.scep_kem.kit import ROOT
 
+pytestmark = pytest.mark.any_day
+
 ASK = """
 import sys
 from scep_kem.wsgi import create_app
