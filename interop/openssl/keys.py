@@ -12,8 +12,9 @@ from interop.kit import our_cms
 from interop.kit.bench import Bench
 from interop.kit.cases import CaseFailed, Peer, check
 from kem.keys import DecapsulationKey, encode_public_key
+from pkix.certificates import Certificate
 from scep_kem.errors import UsageError
-from scep_kem.files import read_any_key, write_key
+from scep_kem.files import read_any_key, write_key, write_pkcs12
 from scep_kem.kem import new_kem_key, public_kem_key
 
 if TYPE_CHECKING:
@@ -63,6 +64,17 @@ def register_keys(peer: Peer, start: Callable[[Bench], Openssl]) -> None:
                 shown = openssl("pkey", "-in", path, "-noout", "-text").stdout
                 check(name.upper() in shown, f"openssl does not say {name.upper()}")
                 check(_public(openssl, path) == encode_public_key(public_kem_key(key)), "another public key")
+
+    @peer.case("pkcs12", "pkcs12 verifies the PBMAC1 (RFC 9579) of our files, and refuses them under another password")
+    def pkcs12(bench: Bench) -> None:
+        openssl = start(bench)
+        path = openssl.file("ours.p12")
+        authority = Certificate.of(bench.server.authority)
+        for name in our_cms.parameter_sets():
+            write_pkcs12(path, new_kem_key(name)[0], authority, [], b"right")
+            shown = openssl("pkcs12", "-in", path, "-nodes", "-passin", "pass:right").stdout
+            check("BEGIN PRIVATE KEY" in shown and "BEGIN CERTIFICATE" in shown, f"no key or certificate of {name}")
+            openssl("pkcs12", "-in", path, "-nodes", "-passin", "pass:wrong", ok=(1,))
 
 
 def _check_read(openssl: Openssl, name: str, kind: str, form: str) -> None:
